@@ -1,0 +1,50 @@
+/* jwt: compact JWS tokens, ES256 only, through libjwt; and detached signatures by people's keys through OpenSSL. The only
+ * file that calls libjwt, so that its next major version is a change of one file.
+ *
+ * Order of checks (RFC 8725): length, three parts, header re-read strictly (no duplicates, no `crit`, alg "ES256", known kid),
+ * signature with that one key, then the payload re-read strictly, then iss, aud, use, times, maximum lifetime. */
+#ifndef COUNTERSIGN_JWT_H
+#define COUNTERSIGN_JWT_H
+
+#include "proxy/base/slice.h"
+#include "proxy/base/status.h"
+
+#include <jansson.h>
+#include <openssl/evp.h>
+#include <stdint.h>
+
+enum { TOKEN_MAX = 4096 };
+
+struct jwt_keys;                         /* public keys by kid; immutable once made */
+struct jwt_signer;                       /* one P-256 private key with its kid */
+
+/* From a JWKS object { "keys": [ {kty EC, crv P-256, x, y, kid, alg ES256} ... ] }. */
+MUST_CHECK enum status jwt_keys_from_jwks(const json_t *jwks, struct jwt_keys **out, struct err *err);
+void jwt_keys_free(struct jwt_keys *k);
+
+/* From a PEM private key file (0600). kid is the RFC 7638 thumbprint. */
+MUST_CHECK enum status jwt_signer_load(const char *path, struct jwt_signer **out, struct err *err);
+void jwt_signer_free(struct jwt_signer *s);
+/* A JWKS object with the public half. */
+json_t *jwt_signer_jwks(const struct jwt_signer *s);
+/* Sign claims; out is malloc'd, NUL-terminated. */
+MUST_CHECK enum status jwt_sign(const struct jwt_signer *s, const json_t *claims, char **out, struct err *err);
+
+struct jwt_expect {
+    const char *iss, *aud, *use;         /* all must be equal; aud is one string */
+    int64_t now_s;
+    int64_t max_lifetime_s;              /* exp - iat at most */
+};
+/* Verify; *claims_out is the payload object, the caller's to json_decref. BAD_TOKEN or EXPIRED. */
+MUST_CHECK enum status jwt_verify(const struct jwt_keys *k, struct slice token, const struct jwt_expect *expect,
+                                  json_t **claims_out, struct err *err);
+
+/* Detached JWS over payload bytes (RFC 7515 appendix F: header..signature, compact with an empty middle part), header
+ * exactly {"alg":"ES256","kid":kid} or {"alg":"EdDSA","kid":kid} by the key's type (P-256 or Ed25519). */
+MUST_CHECK enum status jws_sign_detached(EVP_PKEY *key, const char *kid, struct slice payload, char **out, struct err *err);
+/* key and kid are what was registered; the header must name exactly them. BAD_TOKEN. */
+MUST_CHECK enum status jws_verify_detached(EVP_PKEY *key, const char *kid, struct slice jws, struct slice payload, struct err *err);
+/* SHA-256 over the SubjectPublicKeyInfo DER, base64url: how an approval key is named (kid). out holds 44 bytes. */
+void key_fingerprint(EVP_PKEY *key, char out[44]);
+
+#endif

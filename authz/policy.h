@@ -1,0 +1,55 @@
+/* policy: who may do what, decided from an immutable config snapshot. Pure: no clock, no I/O, no allocation a request.
+ *
+ * authz uses it to judge requests and approvals; proxy links the same code, so that both read one rule one way. Default deny:
+ * a request that matches no action is refused. When several actions match, the strictest requirement wins, and among equals the
+ * one written first gives its name. */
+#ifndef COUNTERSIGN_POLICY_H
+#define COUNTERSIGN_POLICY_H
+
+#include "config/config.h"
+
+/* One reading of a field: the same name may come many times, and every one counts. */
+struct reading {
+    struct slice name, value;
+};
+
+/* What a request says, with all its readings. Everything is borrowed for the call. */
+struct policy_request {
+    const struct slice *methods;      /* the real one first, then overrides (X-HTTP-Method-Override, _method) */
+    size_t method_count;
+    struct slice path;                /* normal form, without query */
+    const struct reading *query;
+    size_t query_count;
+    const struct reading *body;
+    size_t body_count;
+    bool body_seen;                   /* body holds all readings of a body that was read in full */
+    bool body_unreadable;             /* there is a body, and it can't be read in full (type, coding, size): every body rule counts as matching */
+};
+
+struct verdict {
+    enum requirement requirement;
+    const struct action *action;      /* NULL: nothing matched, NEED_DENY */
+    bool wants_body;                  /* body_seen was false and some action that could change the verdict has body rules: read it, ask again */
+};
+
+struct verdict policy_judge(const struct tool *tool, const struct policy_request *r);
+
+/* The tool served at this host (lower case, no port), or NULL. */
+const struct tool *policy_tool_at(const struct config *c, struct slice host);
+/* May this person ask for a grant to the tool? */
+bool policy_may_ask(const struct tool *tool, const struct person *p);
+/* Do the approvers (distinct persons, none of them the requester) fill every need? A person counts for every group they are in
+ * only once per need, and nobody counts for two needs. */
+bool policy_needs_met(const struct need *needs, size_t need_count, const struct person *requester,
+                      const struct person *const *approvers, size_t approver_count);
+/* Could this person's yes count here at all? (in a needed group, and not the requester) */
+bool policy_may_approve(const struct need *needs, size_t need_count, const struct person *requester, const struct person *who);
+/* SHA-256 over the tool's compiled policy as canonical JSON (RFC 8785): lower-case hex with a NUL. */
+void policy_hash(const struct config *c, const struct tool *tool, char out[65]);
+/* Human words for why, for `countersign explain` and problem details: one sentence without a final full stop. */
+void policy_explain(const struct tool *tool, const struct policy_request *r, char *out, size_t out_max);
+/* Pattern matching as in struct action.path and field_rule.equals; linear time in both lengths' product at most. */
+bool path_matches(const char *pattern, struct slice path);
+bool value_matches(const char *pattern, struct slice value);
+
+#endif

@@ -1,0 +1,162 @@
+/* config: everything the operator wrote, as one immutable snapshot.
+ *
+ * config_load() reads a libconfig file (and its @include files) against the table in settings.c, reports *every*
+ * problem with file, line, setting and what was expected, and builds a struct config. Paths are absolute afterwards
+ * (relative ones are relative to the file they stand in). Sizes and times are written as strings with units ("64KiB", "15m") and
+ * kept in bytes and milliseconds. A snapshot never changes; it is shared by reference count during a reload. */
+#ifndef COUNTERSIGN_CONFIG_H
+#define COUNTERSIGN_CONFIG_H
+
+#include "proxy/base/slice.h"
+#include "proxy/base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* "count persons of this group": approvers = ( { group = "support-lead"; count = 1; } ), all entries needed (AND). */
+struct need {
+    char *group;
+    unsigned count;                   /* 1 to 16 */
+};
+
+/* One condition of an action on the query or on the body (urlencoded, multipart and JSON alike). It holds when any reading
+ * of the field matches. JSON members are named by dotted path ("data.action"); array indexes do not count as parts. */
+struct field_rule {
+    char *name;
+    char *equals;                     /* a pattern: '*' stands for any bytes; NULL: it is enough that the field is there */
+};
+
+enum requirement {                    /* strictest last: when several actions match, the largest wins */
+    NEED_GRANT,                       /* a valid grant is enough */
+    NEED_SIGNOFF,                     /* each request is held until others sign off exactly it */
+    NEED_DENY,                        /* never */
+};
+
+/* A named class of requests to a tool. It matches when the method, the path and every query and body rule match. */
+struct action {
+    char *name;
+    char **methods;                   /* upper case as sent; empty: any */
+    size_t method_count;
+    char *path;                       /* '*' matches within one path segment, '**' across segments, the whole normal path must match */
+    struct field_rule *query;
+    size_t query_count;
+    struct field_rule *body;          /* any here: the body is read before it is forwarded */
+    size_t body_count;
+    enum requirement requirement;     /* setting `allow`: "grant", "signoff", "deny" */
+    struct need *signoff;             /* for NEED_SIGNOFF: who must sign off */
+    size_t signoff_count;
+    bool durable;                     /* delivered only once the recording is fsynced; implied by signoff */
+};
+
+enum target_allow {                   /* setting `allow_in_target`: what the normal form else refuses (design.md section 6) */
+    TARGET_ENCODED_SLASH = 1,         /* "%2F" */
+    TARGET_BACKSLASH = 2,             /* "\" and "%5C" */
+    TARGET_EMPTY_SEGMENT = 4,         /* "//" */
+    TARGET_DOUBLE_ENCODING = 8,       /* "%25" followed by two hex digits */
+};
+
+struct tool {
+    char *name;                       /* [a-z0-9-]{1,32} */
+    char *host;                       /* lower case, no port */
+    char *upstream_host;              /* from `upstream = "http://127.0.0.1:8000"` */
+    uint16_t upstream_port;
+    bool upstream_tls;                /* https: verified against upstream_ca */
+    char *upstream_ca;                /* PEM file; NULL: the system's */
+    char *upstream_host_field;        /* the Host sent to the tool; NULL: the one the client sent */
+    char **who;                       /* groups whose members may ask for a grant */
+    size_t who_count;
+    struct need *approvers;           /* who must approve a grant */
+    size_t approver_count;
+    int64_t max_duration_ms;          /* of a grant */
+    int64_t request_ttl_ms;           /* a request for access waits this long */
+    int64_t held_ttl_ms;              /* a held request waits this long */
+    unsigned allow_in_target;         /* enum target_allow bits */
+    struct action *actions;           /* in the order written */
+    size_t action_count;
+    char **cross_origin;              /* origins that may send unsafe or subresource requests ("https://a.example") */
+    size_t cross_origin_count;
+    char **redact_fields;             /* field names of query, forms and JSON whose values are never kept; default in settings.c */
+    size_t redact_count;
+    bool allow_service_worker;
+};
+
+struct person {
+    char *name;                       /* "alice": who stands behind the identities */
+    char **identities;                /* certificate SANs: "alice@acme.localhost" */
+    size_t identity_count;
+    char **groups;
+    size_t group_count;
+};
+
+struct listener {
+    char *address;                    /* numeric IPv4 or IPv6 */
+    uint16_t port;
+};
+
+struct limits {
+    unsigned connections;             /* in all */
+    unsigned connections_per_source;
+    unsigned streams;                 /* concurrent HTTP/2 streams a connection */
+    unsigned fields;                  /* in one message */
+    size_t head_bytes;                /* request line and fields */
+    size_t body_read_bytes;           /* most that is read to judge a body */
+    size_t held_bytes;                /* largest body that can be held */
+    int64_t handshake_ms, head_ms, body_idle_ms, idle_ms, upstream_connect_ms, upstream_head_ms, upstream_idle_ms, drain_ms;
+    unsigned held_per_person, requests_per_person;
+};
+
+struct config {
+    unsigned refs;
+    char *path;                       /* the file, absolute */
+    char *state;                      /* the state folder, absolute */
+    char *instance;                   /* names this gateway in tokens, statements, logs: [a-z0-9.-]{1,64} */
+    char *user;                       /* run as; NULL: as started */
+    unsigned workers;                 /* 0: one a core */
+    struct listener *listeners;
+    size_t listener_count;
+    uint16_t public_port;             /* in URLs; default: the first listener's port */
+    char *console_host;               /* lower case, no port */
+    char *tls_certificate, *tls_key;  /* server certificate chain and key, PEM */
+    char *client_ca;                  /* PEM roots (and intermediates) for people's certificates */
+    char *crl;                        /* PEM; must be current, else everybody is refused */
+    int64_t max_staleness_ms;         /* authz silent this long: live exchanges end (default 3 s) */
+    char *approval_keys;              /* file: one registered approval key a line (certs/approval_keys.h) */
+    struct person *people;
+    size_t person_count;
+    char **auditors, **operators;     /* groups */
+    size_t auditor_count, operator_count;
+    struct tool *tools;
+    size_t tool_count;
+    struct limits limits;
+    int64_t segment_ms;               /* a segment closes after this (2 s) */
+    size_t segment_bytes;             /* or this (1 MiB) */
+    size_t ring_bytes;                /* of each worker's ring (4 MiB), a power of two */
+};
+
+/* Problems found, each "file:line: setting: what is wrong; what was expected". Collected up to 200. */
+struct problems {
+    char **text;
+    size_t count;
+};
+void problems_done(struct problems *p);
+
+/* Load and check. BAD_CONFIG with at least one problem; OK may still leave warnings, which start with "warning: ". */
+MUST_CHECK enum status config_load(const char *path, struct config **out, struct problems *problems);
+struct config *config_ref(struct config *c);
+void config_unref(struct config *c);      /* NULL is fine */
+
+/* Who stands behind an identity; NULL if nobody is listed. */
+const struct person *config_person(const struct config *c, struct slice identity);
+bool person_in_group(const struct person *p, const char *group);
+/* In any of the groups. */
+bool person_in_any(const struct person *p, char *const *groups, size_t count);
+const struct tool *config_tool(const struct config *c, struct slice name);
+/* "https://console.acme.localhost:8443" (no port when 443), malloc'd. */
+char *config_origin(const struct config *c, const char *host);
+/* Path in the state folder, malloc'd: config_path(c, "run/authz.sock"). */
+char *config_path(const struct config *c, const char *name);
+/* The reference of all settings, from the table, as Markdown. */
+void config_write_reference(FILE *out);
+
+#endif

@@ -1,0 +1,40 @@
+/* forward: what of a message goes on to the other side (RFC 9110 s7.6). Messages are written anew from the parsed form.
+ *
+ * Towards the tool, removed: hop-by-hop fields and those Connection names (a Connection that names one of the gateway's own fields is refused
+ * before), Via and Forwarded/X-Forwarded-* of the client (written anew), Client-Cert*, Countersign-*, and look-alikes of these and of the
+ * identity fields (compared with '_' and '.' read as '-', case-insensitively), Expect (answered here), Proxy-*; fields whose names hold '_' are dropped. HTTP/2 cookies are joined to one field.
+ * Towards the client, removed: hop-by-hop fields, Alt-Svc, NEL, Report-To, Reporting-Endpoints, Service-Worker-Allowed (unless allowed), Countersign-*, Set-Cookie Domain attributes,
+ * Strict-Transport-Security (the gateway's own is sent). Location with the upstream's own origin becomes the tool's public origin. */
+#ifndef COUNTERSIGN_FORWARD_H
+#define COUNTERSIGN_FORWARD_H
+
+#include "proxy/base/bbuf.h"
+#include "proxy/http/message.h"
+
+struct forward_request {
+    const struct message *message;
+    struct slice host;                /* the Host field to send */
+    struct slice client_address;      /* "127.0.0.1" or "2001:db8::1", no brackets */
+    struct slice public_host;         /* host[:port] the client used */
+    struct slice assertion;           /* Countersign-Assertion value */
+    struct slice client_cert;         /* Client-Cert value (RFC 9440): ":base64 DER:" */
+    bool has_body, chunked;           /* chunked: no length is known */
+    uint64_t body_len;
+};
+/* Is there a field that must refuse the whole request? NULL: no; else a literal reason for a 400. */
+const char *forward_refuses(const struct message *m);
+/* Write the HTTP/1.1 request head, with the final empty line. FULL when it does not fit. */
+MUST_CHECK enum status forward_write_request(const struct forward_request *f, struct bbuf *out);
+
+struct forward_response {
+    const struct message *message;
+    struct slice upstream_origin;     /* "http://127.0.0.1:8000" */
+    struct slice public_origin;       /* "https://support.acme.localhost:8443" */
+    bool allow_service_worker;
+};
+/* The fields for the client, without framing ones (Content-Length and Transfer-Encoding are the writer's). In the arena. */
+MUST_CHECK enum status forward_response_fields(const struct forward_response *f, struct arena *arena, struct fields *out);
+/* Trailers that may pass (RFC 9110 s6.5.1): no framing, routing, authentication or cookie field. */
+bool forward_trailer_allowed(struct slice name);
+
+#endif

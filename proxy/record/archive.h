@@ -1,0 +1,51 @@
+/* archive: reading a session's recording back: one pass over a .tar of WARC segments, giving exchanges; and checking it against log leaves. It trusts nothing in the file: every
+ * length is checked, and a bad segment is reported with its number, the rest still read. */
+#ifndef COUNTERSIGN_ARCHIVE_H
+#define COUNTERSIGN_ARCHIVE_H
+
+#include "proxy/base/slice.h"
+#include "proxy/base/status.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct archive;
+
+/* One exchange, put together from its request, response, continuation and metadata records. */
+struct archive_exchange {
+    uint64_t id;
+    int64_t started_ms, ended_ms;
+    struct slice request_head, request_body, response_head, response_body;   /* as recorded: HTTP/1.1 text heads, bodies without transfer coding */
+    unsigned status;                  /* 0: no response */
+    bool request_cut, response_cut, from_tool;
+    struct slice action, why;
+    const json_t *notes;              /* object: name → value */
+    unsigned first_segment, last_segment;
+};
+
+/* Read the whole recording from a file. Bodies larger than 16 MiB are kept in part (body slices hold the first part; the lengths in `notes` tell). */
+MUST_CHECK enum status archive_open(const char *path, struct archive **out, struct err *err);
+void archive_free(struct archive *a);
+size_t archive_count(const struct archive *a);
+/* By start time. Borrowed from the archive. */
+const struct archive_exchange *archive_at(const struct archive *a, size_t i);
+/* Segments that could not be read: number and reason. */
+size_t archive_bad_segments(const struct archive *a);
+const char *archive_bad_segment(const struct archive *a, size_t i, unsigned *number_out);
+
+/* Check a recording file and the log against each other. */
+struct verify_result {
+    bool whole;
+    unsigned segments, leaves;
+    json_t *findings;                 /* array of { "kind": "altered-segment"|"missing-segment"|"extra-segment"|"bad-leaf"|"bad-head"|"cut-log"|…, "segment": n?, "seq": n?, "text": "…" } */
+};
+/* recording_path may be NULL (log only). `log` is what GET /api/v1/log gave: { "leaves": […], "head": "note text" } with all leaves from seq 1; log_key: Ed25519
+ * public key, raw 32 bytes; session: whose segments to compare. later_head: a head note seen elsewhere (a grant's or a receipt's checkpoint), or NULL. OK even when not whole; result
+ * is the caller's to verify_done. */
+MUST_CHECK enum status archive_verify(const char *recording_path, const char *session, const json_t *log, const unsigned char log_key[32],
+                                      const char *instance, const char *later_head, struct verify_result *out, struct err *err);
+void verify_done(struct verify_result *r);
+
+#endif
