@@ -42,6 +42,9 @@ struct identity {
 
 MUST_CHECK enum status trust_load(const char *ca_path, const char *crl_path, struct trust **out, struct err *err);
 void trust_free(struct trust *t);
+/* When the first of the loaded revocation lists runs out (seconds since the Epoch), for warnings; 0: there is none, and nobody gets in. A
+ * missing CRL file is no error of trust_load, so that the gateway can say on its page what is wrong; a damaged or foreign one is. */
+int64_t trust_crl_until(const struct trust *t);
 /* leaf may be NULL (CERT_MISSING). untrusted: further certificates the peer sent, or NULL. identity is filled on CERT_GOOD (and as
  * far as known else, for the log). now_s: wall clock. */
 enum cert_state trust_check(const struct trust *t, X509 *leaf, STACK_OF(X509) *untrusted, int64_t now_s, struct identity *out);

@@ -1,0 +1,146 @@
+#include "authz/approvals/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define ANY "pending approved"
+
+/* What each leaf type does: which member names the entry, in which states it may come (NULL: it makes the entry), and the state after
+ * (NULL: the member `state` says, "=" unchanged). Types that change no entry are not here. */
+static const struct change {
+    const char *type, *member;
+    enum ledger_kind kind;
+    const char *from, *to;
+} changes[] = {
+    { "request.created", "item", LEDGER_REQUEST, NULL, "pending" },
+    { "held.created", "item", LEDGER_HELD, NULL, "pending" },
+    { "approval", "item", LEDGER_KINDS, "pending", NULL },
+    { "denial", "item", LEDGER_KINDS, "pending", NULL },
+    { "item.expired", "item", LEDGER_KINDS, ANY, NULL },
+    { "item.cancelled", "item", LEDGER_KINDS, ANY, NULL },
+    { "grant.issued", "item", LEDGER_REQUEST, "approved", "granted" },
+    { "grant.issued", "grant_id", LEDGER_GRANT, NULL, "live" },
+    { "grant.ended", "grant_id", LEDGER_GRANT, "live", "ended" },
+    { "notice.acknowledged", "grant_id", LEDGER_GRANT, "live", "=" },
+    { "signoff.used", "item", LEDGER_HELD, "approved", "used" },
+    { "outcome", "item", LEDGER_HELD, "used", "=" },
+    { "lock", "lock_id", LEDGER_LOCK, NULL, "live" },
+    { "unlock", "lock_id", LEDGER_LOCK, "live", "ended" },
+    { "key.registered", "key", LEDGER_KEY, NULL, "live" },
+    { "key.removed", "key", LEDGER_KEY, "live", "ended" },
+};
+
+static const char *const state_words[] = { "pending", "approved", "granted", "used",  "denied",
+                                           "expired", "cancelled", "live",   "ended", NULL };
+static const char *const outcome_words[] = { "not-sent", "answered", "outcome-unknown", NULL };
+
+static const char *word_of(const char *const *words, const char *text)
+{
+    for (; text != NULL && *words != NULL; words++)
+        if (strcmp(*words, text) == 0)
+            return *words;
+    return NULL;
+}
+
+const struct ledger_entry *ledger_find(const struct ledger *l, const char *id)
+{
+    struct ledger_entry *e = NULL;
+    HASH_FIND_STR(l->entries, id, e);
+    return e;
+}
+
+bool ledger_is(const struct ledger *l, const char *id, const char *state)
+{
+    const struct ledger_entry *e = ledger_find(l, id);
+    return e != NULL && strcmp(e->state, state) == 0;
+}
+
+static enum status make_entry(struct ledger *l, const struct change *c, const char *id, uint64_t seq, struct err *err)
+{
+    struct ledger_entry *e = calloc(1, sizeof *e);
+    if (e == NULL)
+        return fail(err, NO_MEMORY, "ledger");
+    memcpy(e->id, id, strlen(id) + 1);
+    e->kind = c->kind;
+    e->state = c->to;
+    e->born = e->last = seq;
+    HASH_ADD_STR(l->entries, id, e);
+    if (e->hh.tbl == NULL) {          /* uthash's way to say: no memory */
+        free(e);
+        return fail(err, NO_MEMORY, "ledger");
+    }
+    l->counts[c->kind]++;
+    return OK;
+}
+
+static bool state_in(const char *list, const char *state)
+{
+    size_t n = strlen(state);
+    for (const char *at = list; (at = strstr(at, state)) != NULL; at += n)
+        if ((at == list || at[-1] == ' ') && (at[n] == 0 || at[n] == ' '))
+            return true;
+    return false;
+}
+
+static enum status change_entry(const struct change *c, struct ledger_entry *e, uint64_t seq, const json_t *content, struct err *err)
+{
+    const char *outcome = word_of(outcome_words, json_string_value(json_object_get(content, "outcome")));
+    const char *to = c->to ? c->to : word_of(state_words, json_string_value(json_object_get(content, "state")));
+    if ((c->kind != LEDGER_KINDS && c->kind != e->kind) || !state_in(c->from, e->state) || to == NULL)
+        return fail(err, CORRUPT, "leaf %llu '%s' cannot follow: '%s' is %s since leaf %llu", (unsigned long long)seq, c->type, e->id,
+                    e->state, (unsigned long long)e->last);
+    if (strcmp(c->type, "outcome") == 0) {
+        /* "Unknown" may be corrected by a worker that lives and knows; what is known stays. */
+        if (outcome == NULL || (e->outcome != NULL && strcmp(e->outcome, "outcome-unknown") != 0))
+            return fail(err, CORRUPT, "leaf %llu: a second outcome of '%s'", (unsigned long long)seq, e->id);
+        e->outcome = outcome;
+    }
+    if (strcmp(c->type, "notice.acknowledged") == 0)
+        e->noticed = true;
+    if (strcmp(c->type, "approval") == 0 || strcmp(c->type, "denial") == 0)
+        e->decisions++;
+    if (to[0] != '=')
+        e->state = to;
+    e->last = seq;
+    return OK;
+}
+
+static enum status apply_one(struct ledger *l, const struct change *c, uint64_t seq, const json_t *content, struct err *err)
+{
+    const char *id = json_string_value(json_object_get(content, c->member));
+    struct ledger_entry *e = NULL;
+    if (id == NULL || id[0] == 0 || strlen(id) >= sizeof e->id)
+        return fail(err, CORRUPT, "leaf %llu '%s' names no %s", (unsigned long long)seq, c->type, c->member);
+    HASH_FIND_STR(l->entries, id, e);
+    if (c->from != NULL)
+        return e != NULL ? change_entry(c, e, seq, content, err)
+                         : fail(err, CORRUPT, "leaf %llu '%s' is about '%s', which the log does not know", (unsigned long long)seq,
+                                c->type, id);
+    if (e == NULL)
+        return make_entry(l, c, id, seq, err);
+    if (c->kind != LEDGER_KEY || strcmp(e->state, "ended") != 0)   /* a key may come back after it was removed; nothing else may */
+        return fail(err, CORRUPT, "leaf %llu '%s': '%s' exists since leaf %llu", (unsigned long long)seq, c->type, id,
+                    (unsigned long long)e->born);
+    e->state = c->to;
+    e->born = e->last = seq;
+    return OK;
+}
+
+enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const json_t *content, struct err *err)
+{
+    enum status st = OK;
+    for (size_t i = 0; st == OK && i < sizeof changes / sizeof *changes; i++)
+        if (strcmp(changes[i].type, type) == 0)
+            st = apply_one(l, &changes[i], seq, content, err);
+    return st;
+}
+
+void ledger_done(struct ledger *l)
+{
+    struct ledger_entry *e, *next;
+    HASH_ITER(hh, l->entries, e, next)
+    {
+        HASH_DEL(l->entries, e);
+        free(e);
+    }
+}

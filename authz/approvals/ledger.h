@@ -1,0 +1,38 @@
+/* ledger: what the log says about each item, grant, lock and key, kept in memory. It is computed from leaves and nothing else, so
+ * that a row edited in the database changes no decision; reconcile.c compares the rows with it. */
+#ifndef COUNTERSIGN_LEDGER_H
+#define COUNTERSIGN_LEDGER_H
+
+#include "proxy/base/status.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_KINDS };
+
+struct ledger_entry {
+    char id[48];                      /* an id with its prefix, or a key's fingerprint */
+    enum ledger_kind kind;
+    const char *state;                /* a literal: "pending", "approved", "granted", "used", "denied", "expired", "cancelled"; "live", "ended" */
+    const char *outcome;              /* of a used sign-off; NULL: none yet */
+    bool noticed;                     /* of a grant */
+    unsigned decisions;               /* of an item */
+    uint64_t born, last;              /* the leaf that made it, and the last one that changed it */
+    UT_hash_handle hh;
+};
+
+struct ledger {
+    struct ledger_entry *entries;
+    size_t counts[LEDGER_KINDS];
+};
+
+/* Take one leaf. CORRUPT when it can't follow what came before: an approval of nothing, a second use, a foreign word. */
+MUST_CHECK enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const json_t *content, struct err *err);
+/* NULL: the log knows no such id. */
+const struct ledger_entry *ledger_find(const struct ledger *l, const char *id);
+bool ledger_is(const struct ledger *l, const char *id, const char *state);
+void ledger_done(struct ledger *l);
+
+#endif

@@ -1,0 +1,324 @@
+#include "authz/approvals/log.h"
+
+#include "authz/canonical.h"
+#include "proxy/base/codec.h"
+#include "proxy/base/file.h"
+
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+
+enum { PENDING_MAX = 4096, SALT_TEXT = 23, DIGEST_TEXT = 44 };
+
+struct pending {
+    uint64_t seq;
+    const char *type;
+    json_t *content;
+};
+
+struct log {
+    struct store *store;
+    EVP_PKEY *key;
+    unsigned char public_key[32];
+    char *instance;
+    struct chain_head head, next;     /* committed; with what the open transaction appended */
+    unsigned char (*marks)[32];       /* marks[i]: the head after leaf i * LOG_MARK_EVERY; marks[0] is head_0 */
+    size_t mark_count, mark_room;
+    struct ledger ledger;
+    struct pending pending[PENDING_MAX];
+    size_t pending_count;
+};
+
+static const char *text_of(const json_t *row, const char *name)
+{
+    const char *s = json_string_value(json_object_get(row, name));
+    return s ? s : "";
+}
+
+static int64_t number_of(const json_t *row, const char *name)
+{
+    return json_integer_value(json_object_get(row, name));
+}
+
+static enum status load_key(struct log *l, const char *path, struct err *err)
+{
+    unsigned char *pem = NULL;
+    size_t len = 0, key_len = sizeof l->public_key;
+    enum status st = file_read(path, 16 * 1024, true, &pem, &len, err);
+    if (st != OK)
+        return st;
+    BIO *bio = BIO_new_mem_buf(pem, (int)len);
+    l->key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+    BIO_free(bio);
+    OPENSSL_cleanse(pem, len);
+    free(pem);
+    if (l->key == NULL || !EVP_PKEY_is_a(l->key, "ED25519")
+        || EVP_PKEY_get_raw_public_key(l->key, l->public_key, &key_len) != 1)
+        return fail(err, BAD_CONFIG, "'%s' holds no Ed25519 key: %s", path, ossl_reason());
+    return OK;
+}
+
+static enum status keep_mark(struct log *l, const struct chain_head *head, struct err *err)
+{
+    if (head->seq % LOG_MARK_EVERY != 0)
+        return OK;
+    if (l->mark_count == l->mark_room) {
+        size_t room = l->mark_room ? l->mark_room * 2 : 64;
+        void *more = realloc(l->marks, room * sizeof *l->marks);
+        if (more == NULL)
+            return fail(err, NO_MEMORY, "log");
+        l->marks = more;
+        l->mark_room = room;
+    }
+    memcpy(l->marks[l->mark_count++], head->hash, 32);
+    return OK;
+}
+
+/* Move *head over one stored row: the seq it must have, the digest its content must have. */
+static enum status follow(struct chain_head *head, const json_t *row, struct err *err)
+{
+    unsigned char salt[CHAIN_SALT_LEN], digest[32];
+    char text[DIGEST_TEXT];
+    size_t len = 0;
+    unsigned long long seq = head->seq + 1;
+    if ((uint64_t)number_of(row, "seq") != head->seq + 1)
+        return fail(err, CORRUPT, "leaf %llu of the log is missing", seq);
+    if (b64url_decode(slice_str(text_of(row, "salt")), salt, sizeof salt, &len) != OK || len != sizeof salt)
+        return fail(err, CORRUPT, "leaf %llu of the log was altered: its salt is broken", seq);
+    chain_content_digest(salt, slice_str(text_of(row, "content")), digest);
+    b64url_encode(slice_of(digest, 32), text);
+    if (strcmp(text, text_of(row, "digest")) != 0)
+        return fail(err, CORRUPT, "leaf %llu of the log was altered: its content does not match its digest", seq);
+    chain_append(head, slice_str(text_of(row, "type")), number_of(row, "time_ms"), digest);
+    return OK;
+}
+
+static enum status take_stored(void *arg, json_t *row, struct err *err)
+{
+    struct log *l = arg;
+    enum status st = follow(&l->head, row, err);
+    if (st == OK)
+        st = keep_mark(l, &l->head, err);
+    if (st != OK)
+        return st;
+    json_t *content = json_loads(text_of(row, "content"), JSON_REJECT_DUPLICATES, NULL);
+    const char *session = json_string_value(json_object_get(content, "session"));
+    if (content == NULL || strcmp(session ? session : "", text_of(row, "session")) != 0)
+        st = fail(err, CORRUPT, "leaf %llu of the log was altered: it is filed under another session",
+                  (unsigned long long)l->head.seq);
+    else
+        st = ledger_apply(&l->ledger, l->head.seq, text_of(row, "type"), content, err);
+    json_decref(content);
+    return st;
+}
+
+/* The stored note must be ours, and about exactly the chain we found. */
+static enum status check_head(struct log *l, struct err *err)
+{
+    json_t *row = NULL;
+    struct chain_head signed_head;
+    enum status st = store_row(l->store, &row, err, "SELECT seq, note FROM head WHERE id = 1", "");
+    if (st == NOT_FOUND && l->head.seq == 0)
+        return OK;                    /* a new state folder */
+    if (st == NOT_FOUND)
+        return fail(err, CORRUPT, "the log has %llu leaves and no signed head", (unsigned long long)l->head.seq);
+    if (st != OK)
+        return st;
+    st = chain_note_verify(l->public_key, l->instance, slice_str(text_of(row, "note")), &signed_head, err);
+    json_decref(row);
+    if (st != OK)
+        return fail(err, CORRUPT, "the signed head of the log is not ours: it was altered, or log.pem or `instance` changed");
+    if (signed_head.seq != l->head.seq || memcmp(signed_head.hash, l->head.hash, 32) != 0)
+        return fail(err, CORRUPT, "the log was altered: it has %llu leaves that do not lead to its signed head of %llu",
+                    (unsigned long long)l->head.seq, (unsigned long long)signed_head.seq);
+    return OK;
+}
+
+enum status log_open(struct store *store, const char *instance, const char *key_path, struct log **out, struct err *err)
+{
+    struct log *l = calloc(1, sizeof *l);
+    if (l == NULL || (l->instance = strdup(instance)) == NULL) {
+        free(l);
+        return fail(err, NO_MEMORY, "log");
+    }
+    l->store = store;
+    enum status st = load_key(l, key_path, err);
+    if (st == OK)
+        st = keep_mark(l, &l->head, err);
+    if (st == OK)
+        st = store_each(store, take_stored, l, err, "SELECT seq, type, time_ms, salt, content, digest, session FROM leaf ORDER BY seq",
+                        "");
+    if (st == OK)
+        st = check_head(l, err);
+    l->next = l->head;
+    if (st == OK)
+        *out = l;
+    else
+        log_close(l);
+    return st;
+}
+
+void log_close(struct log *l)
+{
+    if (l == NULL)
+        return;
+    log_rolled_back(l);
+    ledger_done(&l->ledger);
+    EVP_PKEY_free(l->key);
+    free(l->marks);
+    free(l->instance);
+    free(l);
+}
+
+static enum status insert_leaf(struct log *l, const char *type, const json_t *content, int64_t time_ms, struct err *err)
+{
+    unsigned char salt[CHAIN_SALT_LEN], digest[32];
+    char salt_text[SALT_TEXT], digest_text[DIGEST_TEXT], *text = NULL;
+    size_t len = 0;
+    if (RAND_bytes(salt, sizeof salt) != 1)
+        return fail(err, IO_FAILED, "no randomness: %s", ossl_reason());
+    enum status st = canonical_json(content, &text, &len, err);
+    if (st != OK)
+        return st;
+    chain_content_digest(salt, slice_of(text, len), digest);
+    b64url_encode(slice_of(salt, sizeof salt), salt_text);
+    b64url_encode(slice_of(digest, sizeof digest), digest_text);
+    st = store_run(l->store, err, "INSERT INTO leaf (seq, type, time_ms, salt, content, digest, session)"
+                   " VALUES ($1, $2, $3, $4, $5, $6, $7)", "isissss", (int64_t)(l->next.seq + 1), type, time_ms, salt_text, text,
+                   digest_text, json_string_value(json_object_get(content, "session")));
+    if (st == OK)
+        chain_append(&l->next, slice_str(type), time_ms, digest);
+    free(text);
+    return st;
+}
+
+enum status log_append(struct log *l, const char *type, json_t *content, int64_t time_ms, uint64_t *seq_out, struct err *err)
+{
+    enum status st = !json_is_object(content)                 ? fail(err, NO_MEMORY, "leaf")
+                     : l->pending_count == PENDING_MAX         ? fail(err, FULL, "more than %d leaves at once", PENDING_MAX)
+                                                               : insert_leaf(l, type, content, time_ms, err);
+    if (st != OK) {
+        json_decref(content);
+        return st;
+    }
+    l->pending[l->pending_count++] = (struct pending){ l->next.seq, type, content };
+    if (seq_out != NULL)
+        *seq_out = l->next.seq;
+    return OK;
+}
+
+bool log_changed(const struct log *l)
+{
+    return l->pending_count > 0;
+}
+
+enum status log_checkpoint(const struct log *l, char **note_out, struct err *err)
+{
+    return chain_note_sign(l->key, l->instance, &l->next, note_out, err);
+}
+
+enum status log_seal(struct log *l, struct err *err)
+{
+    char *note = NULL;
+    if (!log_changed(l))
+        return OK;
+    enum status st = log_checkpoint(l, &note, err);
+    if (st == OK)
+        st = store_run(l->store, err, "INSERT INTO head (id, seq, note) VALUES (1, $1, $2)"
+                       " ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, note = excluded.note", "is", (int64_t)l->next.seq, note);
+    free(note);
+    return st;
+}
+
+/* Marks fall between the leaves of one transaction too, so each head is computed again from what was stored. */
+static enum status keep_marks(struct log *l, struct err *err)
+{
+    enum status st = OK;
+    while (st == OK && l->head.seq < l->next.seq) {
+        json_t *row = NULL;
+        st = store_row(l->store, &row, err, "SELECT seq, type, time_ms, salt, content, digest FROM leaf WHERE seq = $1", "i",
+                       (int64_t)(l->head.seq + 1));
+        if (st == OK)
+            st = follow(&l->head, row, err);
+        if (st == OK)
+            st = keep_mark(l, &l->head, err);
+        json_decref(row);
+    }
+    if (st == OK && memcmp(l->head.hash, l->next.hash, 32) != 0)
+        st = fail(err, CORRUPT, "the leaves just written are not those that were meant");
+    return st;
+}
+
+enum status log_committed(struct log *l, struct err *err)
+{
+    enum status st = keep_marks(l, err);
+    for (size_t i = 0; i < l->pending_count; i++) {
+        struct pending *p = &l->pending[i];
+        if (st == OK)
+            st = ledger_apply(&l->ledger, p->seq, p->type, p->content, err);
+        json_decref(p->content);
+    }
+    l->pending_count = 0;
+    return st;
+}
+
+void log_rolled_back(struct log *l)
+{
+    while (l->pending_count > 0)
+        json_decref(l->pending[--l->pending_count].content);
+    l->next = l->head;
+}
+
+struct walk {
+    struct chain_head head;
+    uint64_t wanted;
+    json_t *found;
+};
+
+static enum status walk_leaf(void *arg, json_t *row, struct err *err)
+{
+    struct walk *w = arg;
+    enum status st = follow(&w->head, row, err);
+    if (st == OK && w->head.seq == w->wanted)
+        w->found = json_incref(row);
+    return st;
+}
+
+enum status log_leaf(struct log *l, uint64_t seq, json_t **out, struct err *err)
+{
+    if (seq == 0 || seq > l->head.seq)
+        return fail(err, NOT_FOUND, "the log has no leaf %llu", (unsigned long long)seq);
+    size_t block = (size_t)((seq - 1) / LOG_MARK_EVERY);
+    uint64_t end = (block + 1) * LOG_MARK_EVERY < l->head.seq ? (block + 1) * LOG_MARK_EVERY : l->head.seq;
+    struct walk w = { .head.seq = block * LOG_MARK_EVERY, .wanted = seq };
+    memcpy(w.head.hash, l->marks[block], 32);
+    enum status st = store_each(l->store, walk_leaf, &w, err,
+                                "SELECT seq, type, time_ms, salt, content, digest FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq",
+                                "ii", (int64_t)w.head.seq, (int64_t)end);
+    const unsigned char *want = end % LOG_MARK_EVERY == 0 ? l->marks[end / LOG_MARK_EVERY] : l->head.hash;
+    if (st == OK && (w.head.seq != end || memcmp(w.head.hash, want, 32) != 0))
+        st = fail(err, CORRUPT, "the log was altered between leaf %zu and %llu", block * LOG_MARK_EVERY + 1, (unsigned long long)end);
+    json_t *content = st == OK ? json_loads(text_of(w.found, "content"), JSON_REJECT_DUPLICATES, NULL) : NULL;
+    if (st == OK && (content == NULL || json_object_set_new(w.found, "content", content) != 0))
+        st = fail(err, NO_MEMORY, "leaf");
+    if (st == OK)
+        *out = w.found;
+    else
+        json_decref(w.found);
+    return st;
+}
+
+const struct ledger *log_ledger(const struct log *l)
+{
+    return &l->ledger;
+}
+
+const unsigned char *log_public_key(const struct log *l)
+{
+    return l->public_key;
+}
+
+uint64_t log_size(const struct log *l)
+{
+    return l->head.seq;
+}

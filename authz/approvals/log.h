@@ -1,0 +1,43 @@
+/* log: the append-only, signed chain of what was decided (authz/README.md "The log"), written in the same transaction as its effect.
+ *
+ *   log_append() as often as needed, log_seal() before the commit, then log_committed() or log_rolled_back().
+ *
+ * In memory it keeps the head, a head at every LOG_MARK_EVERY leaves, and the ledger: enough to prove any single leaf at little
+ * cost, since a leaf that was edited no longer leads to the next mark. */
+#ifndef COUNTERSIGN_APPROVALS_LOG_H
+#define COUNTERSIGN_APPROVALS_LOG_H
+
+#include "authz/approvals/ledger.h"
+#include "authz/approvals/store.h"
+
+#include "authz/chain.h"
+
+enum { LOG_MARK_EVERY = 256 };
+
+struct log;
+
+/* Read and verify everything: every digest, the chain, the signed head, and that each leaf can follow the one before. CORRUPT says what
+ * was altered. key_path: Ed25519, PEM. */
+MUST_CHECK enum status log_open(struct store *store, const char *instance, const char *key_path, struct log **out, struct err *err);
+void log_close(struct log *l);
+
+/* Takes the reference to content, an object; its member `session`, if any, files the leaf with that session. */
+MUST_CHECK enum status log_append(struct log *l, const char *type, json_t *content, int64_t time_ms, uint64_t *seq_out,
+                                  struct err *err);
+/* Has anything been appended since the last commit? */
+bool log_changed(const struct log *l);
+MUST_CHECK enum status log_seal(struct log *l, struct err *err);
+/* OK, or CORRUPT / NO_MEMORY: then memory no longer mirrors the log and the process must end. */
+MUST_CHECK enum status log_committed(struct log *l, struct err *err);
+void log_rolled_back(struct log *l);
+
+/* The signed head as of now, appended leaves included; malloc'd. */
+MUST_CHECK enum status log_checkpoint(const struct log *l, char **note_out, struct err *err);
+/* One committed leaf, proved against the chain: {seq, type, time_ms, salt, digest, content: object}. NOT_FOUND, CORRUPT. */
+MUST_CHECK enum status log_leaf(struct log *l, uint64_t seq, json_t **out, struct err *err);
+const struct ledger *log_ledger(const struct log *l);
+/* Raw 32 bytes. */
+const unsigned char *log_public_key(const struct log *l);
+uint64_t log_size(const struct log *l);
+
+#endif

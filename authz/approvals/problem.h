@@ -1,0 +1,60 @@
+/* problem: every reason authz gives for a no (RFC 9457): a stable type, a status, a title, and what to do next. The list is also in
+ * authz/README.md; problem_test compares the two. */
+#ifndef COUNTERSIGN_PROBLEM_H
+#define COUNTERSIGN_PROBLEM_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+enum problem_type {
+    PROBLEM_NONE,
+    BAD_REQUEST,
+    UNKNOWN_PERSON,
+    CERTIFICATE_EXPIRED,
+    LOCKED,
+    UNKNOWN_TOOL,
+    MAY_NOT_ASK,
+    BAD_REASON,
+    BAD_DURATION,
+    TOO_MANY_OPEN,
+    ITEM_NOT_FOUND,
+    SELF_APPROVAL,
+    MAY_NOT_APPROVE,
+    KEY_NOT_REGISTERED,
+    ALREADY_DECIDED,
+    NOT_PENDING,
+    STATEMENT_UNKNOWN,
+    STATEMENT_EXPIRED,
+    BAD_SIGNATURE,
+    POLICY_CHANGED,
+    GRANT_REQUIRED,
+    NOT_HELD_HERE,
+    BODY_MISMATCH,
+    HELD_TOO_LARGE,
+    HELD_GONE,
+    SIGNOFF_REQUIRED,
+    SIGNOFF_VOID,
+    ALREADY_USED,
+    RELEASE_CODE_UNKNOWN,
+    OUTCOME_KNOWN,
+    SESSION_UNKNOWN,
+    SEGMENT_CONFLICT,
+    AUDITORS_ONLY,
+    OPERATORS_ONLY,
+    LOCK_TARGET_UNKNOWN,
+    UNLOCK_OWN,
+    STORE_UNAVAILABLE,
+    RECORDS_ALTERED,
+    PROBLEM_COUNT
+};
+
+struct problem {
+    const char *type;
+    int status;
+    const char *title, *next;
+};
+const struct problem *problem_of(enum problem_type t);
+/* {type, status, title, detail, next}; NULL when memory is short. */
+json_t *problem_json(enum problem_type t, const char *detail);
+
+#endif

@@ -1,0 +1,56 @@
+#include "authz/approvals/store.h"
+
+/* The last line of each table says what can't be, whatever the program does: a decision by the requester, two uses, a state that is none. */
+const char *const store_schema[] = {
+    "CREATE TABLE IF NOT EXISTS leaf (seq BIGINT PRIMARY KEY, type TEXT NOT NULL, time_ms BIGINT NOT NULL, salt TEXT NOT NULL,"
+    " content TEXT NOT NULL, digest TEXT NOT NULL, session TEXT)",
+    "CREATE INDEX IF NOT EXISTS leaf_session ON leaf (session, seq)",
+
+    "CREATE TABLE IF NOT EXISTS head (id BIGINT PRIMARY KEY CHECK (id = 1), seq BIGINT NOT NULL, note TEXT NOT NULL)",
+
+    "CREATE TABLE IF NOT EXISTS request (item TEXT PRIMARY KEY, session TEXT NOT NULL UNIQUE, person TEXT NOT NULL,"
+    " identity TEXT NOT NULL, x5t TEXT NOT NULL, not_after BIGINT NOT NULL, tool TEXT NOT NULL, reason TEXT NOT NULL,"
+    " duration_s BIGINT NOT NULL, policy TEXT NOT NULL, created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL, state TEXT NOT NULL,"
+    " seq BIGINT NOT NULL,"
+    " CHECK (state IN ('pending', 'approved', 'granted', 'denied', 'expired', 'cancelled')))",
+    "CREATE INDEX IF NOT EXISTS request_state ON request (state, expires_ms)",
+    "CREATE INDEX IF NOT EXISTS request_person ON request (person, state)",
+
+    "CREATE TABLE IF NOT EXISTS held (item TEXT PRIMARY KEY, session TEXT NOT NULL, grant_id TEXT NOT NULL, person TEXT NOT NULL,"
+    " identity TEXT NOT NULL, x5t TEXT NOT NULL, tool TEXT NOT NULL, action TEXT NOT NULL, method TEXT NOT NULL,"
+    " authority TEXT NOT NULL, target TEXT NOT NULL, digest TEXT NOT NULL, content_type TEXT NOT NULL, body_len BIGINT NOT NULL,"
+    " body_sha256 TEXT NOT NULL, reason TEXT NOT NULL, policy TEXT NOT NULL, created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL,"
+    " state TEXT NOT NULL, seq BIGINT NOT NULL, used_ms BIGINT, outcome TEXT, status BIGINT,"
+    " CHECK (state IN ('pending', 'approved', 'used', 'denied', 'expired', 'cancelled')),"
+    " CHECK ((state = 'used') = (used_ms IS NOT NULL)), CHECK (outcome IS NULL OR state = 'used'))",
+    "CREATE INDEX IF NOT EXISTS held_state ON held (state, expires_ms)",
+    "CREATE INDEX IF NOT EXISTS held_person ON held (person, state)",
+    "CREATE INDEX IF NOT EXISTS held_session ON held (session)",
+
+    "CREATE TABLE IF NOT EXISTS decision (item TEXT NOT NULL, person TEXT NOT NULL, requester TEXT NOT NULL, decision TEXT NOT NULL,"
+    " at BIGINT NOT NULL, key TEXT NOT NULL, statement TEXT NOT NULL UNIQUE, seq BIGINT NOT NULL, PRIMARY KEY (item, person),"
+    " CHECK (decision IN ('approve', 'deny')), CHECK (person <> requester))",
+
+    "CREATE TABLE IF NOT EXISTS statement (id TEXT PRIMARY KEY, item TEXT NOT NULL, person TEXT NOT NULL, nonce TEXT NOT NULL,"
+    " text TEXT NOT NULL, exp BIGINT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS statement_exp ON statement (exp)",
+
+    "CREATE TABLE IF NOT EXISTS access_grant (grant_id TEXT PRIMARY KEY, session TEXT NOT NULL, item TEXT NOT NULL UNIQUE,"
+    " person TEXT NOT NULL, identity TEXT NOT NULL, x5t TEXT NOT NULL, tool TEXT NOT NULL, policy TEXT NOT NULL, iat BIGINT NOT NULL,"
+    " exp BIGINT NOT NULL, token TEXT NOT NULL, token_sha256 TEXT NOT NULL, noticed BIGINT NOT NULL, state TEXT NOT NULL, why TEXT,"
+    " ended_ms BIGINT, seq BIGINT NOT NULL, CHECK (state IN ('live', 'ended')))",
+    "CREATE INDEX IF NOT EXISTS grant_state ON access_grant (state, exp)",
+
+    "CREATE TABLE IF NOT EXISTS lock (lock_id TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL, reason TEXT NOT NULL,"
+    " \"by\" TEXT NOT NULL, created_ms BIGINT NOT NULL, state TEXT NOT NULL, seq BIGINT NOT NULL,"
+    " CHECK (kind IN ('person', 'cert', 'grant', 'tool')), CHECK (state IN ('live', 'ended')))",
+
+    "CREATE TABLE IF NOT EXISTS session (session TEXT PRIMARY KEY, person TEXT NOT NULL, identity TEXT NOT NULL, tool TEXT NOT NULL,"
+    " reason TEXT NOT NULL, approved_by TEXT NOT NULL, started_ms BIGINT NOT NULL, last_ms BIGINT NOT NULL,"
+    " exchanges BIGINT NOT NULL, bytes BIGINT NOT NULL, segments BIGINT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS session_started ON session (started_ms)",
+
+    "CREATE TABLE IF NOT EXISTS segment (session TEXT NOT NULL, number BIGINT NOT NULL, digest TEXT NOT NULL, from_ms BIGINT NOT NULL,"
+    " to_ms BIGINT NOT NULL, exchanges BIGINT NOT NULL, bytes BIGINT NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (session, number))",
+    NULL,
+};

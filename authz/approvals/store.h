@@ -1,0 +1,43 @@
+/* store: rows in and out, as JSON objects, in transactions. The index of the log: whatever matters for a decision is read from
+ * verified leaves (log.h); rows say where they are and make lists quick.
+ *
+ * One SQL text for every back end: columns are TEXT and BIGINT only (bytes as base64url, times in milliseconds unless the name says
+ * otherwise), parameters $1.. in order of first use. Only store_sqlite.c knows the engine. One thread. */
+#ifndef COUNTERSIGN_STORE_H
+#define COUNTERSIGN_STORE_H
+
+#include "proxy/base/status.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct store;
+
+/* Open or make the database with its tables. Every commit is on the disk when it returns. */
+MUST_CHECK enum status store_open(const char *path, struct store **out, struct err *err);
+void store_close(struct store *s);               /* NULL is fine */
+
+MUST_CHECK enum status store_begin(struct store *s, struct err *err);
+/* FULL: no room on the disk, nothing was kept. IO_FAILED: it is not known what was kept; end the process and start anew. */
+MUST_CHECK enum status store_commit(struct store *s, struct err *err);
+void store_rollback(struct store *s);
+
+/* format: one character a parameter, 's' const char * (NULL is SQL's NULL), 'i' int64_t. sql must be a literal: it is prepared once. */
+MUST_CHECK enum status store_run(struct store *s, struct err *err, const char *sql, const char *format, ...);
+/* Rows the last store_run() changed. */
+int store_changed(const struct store *s);
+/* An array of objects; a column that is NULL is left out. */
+MUST_CHECK enum status store_rows(struct store *s, json_t **out, struct err *err, const char *sql, const char *format, ...);
+/* The first row, or NOT_FOUND. */
+MUST_CHECK enum status store_row(struct store *s, json_t **out, struct err *err, const char *sql, const char *format, ...);
+/* Each row to fn, until it returns other than OK; the row is borrowed. */
+typedef enum status store_each_fn(void *arg, json_t *row, struct err *err);
+MUST_CHECK enum status store_each(struct store *s, store_each_fn *fn, void *arg, struct err *err, const char *sql,
+                                  const char *format, ...);
+/* Members of the row are its columns: strings, integers, booleans (as 0 and 1). table is a literal. */
+MUST_CHECK enum status store_insert(struct store *s, const char *table, const json_t *row, struct err *err);
+
+/* The tables, one statement each, ended by NULL (schema.c). */
+extern const char *const store_schema[];
+
+#endif

@@ -1,0 +1,273 @@
+#include "authz/approvals/store.h"
+
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STATEMENTS_MAX = 128, SQL_MAX = 1024, COLUMNS_MAX = 32 };
+
+struct prepared {
+    const char *sql;                  /* the literal's address is its name */
+    sqlite3_stmt *stmt;
+};
+
+struct store {
+    sqlite3 *db;
+    struct prepared cache[STATEMENTS_MAX];
+    size_t cached;
+};
+
+static enum status db_fail(struct store *s, int code, const char *what, struct err *err)
+{
+    int primary = code & 0xff;
+    enum status st = primary == SQLITE_FULL                                     ? FULL
+                     : primary == SQLITE_NOMEM                                  ? NO_MEMORY
+                     : primary == SQLITE_CONSTRAINT                             ? EXISTS
+                     : primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB    ? CORRUPT
+                                                                                : IO_FAILED;
+    return fail(err, st, "database: %s: %s", what, sqlite3_errmsg(s->db));
+}
+
+static enum status exec(struct store *s, const char *sql, struct err *err)
+{
+    int r = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    return r == SQLITE_OK ? OK : db_fail(s, r, sql, err);
+}
+
+enum status store_open(const char *path, struct store **out, struct err *err)
+{
+    static const char *const settings[] = { "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON",
+                                            "PRAGMA trusted_schema=OFF", "PRAGMA busy_timeout=2000" };
+    struct store *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return fail(err, NO_MEMORY, "database");
+    int r = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL);
+    enum status st = r == SQLITE_OK ? OK : fail(err, IO_FAILED, "cannot open '%s': %s", path, sqlite3_errstr(r));
+    for (size_t i = 0; st == OK && i < sizeof settings / sizeof *settings; i++)
+        st = exec(s, settings[i], err);
+    if (st == OK)
+        st = exec(s, "BEGIN IMMEDIATE", err);
+    for (size_t i = 0; st == OK && store_schema[i] != NULL; i++)
+        st = exec(s, store_schema[i], err);
+    if (st == OK)
+        st = exec(s, "COMMIT", err);
+    if (st != OK) {
+        store_close(s);
+        return st;
+    }
+    *out = s;
+    return OK;
+}
+
+void store_close(struct store *s)
+{
+    if (s == NULL)
+        return;
+    for (size_t i = 0; i < s->cached; i++)
+        sqlite3_finalize(s->cache[i].stmt);
+    sqlite3_close(s->db);
+    free(s);
+}
+
+enum status store_begin(struct store *s, struct err *err)
+{
+    return exec(s, "BEGIN IMMEDIATE", err);
+}
+
+enum status store_commit(struct store *s, struct err *err)
+{
+    return exec(s, "COMMIT", err);
+}
+
+void store_rollback(struct store *s)
+{
+    if (!sqlite3_get_autocommit(s->db))
+        sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+int store_changed(const struct store *s)
+{
+    return sqlite3_changes(s->db);
+}
+
+static enum status prepare(struct store *s, const char *sql, sqlite3_stmt **out, struct err *err)
+{
+    for (size_t i = 0; i < s->cached; i++)
+        if (s->cache[i].sql == sql) {
+            *out = s->cache[i].stmt;
+            return OK;
+        }
+    if (s->cached == STATEMENTS_MAX)
+        return fail(err, FULL, "database: more than %d different statements", STATEMENTS_MAX);
+    int r = sqlite3_prepare_v3(s->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL);
+    if (r != SQLITE_OK)
+        return db_fail(s, r, sql, err);
+    s->cache[s->cached++] = (struct prepared){ sql, *out };
+    return OK;
+}
+
+static enum status bind(struct store *s, sqlite3_stmt *stmt, const char *format, va_list ap, struct err *err)
+{
+    int n = 0, r = SQLITE_OK;
+    for (const char *f = format; *f != 0 && r == SQLITE_OK; f++) {
+        n++;
+        if (*f == 'i')
+            r = sqlite3_bind_int64(stmt, n, va_arg(ap, int64_t));
+        else
+            r = sqlite3_bind_text(stmt, n, va_arg(ap, const char *), -1, SQLITE_TRANSIENT);
+    }
+    if (r == SQLITE_OK && n != sqlite3_bind_parameter_count(stmt))
+        return fail(err, IO_FAILED, "database: %d parameters given for '%s'", n, sqlite3_sql(stmt));
+    return r == SQLITE_OK ? OK : db_fail(s, r, "parameters", err);
+}
+
+static json_t *row_object(sqlite3_stmt *stmt)
+{
+    json_t *row = json_object();
+    for (int i = 0; row != NULL && i < sqlite3_column_count(stmt); i++) {
+        json_t *v = NULL;
+        int type = sqlite3_column_type(stmt, i);
+        if (type == SQLITE_NULL)
+            continue;
+        if (type == SQLITE_INTEGER)
+            v = json_integer(sqlite3_column_int64(stmt, i));
+        else if (type == SQLITE_TEXT)   /* NULL when somebody wrote bytes there that are not UTF-8: then there is no row */
+            v = json_stringn((const char *)sqlite3_column_text(stmt, i), (size_t)sqlite3_column_bytes(stmt, i));
+        if (v == NULL || json_object_set_new(row, sqlite3_column_name(stmt, i), v) != 0) {
+            json_decref(row);
+            return NULL;
+        }
+    }
+    return row;
+}
+
+static enum status step_all(struct store *s, sqlite3_stmt *stmt, store_each_fn *fn, void *arg, struct err *err)
+{
+    enum status st = OK;
+    int r;
+    while (st == OK && (r = sqlite3_step(stmt)) != SQLITE_DONE) {
+        if (r != SQLITE_ROW)
+            return db_fail(s, r, sqlite3_sql(stmt), err);
+        json_t *row = row_object(stmt);
+        st = row == NULL ? fail(err, CORRUPT, "database: a row holds something other than text and numbers")
+             : fn        ? fn(arg, row, err)
+                         : OK;
+        json_decref(row);
+    }
+    return st;
+}
+
+static enum status query(struct store *s, store_each_fn *fn, void *arg, struct err *err, const char *sql, const char *format,
+                         va_list ap)
+{
+    sqlite3_stmt *stmt = NULL;
+    enum status st = prepare(s, sql, &stmt, err);
+    if (st != OK)
+        return st;
+    st = bind(s, stmt, format, ap, err);
+    if (st == OK)
+        st = step_all(s, stmt, fn, arg, err);
+    sqlite3_reset(stmt);
+    sqlite3_clear_bindings(stmt);
+    return st;
+}
+
+enum status store_run(struct store *s, struct err *err, const char *sql, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    enum status st = query(s, NULL, NULL, err, sql, format, ap);
+    va_end(ap);
+    return st;
+}
+
+enum status store_each(struct store *s, store_each_fn *fn, void *arg, struct err *err, const char *sql, const char *format, ...)
+{
+    va_list ap;
+    va_start(ap, format);
+    enum status st = query(s, fn, arg, err, sql, format, ap);
+    va_end(ap);
+    return st;
+}
+
+static enum status collect(void *arg, json_t *row, struct err *err)
+{
+    return json_array_append(arg, row) == 0 ? OK : fail(err, NO_MEMORY, "rows");
+}
+
+enum status store_rows(struct store *s, json_t **out, struct err *err, const char *sql, const char *format, ...)
+{
+    json_t *rows = json_array();
+    va_list ap;
+    va_start(ap, format);
+    enum status st = rows ? query(s, collect, rows, err, sql, format, ap) : fail(err, NO_MEMORY, "rows");
+    va_end(ap);
+    if (st == OK)
+        *out = rows;
+    else
+        json_decref(rows);
+    return st;
+}
+
+enum status store_row(struct store *s, json_t **out, struct err *err, const char *sql, const char *format, ...)
+{
+    json_t *rows = json_array();
+    va_list ap;
+    va_start(ap, format);
+    enum status st = rows ? query(s, collect, rows, err, sql, format, ap) : fail(err, NO_MEMORY, "rows");
+    va_end(ap);
+    if (st == OK && json_array_size(rows) == 0)
+        st = fail(err, NOT_FOUND, "no such row");
+    if (st == OK)
+        *out = json_incref(json_array_get(rows, 0));
+    json_decref(rows);
+    return st;
+}
+
+/* Column names come from our own code, never from a message. */
+static int insert_text(const char *table, const json_t *row, char out[SQL_MAX])
+{
+    const char *key;
+    json_t *value;
+    int n = snprintf(out, SQL_MAX, "INSERT INTO %s (", table), count = 0;
+    json_object_foreach((json_t *)(uintptr_t)row, key, value)
+        if (n < SQL_MAX)
+            n += snprintf(out + n, (size_t)(SQL_MAX - n), "%s\"%s\"", count++ ? ", " : "", key);
+    if (n < SQL_MAX)
+        n += snprintf(out + n, (size_t)(SQL_MAX - n), ") VALUES (");
+    for (int i = 1; i <= count && n < SQL_MAX; i++)
+        n += snprintf(out + n, (size_t)(SQL_MAX - n), "%s$%d", i > 1 ? ", " : "", i);
+    if (n < SQL_MAX)
+        n += snprintf(out + n, (size_t)(SQL_MAX - n), ")");
+    return n;
+}
+
+static int bind_value(sqlite3_stmt *stmt, int n, const json_t *v)
+{
+    if (json_is_string(v))
+        return sqlite3_bind_text(stmt, n, json_string_value(v), (int)json_string_length(v), SQLITE_TRANSIENT);
+    if (json_is_boolean(v))
+        return sqlite3_bind_int64(stmt, n, json_is_true(v));
+    return json_is_integer(v) ? sqlite3_bind_int64(stmt, n, json_integer_value(v)) : SQLITE_MISMATCH;
+}
+
+enum status store_insert(struct store *s, const char *table, const json_t *row, struct err *err)
+{
+    char sql[SQL_MAX];
+    const char *key;
+    json_t *value;
+    sqlite3_stmt *stmt = NULL;
+    if (insert_text(table, row, sql) >= SQL_MAX)
+        return fail(err, IO_FAILED, "database: too many columns for '%s'", table);
+    int r = sqlite3_prepare_v2(s->db, sql, -1, &stmt, NULL), n = 0;
+    json_object_foreach((json_t *)(uintptr_t)row, key, value)
+        if (r == SQLITE_OK)
+            r = bind_value(stmt, ++n, value);
+    if (r == SQLITE_OK)
+        r = sqlite3_step(stmt);
+    enum status st = r == SQLITE_DONE ? OK : db_fail(s, r, table, err);
+    sqlite3_finalize(stmt);
+    return st;
+}

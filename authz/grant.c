@@ -1,0 +1,118 @@
+#include "authz/grant.h"
+
+#include "proxy/base/codec.h"
+
+#include <stdlib.h>
+
+/* At most max bytes of s, cut before a character that would not fit whole (UTF-8). */
+static json_t *cut_text(const char *s, size_t max)
+{
+    size_t n = strlen(s);
+    if (n <= max)
+        return json_string(s);
+    for (n = max; n > 0 && ((unsigned char)s[n] & 0xc0) == 0x80; n--)
+        ;
+    return json_stringn(s, n);
+}
+
+static json_t *make_claims(const struct grant_facts *f, size_t reason_max)
+{
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:[s], s:o, s:O, s:{}, s:s, s:s, s:s}",
+                     "iss", f->instance, "aud", f->instance, "sub", f->identity, "iat", (json_int_t)f->iat_s, "nbf",
+                     (json_int_t)f->iat_s, "exp", (json_int_t)f->exp_s, "jti", f->jti, "grant_id", f->grant_id, "use", "grant",
+                     "basis", "approved", "cnf", "x5t#S256", f->x5t, "person", f->person, "tool", f->tool, "actions", "*",
+                     "reason", cut_text(f->reason, reason_max), "approved_by", f->approved_by, "budget", "policy", f->policy,
+                     "key_storage", "unattested", "checkpoint", f->checkpoint);
+}
+
+enum status grant_issue(const struct jwt_signer *s, const struct grant_facts *f, char **token_out, struct err *err)
+{
+    static const size_t reason_sizes[] = { 2048, 1024, 256, 0 };
+    enum status st = FULL;
+    for (size_t i = 0; st == FULL && i < sizeof reason_sizes / sizeof *reason_sizes; i++) {
+        json_t *claims = make_claims(f, reason_sizes[i]);
+        if (claims == NULL)
+            return fail(err, NO_MEMORY, "grant claims");
+        st = jwt_sign(s, claims, token_out, err);
+        json_decref(claims);
+    }
+    return st;
+}
+
+static bool all_strings(const json_t *list, size_t max)
+{
+    size_t n = json_array_size(list);
+    if (!json_is_array(list) || n == 0 || n > max)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (!json_is_string(json_array_get(list, i)))
+            return false;
+    return true;
+}
+
+/* A grant of basis "approved" names at least one approver, none of them its holder (promise 2). */
+static bool approvers_sound(const struct grant *g)
+{
+    size_t n = json_array_size(g->approved_by);
+    for (size_t i = 0; i < n; i++) {
+        const char *person = NULL, *statement = NULL, *key = NULL;
+        if (json_unpack(json_array_get(g->approved_by, i), "{s:s, s:s, s:s}", "person", &person, "statement", &statement, "key",
+                        &key) != 0
+            || strcmp(person, g->person) == 0)
+            return false;
+    }
+    return n > 0 && strcmp(g->basis, "approved") == 0;
+}
+
+static enum status read_claims(json_t *claims, struct grant *g, struct err *err)
+{
+    json_int_t iat = 0, exp = 0;
+    json_t *actions = NULL, *approved_by = NULL;
+    size_t len = 0;
+    if (json_unpack(claims, "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s}, s:I, s:I, s:o, s:o}", "grant_id", &g->grant_id,
+                    "jti", &g->jti, "person", &g->person, "sub", &g->identity, "tool", &g->tool, "reason", &g->reason, "basis",
+                    &g->basis, "policy", &g->policy, "checkpoint", &g->checkpoint, "cnf", "x5t#S256", &g->x5t, "iat", &iat,
+                    "exp", &exp, "actions", &actions, "approved_by", &approved_by) != 0)
+        return fail(err, BAD_TOKEN, "a claim of the grant is missing or has the wrong type");
+    g->iat_s = iat;
+    g->exp_s = exp;
+    g->actions = actions;
+    g->approved_by = approved_by;
+    if (b64url_decode(slice_str(g->x5t), g->thumbprint, sizeof g->thumbprint, &len) != OK || len != sizeof g->thumbprint)
+        return fail(err, BAD_TOKEN, "the grant's certificate thumbprint is broken");
+    if (!all_strings(actions, 64) || !approvers_sound(g))
+        return fail(err, BAD_TOKEN, "the grant's actions or approvers are not sound");
+    return OK;
+}
+
+enum status grant_verify(const struct jwt_keys *keys, const char *instance, struct slice token, int64_t now_s, struct grant *out,
+                         struct err *err)
+{
+    struct jwt_expect expect = { instance, instance, "grant", now_s, GRANT_LIFETIME_MAX_S };
+    struct grant g = { 0 };
+    enum status st = jwt_verify(keys, token, &expect, &g.claims, err);
+    if (st != OK)
+        return st;
+    st = read_claims(g.claims, &g, err);
+    if (st == OK)
+        *out = g;
+    else
+        json_decref(g.claims);
+    return st;
+}
+
+void grant_done(struct grant *g)
+{
+    json_decref(g->claims);
+    *g = (struct grant){ 0 };
+}
+
+bool grant_allows(const struct grant *g, struct slice action)
+{
+    for (size_t i = 0; i < json_array_size(g->actions); i++) {
+        struct slice name = slice_str(json_string_value(json_array_get(g->actions, i)));
+        if (slice_eq(name, SLICE("*")) || slice_eq(name, action))
+            return true;
+    }
+    return false;
+}

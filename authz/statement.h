@@ -1,0 +1,49 @@
+/* statement: what an approver signs. One person's yes or no, to exactly this, with this key.
+ *
+ * A JSON object with exactly the members of authz/README.md, signed over its canonical text (canonical.h) as a detached JWS. authz
+ * builds it; the approver's client builds it again from the raw request and compares; anyone may verify it later. */
+#ifndef COUNTERSIGN_STATEMENT_H
+#define COUNTERSIGN_STATEMENT_H
+
+#include "proxy/base/slice.h"
+#include "proxy/base/status.h"
+
+#include <jansson.h>
+#include <openssl/evp.h>
+#include <stdint.h>
+
+enum { STATEMENT_LIFETIME_S = 600 };
+
+/* Every string is borrowed. */
+struct statement {
+    const char *instance;
+    const char *purpose;              /* "access" or "signoff" */
+    const char *decision;             /* "approve" or "deny" */
+    const char *id;                   /* "stm_…" */
+    const char *requester;            /* person */
+    const char *identity;             /* the certificate's SAN the request came with */
+    const char *approver;             /* person */
+    const char *key;                  /* fingerprint of the approver's key */
+    int64_t iat_s, exp_s;
+    const char *policy;               /* hash of the tool's policy, hex */
+    const json_t *scope;              /* one of the two below */
+};
+
+/* A new object, or NULL when memory is short. The scope is shared, not copied. */
+json_t *statement_make(const struct statement *in);
+/* The exact thing that is asked for; a new object, or NULL. */
+json_t *statement_scope_access(const char *tool, int64_t duration_s, const char *reason);
+struct statement_request {            /* digests as base64url */
+    const char *tool, *action, *method, *authority, *target, *digest, *body_sha256, *reason;
+    int64_t body_len;
+};
+json_t *statement_scope_signoff(const struct statement_request *r);
+
+/* Read one: version 1, exactly the known members, of the right types. *out borrows from the object. BAD_INPUT. */
+MUST_CHECK enum status statement_read(const json_t *object, struct statement *out, struct err *err);
+
+/* Sign, or verify, over the canonical text. The signature is for the key named in the statement: verify compares. BAD_TOKEN. */
+MUST_CHECK enum status statement_sign(const json_t *object, EVP_PKEY *key, char **jws_out, struct err *err);
+MUST_CHECK enum status statement_verify(const json_t *object, EVP_PKEY *key, struct slice jws, struct err *err);
+
+#endif
