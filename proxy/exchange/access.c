@@ -1,5 +1,6 @@
 #include "proxy/exchange/access.h"
 
+#include "authz/grant.h"
 #include "proxy/base/codec.h"
 #include "proxy/base/log.h"
 
@@ -7,7 +8,7 @@
 #include <string.h>
 #include <uthash.h>
 
-enum { LOCKS_MAX = 4096, GRANTS_MAX = 200000, GRANT_LIFE_MAX_S = 30 * 24 * 3600 };
+enum { LOCKS_MAX = 4096, GRANTS_MAX = 200000 };
 
 struct grant_key {
     unsigned char thumbprint[32];
@@ -109,20 +110,6 @@ enum status access_reset(struct access *a, const json_t *hello, struct err *err)
     return a->issuer && a->log_key && a->jwks ? OK : fail(err, NO_MEMORY, "hello");
 }
 
-static enum status make_key(struct grant_key *key, const json_t *claims, struct err *err)
-{
-    const char *tool = json_string_value(json_object_get(claims, "tool"));
-    const char *x5t = json_string_value(json_object_get(json_object_get(claims, "cnf"), "x5t#S256"));
-    size_t len = 0;
-    memset(key, 0, sizeof *key);
-    if (tool == NULL || strlen(tool) >= sizeof key->tool || x5t == NULL)
-        return fail(err, BAD_TOKEN, "the grant names no tool or no certificate");
-    memcpy(key->tool, tool, strlen(tool));
-    if (b64url_decode(slice_str(x5t), key->thumbprint, sizeof key->thumbprint, &len) != OK || len != sizeof key->thumbprint)
-        return fail(err, BAD_TOKEN, "the grant's certificate thumbprint is malformed");
-    return OK;
-}
-
 static struct entry *entry_for(struct access *a, const struct grant_key *key)
 {
     struct entry *e = NULL;
@@ -137,17 +124,15 @@ static struct entry *entry_for(struct access *a, const struct grant_key *key)
     return e;
 }
 
-static enum status add_grant(struct access *a, const json_t *claims, bool noticed, struct err *err)
+static enum status add_grant(struct access *a, const struct grant *from, bool noticed, struct err *err)
 {
-    struct grant_key key;
-    const char *id = json_string_value(json_object_get(claims, "grant_id"));
+    struct grant_key key = { 0 };
     struct by_id *b = NULL;
-    enum status st = make_key(&key, claims, err);
-    if (st != OK)
-        return st;
-    if (id == NULL || strlen(id) > GRANT_ID_MAX)
-        return fail(err, BAD_TOKEN, "the grant has no grant_id");
-    HASH_FIND_STR(a->ids, id, b);
+    if (strlen(from->grant_id) > GRANT_ID_MAX || strlen(from->tool) >= sizeof key.tool)
+        return fail(err, BAD_TOKEN, "the grant's id or tool is too long");
+    memcpy(key.thumbprint, from->thumbprint, sizeof key.thumbprint);
+    memcpy(key.tool, from->tool, strlen(from->tool));
+    HASH_FIND_STR(a->ids, from->grant_id, b);
     if (b != NULL)
         forget(a, b);                 /* renewed: the newest word holds */
     if (a->count >= GRANTS_MAX)
@@ -160,9 +145,9 @@ static enum status add_grant(struct access *a, const json_t *claims, bool notice
         free(b);
         return fail(err, NO_MEMORY, "grant");
     }
-    memcpy(g->grant_id, id, strlen(id) + 1);
-    memcpy(b->grant_id, id, strlen(id) + 1);
-    g->exp_s = json_integer_value(json_object_get(claims, "exp"));
+    memcpy(g->grant_id, from->grant_id, strlen(from->grant_id) + 1);
+    memcpy(b->grant_id, from->grant_id, strlen(from->grant_id) + 1);
+    g->exp_s = from->exp_s;
     g->noticed = noticed;
     g->entry = e;
     g->next = e->grants;
@@ -176,15 +161,14 @@ static enum status add_grant(struct access *a, const json_t *claims, bool notice
 static enum status take_grant(struct access *a, const json_t *event, int64_t now_s, struct err *err)
 {
     const char *token = json_string_value(json_object_get(event, "token"));
-    struct jwt_expect expect = { .iss = a->issuer, .aud = a->issuer, .use = "grant", .now_s = now_s, .max_lifetime_s = GRANT_LIFE_MAX_S };
-    json_t *claims = NULL;
+    struct grant g;
     if (token == NULL || a->keys == NULL)
         return fail(err, BAD_INPUT, "a grant event without a token");
-    enum status st = jwt_verify(a->keys, slice_str(token), &expect, &claims, err);
+    enum status st = grant_verify(a->keys, a->issuer, slice_str(token), now_s, &g, err);
     if (st != OK)
         return st == EXPIRED ? OK : st;
-    st = add_grant(a, claims, json_is_true(json_object_get(event, "noticed")), err);
-    json_decref(claims);
+    st = add_grant(a, &g, json_is_true(json_object_get(event, "noticed")), err);
+    grant_done(&g);
     return st;
 }
 

@@ -195,10 +195,11 @@ bool conn_recheck(struct conn *c, struct snapshot *s)
 {
     if (c->state != CONN_OPEN)
         return true;
-    bool was_good = c->cert == CERT_GOOD;
+    bool was_good = c->cert == CERT_GOOD && c->person != NULL;
     judge_certificate(c, s);
-    if (was_good && c->cert != CERT_GOOD) {
-        log_info("connection.ended", "identity", c->identity.name, "why", cert_state_name(c->cert), "serial", c->identity.serial);
+    if (was_good && (c->cert != CERT_GOOD || c->person == NULL)) {
+        log_info("connection.ended", "identity", c->identity.name, "why", c->cert != CERT_GOOD ? cert_state_name(c->cert) : "unknown-person", "serial",
+                 c->identity.serial);
         conn_close(c, false);
         return false;
     }
@@ -230,6 +231,8 @@ static void start_protocol(struct conn *c)
     }
     want(c);
     conn_flush_soon(c);
+    if (c->worker->draining)
+        c->protocol->stop(c);
 }
 
 static void do_handshake(struct conn *c)

@@ -87,6 +87,7 @@ void exchange_free(struct exchange *x)
         c->exchanges = x->next;
     if (x->next != NULL)
         x->next->prev = x->prev;
+    console_done(x);
     bbuf_done(&x->body);
     bbuf_done(&x->unsure);
     free(x->reply_owned);
@@ -117,8 +118,10 @@ size_t exchange_body_room(const struct exchange *x)
 size_t exchange_tape_body(struct exchange *x)
 {
     size_t len = bbuf_len(&x->body);
-    if (!x->tape.open)
-        return x->tool == NULL ? len : 0;
+    if (x->tool == NULL)
+        x->untaped = 0;               /* the console is no session: authz's log keeps what was decided there */
+    else if (!x->tape.open)
+        return 0;
     while (x->untaped > 0) {
         size_t n = tape_room(x->worker->tape);
         if (n > x->untaped)

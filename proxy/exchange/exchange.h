@@ -18,6 +18,8 @@
 
 struct conn;
 struct exchange;
+struct visit;
+struct page;
 
 enum exchange_state {
     X_HEAD,                           /* the request head is being received and judged */
@@ -76,6 +78,10 @@ struct exchange {
     bool noticed;
     struct readings query, form;
 
+    /* the console */
+    struct visit *visit;
+    const struct page *page;
+
     /* authz */
     int64_t call;                     /* link_call under way, or 0 */
     struct slice held_id;             /* a held request being released: its outcome is owed */
@@ -129,6 +135,7 @@ void stage_hold(struct exchange *x);
 void stage_release(struct exchange *x, struct slice code);
 void stage_forward(struct exchange *x);
 void stage_console(struct exchange *x);
+void console_done(struct exchange *x);          /* when it is freed */
 
 /* ---- shared by the stages (exchange.c) ---- */
 void exchange_enter(struct exchange *x, enum exchange_state to);

@@ -1,4 +1,5 @@
 /* front_h1: HTTP/1.1 on a client connection. One exchange at a time; pipelined requests wait in the connection's buffer. */
+#include "proxy/base/clock.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/http/h1.h"
 #include "proxy/http/h1_write.h"
@@ -213,9 +214,12 @@ static void h1_head(struct exchange *x, unsigned status, const struct fields *fi
     h->chunked = !no_body && length < 0 && !old;
     if (!no_body && length < 0 && old)
         h->close_after = true;
-    struct h1_response_head head = { .status = status, .fields = fields, .length = length, .chunked = h->chunked, .no_body = no_body,
-                                     .close = h->close_after };
-    if (h1_write_response(&head, &x->conn->out) != OK) {
+    struct h1_response_head head = {
+        .status = status, .fields = fields, .close = h->close_after, .now_ms = clock_wall_ms(),
+        .framing = no_body ? BODY_NONE : length >= 0 ? BODY_LENGTH : h->chunked ? BODY_CHUNKED : BODY_UNTIL_CLOSE,
+        .has_length = length >= 0, .content_length = length >= 0 ? (uint64_t)length : 0,
+    };
+    if (h1_write_response_head(&head, &x->conn->out) != OK) {
         conn_finish(x->conn);
         return;
     }
@@ -224,17 +228,15 @@ static void h1_head(struct exchange *x, unsigned status, const struct fields *fi
 
 static void h1_interim(struct exchange *x, unsigned status, const struct fields *fields)
 {
-    struct h1_response_head head = { .status = status, .fields = fields, .length = -1, .no_body = true, .interim = true };
-    if (x->request.version >= 11 && h1_write_response(&head, &x->conn->out) == OK)
+    struct h1_response_head head = { .status = status, .fields = fields, .framing = BODY_NONE };
+    if (x->request.version >= 11 && h1_write_response_head(&head, &x->conn->out) == OK)
         conn_flush_soon(x->conn);
 }
-
-enum { CHUNK_OVERHEAD = 32 };
 
 static size_t h1_room(const struct exchange *x)
 {
     size_t room = bbuf_room(&x->conn->out);
-    return room > CHUNK_OVERHEAD ? room - CHUNK_OVERHEAD : 0;
+    return room > 2 * H1_CHUNK_FRAMING ? room - 2 * H1_CHUNK_FRAMING : 0;   /* the last chunk fits too */
 }
 
 static void h1_body(struct exchange *x, struct slice data)

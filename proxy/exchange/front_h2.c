@@ -1,7 +1,9 @@
 /* front_h2: HTTP/2 on a client connection (RFC 9113), through nghttp2. Flow control is tied to our buffers: a stream's window opens only as its bytes go on. */
+#include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
-#include "proxy/exchange/h2_request.h"
+#include "proxy/http/forward.h"
+#include "proxy/http/h2_request.h"
 
 #include <assert.h>
 #include <nghttp2/nghttp2.h>
@@ -16,7 +18,7 @@ struct h2_stream {
     struct h2_request building;       /* fields as they come */
     struct bbuf out;                  /* body for the client */
     struct fields trailers;
-    bool started, ended, deferred, was_full;
+    bool started, ended, deferred;
 };
 
 struct h2_conn {
@@ -29,6 +31,7 @@ struct h2_conn {
 };
 
 static const struct front front_h2;
+static size_t make_nv(const struct fields *f, nghttp2_nv *nv, size_t max);
 
 static struct h2_conn *h2_of(const struct exchange *x)
 {
@@ -190,7 +193,7 @@ static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         if (s->trailers.count > 0) {
             nghttp2_nv nv[32];
-            size_t count = h2_make_nv(&s->trailers, nv, 32);
+            size_t count = make_nv(&s->trailers, nv, 32);
             *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
             nghttp2_submit_trailer(session, id, nv, count);
         }
@@ -238,7 +241,9 @@ static void h2_input(struct conn *c)
 {
     struct h2_conn *h = c->driver;
     struct slice in = bbuf_slice(&c->in);
+    h->in_session = true;
     ssize_t n = nghttp2_session_mem_recv(h->session, in.ptr, in.len);
+    h->in_session = false;
     if (c->state != CONN_OPEN)
         return;
     if (n < 0 || (size_t)n != in.len) {
@@ -275,11 +280,193 @@ static void h2_stop(struct conn *c)
 static void h2_free(struct conn *c)
 {
     struct h2_conn *h = c->driver;
+    assert(!h->in_session);           /* no callback of nghttp2 closes its connection */
     task_cancel(&h->work);
     while (h->streams != NULL)
         stream_free(h, h->streams);
-    /* conn_close may have come from within one of its own callbacks: nghttp2 must live until that returns. */
-    c->worker->dead_sessions = h2_bury(c->worker, h->session);
+    nghttp2_session_del(h->session);
     free(h);
     c->driver = NULL;
 }
+
+/* END_STREAM is out, and the client still sends what nobody wants (RFC 9113 s8.1). */
+static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *user)
+{
+    struct h2_stream *s = f->hd.stream_id ? nghttp2_session_get_stream_user_data(session, f->hd.stream_id) : NULL;
+    (void)user;
+    if (s != NULL && !s->ended && (f->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+        (f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS))
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_NO_ERROR);
+    return 0;
+}
+
+static nghttp2_session_callbacks *make_callbacks(void)
+{
+    nghttp2_session_callbacks *cb = NULL;
+    if (nghttp2_session_callbacks_new(&cb) != 0)
+        return NULL;
+    nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
+    return cb;
+}
+
+static nghttp2_option *make_options(void)
+{
+    nghttp2_option *o = NULL;
+    if (nghttp2_option_new(&o) != 0)
+        return NULL;
+    nghttp2_option_set_no_auto_window_update(o, 1);
+    nghttp2_option_set_stream_reset_rate_limit(o, RESET_BURST, RESET_RATE);   /* Rapid Reset */
+    nghttp2_option_set_max_continuations(o, 8);
+    nghttp2_option_set_max_settings(o, 32);
+    nghttp2_option_set_max_outbound_ack(o, 100);
+    return o;
+}
+
+static bool h2_start(struct conn *c)
+{
+    struct h2_conn *h = calloc(1, sizeof *h);
+    nghttp2_session_callbacks *cb = make_callbacks();
+    nghttp2_option *o = make_options();
+    nghttp2_settings_entry settings[] = {
+        { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->snap->config->limits.streams },
+        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, REQUEST_BUFFER },
+        { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->snap->config->limits.head_bytes },
+    };
+    bool ok = h != NULL && cb != NULL && o != NULL && nghttp2_session_server_new2(&h->session, cb, h, o) == 0 &&
+              nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) == 0 &&
+              nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, 1 << 20) == 0;
+    nghttp2_session_callbacks_del(cb);
+    nghttp2_option_del(o);
+    if (!ok) {
+        if (h != NULL)
+            nghttp2_session_del(h->session);
+        free(h);
+        return false;
+    }
+    h->conn = c;
+    h->work.run = do_work;
+    c->driver = h;
+    work_soon(h);
+    return true;
+}
+
+/* ---- the front ---- */
+
+static struct h2_stream *stream_of(const struct exchange *x)
+{
+    return x->stream;
+}
+
+static size_t make_nv(const struct fields *f, nghttp2_nv *nv, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->count && n < max; i++) {
+        const struct field *e = &f->v[i];
+        bool secret = slice_eq(e->name, SLICE("set-cookie"));
+        nv[n++] = (nghttp2_nv){ (uint8_t *)(uintptr_t)e->name.ptr, (uint8_t *)(uintptr_t)e->value.ptr, e->name.len, e->value.len,
+                                secret ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE };
+    }
+    return n;
+}
+
+static nghttp2_nv literal(const char *name, const char *value)
+{
+    return (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name), strlen(value), NGHTTP2_NV_FLAG_NONE };
+}
+
+/* The date of this second, made once. */
+static const char *date_now(void)
+{
+    static _Thread_local char text[CLOCK_TEXT_MAX];
+    static _Thread_local int64_t second;
+    int64_t now = clock_wall_ms();
+    if (now / 1000 != second) {
+        second = now / 1000;
+        clock_http_date(now, text);
+    }
+    return text;
+}
+
+static void h2_head(struct exchange *x, unsigned status, const struct fields *fields, int64_t length, bool no_body)
+{
+    struct h2_stream *s = stream_of(x);
+    nghttp2_nv nv[FIELDS_SENT_MAX + 3];
+    char status_text[12], length_text[24];
+    size_t n = 0;
+    nghttp2_data_provider source = { .source.ptr = s, .read_callback = read_out };
+    snprintf(status_text, sizeof status_text, "%u", status);
+    snprintf(length_text, sizeof length_text, "%lld", (long long)length);
+    nv[n++] = literal(":status", status_text);
+    n += make_nv(fields, nv + n, FIELDS_SENT_MAX);
+    if (length >= 0 && status != 204 && status >= 200)
+        nv[n++] = literal("content-length", length_text);
+    if (fields_get(fields, SLICE("date")).ptr == NULL)
+        nv[n++] = literal("date", date_now());
+    bool empty = no_body || length == 0;
+    if (nghttp2_submit_response(h2_of(x)->session, x->stream_id, nv, n, empty ? NULL : &source) != 0)
+        nghttp2_submit_rst_stream(h2_of(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_INTERNAL_ERROR);
+    work_soon(h2_of(x));
+}
+
+static void h2_interim(struct exchange *x, unsigned status, const struct fields *fields)
+{
+    nghttp2_nv nv[FIELDS_SENT_MAX + 1];
+    char status_text[12];
+    snprintf(status_text, sizeof status_text, "%u", status);
+    nv[0] = literal(":status", status_text);
+    size_t n = 1 + make_nv(fields, nv + 1, FIELDS_SENT_MAX);
+    nghttp2_submit_headers(h2_of(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NULL, nv, n, NULL);
+    work_soon(h2_of(x));
+}
+
+static size_t h2_room(const struct exchange *x)
+{
+    return bbuf_room(&stream_of(x)->out);
+}
+
+static void resume(struct h2_conn *h, struct h2_stream *s)
+{
+    if (s->deferred) {
+        s->deferred = false;
+        nghttp2_session_resume_data(h->session, s->x->stream_id);
+    }
+    work_soon(h);
+}
+
+static void h2_cut(struct exchange *x)
+{
+    nghttp2_submit_rst_stream(h2_of(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_INTERNAL_ERROR);
+    work_soon(h2_of(x));
+}
+
+static void h2_body(struct exchange *x, struct slice data)
+{
+    if (bbuf_put(&stream_of(x)->out, data) != OK)
+        h2_cut(x);
+    else
+        resume(h2_of(x), stream_of(x));
+}
+
+static void h2_end(struct exchange *x, const struct fields *trailers)
+{
+    struct h2_stream *s = stream_of(x);
+    for (size_t i = 0; i < trailers->count; i++)
+        if (forward_trailer_allowed(trailers->v[i].name))
+            (void)!fields_add(&s->trailers, &x->arena, 32, trailers->v[i].name, trailers->v[i].value);
+    resume(h2_of(x), s);
+}
+
+static void h2_took(struct exchange *x, size_t n)
+{
+    if (n > 0)
+        nghttp2_session_consume_stream(h2_of(x)->session, x->stream_id, n);
+    work_soon(h2_of(x));
+}
+
+static const struct front front_h2 = { h2_head, h2_interim, h2_room, h2_body, h2_end, h2_cut, h2_took };
+const struct protocol protocol_h2 = { h2_start, h2_input, h2_output, h2_stop, h2_free, h2_idle };

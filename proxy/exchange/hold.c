@@ -1,10 +1,9 @@
 /* hold: a sensitive request waits until others sign off exactly it; and its release, once. */
-#include "authz/digest.h"
 #include "proxy/base/codec.h"
 #include "proxy/base/log.h"
-#include "proxy/exchange/blob.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/held.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +54,7 @@ static bool take_release(struct exchange *x, const json_t *answer, int fd)
     x->held_id = arena_copy(&x->arena, slice_str(id));
     x->outcome_owed = x->held_id.ptr != NULL && x->held_id.len > 0;
     bbuf_done(&x->body);
-    if (!x->outcome_owed || blob_read(fd, &x->request, &x->body, x->snap->config->limits.held_bytes, &x->arena, &err) != OK) {
+    if (!x->outcome_owed || held_read(fd, &x->request, &x->body, x->snap->config->limits.held_bytes, &x->arena, &err) != OK) {
         log_error("held.unreadable", "id", id, "why", x->outcome_owed ? err.text : "no id");
         forward_outcome(x, "not-sent");
         return false;
@@ -88,18 +87,11 @@ static void on_hold(void *arg, const json_t *answer, const int *fds, size_t fd_c
     }
 }
 
-static json_t *hold_message(struct exchange *x, const unsigned char body_sha256[32])
+static json_t *hold_message(struct exchange *x, const struct held_digests *d)
 {
     char digest[48], body[48];
-    unsigned char raw[32];
-    struct digest_input in = { .method = x->request.method, .authority = x->request.authority, .target = x->request.target,
-                               .body_len = bbuf_len(&x->body) };
-    for (size_t i = 0; i < digest_field_count; i++)
-        in.field_values[i] = fields_get(&x->request.fields, digest_fields[i]);
-    memcpy(in.body_sha256, body_sha256, 32);
-    request_digest(&in, raw);
-    b64url_encode(slice_of(raw, 32), digest);
-    b64url_encode(slice_of(body_sha256, 32), body);
+    b64url_encode(slice_of(d->request, 32), digest);
+    b64url_encode(slice_of(d->body, 32), body);
     struct slice type = fields_get(&x->request.fields, SLICE("content-type"));
     return json_pack("{s:s,s:o,s:s,s:s,s:s,s:s%,s:s%,s:s%,s:s,s:s%,s:I,s:s,s:s}", "op", "hold", "who", exchange_who(x), "tool", x->tool->name,
                      "action", x->verdict.action->name, "grant_id", x->grant_id, "method", x->request.method.ptr, x->request.method.len,
@@ -110,8 +102,9 @@ static json_t *hold_message(struct exchange *x, const unsigned char body_sha256[
 
 void stage_hold(struct exchange *x)
 {
-    unsigned char body_sha256[32];
+    struct held_digests digests;
     struct err err;
+    int fd = -1;
     if (x->too_large || bbuf_len(&x->body) > x->snap->config->limits.held_bytes) {
         struct problem p = { .status = 413, .type = "held-too-large", .title = "Too large to be held",
                              .detail = "This action needs a sign-off, and its body is larger than what can be held for one.",
@@ -119,15 +112,14 @@ void stage_hold(struct exchange *x)
         reply_problem(x, &p);
         return;
     }
-    exchange_enter(x, X_ASK);
-    sha256_one(bbuf_slice(&x->body), body_sha256);
-    int fd = -1;
-    if (blob_make(&x->request, bbuf_slice(&x->body), &fd, &err) != OK) {
-        log_error("held.failed", "why", err.text);
-        exchange_broken(x, 503, "overloaded", "The request could not be held.");
+    if (held_make(&x->request, bbuf_slice(&x->body), &fd, &digests, &err) != OK) {
+        struct problem p = { .status = 400, .type = "cannot-be-held", .title = "This request can't be held", .detail = err.text,
+                             .next = "Send it with plain text fields." };
+        reply_problem(x, &p);
         return;
     }
-    x->call = link_call(x->worker->link, hold_message(x, body_sha256), &fd, 1, on_hold, x);
+    exchange_enter(x, X_ASK);
+    x->call = link_call(x->worker->link, hold_message(x, &digests), &fd, 1, on_hold, x);
     close(fd);
     if (x->call == 0)
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides can't be reached, so nothing was sent.");

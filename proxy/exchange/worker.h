@@ -56,7 +56,7 @@ struct worker {
     _Atomic(struct snapshot *) next;  /* a new snapshot, its reference included */
     atomic_bool stopping;
     bool draining;
-    int64_t drain_until_ms;
+    int64_t drain_until_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
     struct waiter waiters;
     struct sources *sources;          /* open connections by source address */
     uv_thread_t thread;
