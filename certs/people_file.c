@@ -26,9 +26,9 @@ static char *folder_of(const char *path)
 static enum status read_config(const char *path, config_t *c, struct err *err)
 {
     char *dir = folder_of(path);
+    config_init(c);                      /* before anything can fail: callers destroy it either way */
     if (dir == NULL)
         return fail(err, NO_MEMORY, "reading '%s'", path);
-    config_init(c);
     config_set_include_dir(c, dir);
     free(dir);
     if (access(path, R_OK) != 0)
@@ -38,10 +38,25 @@ static enum status read_config(const char *path, config_t *c, struct err *err)
     return OK;
 }
 
-static const char *source_of(const config_setting_t *s, const char *path)
+/* The same file, absolute, its own name kept even if it is a symbolic link: paths in it are seen from where the link is. */
+static char *absolute(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *dir = folder_of(path), *real = dir ? realpath(dir, NULL) : NULL;
+    char *out = real ? file_join(real, slash ? slash + 1 : path) : NULL;
+    free(dir);
+    free(real);
+    return out;
+}
+
+/* The file a setting stands in, malloc'd. libconfig 1.5 names an included file as it is written there, 1.7 with the include folder before it. */
+static char *source_of(const config_setting_t *s, const char *config_path)
 {
     const char *file = config_setting_source_file(s);
-    return file ? file : path;
+    char *dir = folder_of(config_path);
+    char *out = dir ? file_join(dir, file ? file : config_path) : NULL;
+    free(dir);
+    return out;
 }
 
 /* A path setting, seen from the folder of the file it stands in; or the fallback, seen from the config's folder. */
@@ -49,26 +64,40 @@ static char *path_setting(const config_t *c, const char *config_path, const char
 {
     const config_setting_t *s = config_lookup(c, name);
     const char *text = s ? config_setting_get_string(s) : NULL;
-    char *dir = folder_of(text ? source_of(s, config_path) : config_path);
-    char *out = dir ? file_join(dir, text ? text : fallback) : NULL;
+    char *file = text ? source_of(s, config_path) : strdup(config_path);
+    char *dir = file ? folder_of(file) : NULL;
+    const char *name_there = text ? text : fallback;
+    char *out = NULL;
+    if (dir != NULL)
+        out = strcmp(name_there, ".") == 0 ? strdup(dir) : file_join(dir, name_there);   /* no "/./" in what people read */
+    free(file);
     free(dir);
     return out;
+}
+
+static enum status fill_paths(const config_t *c, const char *path, struct state_paths *p, struct err *err)
+{
+    const config_setting_t *people = config_lookup(c, "people");
+    p->state = path_setting(c, path, "state", ".");
+    p->approval_keys = path_setting(c, path, "approval_keys", "approval_keys");
+    p->people = people ? source_of(people, path) : NULL;
+    if (p->state == NULL || p->approval_keys == NULL || (people != NULL && p->people == NULL))
+        return fail(err, NO_MEMORY, "reading '%s'", path);
+    return OK;
 }
 
 enum status state_paths_read(const char *config_path, struct state_paths *out, struct err *err)
 {
     config_t c;
     struct state_paths p = { 0 };
-    enum status st = read_config(config_path, &c, err);
-    if (st == OK) {
-        const config_setting_t *people = config_lookup(&c, "people");
-        p.state = path_setting(&c, config_path, "state", ".");
-        p.approval_keys = path_setting(&c, config_path, "approval_keys", "approval_keys");
-        p.people = people ? strdup(source_of(people, config_path)) : NULL;
-        if (p.state == NULL || p.approval_keys == NULL || (people != NULL && p.people == NULL))
-            st = fail(err, NO_MEMORY, "reading '%s'", config_path);
-    }
+    char *path = absolute(config_path);
+    if (path == NULL)
+        return fail(err, NOT_FOUND, "cannot open '%s': %s", config_path, strerror(errno));
+    enum status st = read_config(path, &c, err);
+    if (st == OK)
+        st = fill_paths(&c, path, &p, err);
     config_destroy(&c);
+    free(path);
     if (st == OK)
         *out = p;
     else

@@ -9,7 +9,7 @@
 #include "proxy/base/slice.h"
 #include "proxy/base/status.h"
 
-/* Absolute or relative to the working folder; malloc'd. */
+/* Absolute; malloc'd. */
 struct state_paths {
     char *state;                         /* setting `state`, by default the file's folder */
     char *approval_keys;

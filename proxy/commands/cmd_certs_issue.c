@@ -99,7 +99,7 @@ static enum status settle_person(struct job *j, const struct certs_place *p, str
     if (found == PERSON_CLASH && other[0] != 0)
         return fail(err, REFUSED, "'%s' belongs to the person '%s' in '%s'", j->address, other, p->paths.people);
     if (found == PERSON_CLASH)
-        return fail(err, REFUSED, "'%s' is in '%s' without the identity '%s'; add it to her identities there first", j->name, p->paths.people, j->address);
+        return fail(err, REFUSED, "'%s' is in '%s' without the identity '%s'; add it to the person's `identities` there first", j->name, p->paths.people, j->address);
     if (found == PERSON_LISTED || j->groups == NULL)
         return OK;
     if (p->paths.people == NULL)

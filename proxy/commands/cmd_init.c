@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { RAW_KEY_LEN = 32 };
 
@@ -25,12 +26,11 @@ static enum status check_empty(const char *dir, struct err *err)
     enum status st = OK;
     if (d == NULL)
         return errno == ENOENT ? OK : fail(err, IO_FAILED, "cannot look into '%s': %s", dir, strerror(errno));
-    for (struct dirent *e; st == OK && (e = readdir(d)) != NULL;) {
-        if (strcmp(e->d_name, "countersign.conf") == 0)
-            st = fail(err, EXISTS, "'%s' is a state folder already, and stays as it is; take another folder", dir);
-        else if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strcmp(e->d_name, "lost+found") != 0)
+    if (faccessat(dirfd(d), "countersign.conf", F_OK, 0) == 0)
+        st = fail(err, EXISTS, "'%s' is a state folder already, and stays as it is; take another folder", dir);
+    for (struct dirent *e; st == OK && (e = readdir(d)) != NULL;)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strcmp(e->d_name, "lost+found") != 0)
             st = fail(err, EXISTS, "'%s' is not empty ('%s' is in it); take another folder, or empty this one", dir, e->d_name);
-    }
     closedir(d);
     return st;
 }
