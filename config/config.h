@@ -7,6 +7,7 @@
 #ifndef COUNTERSIGN_CONFIG_H
 #define COUNTERSIGN_CONFIG_H
 
+#include "proxy/base/arena.h"
 #include "proxy/base/slice.h"
 #include "proxy/base/status.h"
 
@@ -56,6 +57,8 @@ enum target_allow {                   /* setting `allow_in_target`: what the nor
     TARGET_DOUBLE_ENCODING = 8,       /* "%25" followed by two hex digits */
 };
 
+enum { PATTERN_MAX = 1024 };              /* longest pattern of a path or a value; the loader refuses longer ones */
+
 struct tool {
     char *name;                       /* [a-z0-9-]{1,32} */
     char *host;                       /* lower case, no port */
@@ -79,6 +82,7 @@ struct tool {
     char **redact_fields;             /* field names of query, forms and JSON whose values are never kept; default in settings.c */
     size_t redact_count;
     bool allow_service_worker;
+    struct action_index *index;       /* made from the actions by config_load (config/index.h); NULL: they are tried one by one */
 };
 
 struct person {
@@ -132,6 +136,9 @@ struct config {
     int64_t segment_ms;               /* a segment closes after this (2 s) */
     size_t segment_bytes;             /* or this (1 MiB) */
     size_t ring_bytes;                /* of each worker's ring (4 MiB), a power of two */
+    struct identity_row *by_identity; /* every identity, sorted, for config_person */
+    size_t identity_count;
+    struct arena memory;              /* everything above lives here and goes with the last reference */
 };
 
 /* Problems found, each "file:line: setting: what is wrong; what was expected". Collected up to 200. */

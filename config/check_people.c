@@ -1,0 +1,131 @@
+/* People and groups: everybody once, every group somebody, and enough of them to say yes. */
+#include "config/loader.h"
+
+#include "config/index.h"
+
+#include <stdlib.h>
+
+static int compare_identity(const void *a, const void *b)
+{
+    return strcmp(((const struct identity_row *)a)->identity, ((const struct identity_row *)b)->identity);
+}
+
+/* The sorted rows that config_person searches. */
+static void make_rows(struct load *l, size_t total)
+{
+    struct config *c = l->out;
+    c->by_identity = arena_alloc(&c->memory, (total + 1) * sizeof *c->by_identity);
+    if (c->by_identity == NULL) {
+        l->no_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < c->person_count; i++)
+        for (size_t k = 0; k < c->people[i].identity_count; k++)
+            c->by_identity[c->identity_count++] = (struct identity_row){ c->people[i].identities[k], &c->people[i] };
+    qsort(c->by_identity, c->identity_count, sizeof *c->by_identity, compare_identity);
+}
+
+void check_people(struct load *l)
+{
+    struct config *c = l->out;
+    const config_setting_t *root = config_root_setting(&l->tree), *people = member_of(root, "people");
+    size_t total = 0, name_count = 0, identity_count = 0;
+    for (size_t i = 0; i < c->person_count; i++)
+        total += c->people[i].identity_count;
+    struct named *names = calloc(c->person_count + 1, sizeof *names), *identities = calloc(total + 1, sizeof *identities);
+    if (names == NULL || identities == NULL) {
+        l->no_memory = true;
+        goto done;
+    }
+    for (size_t i = 0; i < c->person_count; i++) {
+        const config_setting_t *at = element_of(people, i);
+        if (c->people[i].name != NULL)
+            names[name_count++] = (struct named){ c->people[i].name, member_of(at, "name"), i };
+        for (size_t k = 0; k < c->people[i].identity_count; k++, identity_count++)
+            identities[identity_count] = (struct named){ c->people[i].identities[k], member_of(at, "identities"), identity_count };
+    }
+    if (c->person_count == 0)
+        report_warning(l, root, "people", "is empty, so nobody can do anything");
+    check_unique(l, names, name_count, NULL, "each person to have one entry");
+    check_unique(l, identities, identity_count, NULL, "an identity to belong to one person");
+    make_rows(l, total);
+done:
+    free(names);
+    free(identities);
+}
+
+static size_t members(const struct config *c, const char *group)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->person_count; i++)
+        n += person_in_group(&c->people[i], group);
+    return n;
+}
+
+static bool group_exists(const struct config *c, const char *group)
+{
+    for (size_t i = 0; i < c->person_count; i++)
+        if (person_in_group(&c->people[i], group))
+            return true;
+    return false;
+}
+
+void check_groups(struct load *l, const config_setting_t *owner, const char *member, char *const *groups, size_t count)
+{
+    const config_setting_t *at = member_of(owner, member);
+    for (size_t i = 0; i < count; i++)
+        if (!group_exists(l->out, groups[i]))
+            report(l, at, NULL, "nobody is in the group \"%s\"; expected a group that stands under people", groups[i]);
+}
+
+static bool in_subset(const struct person *p, const struct need *needs, size_t count, unsigned subset)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((subset & 1u << i) && person_in_group(p, needs[i].group))
+            return true;
+    return false;
+}
+
+/* Hall's theorem: the needs can be filled by distinct persons exactly if, for every subset of them, enough persons are in any of its groups.
+ * Looks for the smallest surplus over all subsets; `without` is left out (the one who asks), or NULL. */
+static long smallest_surplus(const struct config *c, const struct need *needs, size_t count, const struct person *without)
+{
+    long smallest = 1 << 30;
+    for (unsigned subset = 1; subset < 1u << count; subset++) {
+        long surplus = 0;
+        for (size_t i = 0; i < count; i++)
+            surplus -= subset & 1u << i ? (long)needs[i].count : 0;
+        for (size_t i = 0; i < c->person_count; i++)
+            surplus += &c->people[i] != without && in_subset(&c->people[i], needs, count, subset);
+        smallest = surplus < smallest ? surplus : smallest;
+    }
+    return smallest;
+}
+
+void check_needs(struct load *l, const config_setting_t *owner, const char *what, const struct tool *tool, const struct need *needs, size_t count)
+{
+    const struct config *c = l->out;
+    const config_setting_t *at = member_of(owner, what);
+    for (size_t i = 0; i < count; i++) {
+        if (needs[i].group == NULL || needs[i].count == 0)
+            return;                   /* reported already */
+        if (!group_exists(c, needs[i].group)) {
+            report(l, element_of(at, i), "group", "nobody is in the group \"%s\"; expected a group that stands under people", needs[i].group);
+            return;
+        }
+    }
+    if (count == 0 || count > 8)
+        return;
+    if (count == 1 && members(c, needs[0].group) > needs[0].count)
+        return;                       /* enough even without the one who asks: the usual case, thousands of times */
+    if (smallest_surplus(c, needs, count, NULL) < 0) {
+        report_warning(l, at, NULL, "not enough people are in these groups, so this can never be granted");
+        return;
+    }
+    for (size_t i = 0; i < c->person_count; i++)
+        if (person_in_any(&c->people[i], tool->who, tool->who_count) && smallest_surplus(c, needs, count, &c->people[i]) < 0) {
+            report_warning(l, at, NULL, "when %s asks, not enough other people are left in these groups, so it can never be granted to %s",
+                           c->people[i].name ? c->people[i].name : "somebody", c->people[i].name ? c->people[i].name : "that person");
+            return;
+        }
+}

@@ -1,0 +1,190 @@
+/* What concerns more than one setting: names that must differ, groups that must exist, patterns that must be able to match. */
+#include "config/loader.h"
+
+#include <pwd.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+/* ---- unique names --------------------------------------------------------------------------------------------- */
+
+static int compare_named(const void *a, const void *b)
+{
+    const struct named *x = a, *y = b;
+    int order = strcmp(x->name, y->name);
+    return order ? order : (x->order > y->order) - (x->order < y->order);
+}
+
+static int compare_order(const void *a, const void *b)
+{
+    const struct named *x = a, *y = b;
+    return (x->order > y->order) - (x->order < y->order);
+}
+
+void check_unique(struct load *l, struct named *rows, size_t count, const char *member, const char *what)
+{
+    char buf[1100];
+    size_t again = 0;
+    qsort(rows, count, sizeof *rows, compare_named);
+    struct named *twice = calloc(count ? 2 * count : 1, sizeof *twice);
+    for (size_t i = 1, first = 0; twice != NULL && i < count; i++) {
+        if (strcmp(rows[i].name, rows[first].name) != 0) {
+            first = i;
+            continue;
+        }
+        twice[2 * again] = rows[i];
+        twice[2 * again++ + 1] = rows[first];
+    }
+    if (twice == NULL)
+        l->no_memory = true;
+    else
+        qsort(twice, again, 2 * sizeof *twice, compare_order);   /* report in the file's order; pairs move together */
+    for (size_t i = 0; twice != NULL && i < again; i++) {
+        const config_setting_t *first = twice[2 * i + 1].at;
+        const char *file = shown_file(l, first ? config_setting_source_file(first) : NULL, buf, sizeof buf);
+        report(l, twice[2 * i].at, member, "\"%.100s\" stands at %.600s:%u already; expected %s", twice[2 * i].name, file,
+               first ? (unsigned)config_setting_source_line(first) : 0, what);
+    }
+    free(twice);
+}
+
+/* ---- tools ---------------------------------------------------------------------------------------------------- */
+
+static void check_tool_names(struct load *l, const config_setting_t *tools)
+{
+    struct config *c = l->out;
+    struct named *names = calloc(c->tool_count + 1, sizeof *names), *hosts = calloc(c->tool_count + 1, sizeof *hosts);
+    size_t name_count = 0, host_count = 0;
+    if (names == NULL || hosts == NULL) {
+        l->no_memory = true;
+        goto done;
+    }
+    if (c->console_host != NULL)
+        hosts[host_count++] = (struct named){ c->console_host, member_of(config_root_setting(&l->tree), "console"), 0 };
+    for (size_t i = 0; i < c->tool_count; i++) {
+        const config_setting_t *at = element_of(tools, i);
+        if (c->tools[i].name != NULL)
+            names[name_count++] = (struct named){ c->tools[i].name, member_of(at, "name"), i + 1 };
+        if (c->tools[i].host != NULL)
+            hosts[host_count++] = (struct named){ c->tools[i].host, member_of(at, "host"), i + 1 };
+    }
+    check_unique(l, names, name_count, NULL, "each tool to have its own name");
+    check_unique(l, hosts, host_count, NULL, "each tool, and the console, to have its own host");
+done:
+    free(names);
+    free(hosts);
+}
+
+static void check_action_names(struct load *l, const struct tool *t, const config_setting_t *actions)
+{
+    struct named *rows = calloc(t->action_count + 1, sizeof *rows);
+    size_t n = 0;
+    if (rows == NULL) {
+        l->no_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < t->action_count; i++)
+        if (t->actions[i].name != NULL)
+            rows[n++] = (struct named){ t->actions[i].name, member_of(element_of(actions, i), "name"), i };
+    check_unique(l, rows, n, NULL, "each action of a tool to have its own name");
+    free(rows);
+}
+
+static void check_action(struct load *l, const struct tool *t, struct action *a, const config_setting_t *at)
+{
+    const char *fault = a->path ? path_pattern_fault(a->path, t->allow_in_target) : NULL;
+    if (fault != NULL)
+        report(l, member_of(at, "path"), NULL, "\"%.200s\" %s; expected a pattern that a request can match", a->path, fault);
+    if (a->requirement == NEED_SIGNOFF) {
+        a->durable = true;
+        if (a->signoff_count == 0)
+            report(l, at, "signoff", "is missing; expected who must sign off, since allow is \"signoff\": ( { group = \"...\"; count = 1; } )");
+    } else if (a->signoff_count > 0) {
+        report(l, member_of(at, "signoff"), NULL, "has no effect, since allow is \"%s\"; expected allow = \"signoff\", or no signoff here",
+               requirement_name(a->requirement));
+    }
+    check_needs(l, at, "signoff", t, a->signoff, a->signoff_count);
+}
+
+static void check_tool(struct load *l, const struct tool *t, const config_setting_t *at)
+{
+    const config_setting_t *actions = member_of(at, "actions");
+    if (t->upstream_ca != NULL && t->upstream_host != NULL && !t->upstream_tls)
+        report(l, member_of(at, "upstream_ca"), NULL, "has no effect, since upstream is not https; expected upstream = \"https://...\"");
+    check_groups(l, at, "who", t->who, t->who_count);
+    check_needs(l, at, "approvers", t, t->approvers, t->approver_count);
+    if (t->action_count == 0)
+        report_warning(l, at, "actions", "is empty, so every request to this tool is refused");
+    check_action_names(l, t, actions);
+    for (size_t i = 0; i < t->action_count; i++)
+        check_action(l, t, &t->actions[i], element_of(actions, i));
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------------------- */
+
+static void check_listeners(struct load *l, const config_setting_t *root)
+{
+    struct config *c = l->out;
+    const config_setting_t *listen = member_of(root, "listen");
+    struct named rows[16];
+    char texts[16][64];
+    for (size_t i = 0; i < c->listener_count && i < 16; i++) {
+        snprintf(texts[i], sizeof texts[i], "%s port %u", c->listeners[i].address, c->listeners[i].port);
+        rows[i] = (struct named){ texts[i], listen, i };
+    }
+    check_unique(l, rows, c->listener_count, NULL, "each listener once");
+    if (c->public_port == 0 && c->listener_count > 0)
+        c->public_port = c->listeners[0].port;
+}
+
+static void check_user(struct load *l, const config_setting_t *root)
+{
+    struct passwd found, *result = NULL;
+    char buf[4096];
+    if (l->out->user != NULL && (getpwnam_r(l->out->user, &found, buf, sizeof buf, &result) != 0 || result == NULL))
+        report(l, member_of(root, "user"), NULL, "there is no user \"%s\" on this system; expected one, or leave the setting out", l->out->user);
+}
+
+/* A key that others can read is not secret; trust code refuses it later anyway, but `check` should say so first. */
+static void check_key_mode(struct load *l, const config_setting_t *root)
+{
+    struct stat sb;
+    if (l->out->tls_key != NULL && stat(l->out->tls_key, &sb) == 0 && (sb.st_mode & 077) != 0)
+        report_warning(l, member_of(member_of(root, "tls"), "key"), NULL, "others can read '%s'; run: chmod 600 '%s'", l->out->tls_key, l->out->tls_key);
+}
+
+static void check_ring(struct load *l, const config_setting_t *root)
+{
+    const config_setting_t *at = member_of(root, "recording");
+    const struct config *c = l->out;
+    if (c->ring_bytes & (c->ring_bytes - 1))
+        report(l, at, "ring_size", "is not a power of two; expected 1MiB, 2MiB, 4MiB, 8MiB ...");
+    if (c->segment_bytes > c->ring_bytes && c->ring_bytes > 0)
+        report(l, at, "segment_size", "is larger than ring_size; expected a segment to fit into the ring");
+}
+
+static void check_roles(struct load *l, const config_setting_t *root)
+{
+    const config_setting_t *roles = member_of(root, "roles");
+    check_groups(l, roles, "auditors", l->out->auditors, l->out->auditor_count);
+    check_groups(l, roles, "operators", l->out->operators, l->out->operator_count);
+    if (l->out->auditor_count == 0)
+        report_warning(l, roles, roles ? "auditors" : "roles.auditors", "is empty, so nobody can look at sessions");
+    if (l->out->operator_count == 0)
+        report_warning(l, roles, roles ? "operators" : "roles.operators", "is empty, so nobody can stop anyone");
+}
+
+void check_all(struct load *l)
+{
+    const config_setting_t *root = config_root_setting(&l->tree), *tools = member_of(root, "tools");
+    check_people(l);
+    check_listeners(l, root);
+    check_user(l, root);
+    check_key_mode(l, root);
+    check_ring(l, root);
+    check_roles(l, root);
+    if (l->out->tool_count == 0)
+        report_warning(l, root, "tools", "is empty, so there is nothing to reach through this gateway");
+    check_tool_names(l, tools);
+    for (size_t i = 0; i < l->out->tool_count && !l->no_memory; i++)
+        check_tool(l, &l->out->tools[i], element_of(tools, i));
+}

@@ -1,0 +1,375 @@
+/* Loads files as operators write them, and as they get them wrong: each row breaks one thing and names what must be said about it. */
+#include "config/config.h"
+
+#include "proxy/base/file.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static char folder[] = "/tmp/countersign-config-XXXXXX";
+
+static void put_file(const char *name, const char *text, mode_t mode)
+{
+    struct err err;
+    char *path = file_join(folder, name);
+    if (file_write(path, slice_str(text), mode, &err) != OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(chmod(path, mode), 0);
+    free(path);
+}
+
+static const char good_head[] =
+    "instance = \"acme\";\n"
+    "listen = [ \"127.0.0.1:9443\", \"[::1]:9443\" ];\n"
+    "console = \"console.acme.localhost\";\n"
+    "tls = { certificate = \"server.pem\"; key = \"server.key\"; client_ca = \"ca.pem\"; crl = \"crl.pem\"; };\n";
+static const char good_people[] =
+    "people = (\n"
+    "  { name = \"alice\"; identities = [ \"alice@acme.localhost\" ]; groups = [ \"support\" ]; },\n"
+    "  { name = \"bob\"; identities = [ \"bob@acme.localhost\", \"bob@eu.acme.localhost\" ]; groups = [ \"support\", \"support-lead\" ]; },\n"
+    "  { name = \"carol\"; identities = [ \"carol@acme.localhost\" ]; groups = [ \"security\", \"support-lead\" ]; },\n"
+    "  { name = \"dan\"; identities = [ \"dan@acme.localhost\" ]; groups = [ \"security\", \"audit\" ]; },\n"
+    "  { name = \"olga\"; identities = [ \"olga@acme.localhost\" ]; groups = [ \"ops\" ]; }\n"
+    ");\n"
+    "roles = { auditors = [ \"audit\" ]; operators = [ \"ops\" ]; };\n";
+static const char good_tools[] =
+    "tools = ( {\n"
+    "  name = \"support\"; host = \"support.acme.localhost\"; upstream = \"http://127.0.0.1:8000\";\n"
+    "  who = [ \"support\" ]; approvers = ( { group = \"support-lead\"; count = 1; } );\n"
+    "  actions = (\n"
+    "    { name = \"work\"; methods = [ \"GET\", \"POST\" ]; path = \"/**\"; allow = \"grant\"; },\n"
+    "    { name = \"export\"; methods = [ \"POST\" ]; path = \"/admin/audience/\"; body = ( { name = \"action\"; equals = \"export*\"; } );\n"
+    "      allow = \"signoff\"; signoff = ( { group = \"security\"; } ); }\n"
+    "  );\n"
+    "} );\n";
+
+static int set_up(void **state)
+{
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    put_file("server.pem", "x", 0644);
+    put_file("server.key", "x", 0600);
+    put_file("ca.pem", "x", 0644);
+    put_file("crl.pem", "x", 0644);
+    put_file("approval_keys", "", 0644);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const names[] = { "server.pem", "server.key", "ca.pem", "crl.pem", "approval_keys", "c.conf", "people.conf", "sub/people.conf", "sub/more.pem" };
+    (void)state;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char *path = file_join(folder, names[i]);
+        unlink(path);
+        free(path);
+    }
+    char *sub = file_join(folder, "sub");
+    rmdir(sub);
+    free(sub);
+    return rmdir(folder);
+}
+
+static enum status load_text(const char *text, struct config **out, struct problems *problems)
+{
+    put_file("c.conf", text, 0644);
+    char *path = file_join(folder, "c.conf");
+    enum status st = config_load(path, out, problems);
+    free(path);
+    return st;
+}
+
+static char *whole(const char *a, const char *b, const char *c, const char *d)
+{
+    char *out = NULL;
+    assert_true(asprintf(&out, "%s%s%s%s", a, b, c, d) >= 0);
+    return out;
+}
+
+static void show(const struct problems *p)
+{
+    for (size_t i = 0; i < p->count; i++)
+        print_message("  %s\n", p->text[i]);
+}
+
+static struct config *load_good(const char *extra)
+{
+    struct config *c = NULL;
+    struct problems p;
+    char *text = whole(good_head, good_people, good_tools, extra);
+    enum status st = load_text(text, &c, &p);
+    show(&p);
+    assert_int_equal(st, OK);
+    assert_int_equal(p.count, 0);
+    problems_done(&p);
+    free(text);
+    return c;
+}
+
+static void test_good(void **state)
+{
+    (void)state;
+    struct config *c = load_good("");
+    assert_string_equal(c->instance, "acme");
+    assert_int_equal(c->listener_count, 2);
+    assert_string_equal(c->listeners[1].address, "::1");
+    assert_int_equal(c->listeners[1].port, 9443);
+    assert_int_equal(c->public_port, 9443);
+    assert_int_equal(c->max_staleness_ms, 3000);
+    assert_int_equal(c->limits.head_bytes, 32 * 1024);
+    assert_int_equal(c->limits.handshake_ms, 10000);
+    assert_int_equal(c->segment_ms, 2000);
+    assert_int_equal(c->ring_bytes, 4 * 1024 * 1024);
+    assert_int_equal(c->tool_count, 1);
+    const struct tool *t = &c->tools[0];
+    assert_string_equal(t->upstream_host, "127.0.0.1");
+    assert_int_equal(t->upstream_port, 8000);
+    assert_false(t->upstream_tls);
+    assert_null(t->upstream_ca);
+    assert_int_equal(t->max_duration_ms, 30 * 60 * 1000);
+    assert_int_equal(t->redact_count, 22);
+    assert_string_equal(t->redact_fields[0], "password");
+    assert_int_equal(t->actions[1].requirement, NEED_SIGNOFF);
+    assert_true(t->actions[1].durable);
+    assert_int_equal(t->actions[1].signoff[0].count, 1);
+    assert_string_equal(t->actions[1].body[0].equals, "export*");
+    assert_int_equal(c->auditor_count, 1);
+    assert_string_equal(c->operators[0], "ops");
+    char *crl = file_join(folder, "crl.pem");
+    assert_string_equal(c->crl, crl);
+    free(crl);
+    config_unref(config_ref(c));
+    config_unref(c);
+}
+
+static void test_lookups(void **state)
+{
+    (void)state;
+    struct config *c = load_good("public_port = 443;");
+    const struct person *bob = config_person(c, SLICE("bob@eu.acme.localhost"));
+    assert_non_null(bob);
+    assert_string_equal(bob->name, "bob");
+    assert_ptr_equal(bob, config_person(c, SLICE("bob@acme.localhost")));
+    assert_null(config_person(c, SLICE("bob@acme.localhos")));
+    assert_null(config_person(c, SLICE("bob@acme.localhost\0")));
+    assert_null(config_person(c, SLICE("")));
+    assert_true(person_in_group(bob, "support-lead"));
+    assert_false(person_in_group(bob, "security"));
+    assert_false(person_in_any(bob, c->auditors, c->auditor_count));
+    assert_non_null(config_tool(c, SLICE("support")));
+    assert_null(config_tool(c, SLICE("suppor")));
+    char *origin = config_origin(c, c->console_host);
+    assert_string_equal(origin, "https://console.acme.localhost");
+    free(origin);
+    char *path = config_path(c, "run/authz.sock");
+    assert_non_null(strstr(path, "/run/authz.sock"));
+    free(path);
+    config_unref(c);
+    c = load_good("");
+    origin = config_origin(c, "support.acme.localhost");
+    assert_string_equal(origin, "https://support.acme.localhost:9443");
+    free(origin);
+    config_unref(c);
+}
+
+static void test_include(void **state)
+{
+    (void)state;
+    struct config *c = NULL;
+    struct problems p;
+    put_file("people.conf", good_people, 0644);
+    char *text = whole(good_head, "@include \"people.conf\"\n", good_tools, "");
+    assert_int_equal(load_text(text, &c, &p), OK);
+    assert_int_equal(c->person_count, 5);
+    config_unref(c);
+    problems_done(&p);
+    /* A problem in an included file names that file; paths in it are relative to its folder. */
+    char *sub = file_join(folder, "sub");
+    assert_int_equal(mkdir(sub, 0755), 0);
+    free(sub);
+    put_file("sub/more.pem", "x", 0644);
+    put_file("sub/people.conf", "\napproval_keys = \"more.pem\";\npeoples = 1;\nlimits = { fields = 99999999999; };\n", 0644);
+    free(text);
+    text = whole(good_head, good_people, "@include \"sub/people.conf\"\n", good_tools);
+    assert_int_equal(load_text(text, &c, &p), BAD_CONFIG);
+    show(&p);
+    assert_int_equal(p.count, 3);
+    assert_non_null(strstr(p.text[0], "sub/people.conf:4: the number 99999999999 is too large"));
+    assert_non_null(strstr(p.text[1], "sub/people.conf:3: peoples: there is no such setting"));
+    problems_done(&p);
+    free(text);
+}
+
+struct broken {
+    const char *name, *from, *to;     /* from: text of the good file, replaced; NULL: `to` is appended */
+    const char *said;                 /* the problem or warning must hold this */
+    enum status status;
+};
+
+static const struct broken broken_rows[] = {
+    { "unknown", NULL, "cosnole = 1;\n", "c.conf:22: cosnole: there is no such setting; expected one of: instance, ", BAD_CONFIG },
+    { "unknown in a tool", "host = ", "hots = ", "tools[support].hots: there is no such setting", BAD_CONFIG },
+    { "missing in a tool", "host = ", "hots = ", "tools[support].host: is missing; expected a host name", BAD_CONFIG },
+    { "missing at the top", "console = \"console.acme.localhost\";", "", "console: is missing", BAD_CONFIG },
+    { "missing in tls", "key = \"server.key\";", "", "c.conf:4: tls.key: is missing", BAD_CONFIG },
+    { "syntax", "instance = \"acme\";", "instance = \"acme\n", "c.conf:", BAD_CONFIG },
+    { "type", "instance = \"acme\"", "instance = 7", "instance: has the wrong type; expected text in quotes", BAD_CONFIG },
+    { "instance form", "\"acme\"", "\"Acme!\"", "instance: \"Acme!\" is not of the right form; expected 1 to 64 of a-z", BAD_CONFIG },
+    { "duplicate setting", NULL, "instance = \"b\";\n", "duplicate setting name", BAD_CONFIG },
+    { "group for list", "tools = ( {", "tools = { a = ( {", "c.conf:", BAD_CONFIG },
+    { "time without unit", NULL, "max_staleness = \"30\";\n", "max_staleness: \"30\" cannot be read; expected one number and a unit: ms, s", BAD_CONFIG },
+    { "time as number", NULL, "max_staleness = 30;\n", "max_staleness: has the wrong type; expected a time in quotes, 1s to 1m", BAD_CONFIG },
+    { "time range", NULL, "max_staleness = \"2h\";\n", "max_staleness: is out of range; expected a time in quotes, 1s to 1m", BAD_CONFIG },
+    { "time overflow", NULL, "max_staleness = \"999999999999999d\";\n", "cannot be read", BAD_CONFIG },
+    { "size range", NULL, "limits = { head_bytes = \"33KiB\"; };\n", "limits.head_bytes: is out of range; expected a size in quotes, 4KiB to 32KiB", BAD_CONFIG },
+    { "size decimal", NULL, "limits = { head_bytes = \"16kB\"; };\n", "expected one number and a unit: B, KiB", BAD_CONFIG },
+    { "count range", NULL, "limits = { fields = -1; };\n", "limits.fields: is out of range; expected a whole number, 16 to 1000", BAD_CONFIG },
+    { "count cut to 32 bits", NULL, "limits = { fields = 4294967396; };\n", "c.conf:22: the number 4294967396 is too large", BAD_CONFIG },
+    { "negative cut", NULL, "limits = { fields = -4294967196; };\n", "the number 4294967196 is too large", BAD_CONFIG },
+    { "hex cut", NULL, "limits = { fields = 0x100000064; };\n", "the number 0x100000064 is too large", BAD_CONFIG },
+    { "escaped NUL", "\"acme\"", "\"acme\\x00evil\"", "c.conf:1: a string holds \\x00", BAD_CONFIG },
+    { "ring not a power of two", NULL, "recording = { ring_size = \"3MiB\"; };\n", "recording.ring_size: is not a power of two", BAD_CONFIG },
+    { "listener name", "127.0.0.1:9443", "localhost:9443", "listen[1]: \"localhost:9443\" is not of the right form; expected a numeric address", BAD_CONFIG },
+    { "listener without port", "127.0.0.1:9443", "127.0.0.1", "expected a numeric address and a port", BAD_CONFIG },
+    { "listener port 0", "127.0.0.1:9443", "127.0.0.1:0", "expected a numeric address and a port", BAD_CONFIG },
+    { "listener port 65536", "127.0.0.1:9443", "127.0.0.1:65536", "expected a numeric address and a port", BAD_CONFIG },
+    { "listener twice", "[::1]:9443", "127.0.0.1:9443", "c.conf:2: listen: \"127.0.0.1 port 9443\" stands at", BAD_CONFIG },
+    { "missing file", "\"crl.pem\"", "\"gone.pem\"", "/gone.pem' cannot be found (No such file or directory); expected a readable file", BAD_CONFIG },
+    { "folder for a file", "\"crl.pem\"", "\".\"", "is not a regular file", BAD_CONFIG },
+    { "state is a file", NULL, "state = \"crl.pem\";\n", "crl.pem' is not a folder", BAD_CONFIG },
+    { "no approval keys yet", NULL, "approval_keys = \"later\";\n", "warning: ", OK },
+    { "host is console's", "\"support.acme.localhost\"", "\"console.acme.localhost\"", "c.conf:14: tools[support].host: \"console.acme.localhost\" stands at ", BAD_CONFIG },
+    { "host with port", "\"support.acme.localhost\"", "\"support.acme.localhost:1\"", "expected a host name in lower case, without a port", BAD_CONFIG },
+    { "host in upper case", "\"support.acme.localhost\"", "\"Support.acme.localhost\"", "expected a host name in lower case", BAD_CONFIG },
+    { "host is an address", "\"support.acme.localhost\"", "\"127.0.0.1\"", "expected a host name in lower case", BAD_CONFIG },
+    { "upstream path", "http://127.0.0.1:8000", "http://127.0.0.1:8000/x", "upstream: \"http://127.0.0.1:8000/x\" is not of the right form", BAD_CONFIG },
+    { "upstream user", "http://127.0.0.1:8000", "http://a@127.0.0.1:8000", "is not of the right form", BAD_CONFIG },
+    { "upstream scheme", "http://127.0.0.1:8000", "ftp://127.0.0.1:8000", "is not of the right form", BAD_CONFIG },
+    { "ca without https", "who = [", "upstream_ca = \"ca.pem\"; who = [", "tools[support].upstream_ca: has no effect", BAD_CONFIG },
+    { "who unknown", "who = [ \"support\" ]", "who = [ \"suport\" ]", "tools[support].who: nobody is in the group \"suport\"", BAD_CONFIG },
+    { "who empty", "who = [ \"support\" ]", "who = [ ]", "tools[support].who: has 0 entries; expected 1 to 64", BAD_CONFIG },
+    { "approvers empty", "approvers = ( { group = \"support-lead\"; count = 1; } )", "approvers = ( )", "approvers: has 0 entries; expected 1 to 8", BAD_CONFIG },
+    { "approver group unknown", "group = \"support-lead\"; count = 1;", "group = \"lead\"; count = 1;", "tools[support].approvers[1].group: nobody is in the group \"lead\"", BAD_CONFIG },
+    { "approver count 0", "count = 1;", "count = 0;", "approvers[1].count: is out of range; expected a whole number, 1 to 16", BAD_CONFIG },
+    { "too few approvers", "count = 1;", "count = 3;", "warning: ", OK },
+    { "too few approvers says", "count = 1;", "count = 3;", "approvers: not enough people are in these groups, so this can never be granted", OK },
+    { "too few without the requester", "count = 1;", "count = 2;", "when bob asks, not enough other people are left", OK },
+    { "same person for two needs", "{ group = \"support-lead\"; count = 1; }", "{ group = \"support-lead\"; count = 2; }, { group = \"security\"; count = 2; }",
+      "not enough people are in these groups", OK },
+    { "signoff without who", "signoff = ( { group = \"security\"; } );", "", "actions[export].signoff: is missing", BAD_CONFIG },
+    { "signoff without effect", "allow = \"signoff\"", "allow = \"deny\"", "actions[export].signoff: has no effect, since allow is \"deny\"", BAD_CONFIG },
+    { "signoff group unknown", "{ group = \"security\"; }", "{ group = \"sec\"; }", "actions[export].signoff[1].group: nobody is in the group \"sec\"", BAD_CONFIG },
+    { "allow", "allow = \"grant\"", "allow = \"yes\"", "expected \"grant\", \"signoff\" or \"deny\"", BAD_CONFIG },
+    { "method in lower case", "\"GET\"", "\"get\"", "actions[work].methods[1]: \"get\" is not of the right form; expected a method in upper case", BAD_CONFIG },
+    { "two actions of a name", "name = \"export\"", "name = \"work\"", "c.conf:18: tools[support].actions[work].name: \"work\" stands at", BAD_CONFIG },
+    { "pattern without slash", "\"/admin/audience/\"", "\"admin/audience/\"", "does not start with '/'; expected a path pattern", BAD_CONFIG },
+    { "pattern with query", "\"/admin/audience/\"", "\"/admin?x=1\"", "has a '?': conditions on the query go into `query`", BAD_CONFIG },
+    { "pattern with dots", "\"/admin/audience/\"", "\"/admin/../x\"", "has a \".\" or \"..\" segment", BAD_CONFIG },
+    { "pattern never normal", "\"/admin/audience/\"", "\"/%61dmin\"", "has a percent-encoding that the normal form decodes", BAD_CONFIG },
+    { "pattern lower hex", "\"/admin/audience/\"", "\"/a%3ab\"", "has lower-case hex digits", BAD_CONFIG },
+    { "pattern encoded slash", "\"/admin/audience/\"", "\"/a%2Fb\"", "unless allow_in_target names \"encoded-slash\"", BAD_CONFIG },
+    { "pattern empty segment", "\"/admin/audience/\"", "\"/a//b\"", "unless allow_in_target names \"empty-segment\"", BAD_CONFIG },
+    { "pattern not ASCII", "\"/admin/audience/\"", "\"/caf\xc3\xa9\"", "never stands in a path: percent-encode it", BAD_CONFIG },
+    { "pattern of three stars", "\"/admin/audience/\"", "\"/***\"", "has three '*' in a row", BAD_CONFIG },
+    { "pattern broken percent", "\"/admin/audience/\"", "\"/a%2\"", "'%' without two hex digits", BAD_CONFIG },
+    { "no actions", "actions = (", "redact_fields = [ ]; actions = ( ); xactions = (", "tools[support].xactions: there is no such setting", BAD_CONFIG },
+    { "identity of two persons", "bob@eu.acme.localhost", "alice@acme.localhost", "people[bob].identities: \"alice@acme.localhost\" stands at ", BAD_CONFIG },
+    { "identity in upper case", "\"alice@acme", "\"Alice@acme", "expected an address in lower case", BAD_CONFIG },
+    { "two persons of a name", "name = \"carol\"", "name = \"bob\"", "c.conf:8: people[bob].name: \"bob\" stands at ", BAD_CONFIG },
+    { "role group unknown", "[ \"audit\" ];", "[ \"audits\" ];", "roles.auditors: nobody is in the group \"audits\"", BAD_CONFIG },
+    { "no operators", "operators = [ \"ops\" ];", "", "roles.operators: is empty, so nobody can stop anyone", OK },
+    { "no such user", NULL, "user = \"nobody-of-that-name\";\n", "user: there is no user \"nobody-of-that-name\"", BAD_CONFIG },
+    { "include missing", NULL, "@include \"gone.conf\"\n", "c.conf:22", BAD_CONFIG },
+    { "origin with path", "who = [", "cross_origin = [ \"https://a.example/\" ]; who = [", "expected an origin as browsers send it", BAD_CONFIG },
+    { "origin with default port", "who = [", "cross_origin = [ \"https://a.example:443\" ]; who = [", "expected an origin as browsers send it", BAD_CONFIG },
+    { "target allow", "who = [", "allow_in_target = [ \"slash\" ]; who = [", "expected \"encoded-slash\", \"backslash\"", BAD_CONFIG },
+    { "body not a list", "body = ( {", "body = ( 1, {", "actions[export].body[1]: is not a group", BAD_CONFIG },
+};
+
+static char *replaced(const char *text, const char *from, const char *to)
+{
+    const char *at = from ? strstr(text, from) : text + strlen(text);
+    char *out = NULL;
+    assert_non_null(at);
+    assert_true(asprintf(&out, "%.*s%s%s", (int)(at - text), text, to, at + (from ? strlen(from) : 0)) >= 0);
+    return out;
+}
+
+static void test_broken(void **state)
+{
+    (void)state;
+    char *good = whole(good_head, good_people, good_tools, "");
+    for (size_t i = 0; i < sizeof broken_rows / sizeof broken_rows[0]; i++) {
+        const struct broken *row = &broken_rows[i];
+        struct config *c = NULL;
+        struct problems p;
+        char *text = replaced(good, row->from, row->to);
+        enum status st = load_text(text, &c, &p);
+        bool said = false;
+        for (size_t k = 0; k < p.count; k++)
+            said = said || strstr(p.text[k], row->said) != NULL;
+        if (!said || st != row->status) {
+            show(&p);
+            fail_msg("%s: status %s", row->name, status_name(st));
+        }
+        config_unref(c);
+        problems_done(&p);
+        free(text);
+    }
+    free(good);
+}
+
+/* All at once, in the order of the file, and bounded. */
+static void test_many_problems(void **state)
+{
+    (void)state;
+    struct config *c = NULL;
+    struct problems p;
+    char text[40000];
+    size_t n = 0;
+    for (unsigned i = 0; i < 500; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "wrong%u = %u;\n", i, i);
+    assert_int_equal(load_text(text, &c, &p), BAD_CONFIG);
+    assert_int_equal(p.count, 200);
+    assert_non_null(strstr(p.text[17], "c.conf:18: wrong17: "));
+    assert_non_null(strstr(p.text[199], "more problems"));
+    problems_done(&p);
+    assert_int_equal(config_load("/nonexistent/c.conf", &c, &p), BAD_CONFIG);
+    assert_int_equal(p.count, 1);
+    problems_done(&p);
+}
+
+static void test_world_writable(void **state)
+{
+    (void)state;
+    struct config *c = NULL;
+    struct problems p;
+    char *text = whole(good_head, good_people, good_tools, ""), *path = file_join(folder, "c.conf");
+    put_file("c.conf", text, 0666);
+    assert_int_equal(config_load(path, &c, &p), BAD_CONFIG);
+    assert_non_null(strstr(p.text[0], "everybody can write this file"));
+    problems_done(&p);
+    put_file("c.conf", text, 0644);
+    put_file("server.key", "x", 0644);
+    assert_int_equal(config_load(path, &c, &p), OK);
+    assert_non_null(strstr(p.text[0], "warning: "));
+    assert_non_null(strstr(p.text[0], "tls.key: others can read"));
+    problems_done(&p);
+    config_unref(c);
+    put_file("server.key", "x", 0600);
+    free(text);
+    free(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_good), cmocka_unit_test(test_lookups), cmocka_unit_test(test_include), cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_many_problems), cmocka_unit_test(test_world_writable),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

@@ -1,0 +1,265 @@
+#include "config/forms.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define LOWER "abcdefghijklmnopqrstuvwxyz"
+#define UPPER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define DIGIT "0123456789"
+
+/* All of text from one set of characters, and its length in a range. */
+static bool made_of(const char *text, const char *set, size_t min, size_t max)
+{
+    size_t n = strlen(text);
+    return n >= min && n <= max && strspn(text, set) == n;
+}
+
+/* 1*DIGIT "unit"; the value times the unit's factor, at most 2^53 (what JSON can carry exactly). */
+struct unit {
+    const char *name;
+    int64_t factor;
+};
+
+static bool number_with_unit(const char *text, const struct unit *units, int64_t *out)
+{
+    const int64_t most = INT64_C(1) << 53;
+    size_t digits = strspn(text, DIGIT);
+    if (digits == 0 || digits > 15)
+        return false;
+    int64_t n = strtoll(text, NULL, 10);
+    for (; units->name != NULL; units++)
+        if (strcmp(text + digits, units->name) == 0) {
+            if (n > most / units->factor)
+                return false;
+            *out = n * units->factor;
+            return true;
+        }
+    return false;
+}
+
+/* Smallest unit first. */
+static const struct unit time_units[] = { { "ms", 1 }, { "s", 1000 }, { "m", 60000 }, { "h", 3600000 }, { "d", 86400000 }, { 0 } };
+static const struct unit size_units[] = { { "B", 1 }, { "KiB", 1024 }, { "MiB", 1024 * 1024 }, { "GiB", 1024 * 1024 * 1024 }, { 0 } };
+
+static void text_with_unit(int64_t n, const struct unit *units, char out[FORM_TEXT_MAX])
+{
+    const struct unit *best = units;
+    for (; units->name != NULL; units++)
+        if (n != 0 && n % units->factor == 0)
+            best = units;
+    snprintf(out, FORM_TEXT_MAX, "%" PRId64 "%s", n / best->factor, best->name);
+}
+
+bool duration_parse(const char *text, int64_t *ms_out) { return number_with_unit(text, time_units, ms_out); }
+bool size_parse(const char *text, int64_t *bytes_out) { return number_with_unit(text, size_units, bytes_out); }
+void duration_text(int64_t ms, char out[FORM_TEXT_MAX]) { text_with_unit(ms, time_units, out); }
+void size_text(int64_t bytes, char out[FORM_TEXT_MAX]) { text_with_unit(bytes, size_units, out); }
+
+static bool port_parse(const char *text, uint16_t *out)
+{
+    if (!made_of(text, DIGIT, 1, 5) || text[0] == '0')
+        return false;
+    long n = strtol(text, NULL, 10);
+    if (n > 65535)
+        return false;
+    *out = (uint16_t)n;
+    return true;
+}
+
+/* "address:port" or "[v6]:port"; host is what stands before the port, without brackets. The port may be left out when
+ * default_port is not 0. */
+static bool host_port_parse(const char *text, uint16_t default_port, struct slice *host_out, bool *bracketed_out, uint16_t *port_out)
+{
+    const char *end = text;
+    bool bracketed = text[0] == '[';
+    if (bracketed) {
+        end = strchr(text, ']');
+        if (end == NULL)
+            return false;
+        *host_out = slice_of(text + 1, (size_t)(end - text - 1));
+        end++;
+    } else {
+        end = text + strcspn(text, ":");
+        *host_out = slice_of(text, (size_t)(end - text));
+    }
+    *bracketed_out = bracketed;
+    if (*end == 0 && default_port != 0) {
+        *port_out = default_port;
+        return host_out->len > 0;
+    }
+    return *end == ':' && host_out->len > 0 && port_parse(end + 1, port_out);
+}
+
+static bool numeric_address(struct slice host, bool v6, char out[ADDRESS_MAX])
+{
+    unsigned char binary[16];
+    if (host.len >= ADDRESS_MAX)
+        return false;
+    memcpy(out, host.ptr, host.len);
+    out[host.len] = 0;
+    return inet_pton(v6 ? AF_INET6 : AF_INET, out, binary) == 1;
+}
+
+bool listener_parse(const char *text, char address[ADDRESS_MAX], uint16_t *port_out)
+{
+    struct slice host;
+    bool bracketed;
+    return host_port_parse(text, 0, &host, &bracketed, port_out) && numeric_address(host, bracketed, address);
+}
+
+/* Labels of letters, digits and inner hyphens (RFC 1123 s2.1); not a number at the end, so never an address. */
+static bool host_labels(struct slice host)
+{
+    size_t label = 0;
+    bool all_digits = true;
+    if (host.len == 0 || host.len > 253)
+        return false;
+    for (size_t i = 0; i <= host.len; i++) {
+        unsigned char c = i < host.len ? host.ptr[i] : '.';
+        if (c == '.') {
+            if (label == 0 || label > 63 || host.ptr[i - 1] == '-' || host.ptr[i - label] == '-')
+                return false;
+            if (i < host.len)
+                all_digits = true;
+            label = 0;
+            continue;
+        }
+        if (c == 0 || strchr(LOWER DIGIT "-", c) == NULL)
+            return false;
+        all_digits = all_digits && c >= '0' && c <= '9';
+        label++;
+    }
+    return !all_digits;
+}
+
+bool upstream_parse(const char *text, struct upstream_parts *out)
+{
+    char address[ADDRESS_MAX];
+    struct upstream_parts u = { .tls = strncmp(text, "https://", 8) == 0 };
+    bool bracketed;
+    if (!u.tls && strncmp(text, "http://", 7) != 0)
+        return false;
+    if (!host_port_parse(text + (u.tls ? 8 : 7), u.tls ? 443 : 80, &u.host, &bracketed, &u.port))
+        return false;
+    if (!numeric_address(u.host, bracketed, address) && (bracketed || !host_labels(u.host)))
+        return false;
+    *out = u;
+    return true;
+}
+
+static const char *const requirement_names[] = { [NEED_GRANT] = "grant", [NEED_SIGNOFF] = "signoff", [NEED_DENY] = "deny" };
+
+bool requirement_parse(const char *text, enum requirement *out)
+{
+    for (unsigned i = 0; i < sizeof requirement_names / sizeof requirement_names[0]; i++)
+        if (strcmp(text, requirement_names[i]) == 0) {
+            *out = (enum requirement)i;
+            return true;
+        }
+    return false;
+}
+
+const char *requirement_name(enum requirement r)
+{
+    return requirement_names[r];
+}
+
+unsigned target_allow_parse(const char *text)
+{
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } names[] = { { "encoded-slash", TARGET_ENCODED_SLASH }, { "backslash", TARGET_BACKSLASH },
+                  { "empty-segment", TARGET_EMPTY_SEGMENT }, { "double-encoding", TARGET_DOUBLE_ENCODING } };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i].name) == 0)
+            return names[i].bit;
+    return 0;
+}
+
+static bool is_instance(const char *t) { return made_of(t, LOWER DIGIT ".-", 1, 64); }
+static bool is_tool(const char *t) { return made_of(t, LOWER DIGIT "-", 1, 32); }
+static bool is_name(const char *t) { return made_of(t, LOWER DIGIT "._-", 1, 64); }
+static bool is_host(const char *t) { return host_labels(slice_str(t)); }
+static bool is_user(const char *t) { return made_of(t, LOWER UPPER DIGIT "_.-", 1, 32) && t[0] != '-'; }
+static bool is_method(const char *t) { return made_of(t, UPPER DIGIT "!#$%&'*+-.^_`|~", 1, 32); }   /* token, RFC 9110 s5.6.2 */
+static bool is_target_allow(const char *t) { return target_allow_parse(t) != 0; }
+static bool is_value_pattern(const char *t) { return strlen(t) <= PATTERN_MAX; }
+static bool is_field(const char *t) { return t[0] != 0 && strlen(t) <= 256; }
+static bool is_path(const char *t) { return t[0] != 0 && strlen(t) < 4000; }
+
+static bool is_requirement(const char *t)
+{
+    enum requirement r;
+    return requirement_parse(t, &r);
+}
+
+/* An address as certs/trust accepts it in a certificate: ASCII, lower case, one '@' with something on both sides. */
+static bool is_identity(const char *t)
+{
+    const char *at = strchr(t, '@');
+    if (at == NULL || at == t || strlen(t) > 254 || !host_labels(slice_str(at + 1)))
+        return false;
+    return strspn(t, LOWER DIGIT "!#$%&'*+/=?^_`{|}~.-") == (size_t)(at - t);
+}
+
+static bool is_listener(const char *t)
+{
+    char address[ADDRESS_MAX];
+    uint16_t port;
+    return listener_parse(t, address, &port);
+}
+
+static bool is_upstream(const char *t)
+{
+    struct upstream_parts u;
+    return upstream_parse(t, &u);
+}
+
+static bool is_host_field(const char *t)
+{
+    struct slice host;
+    bool bracketed;
+    uint16_t port;
+    char address[ADDRESS_MAX];
+    if (!host_port_parse(t, 1, &host, &bracketed, &port))
+        return false;
+    return numeric_address(host, bracketed, address) || (!bracketed && host_labels(host));
+}
+
+/* As a browser writes it (RFC 6454 s6.2): no path, no default port. */
+static bool is_origin(const char *t)
+{
+    struct upstream_parts u;
+    if (!upstream_parse(t, &u))
+        return false;
+    const char *port = u.host.ptr[u.host.len] == ']' ? (const char *)u.host.ptr + u.host.len + 1 : (const char *)u.host.ptr + u.host.len;
+    return *port == 0 || u.port != (u.tls ? 443 : 80);
+}
+
+/* What only some tools allow is judged again once the tool is known (checks.c). */
+static const char *why_path_pattern(const char *t)
+{
+    return path_pattern_fault(t, TARGET_ENCODED_SLASH | TARGET_BACKSLASH | TARGET_EMPTY_SEGMENT | TARGET_DOUBLE_ENCODING);
+}
+static bool is_path_pattern(const char *t) { return why_path_pattern(t) == NULL; }
+
+const struct form
+    form_instance = { is_instance, "1 to 64 of a-z, 0-9, '.' and '-'", NULL },
+    form_tool = { is_tool, "1 to 32 of a-z, 0-9 and '-'", NULL },
+    form_name = { is_name, "1 to 64 of a-z, 0-9, '.', '_' and '-'", NULL },
+    form_identity = { is_identity, "an address in lower case, as in the certificate: \"alice@acme.example\"", NULL },
+    form_host = { is_host, "a host name in lower case, without a port: \"support.acme.example\"", NULL },
+    form_listener = { is_listener, "a numeric address and a port: \"127.0.0.1:8443\" or \"[::1]:8443\"", NULL },
+    form_upstream = { is_upstream, "\"http://HOST:PORT\" or \"https://HOST:PORT\", lower case, without a path", NULL },
+    form_host_field = { is_host_field, "HOST or HOST:PORT in lower case", NULL },
+    form_method = { is_method, "a method in upper case: \"GET\"", NULL },
+    form_path_pattern = { is_path_pattern, "a path pattern: \"/customers/*\", \"/export/**\"", why_path_pattern },
+    form_value_pattern = { is_value_pattern, "a pattern of at most 1024 bytes, in which '*' stands for any bytes", NULL },
+    form_field = { is_field, "a field name of 1 to 256 bytes", NULL },
+    form_origin = { is_origin, "an origin as browsers send it: \"https://a.example\" (no path, no default port)", NULL },
+    form_requirement = { is_requirement, "\"grant\", \"signoff\" or \"deny\"", NULL },
+    form_target_allow = { is_target_allow, "\"encoded-slash\", \"backslash\", \"empty-segment\" or \"double-encoding\"", NULL },
+    form_user = { is_user, "the name of a user of this system", NULL },
+    form_path = { is_path, "a path, absolute or relative to this file's folder", NULL };

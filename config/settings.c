@@ -1,0 +1,208 @@
+#include "config/settings.h"
+
+#include <stddef.h>
+
+#define AT(type, member) .at = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
+#define COUNTED(type, member, counter) AT(type, member), .count_at = offsetof(struct type, counter)
+#define REQUIRED .fallback = NULL
+#define NONE .fallback = ""
+
+#define KIB INT64_C(1024)
+#define MIB (1024 * KIB)
+#define SECOND INT64_C(1000)
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+
+enum { LISTENERS_MAX = 16 };
+
+static bool put_listener(struct arena *a, void *base, const char *text)
+{
+    struct config *c = base;
+    char address[ADDRESS_MAX];
+    uint16_t port = 0;
+    if (c->listeners == NULL && (c->listeners = arena_zalloc(a, LISTENERS_MAX * sizeof *c->listeners)) == NULL)
+        return false;
+    if (!listener_parse(text, address, &port) || c->listener_count == LISTENERS_MAX)
+        return true;                  /* reported already */
+    char *copy = (char *)arena_copy(a, slice_str(address)).ptr;
+    c->listeners[c->listener_count++] = (struct listener){ copy, port };
+    return copy != NULL;
+}
+
+static bool put_upstream(struct arena *a, void *base, const char *text)
+{
+    struct tool *t = base;
+    struct upstream_parts u;
+    if (!upstream_parse(text, &u))
+        return true;
+    t->upstream_host = (char *)arena_copy(a, u.host).ptr;
+    t->upstream_port = u.port;
+    t->upstream_tls = u.tls;
+    return t->upstream_host != NULL;
+}
+
+static bool put_target_allow(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    ((struct tool *)base)->allow_in_target |= target_allow_parse(text);
+    return true;
+}
+
+static bool put_requirement(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return requirement_parse(text, &((struct action *)base)->requirement);
+}
+
+static const struct setting need_settings[] = {
+    { "group", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(need, group), .help = "Persons of this group count." },
+    { "count", SHAPE_COUNT, .fallback = "1", .min = 1, .max = 16, AT(need, count),
+      .help = "So many distinct persons. Nobody counts for two entries, and the person who asks never counts." },
+    { 0 },
+};
+static const struct section need_section = { "needs", need_settings, sizeof(struct need),
+    "Who must say yes: every entry of the list has to be filled. Written as `( { group = \"support-lead\"; count = 1; } )`." };
+
+static const struct setting field_settings[] = {
+    { "name", SHAPE_TEXT, REQUIRED, .form = &form_field, AT(field_rule, name),
+      .help = "Name of the field; in JSON a dotted path such as `data.action`, array indexes left out." },
+    { "equals", SHAPE_TEXT, NONE, .form = &form_value_pattern, AT(field_rule, equals),
+      .help = "Pattern of its value, `*` stands for any bytes. Left out: it is enough that the field is there." },
+    { 0 },
+};
+static const struct section field_section = { "fields", field_settings, sizeof(struct field_rule),
+    "Conditions on a query or a body, all needed. One holds when any reading of the field matches: repeated fields, form or JSON. "
+    "(For `allow = \"grant\"` *every* reading of that field must match, so that a second value cannot ride along.)" };
+
+static const struct setting action_settings[] = {
+    { "name", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(action, name), .help = "Unique within the tool; shown to approvers." },
+    { "methods", SHAPE_TEXTS, .fallback = "[ ]", .max = 32, .form = &form_method, COUNTED(action, methods, method_count),
+      .help = "Methods, upper case; empty: any. HEAD is not implied by GET." },
+    { "path", SHAPE_TEXT, REQUIRED, .form = &form_path_pattern, AT(action, path),
+      .help = "Pattern of the whole path in its normal form. `*` matches within one segment, `**` across segments; `/**/` also stands for a single `/`." },
+    { "query", SHAPE_LIST, .fallback = "( )", .max = 32, COUNTED(action, query, query_count), .sub = &field_section, .help = "Conditions on the query." },
+    { "body", SHAPE_LIST, .fallback = "( )", .max = 32, COUNTED(action, body, body_count), .sub = &field_section,
+      .help = "Conditions on the body: form (urlencoded, multipart) or JSON. A body that cannot be read counts as matching." },
+    { "allow", SHAPE_TEXT, REQUIRED, .form = &form_requirement, .put = put_requirement,
+      .help = "`grant`: a valid grant is enough; `signoff`: each request is held until others sign off exactly it; `deny`: never. When several actions match, the strictest wins." },
+    { "signoff", SHAPE_LIST, .fallback = "( )", .max = 8, COUNTED(action, signoff, signoff_count), .sub = &need_section,
+      .help = "Who must sign off, for `allow = \"signoff\"`." },
+    { "durable", SHAPE_BOOL, .fallback = "false", AT(action, durable),
+      .help = "Deliver the answer only once its recording is on disk. Always so for `signoff`." },
+    { 0 },
+};
+static const struct section action_section = { "tools.actions", action_settings, sizeof(struct action),
+    "Named classes of requests. A request that matches none is refused." };
+
+static const struct setting tool_settings[] = {
+    { "name", SHAPE_TEXT, REQUIRED, .form = &form_tool, AT(tool, name), .help = "Unique; used on the command line and in grants." },
+    { "host", SHAPE_TEXT, REQUIRED, .form = &form_host, AT(tool, host), .help = "Host name under which people reach the tool through the gateway. Unique." },
+    { "upstream", SHAPE_TEXT, REQUIRED, .form = &form_upstream, .put = put_upstream, .help = "Where the tool itself listens." },
+    { "upstream_ca", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(tool, upstream_ca),
+      .help = "PEM file that the tool's certificate is verified against (https only). Left out: the system's authorities." },
+    { "upstream_host", SHAPE_TEXT, NONE, .form = &form_host_field, AT(tool, upstream_host_field),
+      .help = "Host sent to the tool. Left out: the one the client sent." },
+    { "who", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_name, COUNTED(tool, who, who_count),
+      .help = "Groups whose members may ask for a grant." },
+    { "approvers", SHAPE_LIST, REQUIRED, .min = 1, .max = 8, COUNTED(tool, approvers, approver_count), .sub = &need_section,
+      .help = "Who must approve a grant." },
+    { "max_duration", SHAPE_TIME, .fallback = "\"30m\"", .min = SECOND, .max = DAY, AT(tool, max_duration_ms), .help = "Longest grant." },
+    { "request_ttl", SHAPE_TIME, .fallback = "\"1h\"", .min = SECOND, .max = 7 * DAY, AT(tool, request_ttl_ms), .help = "A request for access waits this long for its approval." },
+    { "held_ttl", SHAPE_TIME, .fallback = "\"15m\"", .min = SECOND, .max = DAY, AT(tool, held_ttl_ms), .help = "A held request waits this long for its sign-off and release." },
+    { "allow_in_target", SHAPE_TEXTS, .fallback = "[ ]", .max = 4, .form = &form_target_allow, .put = put_target_allow,
+      .help = "Spellings in a path that are refused otherwise, since two parsers may read them differently." },
+    { "actions", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(tool, actions, action_count), .sub = &action_section,
+      .help = "What may be done with the tool." },
+    { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(tool, cross_origin, cross_origin_count),
+      .help = "Origins that may send unsafe or subresource requests to the tool." },
+    { "redact_fields", SHAPE_TEXTS, .max = 1000, .form = &form_field, COUNTED(tool, redact_fields, redact_count),
+      .fallback = "[ \"password\", \"passwd\", \"pass\", \"pwd\", \"passphrase\", \"secret\", \"token\", \"api_key\", \"apikey\", \"access_token\", "
+                  "\"refresh_token\", \"id_token\", \"client_secret\", \"otp\", \"pin\", \"csrfmiddlewaretoken\", \"old_password\", \"new_password\", "
+                  "\"new_password1\", \"new_password2\", \"password1\", \"password2\" ]",
+      .help = "Fields of query, forms and JSON whose values are never kept in a recording. Replaces the default list." },
+    { "allow_service_worker", SHAPE_BOOL, .fallback = "false", AT(tool, allow_service_worker), .help = "Let the tool's pages register service workers." },
+    { 0 },
+};
+static const struct section tool_section = { "tools", tool_settings, sizeof(struct tool), "The web applications behind the gateway." };
+
+static const struct setting person_settings[] = {
+    { "name", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(person, name), .help = "Who stands behind the identities. Unique." },
+    { "identities", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_identity, COUNTED(person, identities, identity_count),
+      .help = "Addresses in this person's certificates. Each belongs to one person." },
+    { "groups", SHAPE_TEXTS, .fallback = "[ ]", .max = 256, .form = &form_name, COUNTED(person, groups, group_count), .help = "Groups this person is in." },
+    { 0 },
+};
+static const struct section person_section = { "people", person_settings, sizeof(struct person),
+    "Rules about \"someone else\" compare persons, not identities. Often kept in a file of its own: `@include \"people.conf\"` (relative to the main file)." };
+
+static const struct setting tls_settings[] = {
+    { "certificate", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, tls_certificate), .help = "The gateway's certificate chain, PEM." },
+    { "key", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, tls_key), .help = "Its private key, PEM, readable by the gateway's user only." },
+    { "client_ca", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, client_ca), .help = "Authorities for people's certificates, PEM." },
+    { "crl", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, crl), .help = "Revocation list, PEM. Must be current, else everybody is refused." },
+    { 0 },
+};
+static const struct section tls_section = { "tls", tls_settings, 0, "Certificates and keys." };
+
+static const struct setting role_settings[] = {
+    { "auditors", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_name, COUNTED(config, auditors, auditor_count), .help = "Groups that may look at sessions." },
+    { "operators", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_name, COUNTED(config, operators, operator_count), .help = "Groups that may lock and unlock." },
+    { 0 },
+};
+static const struct section role_section = { "roles", role_settings, 0, "Who looks, and who stops." };
+
+#define LIMIT(member) AT(limits, member)
+static const struct setting limit_settings[] = {
+    { "connections", SHAPE_COUNT, .fallback = "4096", .min = 1, .max = 1000000, LIMIT(connections), .help = "Connections in all." },
+    { "connections_per_source", SHAPE_COUNT, .fallback = "256", .min = 1, .max = 1000000, LIMIT(connections_per_source), .help = "Connections from one address." },
+    { "streams", SHAPE_COUNT, .fallback = "100", .min = 1, .max = 1000, LIMIT(streams), .help = "Concurrent HTTP/2 streams of a connection." },
+    { "fields", SHAPE_COUNT, .fallback = "100", .min = 16, .max = 1000, LIMIT(fields), .help = "Header fields of one message." },
+    { "head_bytes", SHAPE_SIZE, .fallback = "\"32KiB\"", .min = 4 * KIB, .max = 32 * KIB, LIMIT(head_bytes), .help = "Request line and fields." },
+    { "body_read_bytes", SHAPE_SIZE, .fallback = "\"1MiB\"", .min = 4 * KIB, .max = 64 * MIB, LIMIT(body_read_bytes),
+      .help = "Most that is read of a body to judge it; a longer one counts as the strictest rule of its path." },
+    { "held_bytes", SHAPE_SIZE, .fallback = "\"8MiB\"", .min = 4 * KIB, .max = 64 * MIB, LIMIT(held_bytes), .help = "Largest body that can be held for a sign-off." },
+    { "handshake", SHAPE_TIME, .fallback = "\"10s\"", .min = 100, .max = HOUR, LIMIT(handshake_ms), .help = "For a TLS handshake." },
+    { "head", SHAPE_TIME, .fallback = "\"15s\"", .min = 100, .max = HOUR, LIMIT(head_ms), .help = "For a whole request head." },
+    { "body_idle", SHAPE_TIME, .fallback = "\"30s\"", .min = 100, .max = HOUR, LIMIT(body_idle_ms), .help = "Between two pieces of a request body." },
+    { "idle", SHAPE_TIME, .fallback = "\"75s\"", .min = 100, .max = HOUR, LIMIT(idle_ms), .help = "Of a connection between two requests." },
+    { "upstream_connect", SHAPE_TIME, .fallback = "\"5s\"", .min = 100, .max = HOUR, LIMIT(upstream_connect_ms), .help = "For a connection to the tool." },
+    { "upstream_head", SHAPE_TIME, .fallback = "\"60s\"", .min = 100, .max = HOUR, LIMIT(upstream_head_ms), .help = "Until the tool begins its answer." },
+    { "upstream_idle", SHAPE_TIME, .fallback = "\"60s\"", .min = 100, .max = HOUR, LIMIT(upstream_idle_ms), .help = "Between two pieces of the tool's answer." },
+    { "drain", SHAPE_TIME, .fallback = "\"30s\"", .min = 100, .max = HOUR, LIMIT(drain_ms), .help = "For what is running when the gateway stops." },
+    { "held_per_person", SHAPE_COUNT, .fallback = "20", .min = 1, .max = 10000, LIMIT(held_per_person), .help = "Held requests of one person at a time." },
+    { "requests_per_person", SHAPE_COUNT, .fallback = "10", .min = 1, .max = 10000, LIMIT(requests_per_person), .help = "Open requests for access of one person at a time." },
+    { 0 },
+};
+static const struct section limit_section = { "limits", limit_settings, sizeof(struct limits), "What an unknown peer can make the gateway keep." };
+
+static const struct setting recording_settings[] = {
+    { "segment_time", SHAPE_TIME, .fallback = "\"2s\"", .min = 100, .max = MINUTE, AT(config, segment_ms), .help = "A segment closes after this." },
+    { "segment_size", SHAPE_SIZE, .fallback = "\"1MiB\"", .min = 64 * KIB, .max = 64 * MIB, AT(config, segment_bytes), .help = "Or after so many bytes." },
+    { "ring_size", SHAPE_SIZE, .fallback = "\"4MiB\"", .min = MIB, .max = 256 * MIB, AT(config, ring_bytes), .help = "Memory between each worker and the recorder; a power of two." },
+    { 0 },
+};
+static const struct section recording_section = { "recording", recording_settings, 0, "How sessions are kept." };
+
+static const struct setting root_settings[] = {
+    { "instance", SHAPE_TEXT, REQUIRED, .form = &form_instance, AT(config, instance), .help = "Names this gateway in tokens, statements and logs." },
+    { "state", SHAPE_TEXT, .fallback = "\".\"", .form = &form_path, .path = PATH_FOLDER, AT(config, state), .help = "The state folder: keys, database, recordings." },
+    { "user", SHAPE_TEXT, NONE, .form = &form_user, AT(config, user), .help = "Run as this user. Left out: as started." },
+    { "workers", SHAPE_COUNT, .fallback = "0", .max = 256, AT(config, workers), .help = "Worker threads; 0: one a core." },
+    { "listen", SHAPE_TEXTS, .fallback = "[ \"127.0.0.1:8443\" ]", .min = 1, .max = LISTENERS_MAX, .form = &form_listener, .put = put_listener,
+      .help = "Addresses to listen on." },
+    { "public_port", SHAPE_COUNT, NONE, .min = 1, .max = 65535, AT(config, public_port), .help = "Port in URLs. Left out: that of the first listener." },
+    { "console", SHAPE_TEXT, REQUIRED, .form = &form_host, AT(config, console_host), .help = "Host name of the console." },
+    { "tls", SHAPE_GROUP, REQUIRED, .sub = &tls_section, .help = "Certificates and keys." },
+    { "max_staleness", SHAPE_TIME, .fallback = "\"3s\"", .min = SECOND, .max = MINUTE, AT(config, max_staleness_ms),
+      .help = "When the deciding process is silent this long, live exchanges end." },
+    { "approval_keys", SHAPE_TEXT, .fallback = "\"approval_keys\"", .form = &form_path, .path = PATH_LATER, AT(config, approval_keys),
+      .help = "File of registered approval keys, one a line; `countersign certs issue --approver` adds to it." },
+    { "people", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(config, people, person_count), .sub = &person_section, .help = "Everyone the gateway knows." },
+    { "roles", SHAPE_GROUP, NONE, .sub = &role_section, .help = "Groups of auditors and operators." },
+    { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .help = "The web applications behind the gateway." },
+    { "limits", SHAPE_GROUP, NONE, .sub = &limit_section, .at = offsetof(struct config, limits), .help = "Limits on connections, messages and times." },
+    { "recording", SHAPE_GROUP, NONE, .sub = &recording_section, .help = "Segments and buffers of recordings." },
+    { 0 },
+};
+const struct section settings_root = { "top level", root_settings, sizeof(struct config), "Settings at the top of the file." };

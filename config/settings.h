@@ -1,0 +1,53 @@
+/* settings: the one table in which every setting stands: name, shape, unit, default, range, help. The loader, `countersign check`, the reference
+ * and the test of example.conf all read it. To add a setting: a member in config.h, a row in settings.c, a line in example.conf. */
+#ifndef COUNTERSIGN_SETTINGS_H
+#define COUNTERSIGN_SETTINGS_H
+
+#include "config/forms.h"
+
+enum shape {
+    SHAPE_BOOL,                       /* true, false */
+    SHAPE_COUNT,                      /* whole number; never a size or a time (libconfig 1.5 cuts what 32 bits can't hold) */
+    SHAPE_SIZE,                       /* "64KiB" → bytes */
+    SHAPE_TIME,                       /* "15m" → milliseconds */
+    SHAPE_TEXT,
+    SHAPE_TEXTS,                      /* [ "a", "b" ] */
+    SHAPE_GROUP,                      /* { ... }: members in `sub`, stored in the same struct at `at` */
+    SHAPE_LIST,                       /* ( { ... }, { ... } ): an array of structs of `sub` */
+};
+
+enum path_use {
+    NOT_A_PATH,
+    PATH_FILE,                        /* must be there and readable */
+    PATH_FOLDER,                      /* must be there */
+    PATH_LATER,                       /* may come later: a warning */
+};
+
+struct section;
+struct setting {
+    const char *name;
+    enum shape shape;
+    const char *fallback;             /* as it would be written in the file; "": none; NULL: required */
+    int64_t min, max;                 /* of the number, bytes, milliseconds; or of entries */
+    const struct form *form;          /* of each text */
+    enum path_use path;
+    /* Stores one text elsewhere than at `at`, once its form was checked. False: no memory. */
+    bool (*put)(struct arena *a, void *base, const char *text);
+    size_t at, size, count_at;        /* where in the section's struct */
+    const struct section *sub;
+    const char *help;                 /* one or more sentences */
+};
+
+struct section {
+    const char *title;                /* "tools.actions" */
+    const struct setting *settings;   /* ended by a NULL name */
+    size_t size;                      /* of the struct, for lists */
+    const char *help;
+};
+
+extern const struct section settings_root;
+
+/* In words: type and range, such as "time, 1s to 1d". */
+void setting_type_text(const struct setting *s, char *out, size_t out_max);
+
+#endif
