@@ -1,5 +1,6 @@
 /* approve, deny: a yes or a no, signed here with the person's own key, over what this machine computed and showed. */
 #include "authz/jwt.h"
+#include "certs/pem.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/file.h"
 #include "proxy/commands/asked_statement.h"
@@ -10,12 +11,10 @@
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
 
-#include <openssl/pem.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-enum { KEY_FILE_MAX = 64 * 1024, BODY_SHOWN = 32 * 1024 };
+enum { BODY_SHOWN = 32 * 1024 };
 
 struct answer {
     const char *decision, *id, *save;
@@ -47,18 +46,12 @@ static void answer_done(struct answer *a)
 
 static enum status load_key(struct answer *a, struct err *err)
 {
-    unsigned char *pem = NULL;
-    size_t len = 0;
-    enum status st = file_read(a->profile.key, KEY_FILE_MAX, true, &pem, &len, err);
+    enum key_kind kind;
+    enum status st = key_read(a->profile.key, &a->key, err);
     if (st != OK)
         return st;
-    BIO *bio = BIO_new_mem_buf(pem, (int)len);
-    a->key = bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
-    BIO_free(bio);
-    explicit_bzero(pem, len);
-    free(pem);
-    if (a->key == NULL)
-        return fail(err, BAD_CONFIG, "'%s' holds no private key that can be read: %s", a->profile.key, ossl_reason());
+    if (!key_kind_of(a->key, &kind))
+        return fail(err, BAD_CONFIG, "'%s' is neither a P-256 nor an Ed25519 key, so it cannot sign an answer", a->profile.key);
     key_fingerprint(a->key, a->fingerprint);
     return OK;
 }
