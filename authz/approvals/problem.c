@@ -54,7 +54,7 @@ static const struct problem problems[PROBLEM_COUNT] = {
                               "Check the spelling: a person's name as in the config, a certificate's thumbprint, a grant's id, a tool's name." },
     [UNLOCK_OWN] = { "unlock-own", 403, "Nobody lifts a lock on themselves", "Another operator has to lift it." },
     [STORE_UNAVAILABLE] = { "store-unavailable", 503, "The decision could not be kept, so it was not made",
-                            "Try again in a minute; " OPERATOR " to look at the disk and the log of authz." },
+                            "Try again in a minute, or ask an operator of this gateway to look at the disk and the log of authz." },
     [RECORDS_ALTERED] = { "records-altered", 503, "The gateway's records do not agree with its signed log",
                           "Nothing was released. " OPERATOR " to look at the log of authz and to compare the database with a backup." },
 };

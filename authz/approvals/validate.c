@@ -76,11 +76,16 @@ static const char *expected(const struct field *f)
 
 enum validity validate(const json_t *message, const struct field *fields, struct err *why)
 {
-    size_t known = (json_object_get(message, "n") != NULL) + (json_object_get(message, "op") != NULL);
+    size_t known = 0;
+    if (json_object_get(message, "n") != NULL)
+        known++;
+    if (json_object_get(message, "op") != NULL)
+        known++;
     enum validity worst = VALID;
     for (const struct field *f = fields; f->name != NULL; f++) {
         const json_t *v = json_object_get(message, f->name);
-        known += v != NULL;
+        if (v != NULL)
+            known++;
         if (v == NULL ? f->optional : sound(v, f))
             continue;
         (void)fail(why, BAD_INPUT, "'%s' must be %s (%lld to %lld)", f->name, expected(f), (long long)f->min, (long long)f->max);

@@ -1,0 +1,273 @@
+/* dispatch: the table of what may be asked by whom, and one message's way through it. */
+#include "authz/approvals/internal.h"
+
+#include "certs/trust.h"
+
+#include <unistd.h>
+
+enum { REASON_BYTES = 8192, ID_TEXT = 256, TARGET_BYTES = 8192, TYPED = true };
+static const int64_t most = (int64_t)1 << 53;
+#define WHO { "who", FIELD_WHO, 0, 0, false, false }
+#define END { NULL, FIELD_TEXT, 0, 0, false, false }
+
+static const struct field no_fields[] = { END };
+static const struct field who_fields[] = { WHO, END };
+static const struct field who_id_fields[] = { WHO, { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED }, END };
+static const struct field hello_fields[] = { { "role", FIELD_WORD, 1, 16, false, false }, END };
+static const struct field create_fields[] = {
+    WHO,
+    { "tool", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED },
+    { "duration_s", FIELD_NUMBER, -most, most, false, TYPED },
+    END
+};
+static const struct field statement_fields[] = {
+    WHO,
+    { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "decision", FIELD_TEXT, 0, 16, false, TYPED },
+    { "key", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    END
+};
+static const struct field decide_fields[] = {
+    WHO,
+    { "statement_id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "jws", FIELD_TEXT, 0, 1024, false, TYPED },
+    END
+};
+static const struct field hold_fields[] = {
+    WHO,
+    { "tool", FIELD_WORD, 1, 32, false, false },
+    { "action", FIELD_ASCII, 1, 128, false, false },
+    { "grant_id", FIELD_WORD, ID_LEN, ID_LEN, false, false },
+    { "method", FIELD_WORD, 1, 32, false, false },
+    { "authority", FIELD_WORD, 1, 320, false, false },
+    { "target", FIELD_WORD, 1, TARGET_BYTES, false, false },
+    { "digest", FIELD_BYTES32, 0, 0, false, false },
+    { "content_type", FIELD_TEXT, 0, 1024, true, false },
+    { "body_len", FIELD_NUMBER, 0, most, false, false },
+    { "body_sha256", FIELD_BYTES32, 0, 0, false, false },
+    { "requirement", FIELD_WORD, 1, 16, false, false },
+    END
+};
+static const struct field release_fields[] = { WHO, { "code", FIELD_TEXT, 0, ID_TEXT, false, TYPED }, END };
+static const struct field outcome_fields[] = {
+    { "id", FIELD_WORD, 1, 64, false, false },
+    { "outcome", FIELD_WORD, 1, 32, false, false },
+    { "status", FIELD_NUMBER, 0, 999, true, false },
+    END
+};
+static const struct field assertion_fields[] = {
+    WHO, { "tool", FIELD_WORD, 1, 32, false, false }, { "grant_id", FIELD_WORD, 1, 64, false, false }, END
+};
+static const struct field notice_fields[] = { WHO, { "grant_id", FIELD_TEXT, 0, ID_TEXT, false, TYPED }, END };
+static const struct field segment_fields[] = {
+    { "session", FIELD_WORD, 1, 64, false, false },
+    { "number", FIELD_NUMBER, 1, 999999999, false, false },
+    { "digest", FIELD_BYTES32, 0, 0, false, false },
+    { "from_ms", FIELD_NUMBER, 0, most, false, false },
+    { "to_ms", FIELD_NUMBER, 0, most, false, false },
+    { "exchanges", FIELD_NUMBER, 0, most, false, false },
+    { "bytes", FIELD_NUMBER, 0, most, false, false },
+    { "ring", FIELD_NUMBER, 0, most, false, false },
+    { "position", FIELD_NUMBER, 0, most, false, false },
+    END
+};
+static const struct field sessions_fields[] = {
+    WHO,
+    { "person", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "tool", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "since", FIELD_NUMBER, 0, most, true, TYPED },
+    END
+};
+static const struct field session_get_fields[] = {
+    WHO,
+    { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "purpose", FIELD_TEXT, 0, 16, false, TYPED },
+    { "from", FIELD_NUMBER, 0, most, true, TYPED },
+    END
+};
+static const struct field log_fields[] = {
+    WHO,
+    { "from", FIELD_NUMBER, 0, most, false, TYPED },
+    { "limit", FIELD_NUMBER, 1, most, false, TYPED },
+    { "session", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    END
+};
+static const struct field lock_fields[] = {
+    WHO,
+    { "kind", FIELD_TEXT, 0, 16, false, TYPED },
+    { "value", FIELD_TEXT, 0, 320, false, TYPED },
+    { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED },
+    END
+};
+static const struct field unlock_fields[] = {
+    WHO, { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED }, { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED }, END
+};
+
+enum { FOR_NEW = 1u << ROLE_NONE, FOR_WORKER = 1u << ROLE_WORKER, FOR_RECORDER = 1u << ROLE_RECORDER };
+
+/* What may be asked, by which role, with how many descriptors. An op whose row a peer's role does not have ends the connection. */
+static const struct rule {
+    const char *op;
+    unsigned roles;
+    size_t fds;
+    const struct field *fields;
+    enum status (*run)(struct op *o);
+    bool while_locked;                /* a locked person may still ask this */
+} rules[] = {
+    { "hello", FOR_NEW, 0, hello_fields, op_hello, false },
+    { "request.create", FOR_WORKER, 0, create_fields, op_request_create, false },
+    { "status", FOR_WORKER, 0, who_fields, op_status, true },
+    { "pending", FOR_WORKER, 0, who_fields, op_pending, false },
+    { "item.get", FOR_WORKER, 0, who_id_fields, op_item_get, true },
+    { "held.raw", FOR_WORKER, 0, who_id_fields, op_held_raw, false },
+    { "statement", FOR_WORKER, 0, statement_fields, op_statement, false },
+    { "decide", FOR_WORKER, 0, decide_fields, op_decide, false },
+    { "hold", FOR_WORKER, 1, hold_fields, op_hold, false },
+    { "release.link", FOR_WORKER, 0, who_id_fields, op_release_link, false },
+    { "release.use", FOR_WORKER, 0, release_fields, op_release_use, false },
+    { "outcome", FOR_WORKER, 0, outcome_fields, op_outcome, false },
+    { "assertion", FOR_WORKER, 0, assertion_fields, op_assertion, false },
+    { "notice.ack", FOR_WORKER, 0, notice_fields, op_notice_ack, false },
+    { "segment", FOR_RECORDER, 0, segment_fields, op_segment, false },
+    { "sessions", FOR_WORKER, 0, sessions_fields, op_sessions, false },
+    { "session.get", FOR_WORKER, 0, session_get_fields, op_session_get, false },
+    { "log.read", FOR_WORKER, 0, log_fields, op_log_read, false },
+    { "lock", FOR_WORKER, 0, lock_fields, op_lock, false },
+    { "unlock", FOR_WORKER, 0, unlock_fields, op_unlock, false },
+    { "locks", FOR_WORKER, 0, who_fields, op_locks, false },
+};
+
+static const struct rule *rule_of(const json_t *m)
+{
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        if (strcmp(rules[i].op, str(m, "op")) == 0)
+            return &rules[i];
+    return NULL;
+}
+
+bool service_urgent(const json_t *m)
+{
+    return strcmp(str(m, "op"), "lock") == 0 || strcmp(str(m, "op"), "unlock") == 0;
+}
+
+/* The certificate's identity becomes a person; who is locked or unknown gets no further. */
+static enum status resolve_who(struct op *o)
+{
+    const json_t *who = json_object_get(o->m, "who");
+    if (who == NULL)
+        return OK;
+    o->who.identity = str(who, "identity");
+    o->who.x5t = str(who, "x5t");
+    o->who.not_after_s = num(who, "not_after");
+    o->who.person = config_person(o->s->config, slice_str(o->who.identity));
+    if (o->who.person == NULL)
+        return refuse(o, UNKNOWN_PERSON, "The config lists no person with the identity %s", o->who.identity);
+    if (o->who.not_after_s <= now_s(o))
+        return refuse(o, CERTIFICATE_EXPIRED, "The certificate of %s is past its end", o->who.identity);
+    return o->while_locked ? OK : refuse_if_locked(o, NULL, NULL);
+}
+
+static enum status run_op(struct op *o)
+{
+    enum status st = resolve_who(o);
+    return st == OK ? o->run(o) : st;
+}
+
+/* A failure that is no refusal: say it in the log in full, and to the asker in one of two words. */
+static void turn_into_problem(struct op *o, const char *op, enum status st)
+{
+    if (st == REFUSED && o->problem != PROBLEM_NONE) {
+        log_info("op.refused", "op", op, "problem", problem_of(o->problem)->type, "detail", o->err.text, "identity", o->who.identity);
+        return;
+    }
+    log_error(st == CORRUPT ? "records.altered" : "op.failed", "op", op, "status", status_name(st), "error", o->err.text);
+    o->problem = st == CORRUPT ? RECORDS_ALTERED : STORE_UNAVAILABLE;
+    (void)fail(&o->err, st, "%s", st == CORRUPT ? "A record was changed outside the gateway" : "The store did not take the decision");
+}
+
+static json_t *refusal(const struct op *o, json_int_t n)
+{
+    json_t *p = problem_json(o->problem, o->err.text);
+    if (p == NULL)                    /* a detail that is not UTF-8 after being cut */
+        p = problem_json(o->problem, "");
+    return json_pack("{s:I, s:b, s:o}", "n", n, "ok", 0, "problem", p);
+}
+
+static json_t *acceptance(struct op *o, json_int_t n)
+{
+    json_t *m = json_incref(o->answer);
+    json_object_set_new(m, "n", json_integer(n));
+    json_object_set_new(m, "ok", json_true());
+    if (json_dumpb(m, NULL, 0, JSON_COMPACT) <= MSG_MAX)
+        return m;
+    json_decref(m);
+    log_error("answer.too_large", "op", str(o->m, "op"));
+    o->problem = STORE_UNAVAILABLE;
+    (void)fail(&o->err, FULL, "The answer is larger than a message may be");
+    return refusal(o, n);
+}
+
+static void finish(struct op *o, enum status st, json_int_t n, struct answer *out)
+{
+    *out = (struct answer){ .fd = -1 };
+    if (st == OK) {
+        if (o->used_item != NULL)
+            json_object_set_new(o->s->running, o->used_item, json_integer((json_int_t)o->peer->id));
+        out->message = acceptance(o, n);
+        out->after = json_incref(o->after);
+        out->fd = o->answer_fd;
+        o->answer_fd = -1;
+    } else {
+        turn_into_problem(o, str(o->m, "op"), st);
+        out->message = refusal(o, n);
+    }
+    if (o->answer_fd >= 0)
+        close(o->answer_fd);
+    json_decref(o->answer);
+    json_decref(o->after);
+}
+
+enum answered service_answer(struct service *s, struct peer *peer, const json_t *m, const int *fds, size_t fd_count, struct answer *out,
+                             struct err *err)
+{
+    const struct rule *r = rule_of(m);
+    const json_t *n = json_object_get(m, "n");
+    struct op o = { .s = s, .peer = peer, .m = m, .fds = fds, .now_ms = clock_wall_ms(), .answer_fd = -1 };
+    bool broken = false;
+    if (!json_is_integer(n) || json_integer_value(n) < 0 || json_integer_value(n) > most || r == NULL)
+        return (void)fail(err, BAD_INPUT, "a message without a number, or with an unknown op"), PEER_BROKEN;
+    if (!(r->roles & 1u << peer->role) || fd_count != r->fds)
+        return (void)fail(err, BAD_INPUT, "'%s' is not for this peer now, or came with %zu descriptors", r->op, fd_count), PEER_BROKEN;
+    enum validity v = validate(m, r->fields, &o.err);
+    if (v == MALFORMED)
+        return (void)fail(err, BAD_INPUT, "'%s': %s", r->op, o.err.text), PEER_BROKEN;
+    o.answer = json_object();
+    o.run = r->run;
+    o.while_locked = r->while_locked;
+    enum status st = REFUSED;
+    if (v == MISTYPED) {
+        o.problem = BAD_REQUEST;
+    } else {
+        st = in_transaction(&o, run_op, &broken);
+    }
+    if (broken) {
+        *err = o.err;
+        log_error("store.broken", "op", r->op, "error", o.err.text);
+    }
+    finish(&o, st, json_integer_value(n), out);
+    if (broken) {
+        answer_done(out);             /* nothing may be said that is perhaps not so */
+        return SERVICE_BROKEN;
+    }
+    return ANSWERED;
+}
+
+void answer_done(struct answer *a)
+{
+    json_decref(a->message);
+    json_decref(a->after);
+    if (a->fd >= 0)
+        close(a->fd);
+    *a = (struct answer){ .fd = -1 };
+}

@@ -1,0 +1,132 @@
+#include "authz/approvals/internal.h"
+
+json_t *grant_event(const json_t *row)
+{
+    return json_pack("{s:s, s:s, s:b}", "event", "grant", "token", str(row, "token"), "noticed", num(row, "noticed") != 0);
+}
+
+enum status grant_load(struct op *o, const char *grant_id, struct grant *out)
+{
+    json_t *row = NULL;
+    if (!ledger_is(log_ledger(o->s->log), grant_id, "live"))
+        return fail(&o->err, NOT_FOUND, "no live grant '%s'", grant_id);
+    enum status st = store_row(o->s->store, &row, &o->err, "SELECT token FROM access_grant WHERE grant_id = $1", "s", grant_id);
+    if (st == NOT_FOUND)
+        return fail(&o->err, CORRUPT, "the log knows grant '%s', the database does not", grant_id);
+    if (st != OK)
+        return st;
+    st = grant_verify(o->s->public_keys, o->s->config->instance, slice_str(str(row, "token")), now_s(o), out, &o->err);
+    if (st == OK && strcmp(out->grant_id, grant_id) != 0) {
+        grant_done(out);
+        st = BAD_TOKEN;
+    }
+    if (st == BAD_TOKEN)
+        st = fail(&o->err, CORRUPT, "the stored token of grant '%s' is not the one that was issued", grant_id);
+    json_decref(row);
+    return st;
+}
+
+enum status grant_wanted(struct op *o, const char *grant_id, const char *tool, struct grant *out)
+{
+    enum status st = grant_load(o, grant_id, out);
+    if (st == NOT_FOUND || st == EXPIRED)
+        return refuse(o, GRANT_REQUIRED, "No live grant '%s' exists", grant_id);
+    if (st != OK)
+        return st;
+    if (strcmp(out->x5t, o->who.x5t) == 0 && strcmp(out->identity, o->who.identity) == 0
+        && strcmp(out->person, o->who.person->name) == 0 && (tool == NULL || strcmp(out->tool, tool) == 0))
+        return refuse_if_locked(o, out->tool, grant_id) == OK ? OK : (grant_done(out), REFUSED);
+    grant_done(out);
+    return refuse(o, GRANT_REQUIRED, "The grant is for another certificate, person or tool");
+}
+
+enum status grant_end(struct op *o, const char *grant_id, const char *why)
+{
+    json_t *rows = NULL, *row;
+    size_t i;
+    enum status st = store_run(o->s->store, &o->err,
+                               "UPDATE access_grant SET state = 'ended', why = $1, ended_ms = $2 WHERE grant_id = $3 AND state = 'live'",
+                               "sis", why, o->now_ms, grant_id);
+    if (st == OK && store_changed(o->s->store) != 1)
+        st = fail(&o->err, CORRUPT, "the grant '%s' is not live in the database", grant_id);
+    if (st == OK)
+        st = leaf(o, "grant.ended", json_pack("{s:s, s:s, s:s}", "grant_id", grant_id, "session", grant_id, "why", why), NULL);
+    if (st == OK)
+        event(o, json_pack("{s:s, s:s, s:s}", "event", "grant.ended", "grant_id", grant_id, "why", why));
+    if (st == OK)
+        st = store_rows(o->s->store, &rows, &o->err,
+                        "SELECT item FROM held WHERE grant_id = $1 AND state IN ('pending', 'approved')", "s", grant_id);
+    json_array_foreach(rows, i, row)
+        if (st == OK)
+            st = item_end(o, str(row, "item"), grant_id, "cancelled", why);
+    json_decref(rows);
+    return st;
+}
+
+/* One person has one live grant a tool and certificate: a new one takes the old one's place. */
+static enum status end_older(struct op *o, const json_t *facts)
+{
+    json_t *rows = NULL, *row;
+    size_t i;
+    enum status st = store_rows(o->s->store, &rows, &o->err,
+                                "SELECT grant_id FROM access_grant WHERE person = $1 AND x5t = $2 AND tool = $3 AND state = 'live'", "sss",
+                                str(facts, "person"), str(facts, "x5t"), str(facts, "tool"));
+    json_array_foreach(rows, i, row)
+        if (st == OK)
+            st = grant_end(o, str(row, "grant_id"), "replaced");
+    json_decref(rows);
+    return st;
+}
+
+static enum status keep_grant(struct op *o, const json_t *facts, const struct grant_facts *g, const char *token)
+{
+    unsigned char hash[32];
+    char hash_text[44];
+    sha256_one(slice_str(token), hash);
+    b64url_encode(slice_of(hash, sizeof hash), hash_text);
+    json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "grant_id", g->grant_id, "session", g->grant_id,
+                                "item", str(facts, "item"), "person", g->person, "identity", g->identity, "x5t", g->x5t, "tool",
+                                g->tool, "policy", g->policy, "iat", (json_int_t)g->iat_s, "exp", (json_int_t)g->exp_s,
+                                "token_sha256", hash_text);
+    json_t *row = json_deep_copy(content);
+    uint64_t seq = 0;
+    json_object_set(content, "approved_by", (json_t *)(uintptr_t)g->approved_by);
+    enum status st = leaf(o, "grant.issued", content, &seq);
+    if (st == OK && (json_object_set_new(row, "token", json_string(token)) != 0 || json_object_set_new(row, "noticed", json_integer(0)) != 0
+                     || json_object_set_new(row, "state", json_string("live")) != 0
+                     || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
+        st = fail(&o->err, NO_MEMORY, "grant");
+    if (st == OK)
+        st = store_insert(o->s->store, "access_grant", row, &o->err);
+    if (st == OK)
+        event(o, grant_event(row));
+    json_decref(row);
+    return st;
+}
+
+enum status grant_issue_for(struct op *o, const struct item *it, const struct approvals *a)
+{
+    const json_t *f = it->facts;
+    char jti[ID_LEN + 1], *note = NULL, *token = NULL;
+    int64_t exp_s = now_s(o) + num(f, "duration_s");
+    if (exp_s > num(f, "not_after"))
+        exp_s = num(f, "not_after");
+    if (exp_s <= now_s(o))
+        return refuse(o, CERTIFICATE_EXPIRED, "The certificate that asked for this has expired");
+    enum status st = end_older(o, f);
+    if (st == OK)
+        st = log_checkpoint(o->s->log, &note, &o->err);
+    if (st != OK)
+        return st;
+    new_id("jti_", jti);
+    struct grant_facts g = { o->s->config->instance, str(f, "session"), jti, str(f, "person"), str(f, "identity"), str(f, "x5t"),
+                             str(f, "tool"), str(f, "reason"), str(f, "policy"), note, a->approved_by, now_s(o), exp_s };
+    st = grant_issue(o->s->signer, &g, &token, &o->err);
+    if (st == OK)
+        st = item_set_state(o, it->id, "approved", "granted");
+    if (st == OK)
+        st = keep_grant(o, f, &g, token);
+    free(token);
+    free(note);
+    return st;
+}

@@ -1,0 +1,218 @@
+/* internal: what the files of this folder share. */
+#ifndef COUNTERSIGN_APPROVALS_INTERNAL_H
+#define COUNTERSIGN_APPROVALS_INTERNAL_H
+
+#include "authz/approvals/service.h"
+#include "authz/approvals/validate.h"
+
+#include "authz/blob.h"
+#include "authz/policy.h"
+#include "authz/statement.h"
+#include "proxy/base/clock.h"
+#include "proxy/base/codec.h"
+#include "proxy/base/log.h"
+#include "proxy/base/msg.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum {
+    ID_LEN = 26,                      /* "req_" and 22 characters */
+    APPROVERS_MAX = 32,
+    CODES_MAX = 256,
+    CODE_MS = 60 * 1000,
+    PAGE_BYTES = 48 * 1024,           /* of one answer: a message holds 64 KiB, the rest is its frame */
+    ASSERTION_S = 300,
+    SIGNOFF_TOKEN_S = 300,
+};
+
+struct release_code {
+    char code[44];                    /* "": free */
+    char item[ID_LEN + 1], x5t[44];
+    int64_t until_ms;
+};
+
+struct service {
+    struct config *config;
+    struct approval_keys keys;
+    struct jwt_signer *signer;
+    struct jwt_keys *public_keys;
+    json_t *jwks;
+    struct store *store;
+    struct log *log;
+    struct seal_key seal_key;
+    char *held_folder;
+    int lock_fd;
+    json_t *locks;                    /* live ones: [{id, kind, value, reason, by, at}], from verified leaves */
+    bool locks_stale;
+    json_t *running;                  /* {item: peer id}: used, outcome not yet known */
+    struct release_code codes[CODES_MAX];
+    json_t *events, *outbox;          /* of the open transaction; committed, not yet taken */
+    json_t *erase;                    /* held files to erase after the commit */
+};
+
+/* Who asks, as far as it matters to a decision. */
+struct caller {
+    const struct person *person;
+    const char *identity, *x5t;
+    int64_t not_after_s;
+};
+
+/* One message on its way to an answer. */
+struct op {
+    struct service *s;
+    struct peer *peer;
+    const json_t *m;
+    const int *fds;
+    int64_t now_ms;
+    struct caller who;
+    json_t *answer;                   /* an object; what an op adds stands beside n and ok */
+    json_t *after;
+    int answer_fd;
+    const char *used_item;            /* set when this op uses up a sign-off: then this peer runs it */
+    enum status (*run)(struct op *o); /* from the table in dispatch.c */
+    bool while_locked;
+    enum problem_type problem;
+    struct err err;                   /* detail of the problem for the person, or text for our log */
+};
+
+static inline const char *str(const json_t *o, const char *name)
+{
+    const char *s = json_string_value(json_object_get(o, name));
+    return s ? s : "";
+}
+static inline int64_t num(const json_t *o, const char *name)
+{
+    return json_integer_value(json_object_get(o, name));
+}
+static inline int64_t now_s(const struct op *o) { return o->now_ms / 1000; }
+
+/* ---- service.c ---- */
+
+/* Say no: the problem, and one sentence about this case. Returns REFUSED. */
+enum status refuse(struct op *o, enum problem_type t, const char *detail, ...) __attribute__((format(printf, 3, 4)));
+/* Append a leaf in the open transaction; takes content. */
+MUST_CHECK enum status leaf(struct op *o, const char *type, json_t *content, uint64_t *seq_out);
+/* An event for all workers once committed; takes it. */
+void event(struct op *o, json_t *e);
+void event_item(struct op *o, const char *id, const char *state);
+/* A transaction of our own, for what no message asked for. */
+MUST_CHECK enum status own_begin(struct service *s, struct op *o, struct err *err);
+MUST_CHECK enum status own_end(struct op *o, enum status st, struct err *err);
+/* Run it in a transaction, committed if it answers OK. *broken: what is on the disk is not known any more. */
+MUST_CHECK enum status in_transaction(struct op *o, enum status (*run)(struct op *), bool *broken);
+/* The approval keys of this config; a file that is not there means that nobody can approve. */
+MUST_CHECK enum status keys_load(const struct config *c, struct approval_keys *out, struct err *err);
+/* The live lock that covers any of these, or NULL; each may be NULL. */
+const json_t *lock_on(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id);
+MUST_CHECK enum status refuse_if_locked(struct op *o, const char *tool, const char *grant_id);
+const struct person *person_named(const struct config *c, const char *name);
+bool is_auditor(const struct op *o);
+bool is_operator(const struct op *o);
+void new_id(const char *prefix, char out[ID_LEN + 1]);
+
+/* ---- item.c: a request for access or a held request, proved against the log ---- */
+struct item {
+    enum ledger_kind kind;            /* LEDGER_REQUEST or LEDGER_HELD */
+    char id[ID_LEN + 1];
+    const char *state;                /* as the log says */
+    json_t *row;                      /* as the database says; compared with facts */
+    json_t *facts;                    /* content of the leaf that made it */
+    const struct tool *tool;          /* NULL: gone from the config */
+    const struct action *action;      /* of a held request; NULL likewise */
+    const struct person *requester;   /* NULL likewise */
+    const struct need *needs;
+    size_t need_count;
+};
+/* NOT_FOUND, CORRUPT. item_done() when OK. */
+MUST_CHECK enum status item_load(struct op *o, const char *id, struct item *out);
+void item_done(struct item *it);
+/* The same, but a missing one is refused as ITEM_NOT_FOUND. */
+MUST_CHECK enum status item_wanted(struct op *o, const char *id, struct item *out);
+bool item_is(const struct item *it, const char *state);
+/* Could the caller decide it? May she see it? */
+bool item_may_decide(const struct op *o, const struct item *it);
+bool item_may_see(const struct op *o, const struct item *it);
+/* What is asked, as a statement's scope. */
+json_t *item_scope(const struct item *it);
+/* Move the row from one of the open states; `why` for cancelled ones. Writes leaf (item.expired or item.cancelled), event, erasure. */
+MUST_CHECK enum status item_end(struct op *o, const char *id, const char *session, const char *state, const char *why);
+MUST_CHECK enum status item_set_state(struct op *o, const char *id, const char *from, const char *to);
+/* Does every member of facts stand in the row with the same value? */
+bool row_agrees(const json_t *row, const json_t *facts);
+
+/* Approvals of an item that count now, each proved: leaf, statement, signature, key, groups, locks. */
+struct approvals {
+    const struct person *persons[APPROVERS_MAX];
+    size_t count;
+    json_t *approved_by;              /* [{person, statement, key}] */
+};
+MUST_CHECK enum status approvals_gather(struct op *o, const struct item *it, struct approvals *out);
+bool approvals_enough(const struct item *it, const struct approvals *a);
+/* The registered key of this name if it is this person's and not past its end; else NULL. */
+const struct approval_key *approval_key_of(const struct op *o, const char *person, const char *fingerprint);
+
+/* ---- grants.c ---- */
+/* A live grant, proved: the ledger, the token's signature, its dates. NOT_FOUND or EXPIRED when there is none; grant_done(). */
+MUST_CHECK enum status grant_load(struct op *o, const char *grant_id, struct grant *out);
+/* The caller's own for this tool, by the same certificate; else refused as GRANT_REQUIRED. */
+MUST_CHECK enum status grant_wanted(struct op *o, const char *grant_id, const char *tool, struct grant *out);
+MUST_CHECK enum status grant_issue_for(struct op *o, const struct item *it, const struct approvals *a);
+/* End a live one with the held requests under it. */
+MUST_CHECK enum status grant_end(struct op *o, const char *grant_id, const char *why);
+json_t *grant_event(const json_t *row);
+
+/* ---- release.c ---- */
+/* Use up an approved sign-off: checks everything again, commits "used" with this op, answers with the bytes. */
+MUST_CHECK enum status release_run(struct op *o, const struct item *it);
+/* Outcome of one that was used. */
+MUST_CHECK enum status outcome_write(struct op *o, const char *id, const char *outcome, int64_t status);
+
+/* ---- body.c: descriptors ---- */
+/* All bytes of a memfd that its sender sealed. BAD_INPUT. */
+MUST_CHECK enum status sealed_read(int fd, size_t max_bytes, unsigned char **out, size_t *len_out, struct err *err);
+/* A sealed memfd with these bytes. */
+MUST_CHECK enum status sealed_make(struct slice bytes, int *fd_out, struct err *err);
+size_t blob_max(const struct config *c);
+
+/* ---- view.c: rows as people and the proxy see them ---- */
+/* NULL when memory is short. */
+json_t *view_item(struct op *o, const json_t *row);
+json_t *view_session(struct op *o, const json_t *row);
+/* Append an item to a list unless the page is full; false: it was full. Takes it. */
+bool page_add(json_t *list, size_t *bytes, json_t *item);
+
+/* ---- upkeep.c ---- */
+/* Cancel and end what the config no longer allows, log new and removed keys. In an own transaction. */
+MUST_CHECK enum status upkeep_config(struct op *o);
+MUST_CHECK enum status upkeep_outcomes(struct op *o, const struct peer *gone);
+MUST_CHECK enum status locks_load(struct service *s, struct err *err);
+
+/* ---- reconcile.c ---- */
+/* Compare the rows with the verified log. CORRUPT names the first that differs. */
+MUST_CHECK enum status reconcile(struct service *s, struct err *err);
+
+/* ---- the ops ---- */
+enum status op_hello(struct op *o);
+enum status op_status(struct op *o);
+enum status op_pending(struct op *o);
+enum status op_item_get(struct op *o);
+enum status op_request_create(struct op *o);
+enum status op_statement(struct op *o);
+enum status op_decide(struct op *o);
+enum status op_hold(struct op *o);
+enum status op_held_raw(struct op *o);
+enum status op_release_link(struct op *o);
+enum status op_release_use(struct op *o);
+enum status op_outcome(struct op *o);
+enum status op_assertion(struct op *o);
+enum status op_notice_ack(struct op *o);
+enum status op_segment(struct op *o);
+enum status op_sessions(struct op *o);
+enum status op_session_get(struct op *o);
+enum status op_log_read(struct op *o);
+enum status op_lock(struct op *o);
+enum status op_unlock(struct op *o);
+enum status op_locks(struct op *o);
+
+#endif

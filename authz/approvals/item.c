@@ -1,0 +1,213 @@
+#include "authz/approvals/internal.h"
+
+bool row_agrees(const json_t *row, const json_t *facts)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)facts, name, value)
+        if (!json_is_array(value) && !json_is_object(value) && !json_equal(json_object_get(row, name), value))
+            return false;
+    return true;
+}
+
+static enum status altered(struct op *o, const char *id)
+{
+    return fail(&o->err, CORRUPT, "the row of '%s' differs from the leaf that made it", id);
+}
+
+/* Everything that matters comes from the leaf, proved by the chain; the row must agree. */
+static enum status load_facts(struct op *o, const struct ledger_entry *e, struct item *it)
+{
+    json_t *found = NULL;
+    enum status st = log_leaf(o->s->log, e->born, &found, &o->err);
+    if (st != OK)
+        return st == NOT_FOUND ? CORRUPT : st;
+    it->facts = json_incref(json_object_get(found, "content"));
+    json_decref(found);
+    if (strcmp(str(it->facts, "item"), it->id) != 0 || !row_agrees(it->row, it->facts)
+        || strcmp(str(it->row, "state"), e->state) != 0)
+        return altered(o, it->id);
+    return OK;
+}
+
+static void find_policy(struct op *o, struct item *it)
+{
+    it->tool = config_tool(o->s->config, slice_str(str(it->facts, "tool")));
+    it->requester = person_named(o->s->config, str(it->facts, "person"));
+    if (it->tool != NULL && it->kind == LEDGER_REQUEST) {
+        it->needs = it->tool->approvers;
+        it->need_count = it->tool->approver_count;
+    }
+    for (size_t i = 0; it->tool != NULL && it->kind == LEDGER_HELD && i < it->tool->action_count; i++)
+        if (strcmp(it->tool->actions[i].name, str(it->facts, "action")) == 0) {
+            it->action = &it->tool->actions[i];
+            it->needs = it->action->signoff;
+            it->need_count = it->action->signoff_count;
+            break;
+        }
+}
+
+enum status item_load(struct op *o, const char *id, struct item *out)
+{
+    const struct ledger_entry *e = strlen(id) == ID_LEN ? ledger_find(log_ledger(o->s->log), id) : NULL;
+    struct item it = { 0 };
+    if (e == NULL || (e->kind != LEDGER_REQUEST && e->kind != LEDGER_HELD))
+        return fail(&o->err, NOT_FOUND, "There is no '%s'", id);
+    it.kind = e->kind;
+    it.state = e->state;
+    memcpy(it.id, id, ID_LEN + 1);
+    enum status st = e->kind == LEDGER_REQUEST
+                         ? store_row(o->s->store, &it.row, &o->err, "SELECT * FROM request WHERE item = $1", "s", id)
+                         : store_row(o->s->store, &it.row, &o->err, "SELECT * FROM held WHERE item = $1", "s", id);
+    if (st == NOT_FOUND)
+        st = altered(o, id);          /* the log knows it, the database forgot it */
+    if (st == OK)
+        st = load_facts(o, e, &it);
+    if (st != OK) {
+        item_done(&it);
+        return st;
+    }
+    find_policy(o, &it);
+    *out = it;
+    return OK;
+}
+
+void item_done(struct item *it)
+{
+    json_decref(it->row);
+    json_decref(it->facts);
+    it->row = it->facts = NULL;
+}
+
+enum status item_wanted(struct op *o, const char *id, struct item *out)
+{
+    enum status st = item_load(o, id, out);
+    return st == NOT_FOUND ? refuse(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see") : st;
+}
+
+bool item_is(const struct item *it, const char *state)
+{
+    return strcmp(it->state, state) == 0;
+}
+
+bool item_may_decide(const struct op *o, const struct item *it)
+{
+    return it->requester != NULL && o->who.person != it->requester
+           && policy_may_approve(it->needs, it->need_count, it->requester, o->who.person);
+}
+
+bool item_may_see(const struct op *o, const struct item *it)
+{
+    return strcmp(o->who.person->name, str(it->facts, "person")) == 0 || item_may_decide(o, it) || is_auditor(o) || is_operator(o);
+}
+
+json_t *item_scope(const struct item *it)
+{
+    const json_t *f = it->facts;
+    if (it->kind == LEDGER_REQUEST)
+        return statement_scope_access(str(f, "tool"), num(f, "duration_s"), str(f, "reason"));
+    struct statement_request r = { str(f, "tool"), str(f, "action"), str(f, "method"), str(f, "authority"), str(f, "target"),
+                                   str(f, "digest"), str(f, "body_sha256"), str(f, "reason"), num(f, "body_len") };
+    return statement_scope_signoff(&r);
+}
+
+enum status item_set_state(struct op *o, const char *id, const char *from, const char *to)
+{
+    enum status st = id[0] == 'r'
+                         ? store_run(o->s->store, &o->err, "UPDATE request SET state = $1 WHERE item = $2 AND state = $3", "sss", to, id, from)
+                         : store_run(o->s->store, &o->err, "UPDATE held SET state = $1 WHERE item = $2 AND state = $3", "sss", to, id, from);
+    if (st == OK && store_changed(o->s->store) != 1)
+        st = fail(&o->err, CORRUPT, "'%s' is not '%s' in the database", id, from);
+    if (st == OK)
+        event_item(o, id, to);
+    return st;
+}
+
+enum status item_end(struct op *o, const char *id, const char *session, const char *state, const char *why)
+{
+    const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), id);
+    if (e == NULL)
+        return fail(&o->err, CORRUPT, "the database knows '%s', the log does not", id);
+    enum status st = item_set_state(o, id, e->state, state);
+    if (st == OK)
+        st = leaf(o, strcmp(state, "expired") == 0 ? "item.expired" : "item.cancelled",
+                  json_pack("{s:s, s:s, s:s, s:s}", "item", id, "session", session, "state", state, "why", why), NULL);
+    if (st == OK && e->kind == LEDGER_HELD)
+        json_array_append_new(o->s->erase, json_string(id));
+    return st;
+}
+
+/* ---- approvals ---- */
+
+const struct approval_key *approval_key_of(const struct op *o, const char *person, const char *fingerprint)
+{
+    const struct approval_key *k = approval_keys_find(&o->s->keys, slice_str(fingerprint));
+    return k != NULL && strcmp(k->person, person) == 0 && k->not_after_s > now_s(o) ? k : NULL;
+}
+
+/* Is this leaf's statement the very one that this item asks for? */
+static bool statement_fits(const struct op *o, const struct item *it, const struct statement *s, const char *approver)
+{
+    json_t *scope = item_scope(it);
+    bool fits = scope != NULL && json_equal(scope, s->scope) && strcmp(s->instance, o->s->config->instance) == 0
+                && strcmp(s->purpose, it->kind == LEDGER_REQUEST ? "access" : "signoff") == 0
+                && strcmp(s->decision, "approve") == 0 && strcmp(s->requester, str(it->facts, "person")) == 0
+                && strcmp(s->identity, str(it->facts, "identity")) == 0 && strcmp(s->policy, str(it->facts, "policy")) == 0
+                && strcmp(s->approver, approver) == 0;
+    json_decref(scope);
+    return fits;
+}
+
+/* One decision row, proved. *counts: it is an approval whose key, person and groups hold today. CORRUPT: the row is not what the log says. */
+static enum status prove(struct op *o, const struct item *it, const json_t *row, const json_t *content, struct approvals *a)
+{
+    struct statement s;
+    const char *person = str(row, "person");
+    const json_t *object = json_object_get(content, "statement");
+    if (strcmp(str(content, "item"), it->id) != 0 || statement_read(object, &s, &o->err) != OK || !statement_fits(o, it, &s, person)
+        || strcmp(s.id, str(row, "statement")) != 0 || strcmp(s.key, str(row, "key")) != 0)
+        return altered(o, it->id);
+    const struct approval_key *key = approval_key_of(o, person, s.key);
+    const struct person *approver = person_named(o->s->config, person);
+    if (key == NULL || approver == NULL || approver == it->requester || lock_on(o->s, person, NULL, NULL, NULL) != NULL)
+        return OK;                    /* was true, no longer counts */
+    if (statement_verify(object, key->key, slice_str(str(content, "jws")), &o->err) != OK)
+        return fail(&o->err, CORRUPT, "the signature of %s over '%s' in the log does not hold", person, s.id);
+    if (a->count == APPROVERS_MAX)
+        return OK;
+    json_t *entry = json_pack("{s:s, s:s, s:s}", "person", person, "statement", s.id, "key", s.key);
+    if (entry == NULL || json_array_append_new(a->approved_by, entry) != 0)
+        return fail(&o->err, NO_MEMORY, "approvals");
+    a->persons[a->count++] = approver;
+    return OK;
+}
+
+enum status approvals_gather(struct op *o, const struct item *it, struct approvals *out)
+{
+    json_t *rows = NULL, *row;
+    size_t i;
+    *out = (struct approvals){ .approved_by = json_array() };
+    enum status st = store_rows(o->s->store, &rows, &o->err,
+                                "SELECT * FROM decision WHERE item = $1 AND decision = 'approve' ORDER BY seq", "s", it->id);
+    json_array_foreach(rows, i, row) {
+        json_t *found = NULL;
+        if (st == OK)
+            st = log_leaf(o->s->log, (uint64_t)num(row, "seq"), &found, &o->err);
+        if (st == NOT_FOUND || (st == OK && strcmp(str(found, "type"), "approval") != 0))
+            st = altered(o, it->id);
+        if (st == OK)
+            st = prove(o, it, row, json_object_get(found, "content"), out);
+        json_decref(found);
+    }
+    json_decref(rows);
+    if (st != OK) {
+        json_decref(out->approved_by);
+        out->approved_by = NULL;
+    }
+    return st;
+}
+
+bool approvals_enough(const struct item *it, const struct approvals *a)
+{
+    return it->requester != NULL && a->count > 0 && policy_needs_met(it->needs, it->need_count, it->requester, a->persons, a->count);
+}

@@ -1,0 +1,211 @@
+/* Requests for access, and what a person sees of her own. */
+#include "authz/approvals/internal.h"
+
+#include "authz/policy.h"
+
+static enum status check_request(struct op *o, const struct tool *tool, int64_t duration_s)
+{
+    if (!policy_may_ask(tool, o->who.person))
+        return refuse(o, MAY_NOT_ASK, "%s is in no group that may ask for '%s'", o->who.person->name, tool->name);
+    if (!reason_good(str(o->m, "reason")))
+        return refuse(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
+    if (duration_s < 1 || duration_s > tool->max_duration_ms / 1000)
+        return refuse(o, BAD_DURATION, "For '%s' at most %lld seconds are allowed", tool->name, (long long)(tool->max_duration_ms / 1000));
+    return refuse_if_locked(o, tool->name, NULL);
+}
+
+static enum status count_open(struct op *o, unsigned max)
+{
+    json_t *row = NULL;
+    enum status st = store_row(o->s->store, &row, &o->err, "SELECT count(*) AS n FROM request WHERE person = $1 AND state = 'pending'", "s",
+                               o->who.person->name);
+    if (st == OK && num(row, "n") >= (int64_t)max)
+        st = refuse(o, TOO_MANY_OPEN, "%u requests of yours wait for a decision; that is the limit", max);
+    json_decref(row);
+    return st;
+}
+
+static enum status insert_request(struct op *o, const struct tool *tool, json_t **row_out)
+{
+    char id[ID_LEN + 1], session[ID_LEN + 1], policy[65];
+    uint64_t seq = 0;
+    new_id("req_", id);
+    new_id("grt_", session);          /* the grant's id to be: so every leaf of the story carries it */
+    policy_hash(o->s->config, tool, policy);
+    json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:s, s:I, s:I}", "item", id, "session", session, "person",
+                                o->who.person->name, "identity", o->who.identity, "x5t", o->who.x5t, "not_after",
+                                (json_int_t)o->who.not_after_s, "tool", tool->name, "reason", str(o->m, "reason"), "duration_s",
+                                (json_int_t)num(o->m, "duration_s"), "policy", policy, "created_ms", (json_int_t)o->now_ms,
+                                "expires_ms", (json_int_t)(o->now_ms + tool->request_ttl_ms));
+    json_t *row = json_deep_copy(content);
+    enum status st = leaf(o, "request.created", content, &seq);
+    if (st == OK && (json_object_set_new(row, "state", json_string("pending")) != 0
+                     || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
+        st = fail(&o->err, NO_MEMORY, "request");
+    if (st == OK)
+        st = store_insert(o->s->store, "request", row, &o->err);
+    if (st == OK)
+        event_item(o, id, "pending");
+    if (st == OK)
+        *row_out = row;
+    else
+        json_decref(row);
+    return st;
+}
+
+enum status op_request_create(struct op *o)
+{
+    json_t *row = NULL;
+    const struct tool *tool = config_tool(o->s->config, slice_str(str(o->m, "tool")));
+    if (tool == NULL)
+        return refuse(o, UNKNOWN_TOOL, "The config names no such tool");
+    enum status st = check_request(o, tool, num(o->m, "duration_s"));
+    if (st != OK)
+        return st;
+    /* Asking again while it waits is the same request, not another one for the approvers to read. */
+    st = store_row(o->s->store, &row, &o->err,
+                   "SELECT * FROM request WHERE person = $1 AND tool = $2 AND x5t = $3 AND state = 'pending'", "sss", o->who.person->name,
+                   tool->name, o->who.x5t);
+    if (st == NOT_FOUND) {
+        st = count_open(o, o->s->config->limits.requests_per_person);
+        if (st == OK)
+            st = insert_request(o, tool, &row);
+    }
+    if (st == OK && json_object_set_new(o->answer, "request", view_item(o, row)) != 0)
+        st = fail(&o->err, NO_MEMORY, "answer");
+    json_decref(row);
+    return st;
+}
+
+/* ---- status ---- */
+
+static json_t *tool_states(struct op *o, const json_t *requests, const json_t *grants)
+{
+    json_t *list = json_array(), *row;
+    for (size_t i = 0; i < o->s->config->tool_count; i++) {
+        const struct tool *t = &o->s->config->tools[i];
+        const char *state = "none";
+        size_t k;
+        if (!policy_may_ask(t, o->who.person))
+            continue;
+        json_array_foreach(requests, k, row)
+            if (strcmp(str(row, "tool"), t->name) == 0 && strcmp(str(row, "state"), "pending") == 0)
+                state = "pending";
+        json_array_foreach(grants, k, row)
+            if (strcmp(str(row, "tool"), t->name) == 0)
+                state = "granted";
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "tool", t->name, "host", t->host, "state", state));
+    }
+    return list;
+}
+
+static json_t *grants_view(const json_t *rows)
+{
+    json_t *list = json_array(), *row;
+    size_t i;
+    json_array_foreach(rows, i, row)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b}", "grant_id", str(row, "grant_id"), "tool", str(row, "tool"),
+                                              "identity", str(row, "identity"), "x5t", str(row, "x5t"), "iat", (json_int_t)num(row, "iat"),
+                                              "exp", (json_int_t)num(row, "exp"), "noticed", num(row, "noticed") != 0));
+    return list;
+}
+
+static json_t *items_view(struct op *o, const json_t *rows, size_t *bytes)
+{
+    json_t *list = json_array(), *row;
+    size_t i;
+    json_array_foreach(rows, i, row)
+        if (!page_add(list, bytes, view_item(o, row)))
+            break;
+    return list;
+}
+
+enum status op_status(struct op *o)
+{
+    json_t *requests = NULL, *grants = NULL, *held = NULL, *groups = json_array();
+    const struct person *p = o->who.person;
+    size_t bytes = 0;
+    enum status st = store_rows(o->s->store, &requests, &o->err,
+                                "SELECT * FROM request WHERE person = $1 AND (state = 'pending' OR created_ms > $2)"
+                                " ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
+    if (st == OK)
+        st = store_rows(o->s->store, &grants, &o->err,
+                        "SELECT * FROM access_grant WHERE person = $1 AND state = 'live' AND exp > $2 ORDER BY iat LIMIT 100", "si", p->name,
+                        now_s(o));
+    if (st == OK)
+        st = store_rows(o->s->store, &held, &o->err,
+                        "SELECT * FROM held WHERE person = $1 AND (state IN ('pending', 'approved') OR created_ms > $2)"
+                        " ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
+    for (size_t i = 0; i < p->group_count; i++)
+        json_array_append_new(groups, json_string(p->groups[i]));
+    if (st == OK) {
+        json_object_set_new(o->answer, "person", json_string(p->name));
+        json_object_set(o->answer, "groups", groups);
+        json_object_set_new(o->answer, "auditor", json_boolean(is_auditor(o)));
+        json_object_set_new(o->answer, "operator", json_boolean(is_operator(o)));
+        json_object_set_new(o->answer, "tools", tool_states(o, requests, grants));
+        json_object_set_new(o->answer, "grants", grants_view(grants));
+        json_object_set_new(o->answer, "requests", items_view(o, requests, &bytes));
+        json_object_set_new(o->answer, "held", items_view(o, held, &bytes));
+    }
+    json_decref(groups);
+    json_decref(requests);
+    json_decref(grants);
+    json_decref(held);
+    return st;
+}
+
+/* ---- pending, item.get ---- */
+
+/* Rows of one kind that the caller could decide and has not. */
+static enum status add_decidable(struct op *o, const json_t *rows, json_t *list, size_t *bytes)
+{
+    json_t *row;
+    size_t i;
+    json_array_foreach(rows, i, row) {
+        struct item it;
+        if (json_array_size(list) >= 100)
+            break;
+        enum status st = item_load(o, str(row, "item"), &it);
+        if (st != OK)
+            return st == NOT_FOUND ? CORRUPT : st;
+        bool fits = !item_may_decide(o, &it) || page_add(list, bytes, view_item(o, it.row));
+        item_done(&it);
+        if (!fits)
+            break;
+    }
+    return OK;
+}
+
+enum status op_pending(struct op *o)
+{
+    json_t *rows = NULL, *list = json_array();
+    size_t bytes = 0;
+    enum status st = store_rows(o->s->store, &rows, &o->err,
+                                "SELECT item FROM ("
+                                "SELECT item, created_ms, person FROM request WHERE state = 'pending' UNION ALL "
+                                "SELECT item, created_ms, person FROM held WHERE state = 'pending') AS open"
+                                " WHERE person <> $1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.item = open.item AND decision.person = $1)"
+                                " ORDER BY created_ms, item LIMIT 1000", "s", o->who.person->name);
+    if (st == OK)
+        st = add_decidable(o, rows, list, &bytes);
+    if (st == OK)
+        json_object_set(o->answer, "items", list);
+    json_decref(list);
+    json_decref(rows);
+    return st;
+}
+
+enum status op_item_get(struct op *o)
+{
+    struct item it;
+    enum status st = item_wanted(o, str(o->m, "id"), &it);
+    if (st != OK)
+        return st;
+    if (!item_may_see(o, &it))
+        st = refuse(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see");
+    else if (json_object_set_new(o->answer, "item", view_item(o, it.row)) != 0)
+        st = fail(&o->err, NO_MEMORY, "answer");
+    item_done(&it);
+    return st;
+}

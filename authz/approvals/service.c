@@ -1,0 +1,332 @@
+#include "authz/approvals/internal.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "proxy/base/file.h"
+
+/* ---- opening and closing ---- */
+
+static enum status take_lock(struct service *s, struct err *err)
+{
+    char *path = config_path(s->config, "authz.lock");
+    if (path == NULL)
+        return fail(err, NO_MEMORY, "lock file");
+    enum status st = OK;
+    s->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (s->lock_fd < 0)
+        st = fail(err, IO_FAILED, "cannot open '%s': %m", path);
+    else if (flock(s->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        st = fail(err, REFUSED, "another authz runs on this state folder ('%s' is locked); stop it first", path);
+    free(path);
+    return st;
+}
+
+/* `name` in the state folder, given to a loader. */
+static enum status open_signer(struct service *s, struct err *err)
+{
+    char *path = config_path(s->config, "keys/grant.pem");
+    enum status st = path ? jwt_signer_load(path, &s->signer, err) : fail(err, NO_MEMORY, "path");
+    free(path);
+    if (st != OK)
+        return st;
+    s->jwks = jwt_signer_jwks(s->signer);
+    return jwt_keys_from_jwks(s->jwks, &s->public_keys, err);
+}
+
+static enum status open_seal(struct service *s, struct err *err)
+{
+    char *path = config_path(s->config, "keys/held.key");
+    s->held_folder = config_path(s->config, "held");
+    enum status st = path && s->held_folder ? seal_key_load(path, &s->seal_key, err) : fail(err, NO_MEMORY, "path");
+    free(path);
+    return st == OK ? file_mkdirs(s->held_folder, 0700, err) : st;
+}
+
+static enum status open_log(struct service *s, struct err *err)
+{
+    char *db = config_path(s->config, "authz.db"), *key = config_path(s->config, "keys/log.pem");
+    enum status st = db && key ? store_open(db, &s->store, err) : fail(err, NO_MEMORY, "path");
+    if (st == OK)
+        st = log_open(s->store, s->config->instance, key, &s->log, err);
+    free(db);
+    free(key);
+    return st;
+}
+
+enum status keys_load(const struct config *c, struct approval_keys *out, struct err *err)
+{
+    enum status st = approval_keys_load(c->approval_keys, out, err);
+    if (st != NOT_FOUND)
+        return st;
+    log_warn("keys.none", "file", c->approval_keys, "why", "the file is not there, so nobody can approve");
+    *out = (struct approval_keys){ 0 };
+    return OK;
+}
+
+static enum status first_leaf(struct op *o)
+{
+    char key[44];
+    if (log_size(o->s->log) > 0)
+        return OK;
+    b64url_encode(slice_of(log_public_key(o->s->log), 32), key);
+    return leaf(o, "instance.created",
+                json_pack("{s:s, s:s, s:O}", "instance", o->s->config->instance, "log_key", key, "jwks", o->s->jwks), NULL);
+}
+
+static enum status bring_up_to_date(struct service *s, struct err *err)
+{
+    struct op o;
+    enum status st = own_begin(s, &o, err);
+    if (st == OK)
+        st = first_leaf(&o);
+    if (st == OK)
+        st = upkeep_config(&o);
+    if (st == OK)
+        st = upkeep_outcomes(&o, NULL);
+    return own_end(&o, st, err);
+}
+
+static bool held_is_open(void *arg, const char *id)
+{
+    const struct service *s = arg;
+    return ledger_is(log_ledger(s->log), id, "pending") || ledger_is(log_ledger(s->log), id, "approved");
+}
+
+enum status service_open(struct config *c, struct service **out, struct err *err)
+{
+    struct service *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return fail(err, NO_MEMORY, "service");
+    s->config = config_ref(c);
+    s->lock_fd = -1;
+    s->running = json_object();
+    s->outbox = json_array();
+    enum status st = take_lock(s, err);
+    if (st == OK)
+        st = open_signer(s, err);
+    if (st == OK)
+        st = open_seal(s, err);
+    if (st == OK)
+        st = keys_load(c, &s->keys, err);
+    if (st == OK)
+        st = open_log(s, err);
+    if (st == OK)
+        st = reconcile(s, err);
+    if (st == OK)
+        st = locks_load(s, err);
+    if (st == OK)
+        st = bring_up_to_date(s, err);
+    if (st == OK)
+        seal_sweep(s->held_folder, held_is_open, s);
+    if (st == OK)
+        *out = s;
+    else
+        service_close(s);
+    return st;
+}
+
+void service_close(struct service *s)
+{
+    if (s == NULL)
+        return;
+    log_close(s->log);
+    store_close(s->store);
+    jwt_signer_free(s->signer);
+    jwt_keys_free(s->public_keys);
+    json_decref(s->jwks);
+    json_decref(s->locks);
+    json_decref(s->running);
+    json_decref(s->events);
+    json_decref(s->outbox);
+    json_decref(s->erase);
+    approval_keys_done(&s->keys);
+    seal_key_wipe(&s->seal_key);
+    OPENSSL_cleanse(s->codes, sizeof s->codes);
+    free(s->held_folder);
+    config_unref(s->config);
+    if (s->lock_fd >= 0)
+        close(s->lock_fd);            /* last: nobody else may start before all is closed */
+    free(s);
+}
+
+const struct config *service_config(const struct service *s)
+{
+    return s->config;
+}
+
+/* ---- transactions ---- */
+
+static enum status tx_begin(struct service *s, struct err *err)
+{
+    s->events = json_array();
+    s->erase = json_array();
+    return s->events && s->erase ? store_begin(s->store, err) : fail(err, NO_MEMORY, "transaction");
+}
+
+static void tx_forget(struct service *s)
+{
+    json_decref(s->events);
+    json_decref(s->erase);
+    s->events = s->erase = NULL;
+}
+
+static void tx_rollback(struct service *s)
+{
+    store_rollback(s->store);
+    log_rolled_back(s->log);
+    s->locks_stale = false;
+    tx_forget(s);
+}
+
+static void after_commit(struct service *s)
+{
+    size_t i;
+    json_t *id;
+    json_array_foreach(s->erase, i, id)
+        seal_erase(s->held_folder, json_string_value(id));
+    json_array_extend(s->outbox, s->events);
+    tx_forget(s);
+}
+
+/* *broken: what is on the disk is not known, or memory no longer mirrors it. */
+static enum status tx_commit(struct service *s, bool *broken, struct err *err)
+{
+    enum status st = log_seal(s->log, err);
+    if (st == OK)
+        st = store_commit(s->store, err);
+    if (st != OK) {
+        *broken = st != FULL && st != NO_MEMORY;
+        tx_rollback(s);
+        return st;
+    }
+    st = log_committed(s->log, err);
+    if (st == OK && s->locks_stale)
+        st = locks_load(s, err);
+    s->locks_stale = false;
+    *broken = st != OK;
+    if (st == OK)
+        after_commit(s);
+    else
+        tx_forget(s);
+    return st;
+}
+
+enum status own_begin(struct service *s, struct op *o, struct err *err)
+{
+    *o = (struct op){ .s = s, .now_ms = clock_wall_ms(), .answer_fd = -1 };
+    return tx_begin(s, err);
+}
+
+enum status own_end(struct op *o, enum status st, struct err *err)
+{
+    bool broken = false;
+    if (st == OK)
+        return tx_commit(o->s, &broken, err);
+    if (o->err.text[0] != 0)
+        (void)fail(err, st, "%s", o->err.text);
+    tx_rollback(o->s);
+    return st;
+}
+
+/* ---- what ops use ---- */
+
+enum status refuse(struct op *o, enum problem_type t, const char *detail, ...)
+{
+    va_list ap;
+    va_start(ap, detail);
+    vsnprintf(o->err.text, sizeof o->err.text, detail, ap);
+    va_end(ap);
+    o->problem = t;
+    return REFUSED;
+}
+
+enum status leaf(struct op *o, const char *type, json_t *content, uint64_t *seq_out)
+{
+    return log_append(o->s->log, type, content, o->now_ms, seq_out, &o->err);
+}
+
+void event(struct op *o, json_t *e)
+{
+    if (e != NULL)
+        json_array_append_new(o->s->events, e);
+}
+
+void event_item(struct op *o, const char *id, const char *state)
+{
+    event(o, json_pack("{s:s, s:s, s:s}", "event", "item", "id", id, "state", state));
+}
+
+const json_t *lock_on(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id)
+{
+    const struct { const char *kind, *value; } wanted[] = {
+        { "person", person }, { "cert", x5t }, { "tool", tool }, { "grant", grant_id }
+    };
+    size_t i;
+    json_t *lock;
+    json_array_foreach(s->locks, i, lock)
+        for (size_t k = 0; k < sizeof wanted / sizeof *wanted; k++)
+            if (wanted[k].value != NULL && strcmp(str(lock, "kind"), wanted[k].kind) == 0
+                && strcmp(str(lock, "value"), wanted[k].value) == 0)
+                return lock;
+    return NULL;
+}
+
+enum status refuse_if_locked(struct op *o, const char *tool, const char *grant_id)
+{
+    const json_t *lock = lock_on(o->s, o->who.person->name, o->who.x5t, tool, grant_id);
+    if (lock == NULL)
+        return OK;
+    return refuse(o, LOCKED, "The %s '%s' is locked: %s", str(lock, "kind"), str(lock, "value"), str(lock, "reason"));
+}
+
+const struct person *person_named(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->person_count; i++)
+        if (strcmp(c->people[i].name, name) == 0)
+            return &c->people[i];
+    return NULL;
+}
+
+bool is_auditor(const struct op *o)
+{
+    const struct config *c = o->s->config;
+    return person_in_any(o->who.person, c->auditors, c->auditor_count);
+}
+
+bool is_operator(const struct op *o)
+{
+    const struct config *c = o->s->config;
+    return person_in_any(o->who.person, c->operators, c->operator_count);
+}
+
+void new_id(const char *prefix, char out[ID_LEN + 1])
+{
+    memcpy(out, prefix, 4);
+    random_id(16, out + 4);
+}
+
+json_t *service_events(struct service *s)
+{
+    if (json_array_size(s->outbox) == 0)
+        return NULL;
+    json_t *events = s->outbox;
+    s->outbox = json_array();
+    return events;
+}
+
+enum status in_transaction(struct op *o, enum status (*run)(struct op *), bool *broken)
+{
+    enum status st = tx_begin(o->s, &o->err);
+    if (st != OK) {
+        tx_forget(o->s);
+        return st;
+    }
+    st = run(o);
+    if (st == OK)
+        return tx_commit(o->s, broken, &o->err);
+    tx_rollback(o->s);
+    return st;
+}

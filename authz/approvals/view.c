@@ -1,0 +1,87 @@
+#include "authz/approvals/internal.h"
+
+static json_t *needs_view(const struct op *o, const json_t *row, bool access)
+{
+    const struct tool *tool = config_tool(o->s->config, slice_str(str(row, "tool")));
+    json_t *list = json_array();
+    const struct need *needs = tool ? tool->approvers : NULL;
+    size_t count = tool ? tool->approver_count : 0;
+    for (size_t i = 0; !access && tool != NULL && i < tool->action_count; i++)
+        if (strcmp(tool->actions[i].name, str(row, "action")) == 0) {
+            needs = tool->actions[i].signoff;
+            count = tool->actions[i].signoff_count;
+            break;
+        }
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:i}", "group", needs[i].group, "count", (int)needs[i].count));
+    return list;
+}
+
+static json_t *decisions_view(struct op *o, const char *id)
+{
+    json_t *rows = NULL;
+    if (store_rows(o->s->store, &rows, &o->err, "SELECT person, decision, at, key FROM decision WHERE item = $1 ORDER BY seq", "s", id) != OK)
+        return NULL;
+    return rows;
+}
+
+static void copy(json_t *to, const json_t *from, const char *const *names)
+{
+    for (; *names != NULL; names++) {
+        json_t *v = json_object_get(from, *names);
+        if (v != NULL)
+            json_object_set(to, *names, v);
+    }
+}
+
+json_t *view_item(struct op *o, const json_t *row)
+{
+    static const char *const both[] = { "state", "identity", "tool", "reason", NULL };
+    static const char *const access_only[] = { "duration_s", NULL };
+    static const char *const signoff_only[] = { "action",   "method",       "authority", "target",      "digest",
+                                                "body_len", "content_type", "grant_id",  "body_sha256", "outcome", "status", NULL };
+    bool access = str(row, "item")[0] == 'r';
+    json_t *v = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "id", str(row, "item"), "kind", access ? "access" : "signoff",
+                          "requester", str(row, "person"), "created", (json_int_t)(num(row, "created_ms") / 1000), "expires",
+                          (json_int_t)(num(row, "expires_ms") / 1000), "needs", needs_view(o, row, access), "decisions",
+                          decisions_view(o, str(row, "item")));
+    if (v == NULL)
+        return NULL;
+    copy(v, row, both);
+    copy(v, row, access ? access_only : signoff_only);
+    if (access && strcmp(str(row, "state"), "granted") == 0)
+        json_object_set(v, "grant_id", json_object_get(row, "session"));
+    if (json_object_get(row, "used_ms") != NULL)
+        json_object_set_new(v, "ran_at", json_integer(num(row, "used_ms") / 1000));
+    return v;
+}
+
+json_t *view_session(struct op *o, const json_t *row)
+{
+    static const char *const same[] = { "person", "identity", "tool", "reason", "started_ms", "exchanges", "bytes", "segments", NULL };
+    json_t *held = NULL;
+    bool live = ledger_is(log_ledger(o->s->log), str(row, "session"), "live");
+    if (store_rows(o->s->store, &held, &o->err,
+                   "SELECT item AS id, action, state, outcome, created_ms FROM held WHERE session = $1 ORDER BY created_ms LIMIT 50", "s",
+                   str(row, "session")) != OK)
+        return NULL;
+    json_t *v = json_pack("{s:s, s:s, s:o, s:o}", "id", str(row, "session"), "state", live ? "live" : "ended", "approved_by",
+                          json_loads(str(row, "approved_by"), 0, NULL), "held", held);
+    if (v == NULL)
+        return NULL;
+    copy(v, row, same);
+    if (!live)
+        json_object_set_new(v, "ended_ms", json_integer(num(row, "ended_ms") ? num(row, "ended_ms") : num(row, "last_ms")));
+    return v;
+}
+
+bool page_add(json_t *list, size_t *bytes, json_t *item)
+{
+    size_t size = json_dumpb(item, NULL, 0, JSON_COMPACT) + 1;
+    if (item == NULL || *bytes + size > PAGE_BYTES) {
+        json_decref(item);
+        return false;
+    }
+    *bytes += size;
+    return json_array_append_new(list, item) == 0;
+}
