@@ -13,3 +13,5 @@ graceful_timeout = 2
 limit_request_line = 8190
 limit_request_field_size = 32768
 loglevel = os.environ.get("TOOL_LOG_LEVEL", "warning")
+accesslog = os.environ.get("TOOL_ACCESS_LOG") or None
+access_log_format = '%(t)s "%(r)s" %(s)s %(B)s'
