@@ -5,6 +5,24 @@
 #include <string.h>
 
 static const struct command commands[] = {
+    { "init", "make a state folder: config, CA, server certificate, keys", cmd_init },
+    { "check", "name every problem in a config, with file and line", cmd_check },
+    { "run", "run the gateway", cmd_run },
+    { "certs", "issue, renew, revoke and list people's certificates", cmd_certs },
+    { "request", "ask for access to a tool", cmd_request },
+    { "status", "your requests, grants and held requests", cmd_status },
+    { "pending", "what waits for your yes", cmd_pending },
+    { "approve", "look at a request and say yes, with your key", cmd_approve },
+    { "deny", "look at a request and say no, with your key", cmd_deny },
+    { "sessions", "find recorded sessions", cmd_sessions },
+    { "show", "list a session's exchanges, or print one", cmd_show },
+    { "replay", "play a session back", cmd_replay },
+    { "verify", "check a recording and the log against each other", cmd_verify },
+    { "lock", "stop a person, certificate, grant or tool now", cmd_lock },
+    { "unlock", "lift a lock", cmd_unlock },
+    { "explain", "what the policy says to a request, and why", cmd_explain },
+    { "authz", NULL, cmd_authz },
+    { "proxy", NULL, cmd_proxy },
     { 0 },
 };
 

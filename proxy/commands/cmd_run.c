@@ -59,7 +59,7 @@ static void on_retry(uv_timer_t *t)
     start_child(t->data);
 }
 
-static void on_exit(uv_process_t *process, int64_t status, int term_signal)
+static void on_child_exit(uv_process_t *process, int64_t status, int term_signal)
 {
     struct child *c = process->data;
     char code[24], sig[12];
@@ -111,7 +111,7 @@ static void start_child(struct child *c)
         stdio[i] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = i };
     for (size_t i = 0; i < n; i++)
         stdio[3 + i] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = fds[i] };
-    uv_process_options_t o = { .exit_cb = on_exit, .file = "/proc/self/exe", .args = args, .env = env, .stdio = stdio,
+    uv_process_options_t o = { .exit_cb = on_child_exit, .file = "/proc/self/exe", .args = args, .env = env, .stdio = stdio,
                                .stdio_count = (int)(3 + n) };
     c->process.data = c;
     c->started_ms = uv_now(&p->loop);
