@@ -11,9 +11,13 @@
 
 void process_harden(int parent_pid)
 {
-    struct rlimit none = { 0, 0 };
+    struct rlimit none = { 0, 0 }, files;
     signal(SIGPIPE, SIG_IGN);
     setrlimit(RLIMIT_CORE, &none);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {   /* limits.connections is the limit that counts */
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 #ifndef __SANITIZE_ADDRESS__           /* LeakSanitizer has to look into its own process */
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
