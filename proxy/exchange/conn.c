@@ -44,16 +44,21 @@ static void on_closed(struct stream *s)
     free(c);
 }
 
+/* The driver goes, and its exchanges with it. */
+static void end_protocol(struct conn *c)
+{
+    if (c->protocol != NULL)
+        c->protocol->free(c);
+    c->protocol = NULL;
+}
+
 void conn_close(struct conn *c, bool friendly)
 {
     if (c->state == CONN_GONE)
         return;
     c->state = CONN_GONE;
     task_cancel(&c->flush);
-    while (c->exchanges != NULL)
-        exchange_free(c->exchanges);
-    if (c->protocol != NULL)
-        c->protocol->free(c);
+    end_protocol(c);
     stream_close(&c->stream, friendly);
 }
 
@@ -83,8 +88,7 @@ void conn_read(struct conn *c, bool on)
 /* Closing while the client still sends would reset the connection under the answer it has not read yet (RFC 9112 s9.6). */
 static void linger(struct conn *c)
 {
-    while (c->exchanges != NULL)
-        exchange_free(c->exchanges);
+    end_protocol(c);
     c->state = CONN_LINGER;
     conn_deadline(c, LINGER_MS);
     SSL_shutdown(c->stream.ssl);

@@ -23,7 +23,7 @@ struct protocol {
     void (*input)(struct conn *c);                  /* bytes came into c->in */
     void (*output)(struct conn *c);                 /* c->out has room: put more */
     void (*stop)(struct conn *c);                   /* draining: take nothing new, end when idle */
-    void (*free)(struct conn *c);
+    void (*free)(struct conn *c);                   /* and the exchanges under way */
     bool (*idle)(const struct conn *c);             /* nothing under way */
 };
 extern const struct protocol protocol_h1, protocol_h2;

@@ -40,6 +40,8 @@ static void h1_free(struct conn *c)
 {
     struct h1_conn *h = c->driver;
     task_cancel(&h->next);
+    if (h->x != NULL)
+        exchange_free(h->x);
     free(h);
     c->driver = NULL;
 }
