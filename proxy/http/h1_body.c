@@ -178,7 +178,7 @@ static enum parse take_line(struct h1_body *b, struct slice in, size_t *used, st
 static enum parse take_framing(struct h1_body *b, struct slice in, size_t *used, struct refusal *why)
 {
     while (!b->done && state_of(b) != AT_DATA) {
-        struct slice line;
+        struct slice line = { 0 };
         size_t n = 0;
         if (*used == in.len)
             return PARSE_MORE;
