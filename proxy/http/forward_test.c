@@ -62,7 +62,7 @@ static void test_whole_request(void **state)
     f.body_len = 5;
     assert_int_equal(forward_write_request(&f, &x.out), OK);
     struct slice got = bbuf_slice(&x.out);
-    if (!slice_eq(got, SLICE(expected)))
+    if (!slice_eq(got, slice_str(expected)))
         fail_msg("%.*s", SLICE_ARG(got));
     teardown(&x);
 }
