@@ -55,9 +55,8 @@ static void put_framing(struct put *w, const struct h1_response_head *r)
         put_slice(w, SLICE("transfer-encoding: chunked\r\n"));
         break;
     case BODY_UNTIL_CLOSE:
-        break;
     case BODY_STREAM:
-        assert(!"HTTP/2 has no HTTP/1.1 head");
+        break;
     }
     if (r->close || r->framing == BODY_UNTIL_CLOSE)
         put_slice(w, SLICE("connection: close\r\n"));
@@ -69,7 +68,7 @@ enum status h1_write_response_head(const struct h1_response_head *r, struct bbuf
     const struct fields *f = r->fields ? r->fields : &none;
     struct slice reason = slice_str(reason_phrase(r->status));
     size_t most = 192 + reason.len;
-    assert(r->status >= 100 && r->status <= 599);
+    assert(r->status >= 100 && r->status <= 599 && r->framing != BODY_STREAM);
     for (size_t i = 0; i < f->count; i++)
         most += f->v[i].name.len + f->v[i].value.len + 4;
     struct put w = put_begin(out, most);
