@@ -70,12 +70,18 @@ static bool group_exists(const struct config *c, const char *group)
     return false;
 }
 
+/* A group without people is a warning and no problem: it lets nobody do anything, and the removal of its last member has to take effect on
+ * reload like any other. With no people at all, as after `init`, one warning says so. */
+static void check_group(struct load *l, const config_setting_t *at, const char *member, const char *group)
+{
+    if (l->out->person_count > 0 && !group_exists(l->out, group))
+        report_warning(l, at, member, "nobody is in the group \"%s\"; expected a group that stands under people", group);
+}
+
 void check_groups(struct load *l, const config_setting_t *owner, const char *member, char *const *groups, size_t count)
 {
-    const config_setting_t *at = member_of(owner, member);
     for (size_t i = 0; i < count; i++)
-        if (!group_exists(l->out, groups[i]))
-            report(l, at, NULL, "nobody is in the group \"%s\"; expected a group that stands under people", groups[i]);
+        check_group(l, member_of(owner, member), NULL, groups[i]);
 }
 
 static bool in_subset(const struct person *p, const struct need *needs, size_t count, unsigned subset)
@@ -110,7 +116,7 @@ void check_needs(struct load *l, const config_setting_t *owner, const char *what
         if (needs[i].group == NULL || needs[i].count == 0)
             return;                   /* reported already */
         if (!group_exists(c, needs[i].group)) {
-            report(l, element_of(at, i), "group", "nobody is in the group \"%s\"; expected a group that stands under people", needs[i].group);
+            check_group(l, element_of(at, i), "group", needs[i].group);
             return;
         }
     }

@@ -125,7 +125,8 @@ static void check_path(struct load *l, const struct setting *row, const config_s
 
 static char *resolve_path(struct load *l, const struct setting *row, const config_setting_t *s, const char *text)
 {
-    char *folder = folder_of(l, s), *path = folder ? file_join(folder, text) : NULL;
+    char *folder = folder_of(l, s);
+    char *path = folder == NULL ? NULL : strcmp(text, ".") == 0 ? strdup(folder) : file_join(folder, text);   /* no "/./" in what people read */
     char *copy = path ? copy_text(l, path) : NULL;
     if (copy == NULL)
         l->no_memory = true;
@@ -377,31 +378,37 @@ static void load_tree(struct load *l)
             l->no_memory = true;
 }
 
+/* The folder, absolute, and the file's path in it. A symbolic link keeps its own place: paths are seen from where it is, not from what it names. */
+static bool find_file(struct load *l)
+{
+    const char *slash = strrchr(l->path, '/');
+    char *folder = slash ? strndup(l->path, slash == l->path ? 1 : (size_t)(slash - l->path)) : strdup(".");
+    l->dir = folder ? realpath(folder, NULL) : NULL;
+    char *path = l->dir ? file_join(l->dir, slash ? slash + 1 : l->path) : NULL;
+    if (path != NULL)
+        l->out->path = copy_text(l, path);
+    else
+        report(l, NULL, NULL, "cannot open '%s': %s; expected the config file", l->path, strerror(errno));
+    free(folder);
+    free(path);
+    return l->out->path != NULL;
+}
+
 static enum status load_file(struct load *l)
 {
     struct err err;
     unsigned char *text = NULL;
     size_t len;
-    char *path = realpath(l->path, NULL);
-    enum status st = path ? file_read(path, CONFIG_FILE_MAX, false, &text, &len, &err)
-                          : fail(&err, NOT_FOUND, "cannot open '%.400s': %s", l->path, strerror(errno));
-    if (st != OK) {
+    if (find_file(l) && file_read(l->out->path, CONFIG_FILE_MAX, false, &text, &len, &err) != OK) {
         report(l, NULL, NULL, "%s; expected the config file", err.text);
-    } else {
-        l->out->path = copy_text(l, path);
-        l->dir = strndup(path, strrchr(path, '/') == path ? 1 : (size_t)(strrchr(path, '/') - path));
-        if (l->dir == NULL || l->out->path == NULL)
-            l->no_memory = true;
-    }
-    if (st == OK && !l->no_memory) {
-        check_owner(l, l->path, path);
+    } else if (text != NULL) {
+        check_owner(l, l->path, l->out->path);
         scan_text(l, l->path, text, len);
         config_set_include_dir(&l->tree, l->dir);
         if (memchr(text, 0, len) == NULL && parse_text(l, (const char *)text))
             load_tree(l);
     }
     free(text);
-    free(path);
     if (l->no_memory)
         return NO_MEMORY;
     return l->errors ? BAD_CONFIG : OK;
