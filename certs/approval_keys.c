@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* The one DER of each kind; a P-256 point written compressed (59 bytes) would be a second name of the same key. */
+enum { P256_SPKI_LEN = 91, ED25519_SPKI_LEN = 44 };
 enum { FILE_BYTES_MAX = 1 << 20, PERSON_MAX = 64, SPKI_MAX = 256, DIGITS_MAX = 15, FINGERPRINT_LEN = 43 };
 
 static const char file_head[] =
@@ -68,7 +70,7 @@ static EVP_PKEY *parse_key(struct slice text, char fingerprint[44])
     EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)len);
     int again_len = key ? i2d_PUBKEY(key, &again) : 0;
     bool good = key != NULL && at == der + len && again_len > 0 && slice_eq(slice_of(again, (size_t)again_len), slice_of(der, len))
-                && key_kind_of(key, &kind) && spki_fingerprint(key, fingerprint) == OK;
+                && key_kind_of(key, &kind) && len == (kind == KEY_P256 ? P256_SPKI_LEN : ED25519_SPKI_LEN) && spki_fingerprint(key, fingerprint) == OK;
     OPENSSL_free(again);
     ERR_clear_error();
     if (!good) {
