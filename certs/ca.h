@@ -22,7 +22,7 @@ enum {
     CA_CRL_RENEW_S = 20 * 86400,         /* ca_renew_crl_if_due: renew when less than this is left */
     CA_DAYS_MAX = 825,                   /* of a person's certificate */
     CA_SERVER_DAYS = 397,                /* of a server certificate: the most that browsers take */
-    CA_NAME_MAX = 32,                    /* of a person's name */
+    CA_NAME_MAX = 64,                    /* of a person's name */
 };
 
 /* A line of the index. */
@@ -39,7 +39,7 @@ struct ca_entry {
 
 struct ca;
 
-/* Does a person's name fit? It becomes a file name, a certificate's CN and a word in approval-keys: [a-z0-9][a-z0-9._-]{0,31}. */
+/* Does a person's name fit? It becomes a file name, a certificate's CN and a word in approval-keys: [a-z0-9][a-z0-9._-]{0,63}. */
 bool ca_name_ok(const char *name);
 
 /* Make the folder with both roots, an empty index and a first CRL. EXISTS when a root is there. */

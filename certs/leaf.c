@@ -42,6 +42,14 @@ static bool label_ok(struct slice s)
     return true;
 }
 
+static bool all_digits(struct slice s)
+{
+    size_t i = 0;
+    while (i < s.len && s.ptr[i] >= '0' && s.ptr[i] <= '9')
+        i++;
+    return i == s.len;
+}
+
 static bool domain_ok(struct slice s)
 {
     if (s.len > HOST_MAX)
@@ -51,7 +59,7 @@ static bool domain_ok(struct slice s)
         if (!label_ok(slice_of(s.ptr, dot)))
             return false;
         if (dot == s.len)
-            return true;
+            return !all_digits(s);   /* else an IPv4 address would be a name */
         s = slice_from(s, dot + 1);
     }
 }

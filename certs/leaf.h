@@ -2,7 +2,7 @@
  *
  *   address    = local "@" domain                          ; at most IDENTITY_MAX bytes, all ASCII
  *   local      = 1*atext *( "." 1*atext )                  ; RFC 5321 dot-string, at most 64 bytes; no quoted form
- *   domain     = label *( "." label )
+ *   domain     = label *( "." label )                      ; the last label is not all digits
  *   label      = ( ALPHA / DIGIT ) [ *( ALPHA / DIGIT / "-" ) ( ALPHA / DIGIT ) ]     ; at most 63 bytes */
 #ifndef COUNTERSIGN_LEAF_H
 #define COUNTERSIGN_LEAF_H

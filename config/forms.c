@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdlib.h>
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
@@ -178,6 +179,15 @@ unsigned target_allow_parse(const char *text)
     return 0;
 }
 
+/* The policy hash is taken over JSON, which holds nothing else. */
+static bool is_utf8(const char *t)
+{
+    json_t *string = json_string(t);
+    bool ok = string != NULL;
+    json_decref(string);
+    return ok;
+}
+
 static bool is_instance(const char *t) { return made_of(t, LOWER DIGIT ".-", 1, 64); }
 static bool is_tool(const char *t) { return made_of(t, LOWER DIGIT "-", 1, 32); }
 static bool is_name(const char *t) { return made_of(t, LOWER DIGIT "._-", 1, 64); }
@@ -185,8 +195,8 @@ static bool is_host(const char *t) { return host_labels(slice_str(t)); }
 static bool is_user(const char *t) { return made_of(t, LOWER UPPER DIGIT "_.-", 1, 32) && t[0] != '-'; }
 static bool is_method(const char *t) { return made_of(t, UPPER DIGIT "!#$%&'*+-.^_`|~", 1, 32); }   /* token, RFC 9110 s5.6.2 */
 static bool is_target_allow(const char *t) { return target_allow_parse(t) != 0; }
-static bool is_value_pattern(const char *t) { return strlen(t) <= PATTERN_MAX; }
-static bool is_field(const char *t) { return t[0] != 0 && strlen(t) <= 256; }
+static bool is_value_pattern(const char *t) { return strlen(t) <= PATTERN_MAX && is_utf8(t); }
+static bool is_field(const char *t) { return t[0] != 0 && strlen(t) <= 256 && is_utf8(t); }
 static bool is_path(const char *t) { return t[0] != 0 && strlen(t) < 4000; }
 
 static bool is_requirement(const char *t)
@@ -256,8 +266,8 @@ const struct form
     form_host_field = { is_host_field, "HOST or HOST:PORT in lower case", NULL },
     form_method = { is_method, "a method in upper case: \"GET\"", NULL },
     form_path_pattern = { is_path_pattern, "a path pattern: \"/customers/*\", \"/export/**\"", why_path_pattern },
-    form_value_pattern = { is_value_pattern, "a pattern of at most 1024 bytes, in which '*' stands for any bytes", NULL },
-    form_field = { is_field, "a field name of 1 to 256 bytes", NULL },
+    form_value_pattern = { is_value_pattern, "a pattern of at most 1024 bytes of UTF-8, in which '*' stands for any bytes", NULL },
+    form_field = { is_field, "a field name of 1 to 256 bytes of UTF-8", NULL },
     form_origin = { is_origin, "an origin as browsers send it: \"https://a.example\" (no path, no default port)", NULL },
     form_requirement = { is_requirement, "\"grant\", \"signoff\" or \"deny\"", NULL },
     form_target_allow = { is_target_allow, "\"encoded-slash\", \"backslash\", \"empty-segment\" or \"double-encoding\"", NULL },

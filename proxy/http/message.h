@@ -61,7 +61,7 @@ enum parse {
 
 /* Why a message was refused: the status to answer, and a short reason for our log and the problem's detail. */
 struct refusal {
-    unsigned status;                  /* 400, 413, 414, 431, 501, 505; for responses: 502 */
+    unsigned status;                  /* 400, 413, 414, 417, 431, 501, 505; for responses: 502 */
     const char *reason;               /* a literal */
 };
 

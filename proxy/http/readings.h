@@ -22,7 +22,7 @@ struct readings {
 MUST_CHECK enum status readings_query(struct slice query, struct arena *arena, struct readings *out);
 MUST_CHECK enum status readings_body(const struct message *head, struct slice body, struct arena *arena, struct readings *out);
 /* Methods a tool may take this request for: the real one, then X-HTTP-Method-Override, X-HTTP-Method, X-Method-Override, and `_method` of query or body, upper-cased.
- * At most 8; returns the count. */
+ * At most 8; returns the count, or 0 when there are more (or no memory): refuse the request then, as some of them would go unseen. */
 size_t readings_methods(const struct message *head, const struct readings *query, const struct readings *body, struct arena *arena,
                         struct slice out[8]);
 

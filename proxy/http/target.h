@@ -1,8 +1,9 @@
 /* target: the one normal form of a request-target (RFC 3986 s6, RFC 9112 s3.2). It is what is matched, digested, recorded and forwarded, so no rule can be got
  * round by spelling.
  *
- * In the path: percent-encoded unreserved characters are decoded, hex digits upper-cased. Refused (400) unless the tool allows it: "%2F", "\" and "%5C", empty
- * segments ("//"), "%25" followed by two hex digits. Refused always: "." and ".." segments in any spelling, "%00" and other encoded controls, bytes outside
+ * In the path: percent-encoded unreserved characters are decoded, and those reserved ones that mean themselves in a path (: @ ! $ & ' ( ) * ,), hex digits
+ * upper-cased. Refused (400) unless the tool allows it: "%2F", "\" and "%5C" (allowed, both become "%5C"), empty segments ("//", and "/;x/"), "%25" followed by two
+ * hex digits. Refused always: "." and ".." segments in any spelling ("%2e", "..;x", between encoded separators), overlong UTF-8, "%00" and other encoded controls, bytes outside
  * RFC 3986's pchar (controls, space, non-ASCII, '"<>^`{|}'), broken percent-encodings, '#', more than 8 KiB (414). ";params" stay as they are.
  * The query keeps its bytes but for the case of hex digits; controls, space, '#' and non-ASCII are refused; broken percent-encodings are refused. */
 #ifndef COUNTERSIGN_TARGET_H

@@ -1,0 +1,264 @@
+/* The verdict on a request.
+ *
+ * A request has readings: its method and what overrides it, its path and what some tools take it for, fields that come twice. Which one the tool will
+ * follow is not known, so:
+ *   - an action that asks for more than a grant (signoff, deny) counts when *any* reading matches;
+ *   - an action that is content with a grant counts only for what it names in full: for each method reading there must be one, and every value
+ *     of a field it has a condition on must match. Otherwise a second value could ride along with an allowed one, and default deny would be lost.
+ * Loose readings of the path (case, %3A for ':', a '/' at the end, ";params", and '\' or '%2F' where the tool allows them) can make a verdict
+ * stricter and never milder. */
+#include "authz/judge.h"
+#include "authz/pattern.h"
+#include "config/index.h"
+
+enum { PATH_JUDGED_MAX = 8192, METHODS_MAX = 64 };
+
+/* The better candidate of a kind so far. */
+struct best {
+    const struct action *action;
+    size_t at;
+    bool loose;
+};
+
+struct tally {
+    struct best strict, loose_strict, grant;      /* what matched */
+    struct best want_strict, want_loose, want_grant;   /* what may match once the body is read */
+    uint64_t granted_methods;                     /* a bit for each of the request's methods that some grant action covers */
+};
+
+static unsigned rank(const struct action *a)
+{
+    return (unsigned)a->requirement * 2 + (a->requirement == NEED_GRANT && a->durable);
+}
+
+/* Strictest first; durable is stricter than not; then the order written. */
+static bool better(const struct action *a, size_t at, const struct best *than)
+{
+    if (than->action == NULL || rank(a) != rank(than->action))
+        return than->action == NULL || rank(a) > rank(than->action);
+    return at < than->at;
+}
+
+static void keep(struct best *best, const struct action *a, size_t at, bool loose)
+{
+    if (better(a, at, best))
+        *best = (struct best){ a, at, loose };
+}
+
+/* ---- conditions ----------------------------------------------------------------------------------------------- */
+
+static bool any_field(const struct field_rule *rule, const struct reading *readings, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (slice_ieq(slice_str(rule->name), readings[i].name) &&
+            (rule->equals == NULL || value_matches_loosely(rule->equals, readings[i].value)))
+            return true;
+    return false;
+}
+
+static bool every_field(const struct field_rule *rule, const struct reading *readings, size_t count)
+{
+    bool there = false;
+    for (size_t i = 0; i < count; i++) {
+        if (!slice_ieq(slice_str(rule->name), readings[i].name))
+            continue;
+        if (rule->equals != NULL && !value_matches(rule->equals, readings[i].value))
+            return false;
+        there = there || slice_eq(slice_str(rule->name), readings[i].name);
+    }
+    return there;
+}
+
+static bool fields_match(const struct field_rule *rules, size_t rule_count, const struct reading *readings, size_t count, bool every)
+{
+    for (size_t i = 0; i < rule_count; i++)
+        if (!(every ? every_field : any_field)(&rules[i], readings, count))
+            return false;
+    return true;
+}
+
+static bool names_method(const struct action *a, struct slice method, bool fold)
+{
+    for (size_t i = 0; i < a->method_count; i++) {
+        struct slice name = slice_str(a->methods[i]);
+        if (fold ? slice_ieq(name, method) : slice_eq(name, method))
+            return true;
+    }
+    return a->method_count == 0;
+}
+
+static bool body_known(const struct policy_request *r)
+{
+    return r->body_seen || r->body_unreadable;
+}
+
+/* A form's `_method` can turn a POST into anything, so an unread body may hold any method. */
+static bool may_override(const struct policy_request *r)
+{
+    return !r->body_seen && r->method_count > 0 && slice_ieq(r->methods[0], SLICE("POST"));
+}
+
+/* ---- one action whose path matches ---------------------------------------------------------------------------- */
+
+static void consider_strict(struct tally *t, const struct action *a, size_t at, const struct policy_request *r, bool loose)
+{
+    bool method = false;
+    for (size_t i = 0; i < r->method_count; i++)
+        method = method || names_method(a, r->methods[i], true);
+    bool overridden = !method && may_override(r);
+    if ((!method && !overridden) || !fields_match(a->query, a->query_count, r->query, r->query_count, false))
+        return;
+    if ((a->body_count > 0 || overridden) && !body_known(r))
+        keep(loose ? &t->want_loose : &t->want_strict, a, at, loose);
+    else if (a->body_count == 0 || r->body_unreadable || fields_match(a->body, a->body_count, r->body, r->body_count, false))
+        keep(loose ? &t->loose_strict : &t->strict, a, at, loose);
+}
+
+static void consider_grant(struct tally *t, const struct action *a, size_t at, const struct policy_request *r)
+{
+    uint64_t covers = 0;
+    for (size_t i = 0; i < r->method_count; i++)
+        covers |= (uint64_t)names_method(a, r->methods[i], false) << i;
+    if (covers == 0 || !fields_match(a->query, a->query_count, r->query, r->query_count, true))
+        return;
+    if (a->body_count > 0 && !body_known(r)) {
+        keep(&t->want_grant, a, at, false);
+        return;
+    }
+    if (a->body_count > 0 && (r->body_unreadable || !fields_match(a->body, a->body_count, r->body, r->body_count, true)))
+        return;
+    t->granted_methods |= covers;
+    keep(&t->grant, a, at, false);
+}
+
+/* ---- candidates ----------------------------------------------------------------------------------------------- */
+
+static bool loosely(const struct tool *tool, size_t at, struct slice path)
+{
+    char loose[PATTERN_MAX + 1];
+    const char *pattern = tool->actions[at].path;
+    size_t len;
+    if (tool->index != NULL)
+        return path_matches_loosely(action_index_loose(tool->index, at), path);
+    len = strlen(pattern);
+    if (len > PATTERN_MAX)
+        return false;
+    loose[path_loosen(slice_of(pattern, len), false, loose)] = 0;
+    return path_matches_loosely(loose, path);
+}
+
+static void consider(struct tally *t, const struct tool *tool, size_t at, const struct policy_request *r, struct slice path, bool loose)
+{
+    const struct action *a = &tool->actions[at];
+    if (loose && a->requirement == NEED_GRANT)
+        return;
+    if (!(loose ? loosely(tool, at, path) : path_matches(a->path, path)))
+        return;
+    if (a->requirement == NEED_GRANT)
+        consider_grant(t, a, at, r);
+    else
+        consider_strict(t, a, at, r, loose);
+}
+
+static void consider_all(struct tally *t, const struct tool *tool, const struct policy_request *r, struct slice path, bool loose)
+{
+    size_t at = 0;
+    if (tool->index == NULL) {
+        for (; at < tool->action_count; at++)
+            consider(t, tool, at, r, path, loose);
+        return;
+    }
+    struct action_walk walk = action_walk_start(tool->index, path, loose);
+    while (action_walk_next(&walk, &at))
+        consider(t, tool, at, r, path, loose);
+}
+
+/* "/a/../b", "/a/." once loosened: an ordinary path never holds one, and a tool that sees one goes where no rule looked. */
+static bool has_dot_segment(struct slice path)
+{
+    while (path.len > 0) {
+        size_t end = slice_find(path, '/');
+        if ((end == 1 || end == 2) && path.ptr[0] == '.' && path.ptr[end - 1] == '.')
+            return true;
+        path = slice_from(path, end < path.len ? end + 1 : end);
+    }
+    return false;
+}
+
+/* False: the path is refused whatever the rules say. */
+static bool consider_loosely(struct tally *t, const struct tool *tool, const struct policy_request *r)
+{
+    char loose[PATH_JUDGED_MAX];
+    bool params = slice_find(r->path, ';') < r->path.len;
+    for (int keep_params = 0; keep_params <= params; keep_params++) {
+        struct slice path = slice_of(loose, path_loosen(r->path, !keep_params, loose));
+        if (has_dot_segment(path))
+            return false;
+        consider_all(t, tool, r, path, true);
+    }
+    return true;
+}
+
+/* ---- the verdict ---------------------------------------------------------------------------------------------- */
+
+static struct best decide(const struct tally *t, const struct policy_request *r)
+{
+    uint64_t all = r->method_count == METHODS_MAX ? UINT64_MAX : (UINT64_C(1) << r->method_count) - 1;
+    struct best best = t->strict;
+    if (best.action == NULL && t->granted_methods == all)
+        best = t->grant;
+    if (best.action != NULL && t->loose_strict.action != NULL && rank(t->loose_strict.action) > rank(best.action))
+        best = t->loose_strict;
+    return best;
+}
+
+static bool could_replace(const struct best *wanted, const struct best *best)
+{
+    return wanted->action != NULL && better(wanted->action, wanted->at, best);
+}
+
+/* Could reading the body change what was decided? */
+static bool wants_body(const struct tally *t, const struct best *best)
+{
+    if (could_replace(&t->want_strict, best) || could_replace(&t->want_grant, best))
+        return true;
+    return best->action != NULL && t->want_loose.action != NULL && rank(t->want_loose.action) > rank(best->action);
+}
+
+struct judgement policy_judge_fully(const struct tool *tool, const struct policy_request *r)
+{
+    struct tally t = { 0 };
+    struct judgement j = { .verdict = { .requirement = NEED_DENY } };
+    if (r->path.len == 0 || r->path.len > PATH_JUDGED_MAX || r->method_count == 0 || r->method_count > METHODS_MAX)
+        return j;
+    consider_all(&t, tool, r, r->path, false);
+    if (!consider_loosely(&t, tool, r)) {
+        j.dot_segment = true;
+        return j;
+    }
+    struct best best = decide(&t, r);
+    j.override_refused = best.action == NULL && t.granted_methods != 0;
+    j.loose = best.action != NULL && best.loose;
+    j.verdict.action = best.action;
+    j.verdict.requirement = best.action ? best.action->requirement : NEED_DENY;
+    j.verdict.wants_body = !body_known(r) && wants_body(&t, &best);
+    return j;
+}
+
+struct verdict policy_judge(const struct tool *tool, const struct policy_request *r)
+{
+    return policy_judge_fully(tool, r).verdict;
+}
+
+const struct tool *policy_tool_at(const struct config *c, struct slice host)
+{
+    for (size_t i = 0; i < c->tool_count; i++)
+        if (slice_eq(slice_str(c->tools[i].host), host))
+            return &c->tools[i];
+    return NULL;
+}
+
+bool policy_may_ask(const struct tool *tool, const struct person *p)
+{
+    return p != NULL && person_in_any(p, tool->who, tool->who_count);
+}

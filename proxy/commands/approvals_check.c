@@ -1,0 +1,104 @@
+#include "proxy/commands/approvals_check.h"
+#include "authz/jwt.h"
+#include "authz/statement.h"
+#include "proxy/base/codec.h"
+#include "proxy/commands/words.h"
+
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SPKI_MAX = 1024 };
+
+static EVP_PKEY *read_key(const char *spki)
+{
+    unsigned char der[SPKI_MAX];
+    size_t len = 0;
+    if (b64url_decode(slice_str(spki), der, sizeof der, &len) != OK)
+        return NULL;
+    const unsigned char *at = der;
+    EVP_PKEY *key = d2i_PUBKEY(NULL, &at, (long)len);
+    if (key != NULL && at != der + len) {
+        EVP_PKEY_free(key);
+        key = NULL;
+    }
+    (void)ossl_reason();
+    return key;
+}
+
+/* The last thing the log says before `seq` about this fingerprint: the content of its key.registered leaf, or NULL (never registered, or removed). */
+static const json_t *registration(const json_t *leaves, int64_t seq, const char *fingerprint)
+{
+    const json_t *found = NULL;
+    size_t i;
+    json_t *leaf;
+    json_array_foreach(leaves, i, leaf) {
+        const json_t *content = json_object_get(leaf, "content");
+        if (json_number(leaf, "seq") >= seq || !json_text_is(content, "key", fingerprint))
+            continue;
+        if (json_text_is(leaf, "type", "key.registered"))
+            found = content;
+        else if (json_text_is(leaf, "type", "key.removed"))
+            found = NULL;
+    }
+    return found;
+}
+
+static enum status check_signature(const json_t *registered, const json_t *content, const json_t *statement, struct err *err)
+{
+    char fingerprint[44];
+    EVP_PKEY *key = read_key(json_text(registered, "spki"));
+    if (key == NULL)
+        return fail(err, BAD_TOKEN, "the registered key cannot be read");
+    key_fingerprint(key, fingerprint);
+    enum status st = strcmp(fingerprint, json_text(registered, "key")) == 0
+                         ? statement_verify(statement, key, slice_str(json_text(content, "jws")), err)
+                         : fail(err, BAD_TOKEN, "the registered key is not the one its fingerprint names");
+    EVP_PKEY_free(key);
+    return st;
+}
+
+static enum status check_one(const json_t *leaves, const json_t *leaf, const char *instance, struct err *err)
+{
+    const json_t *content = json_object_get(leaf, "content"), *object = json_object_get(content, "statement");
+    struct statement s;
+    enum status st = statement_read(object, &s, err);
+    if (st != OK)
+        return st;
+    int64_t at_s = json_number(leaf, "time_ms") / 1000;
+    if (strcmp(s.decision, json_text_is(leaf, "type", "approval") ? "approve" : "deny") != 0)
+        return fail(err, BAD_TOKEN, "what was signed is not what the leaf says: '%s'", s.decision);
+    if (strcmp(s.instance, instance) != 0)
+        return fail(err, BAD_TOKEN, "it was signed for another gateway");
+    if (strcmp(s.approver, s.requester) == 0)
+        return fail(err, BAD_TOKEN, "the requester answered it");
+    if (at_s < s.iat_s || at_s > s.exp_s)
+        return fail(err, BAD_TOKEN, "it was answered outside the statement's time");
+    const json_t *registered = registration(leaves, json_number(leaf, "seq"), s.key);
+    if (registered == NULL)
+        return fail(err, BAD_TOKEN, "the log shows no registration of its key before it");
+    if (!json_text_is(registered, "person", s.approver))
+        return fail(err, BAD_TOKEN, "its key is registered for another person");
+    return check_signature(registered, content, object, err);
+}
+
+enum status approvals_check(const json_t *leaves, const char *instance, json_t *findings, unsigned *checked_out, struct err *err)
+{
+    size_t i;
+    json_t *leaf;
+    *checked_out = 0;
+    json_array_foreach(leaves, i, leaf) {
+        struct err why = { 0 };
+        char text[640];
+        bool approval = json_text_is(leaf, "type", "approval") || json_text_is(leaf, "type", "denial");
+        if (!approval || !json_is_object(json_object_get(leaf, "content")))
+            continue;
+        (*checked_out)++;
+        if (check_one(leaves, leaf, instance, &why) == OK)
+            continue;
+        snprintf(text, sizeof text, "the %s in leaf %lld does not hold: %s", json_text(leaf, "type"), (long long)json_number(leaf, "seq"), why.text);
+        if (json_array_append_new(findings, json_pack("{s:s, s:I, s:s}", "kind", "bad-approval", "seq", (json_int_t)json_number(leaf, "seq"), "text", text)) != 0)
+            return fail(err, NO_MEMORY, "findings");
+    }
+    return OK;
+}

@@ -1,0 +1,95 @@
+#include "proxy/commands/asked_statement.h"
+#include "proxy/commands/item.h"
+#include "proxy/commands/words.h"
+
+#include <string.h>
+
+/* Clocks of two machines differ a little. */
+enum { SKEW_S = 120 };
+
+static enum status differs(struct err *err, const char *what)
+{
+    return fail(err, REFUSED, "the gateway asks to sign another %s than the one shown. Nothing was signed. Next: tell your security team", what);
+}
+
+static bool is(const char *theirs, const char *ours)
+{
+    return ours[0] != 0 && strcmp(theirs, ours) == 0;
+}
+
+static enum status check_access(const struct asked *a, const json_t *scope, struct err *err)
+{
+    if (!is(json_text(scope, "tool"), json_text(a->item, "tool")))
+        return differs(err, "tool");
+    if (json_number(scope, "duration_s") <= 0 || json_number(scope, "duration_s") != json_number(a->item, "duration_s"))
+        return differs(err, "duration");
+    if (strcmp(json_text(scope, "reason"), json_text(a->item, "reason")) != 0)
+        return differs(err, "reason");
+    return OK;
+}
+
+static bool same(const json_t *scope, const char *name, struct slice ours)
+{
+    const json_t *v = json_object_get(scope, name);
+    return json_is_string(v) && slice_eq(slice_of(json_string_value(v), json_string_length(v)), ours);
+}
+
+/* What the bytes decide is compared with the bytes; the rest with the item that was shown. */
+static enum status check_signoff(const struct asked *a, const json_t *scope, struct err *err)
+{
+    const struct held_request *h = a->held;
+    const struct {
+        const char *name;
+        struct slice ours;
+    } rows[] = { { "tool", slice_str(json_text(a->item, "tool")) }, { "action", slice_str(json_text(a->item, "action")) }, { "method", h->blob.method },
+        { "authority", h->blob.authority }, { "target", h->blob.target }, { "digest", slice_str(h->digest) }, { "body_sha256", slice_str(h->body_sha256) },
+        { "reason", slice_str(json_text(a->item, "reason")) } };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (!same(scope, rows[i].name, rows[i].ours))
+            return differs(err, rows[i].name);
+    if ((uint64_t)json_number(scope, "body_len") != h->blob.body.len)
+        return differs(err, "body length");
+    return OK;
+}
+
+static enum status check_persons(const struct asked *a, const struct statement *s, struct err *err)
+{
+    if (!is(s->requester, json_text(a->item, "requester")))
+        return differs(err, "requester");
+    if (!is(s->identity, json_text(a->item, "identity")))
+        return differs(err, "identity");
+    if (!is(s->approver, a->person))
+        return differs(err, "approver");
+    if (strcmp(s->approver, s->requester) == 0)
+        return fail(err, REFUSED, "you asked for this yourself; somebody else must answer. Nothing was signed");
+    return OK;
+}
+
+enum status asked_statement_check(const struct asked *a, const json_t *object, struct err *err)
+{
+    struct statement s;
+    enum status st = statement_read(object, &s, err);
+    if (st != OK)
+        return st;
+    bool signoff = item_is_signoff(a->item);
+    if (!is(s.instance, a->instance))
+        return differs(err, "gateway");
+    if (!is(s.purpose, signoff ? "signoff" : "access") || signoff != (a->held != NULL))
+        return differs(err, "purpose");
+    if (!is(s.decision, a->decision))
+        return differs(err, "decision");
+    if (!is(s.key, a->key))
+        return differs(err, "key");
+    if (strncmp(s.id, "stm_", 4) != 0)
+        return differs(err, "kind of statement");
+    st = check_persons(a, &s, err);
+    if (st == OK)
+        st = signoff ? check_signoff(a, s.scope, err) : check_access(a, s.scope, err);
+    if (st != OK)
+        return st;
+    if (s.iat_s > a->now_s + SKEW_S)
+        return fail(err, REFUSED, "the statement was made in the future. Nothing was signed. Next: check this machine's clock");
+    if (s.exp_s <= a->now_s - SKEW_S)
+        return fail(err, EXPIRED, "the statement's time is over. Nothing was signed. Next: run the command again, and check this machine's clock");
+    return OK;
+}

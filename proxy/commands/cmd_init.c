@@ -1,0 +1,216 @@
+/* countersign init: a new state folder. Made once, never touched again by this command. */
+#include "certs/leaf.h"
+#include "certs/pem.h"
+#include "proxy/base/clock.h"
+#include "proxy/base/file.h"
+#include "proxy/commands/certs_common.h"
+#include "proxy/commands/init_text.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { RAW_KEY_LEN = 32 };
+
+/* Nothing, or an empty folder (a fresh volume has lost+found). */
+static enum status check_empty(const char *dir, struct err *err)
+{
+    DIR *d = opendir(dir);
+    enum status st = OK;
+    if (d == NULL)
+        return errno == ENOENT ? OK : fail(err, IO_FAILED, "cannot look into '%s': %s", dir, strerror(errno));
+    if (faccessat(dirfd(d), "countersign.conf", F_OK, 0) == 0)
+        st = fail(err, EXISTS, "'%s' is a state folder already, and stays as it is; take another folder", dir);
+    for (struct dirent *e; st == OK && (e = readdir(d)) != NULL;)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && strcmp(e->d_name, "lost+found") != 0)
+            st = fail(err, EXISTS, "'%s' is not empty ('%s' is in it); take another folder, or empty this one", dir, e->d_name);
+    closedir(d);
+    return st;
+}
+
+static enum status make_folders(const char *dir, struct err *err)
+{
+    static const char *const names[] = { "ca", "tls", "keys", "people", "run", "held", "recordings" };
+    enum status st = file_mkdirs(dir, 0700, err);
+    for (size_t i = 0; st == OK && i < sizeof names / sizeof names[0]; i++) {
+        char *path = file_join(dir, names[i]);
+        st = path ? file_mkdirs(path, 0700, err) : fail(err, NO_MEMORY, "making folders");
+        free(path);
+    }
+    if (st == OK && chmod(dir, 0700) != 0)   /* it may have been there, empty */
+        st = fail(err, IO_FAILED, "cannot make '%s' private: %s", dir, strerror(errno));
+    return st;
+}
+
+static enum status make_key_file(const char *dir, const char *name, enum key_kind kind, struct err *err)
+{
+    char *path = file_join(dir, name);
+    EVP_PKEY *key = NULL;
+    enum status st = path ? key_make(kind, &key, err) : fail(err, NO_MEMORY, "making keys");
+    if (st == OK)
+        st = key_write(path, key, err);
+    EVP_PKEY_free(key);
+    free(path);
+    return st;
+}
+
+static enum status make_raw_key(const char *dir, const char *name, struct err *err)
+{
+    unsigned char bytes[RAW_KEY_LEN];
+    char *path = file_join(dir, name);
+    enum status st;
+    if (path == NULL || RAND_priv_bytes(bytes, sizeof bytes) != 1)
+        st = fail(err, NO_MEMORY, "making keys: %s", ossl_reason());
+    else
+        st = file_write(path, slice_of(bytes, sizeof bytes), 0600, err);
+    OPENSSL_cleanse(bytes, sizeof bytes);
+    free(path);
+    return st;
+}
+
+static enum status make_keys(const char *dir, struct err *err)
+{
+    enum status st = make_key_file(dir, "keys/grant.pem", KEY_P256, err);
+    if (st == OK)
+        st = make_key_file(dir, "keys/log.pem", KEY_ED25519, err);
+    if (st == OK)
+        st = make_raw_key(dir, "keys/held.key", err);
+    if (st == OK)
+        st = make_raw_key(dir, "keys/fingerprint.key", err);
+    return st;
+}
+
+static enum status make_certificates(const char *dir, const struct init_names *n, struct err *err)
+{
+    char *folder = file_join(dir, "ca"), wildcard[300], plain[254];
+    char *names[] = { plain, wildcard };
+    struct ca *ca = NULL;
+    snprintf(plain, sizeof plain, "%s", n->domain);
+    snprintf(wildcard, sizeof wildcard, "*.%s", n->domain);
+    enum status st = folder ? ca_create(folder, n->instance, n->domain, clock_wall_s(), err) : fail(err, NO_MEMORY, "making the CA");
+    if (st == OK)
+        st = ca_open(folder, &ca, err);
+    if (st == OK)
+        st = server_files_write(ca, dir, names, 2, clock_wall_s(), err);
+    ca_close(ca);
+    free(folder);
+    return st;
+}
+
+/* Takes the text. */
+static enum status write_text(const char *dir, const char *name, char *text, struct err *err)
+{
+    char *path = file_join(dir, name);
+    enum status st = path && text ? file_write(path, slice_str(text), 0600, err) : fail(err, NO_MEMORY, "writing '%s'", name);
+    free(path);
+    free(text);
+    return st;
+}
+
+/* The config last: a folder that has one is whole. */
+static enum status make_state(const char *dir, const struct init_names *n, struct err *err)
+{
+    enum status st = check_empty(dir, err);
+    if (st != OK)
+        return st;
+    st = make_folders(dir, err);
+    if (st == OK)
+        st = make_keys(dir, err);
+    if (st == OK)
+        st = make_certificates(dir, n, err);
+    if (st == OK)
+        st = write_text(dir, "approval-keys", init_approval_keys_text(), err);
+    if (st == OK)
+        st = write_text(dir, "people.conf", init_people_text(), err);
+    if (st == OK)
+        st = write_text(dir, "countersign.conf", init_config_text(n), err);
+    if (st != OK)
+        err_prefix(err, "'%s' is only half made (remove it and try again): ", dir);
+    return st;
+}
+
+static bool port_ok(const char *text, unsigned *out)
+{
+    char *end = NULL;
+    unsigned long n = strtoul(text, &end, 10);
+    *out = (unsigned)n;
+    return text[0] >= '1' && text[0] <= '9' && *end == 0 && n <= 65535;
+}
+
+/* A numeric address as the config has it: IPv6 in brackets. out holds 64 bytes. */
+static bool address_ok(const char *text, char out[64])
+{
+    unsigned char binary[16];
+    if (inet_pton(AF_INET, text, binary) == 1)
+        return snprintf(out, 64, "%s", text) < 64;
+    return inet_pton(AF_INET6, text, binary) == 1 && snprintf(out, 64, "[%s]", text) < 64;
+}
+
+static bool instance_ok(const char *text)
+{
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789.-");
+    return n > 0 && n <= 64 && text[n] == 0;
+}
+
+static int wrong(const char *what)
+{
+    command_failed("%s", what);
+    return EXIT_USAGE;
+}
+
+static void print_next(const char *dir, const struct init_names *n)
+{
+    printf("%s is a new state folder. What to do next:\n\n", dir);
+    printf("  1. Put your tool into %s/countersign.conf: its host, upstream and actions.\n", dir);
+    printf("     It listens on %s:%u; change `listen` when other machines are to reach it.\n", n->listen, n->port);
+    printf("  2. Let console.%s and the tools' hosts (*.%s) lead to this machine.\n", n->domain, n->domain);
+    printf("  3. Issue certificates, at least two people's, since nobody approves their own request:\n");
+    printf("       countersign certs issue alice --identity alice@%s --groups support --state %s\n", n->domain, dir);
+    printf("       countersign certs issue bob --identity bob@%s --groups support-lead --approver --state %s\n", n->domain, dir);
+    printf("  4. countersign check -c %s/countersign.conf\n  5. countersign run -c %s/countersign.conf\n\n", dir, dir);
+    printf("Browsers trust the gateway once %s/ca/server-root.pem is imported as an authority for web sites; it can only vouch\n", dir);
+    printf("for names under %s. Keep %s/ca/root.key and keys/ private: whoever has them can make people and grants.\n", n->domain, dir);
+}
+
+int cmd_init(int argc, char **argv)
+{
+    const char *domain = NULL, *instance = NULL, *port = "8443", *listen = "127.0.0.1";
+    const struct option_spec options[] = {
+        { "domain", 0, "NAME", "tools and console are hosts under it: support.NAME, console.NAME", &domain, NULL, true },
+        { "instance", 0, "NAME", "names this gateway in what it signs (the domain)", &instance, NULL, false },
+        { "listen", 0, "ADDRESS", "numeric address to listen on (127.0.0.1)", &listen, NULL, false },
+        { "port", 0, "N", "port to listen on, and in addresses (8443)", &port, NULL, false },
+        { 0 },
+    };
+    const struct usage usage = { "countersign init DIR --domain tools.example.com [--instance NAME] [--listen ADDRESS] [--port N]",
+                                 "Make a state folder: config, keys, certificate authority, server certificate. DIR must be new or empty; a state "
+                                 "folder that is there is never touched.", options, 1, 1, NULL };
+    char **dirs, checked[254], address[64];
+    size_t count;
+    int code = EXIT_DONE;
+    struct init_names names;
+    struct err err;
+    if (!options_parse(argc, argv, &usage, &dirs, &count, &code))
+        return code;
+    if (hostname_parse(slice_str(domain), false, checked) != OK || strlen(checked) > 240)
+        return wrong("--domain must be a host name such as tools.example.com");
+    names = (struct init_names){ .domain = checked, .instance = instance ? instance : checked, .listen = address };
+    if (!instance_ok(names.instance))
+        return wrong("--instance must be 1 to 64 of a-z, 0-9, '.' and '-' (without it, the domain is taken, which must then fit)");
+    if (!address_ok(listen, address))
+        return wrong("--listen must be a numeric address such as 0.0.0.0 or ::1");
+    if (!port_ok(port, &names.port))
+        return wrong("--port must be 1 to 65535");
+    umask(077);
+    if (make_state(dirs[0], &names, &err) != OK)
+        return command_failed("%s", err.text);
+    print_next(dirs[0], &names);
+    return EXIT_DONE;
+}

@@ -1,0 +1,166 @@
+/* countersign proxy: the process that faces the network; started by `countersign run`. */
+#include "proxy/base/file.h"
+#include "proxy/base/log.h"
+#include "proxy/commands/commands.h"
+#include "proxy/commands/inherit.h"
+#include "proxy/commands/process.h"
+#include "proxy/exchange/worker.h"
+#include "proxy/record/recorder.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct proxy {
+    const char *config_path;
+    struct snapshot *first, *current;
+    struct inherit in;
+    struct worker *workers[INHERIT_WORKERS_MAX];
+    struct recorder_ring rings[INHERIT_WORKERS_MAX];
+    struct recorder *recorder;
+    uv_loop_t loop;
+    uv_signal_t term, hup;
+};
+
+static void on_term(uv_signal_t *s, int signum)
+{
+    struct proxy *p = s->data;
+    (void)signum;
+    log_info("proxy.draining");
+    for (unsigned i = 0; i < p->in.workers; i++)
+        worker_drain(p->workers[i]);
+    uv_stop(&p->loop);
+}
+
+static void on_hup(uv_signal_t *s, int signum)
+{
+    struct proxy *p = s->data;
+    struct snapshot *fresh = NULL;
+    struct err err;
+    (void)signum;
+    if (snapshot_load(p->config_path, &fresh, &err) != OK) {
+        log_error("reload.refused", "why", err.text);
+        return;
+    }
+    for (unsigned i = 0; i < p->in.workers; i++)
+        worker_reload(p->workers[i], snapshot_ref(fresh));
+    snapshot_unref(p->current);
+    p->current = fresh;
+    log_info("reload.done");
+}
+
+static enum status map_rings(struct proxy *p, struct err *err)
+{
+    size_t size = tape_memory_size(p->first->config->ring_bytes);
+    for (unsigned i = 0; i < p->in.workers; i++) {
+        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, p->in.worker[i].ring, 0);
+        if (memory == MAP_FAILED)
+            return fail(err, IO_FAILED, "ring %u can't be mapped", i);
+        p->rings[i] = (struct recorder_ring){ memory, size, p->in.worker[i].wake };
+    }
+    return OK;
+}
+
+static enum status read_fingerprint_key(const struct config *c, unsigned char key[32], struct err *err)
+{
+    unsigned char *bytes = NULL;
+    size_t len = 0;
+    char *path = config_path(c, "keys/fingerprint.key");
+    enum status st = path ? file_read(path, 64, true, &bytes, &len, err) : fail(err, NO_MEMORY, "path");
+    if (st == OK && len != 32)
+        st = fail(err, BAD_CONFIG, "'%s' must hold 32 bytes", path);
+    if (st == OK)
+        memcpy(key, bytes, 32);
+    if (bytes != NULL)
+        OPENSSL_cleanse(bytes, len);
+    free(bytes);
+    free(path);
+    return st;
+}
+
+static enum status start_workers(struct proxy *p, const char *authz_socket, const unsigned char key[32], struct err *err)
+{
+    for (unsigned i = 0; i < p->in.workers; i++) {
+        struct worker_options o = {
+            .index = i, .snap = p->first, .authz_socket = authz_socket, .listen_fds = p->in.worker[i].listeners,
+            .listen_count = p->in.listeners, .ring = p->rings[i].memory, .ring_size = p->rings[i].size, .wake_fd = p->rings[i].wake_fd,
+        };
+        memcpy(o.fingerprint_key, key, 32);
+        enum status st = worker_start(&o, &p->workers[i], err);
+        if (st != OK)
+            return st;
+    }
+    return OK;
+}
+
+static void listen_for_signals(struct proxy *p)
+{
+    uv_loop_init(&p->loop);
+    uv_signal_init(&p->loop, &p->term);
+    uv_signal_init(&p->loop, &p->hup);
+    p->term.data = p->hup.data = p;
+    uv_signal_start(&p->term, on_term, SIGTERM);
+    uv_signal_start(&p->hup, on_hup, SIGHUP);
+}
+
+static void stop(struct proxy *p)
+{
+    for (unsigned i = 0; i < p->in.workers; i++)
+        worker_join(p->workers[i]);
+    recorder_stop(p->recorder);
+    uv_close((uv_handle_t *)&p->term, NULL);
+    uv_close((uv_handle_t *)&p->hup, NULL);
+    uv_run(&p->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&p->loop);
+    for (unsigned i = 0; i < p->in.workers; i++)
+        munmap(p->rings[i].memory, p->rings[i].size);
+    snapshot_unref(p->current);
+    snapshot_unref(p->first);
+}
+
+int cmd_proxy(int argc, char **argv)
+{
+    static struct proxy p;
+    const char *parent = getenv("COUNTERSIGN_PARENT");
+    const struct option_spec options[] = {
+        { "config", 'c', "FILE", "the gateway's config", &p.config_path, NULL, true },
+        { 0 },
+    };
+    const struct usage u = { "countersign proxy -c FILE", "The process that faces the network; `countersign run` starts it.", options, 0, 0, NULL };
+    char **rest;
+    size_t count;
+    int code;
+    struct err err;
+    unsigned char key[32];
+    if (!options_parse(argc, argv, &u, &rest, &count, &code))
+        return code;
+    process_harden(parent ? (int)strtol(parent, NULL, 10) : 0);
+    log_setup("proxy", LOG_LEVEL_INFO);
+    listen_for_signals(&p);
+    enum status st = inherit_take(&p.in, &err);
+    if (st == OK)
+        st = snapshot_load(p.config_path, &p.first, &err);
+    char *socket = st == OK ? config_path(p.first->config, "run/authz.sock") : NULL;
+    if (st == OK)
+        st = map_rings(&p, &err);
+    if (st == OK)
+        st = read_fingerprint_key(p.first->config, key, &err);
+    if (st == OK)
+        st = recorder_start(p.first->config, socket, p.rings, p.in.workers, &p.recorder, &err);
+    if (st == OK)
+        st = start_workers(&p, socket, key, &err);
+    OPENSSL_cleanse(key, sizeof key);
+    if (st != OK) {
+        log_error("proxy.failed", "why", err.text);
+        return EXIT_REFUSED;
+    }
+    p.current = snapshot_ref(p.first);
+    log_info("proxy.started", "socket", socket);
+    uv_run(&p.loop, UV_RUN_DEFAULT);
+    stop(&p);
+    free(socket);
+    log_info("proxy.stopped");
+    return EXIT_DONE;
+}

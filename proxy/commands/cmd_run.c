@@ -1,0 +1,309 @@
+/* countersign run: the parent. It opens the config, the listening sockets and the rings, becomes the dedicated user, starts authz and proxy, watches and restarts them. It never
+ * reads a byte from the network and holds no key. */
+#include "certs/ca.h"
+#include "proxy/base/clock.h"
+#include "proxy/base/file.h"
+#include "proxy/base/log.h"
+#include "proxy/commands/commands.h"
+#include "proxy/commands/inherit.h"
+#include "proxy/commands/process.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+enum { RESTART_MIN_MS = 100, RESTART_MAX_MS = 5000, STEADY_MS = 10000, DAY_MS = 24 * 3600 * 1000, SETTLE_MS = 100, WATCHES = 2 };
+
+struct child {
+    struct parent *parent;
+    const char *name;                 /* the sub-command */
+    uv_process_t process;
+    uv_timer_t retry;
+    bool running;
+    uint64_t started_ms;
+    unsigned wait_ms;
+};
+
+struct parent {
+    const char *config_path;
+    struct config *config;
+    struct inherit in;
+    uv_loop_t loop;
+    uv_signal_t signals[3];
+    uv_timer_t daily, settle;
+    uv_fs_event_t watches[WATCHES];
+    struct child authz, proxy;
+    bool stopping;
+};
+
+static void start_child(struct child *c);
+
+/* ---- children ---- */
+
+static void finish_if_stopped(struct parent *p)
+{
+    if (!p->stopping)
+        return;
+    if (p->proxy.running)
+        return;
+    if (p->authz.running)             /* after the proxy: its last segments and outcomes are told to authz */
+        uv_process_kill(&p->authz.process, SIGTERM);
+    else
+        uv_stop(&p->loop);
+}
+
+static void on_retry(uv_timer_t *t)
+{
+    start_child(t->data);
+}
+
+static void on_exit(uv_process_t *process, int64_t status, int term_signal)
+{
+    struct child *c = process->data;
+    char code[24], sig[12];
+    c->running = false;
+    uv_close((uv_handle_t *)process, NULL);
+    snprintf(code, sizeof code, "%lld", (long long)status);
+    snprintf(sig, sizeof sig, "%d", term_signal);
+    if (c->parent->stopping) {
+        finish_if_stopped(c->parent);
+        return;
+    }
+    log_warn("process.ended", "name", c->name, "status", code, "signal", term_signal ? sig : NULL);
+    c->wait_ms = uv_now(&c->parent->loop) - c->started_ms > STEADY_MS ? RESTART_MIN_MS
+                 : c->wait_ms * 2 > RESTART_MAX_MS                     ? RESTART_MAX_MS
+                                                                       : c->wait_ms * 2;
+    uv_timer_start(&c->retry, on_retry, c->wait_ms, 0);
+}
+
+static char **child_environment(const struct parent *p, char inherit[64], char parent[64])
+{
+    extern char **environ;
+    size_t n = 0;
+    char text[32];
+    while (environ[n] != NULL)
+        n++;
+    char **env = calloc(n + 3, sizeof *env);
+    if (env == NULL)
+        return NULL;
+    memcpy(env, environ, n * sizeof *env);
+    inherit_describe(&p->in, text);
+    snprintf(inherit, 64, "COUNTERSIGN_INHERIT=%s", text);
+    snprintf(parent, 64, "COUNTERSIGN_PARENT=%d", (int)getpid());
+    env[n] = inherit;
+    env[n + 1] = parent;
+    return env;
+}
+
+static void start_child(struct child *c)
+{
+    struct parent *p = c->parent;
+    int fds[INHERIT_WORKERS_MAX * (INHERIT_LISTENERS_MAX + 2)];
+    static uv_stdio_container_t stdio[3 + sizeof fds / sizeof *fds];
+    char inherit[64], parent[64], *args[] = { (char *)"countersign", (char *)(uintptr_t)c->name, (char *)"-c",
+                                              (char *)(uintptr_t)p->config_path, NULL };
+    char **env = child_environment(p, inherit, parent);
+    size_t n = c == &p->proxy ? inherit_list(&p->in, fds, sizeof fds / sizeof *fds) : 0;
+    stdio[0].flags = UV_IGNORE;
+    for (int i = 1; i < 3; i++)
+        stdio[i] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = i };
+    for (size_t i = 0; i < n; i++)
+        stdio[3 + i] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = fds[i] };
+    uv_process_options_t o = { .exit_cb = on_exit, .file = "/proc/self/exe", .args = args, .env = env, .stdio = stdio,
+                               .stdio_count = (int)(3 + n) };
+    c->process.data = c;
+    c->started_ms = uv_now(&p->loop);
+    int r = env ? uv_spawn(&p->loop, &c->process, &o) : UV_ENOMEM;
+    free(env);
+    c->running = r == 0;
+    if (r != 0) {
+        log_error("process.start", "name", c->name, "why", uv_strerror(r));
+        uv_close((uv_handle_t *)&c->process, NULL);
+        uv_timer_start(&c->retry, on_retry, RESTART_MAX_MS, 0);
+    }
+}
+
+/* ---- signals, reload, the daily round ---- */
+
+static void reload(struct parent *p)
+{
+    struct config *fresh = NULL;
+    struct problems problems = { 0 };
+    enum status st = config_load(p->config_path, &fresh, &problems);
+    for (size_t i = 0; i < problems.count; i++)
+        log_warn("config.problem", "text", problems.text[i]);
+    problems_done(&problems);
+    config_unref(fresh);
+    if (st != OK) {
+        log_error("reload.refused", "why", "the config has problems; the old one stays in force");
+        return;
+    }
+    if (p->authz.running)
+        uv_process_kill(&p->authz.process, SIGHUP);
+    if (p->proxy.running)
+        uv_process_kill(&p->proxy.process, SIGHUP);
+}
+
+static void on_settled(uv_timer_t *t)
+{
+    reload(t->data);
+}
+
+/* A revocation list or a registered key changed: no order is needed for that. */
+static void on_file_event(uv_fs_event_t *w, const char *name, int events, int status)
+{
+    struct parent *p = w->data;
+    (void)events;
+    const char *watched[] = { p->config->crl, p->config->approval_keys };
+    for (size_t i = 0; status == 0 && name != NULL && i < sizeof watched / sizeof *watched; i++) {
+        const char *slash = watched[i] ? strrchr(watched[i], '/') : NULL;
+        if (slash != NULL && strcmp(slash + 1, name) == 0)
+            uv_timer_start(&p->settle, on_settled, SETTLE_MS, 0);
+    }
+}
+
+static void watch(struct parent *p, size_t i, const char *path)
+{
+    char dir[4096];
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    uv_fs_event_init(&p->loop, &p->watches[i]);
+    p->watches[i].data = p;
+    if (slash == NULL)
+        return;
+    snprintf(dir, sizeof dir, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    if (uv_fs_event_start(&p->watches[i], on_file_event, dir, 0) != 0)
+        log_warn("watch.failed", "folder", dir, "next", "after changing the CRL or the approval keys, send SIGHUP");
+}
+
+static void renew_crl(struct parent *p)
+{
+    struct err err;
+    bool renewed = false;
+    char *folder = config_path(p->config, "ca");
+    enum status st = folder ? ca_renew_crl_if_due(folder, clock_wall_s(), &renewed, &err) : NO_MEMORY;
+    if (st != OK && st != NOT_FOUND)
+        log_error("crl.renewal", "why", st == NO_MEMORY ? "out of memory" : err.text);
+    else if (renewed)
+        log_info("crl.renewed");
+    free(folder);
+}
+
+static void on_daily(uv_timer_t *t)
+{
+    renew_crl(t->data);               /* a new file is noticed by the watch */
+}
+
+static void on_signal(uv_signal_t *s, int signum)
+{
+    struct parent *p = s->data;
+    if (signum == SIGHUP) {
+        reload(p);
+        return;
+    }
+    if (p->stopping)
+        return;
+    p->stopping = true;
+    log_info("stopping");
+    uv_timer_stop(&p->authz.retry);
+    uv_timer_stop(&p->proxy.retry);
+    if (p->proxy.running)
+        uv_process_kill(&p->proxy.process, SIGTERM);
+    finish_if_stopped(p);
+}
+
+/* ---- life ---- */
+
+static void init_child(struct parent *p, struct child *c, const char *name)
+{
+    *c = (struct child){ .parent = p, .name = name, .wait_ms = RESTART_MIN_MS };
+    uv_timer_init(&p->loop, &c->retry);
+    c->retry.data = c;
+    start_child(c);
+}
+
+static void run_loop(struct parent *p)
+{
+    static const int wanted[] = { SIGTERM, SIGINT, SIGHUP };
+    for (size_t i = 0; i < 3; i++) {
+        uv_signal_init(&p->loop, &p->signals[i]);
+        p->signals[i].data = p;
+        uv_signal_start(&p->signals[i], on_signal, wanted[i]);
+    }
+    uv_timer_init(&p->loop, &p->settle);
+    uv_timer_init(&p->loop, &p->daily);
+    p->settle.data = p->daily.data = p;
+    uv_timer_start(&p->daily, on_daily, DAY_MS, DAY_MS);
+    watch(p, 0, p->config->crl);
+    watch(p, 1, p->config->approval_keys);
+    init_child(p, &p->authz, "authz");
+    init_child(p, &p->proxy, "proxy");
+    uv_run(&p->loop, UV_RUN_DEFAULT);
+}
+
+static void close_any(uv_handle_t *h, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(h))
+        uv_close(h, NULL);
+}
+
+static enum status prepare(struct parent *p, struct err *err)
+{
+    struct problems problems = { 0 };
+    enum status st = config_load(p->config_path, &p->config, &problems);
+    for (size_t i = 0; i < problems.count; i++)
+        fprintf(stderr, "%s\n", problems.text[i]);
+    if (st != OK)
+        (void)fail(err, st, "the config has problems; correct them, and try `countersign check -c %s`", p->config_path);
+    problems_done(&problems);
+    if (st == OK)
+        st = inherit_open(p->config, &p->in, err);
+    if (st == OK)
+        st = process_become(p->config->user, err);
+    if (st == OK) {
+        char *run = config_path(p->config, "run");
+        st = run ? file_mkdirs(run, 0700, err) : fail(err, NO_MEMORY, "path");
+        free(run);
+    }
+    return st;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    static struct parent p;
+    const struct option_spec options[] = {
+        { "config", 'c', "FILE", "the gateway's config", &p.config_path, NULL, true },
+        { 0 },
+    };
+    const struct usage u = { "countersign run -c FILE",
+                             "Run the gateway in the foreground. SIGHUP reads the config again, SIGTERM drains and stops.", options, 0, 0, NULL };
+    char **rest, *absolute;
+    size_t count;
+    int code;
+    struct err err;
+    if (!options_parse(argc, argv, &u, &rest, &count, &code))
+        return code;
+    absolute = realpath(p.config_path, NULL);
+    if (absolute == NULL)
+        return command_failed("there is no config file '%s'; make one with `countersign init`", p.config_path);
+    p.config_path = absolute;
+    process_harden(0);
+    log_setup("run", LOG_LEVEL_INFO);
+    if (prepare(&p, &err) != OK) {
+        free(absolute);
+        return command_failed("%s", err.text);
+    }
+    renew_crl(&p);
+    uv_loop_init(&p.loop);
+    log_info("started", "instance", p.config->instance, "version", COUNTERSIGN_VERSION);
+    run_loop(&p);
+    uv_walk(&p.loop, close_any, NULL);
+    uv_run(&p.loop, UV_RUN_DEFAULT);
+    uv_loop_close(&p.loop);
+    config_unref(p.config);
+    free(absolute);
+    log_info("stopped");
+    return EXIT_DONE;
+}

@@ -1,0 +1,193 @@
+/* show: the exchanges of a recorded session, who said yes to what, and one exchange in full. */
+#include "proxy/commands/body_text.h"
+#include "proxy/commands/commands.h"
+#include "proxy/commands/evidence.h"
+#include "proxy/commands/session_view.h"
+#include "proxy/commands/term.h"
+#include "proxy/commands/words.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BODY_SHOWN = 1024 * 1024 };
+
+struct show {
+    struct profile profile;
+    const char *file, *log, *exchange, *raw, *output;
+    size_t number;                    /* 0: the list */
+    bool json;
+};
+
+static void print_facts(const struct evidence *e, const struct archive *a)
+{
+    const json_t *leaves = evidence_leaves(e), *s = json_object_get(e->info, "session");
+    const char *reason = json_text(s, "reason")[0] ? json_text(s, "reason") : view_reason(leaves);
+    printf("Session ");
+    term_str(stdout, e->session[0] ? e->session : "(from a file)");
+    if (s != NULL) {
+        fputs(": ", stdout);
+        term_str(stdout, json_text(s, "person"));
+        fputs(" at ", stdout);
+        term_str(stdout, json_text(s, "tool"));
+    }
+    if (reason[0] != 0) {
+        fputs("\nReason: ", stdout);
+        term_str(stdout, reason);
+    }
+    if (json_array_size(leaves) > 0)
+        puts("\n\nWhat was decided:");
+    else
+        putchar('\n');
+    view_decisions(stdout, leaves);
+    printf("\n%zu exchanges:\n", archive_count(a));
+}
+
+static int show_list(const struct evidence *e, const struct archive *a, bool json)
+{
+    const json_t *leaves = evidence_leaves(e);
+    json_t *list = json_array();
+    if (!json)
+        print_facts(e, a);
+    for (size_t i = 0; i < archive_count(a); i++)
+        if (json)
+            json_array_append_new(list, view_exchange_json(i + 1, archive_at(a, i), leaves));
+        else
+            view_exchange_line(stdout, i + 1, archive_at(a, i), leaves);
+    view_bad_segments(json ? stderr : stdout, a);
+    int code = archive_bad_segments(a) > 0 ? EXIT_REFUSED : EXIT_DONE;
+    if (!json) {
+        json_decref(list);
+        if (archive_count(a) > 0)
+            puts("\nNext: --exchange N shows one in full; countersign replay plays them as they were seen.");
+        return code;
+    }
+    json_t *o = json_pack("{s:s, s:o, s:O*, s:O*}", "session_id", e->session, "exchanges", list, "session", json_object_get(e->info, "session"), "leaves", leaves);
+    command_json(o);
+    return code;
+}
+
+static void print_side(const char *title, struct slice head, struct slice body)
+{
+    char type[256], coding[64];
+    printf("\n%s\n", title);
+    term_block(stdout, head, "  ");
+    body_text_print(stdout, head_field(head, "content-type", type, sizeof type), head_field(head, "content-encoding", coding, sizeof coding), body, BODY_SHOWN, "  | ");
+}
+
+static int show_exchange(const struct evidence *e, const struct archive_exchange *x, size_t number, bool json)
+{
+    const json_t *leaves = evidence_leaves(e);
+    if (json)
+        return command_json(view_exchange_json(number, x, leaves));
+    view_exchange_line(stdout, number, x, leaves);
+    print_side("Request, as recorded:", x->request_head, x->request_body);
+    print_side(x->from_tool ? "Response of the tool:" : "Response of the gateway:", x->response_head, x->response_body);
+    view_exchange_end(stdout, x);
+    return EXIT_DONE;
+}
+
+/* The recorded bytes, unescaped, to a file or to a pipe; never to a terminal, which they could drive. */
+static int show_raw(const struct show *s, const struct archive_exchange *x)
+{
+    bool request = strcmp(s->raw, "request") == 0;
+    struct slice parts[] = { request ? x->request_head : x->response_head, request ? x->request_body : x->response_body };
+    if (s->output == NULL && isatty(STDOUT_FILENO))
+        return command_failed("raw bytes could drive your terminal. Next: --output FILE, or send them into a pipe");
+    FILE *out = s->output != NULL ? fopen(s->output, "wb") : stdout;
+    if (out == NULL)
+        return command_failed("cannot write '%s': %s", s->output, strerror(errno));
+    bool good = true;
+    for (size_t i = 0; i < 2; i++)
+        good = good && (parts[i].len == 0 || fwrite(parts[i].ptr, 1, parts[i].len, out) == parts[i].len);
+    if ((s->output != NULL ? fclose(out) : fflush(out)) != 0 || !good)
+        return command_failed("cannot write the bytes: %s", strerror(errno));
+    return EXIT_DONE;
+}
+
+static int show_archive(const struct show *s, const struct evidence *e, const struct archive *a)
+{
+    if (s->number == 0)
+        return show_list(e, a, s->json);
+    if (s->number > archive_count(a))
+        return command_failed("the session has %zu exchanges, there is no number %zu", archive_count(a), s->number);
+    const struct archive_exchange *x = archive_at(a, s->number - 1);
+    return s->raw != NULL ? show_raw(s, x) : show_exchange(e, x, s->number, s->json);
+}
+
+static int show_run(struct show *s, const char *session)
+{
+    struct err err = { 0 };
+    struct client *client = NULL;
+    struct evidence e = { 0 };
+    struct archive *a = NULL;
+    enum status st = OK;
+    if (s->file == NULL) {
+        st = client_open(&s->profile, &client, &err);
+        if (st == OK)
+            st = evidence_fetch(client, session, "show", &e, &err);
+    } else {
+        st = evidence_load(s->file, s->log, NULL, session, &e, &err);
+    }
+    if (st == OK)
+        st = archive_open(e.recording, &a, &err);
+    int code = st == OK ? show_archive(s, &e, a) : client_failed(client, &err);
+    archive_free(a);
+    evidence_done(&e);
+    client_free(client);
+    return code;
+}
+
+/* NULL, or what is wrong with the arguments. */
+static const char *check(struct show *s, size_t count, char **args)
+{
+    char *end = NULL;
+    if (s->file == NULL && count == 0)
+        return "a session or --file is missing";
+    if (count == 1 && !id_is_plain(args[0]))
+        return "that is not the id of a session; `countersign sessions` lists them";
+    if (s->file == NULL && s->log != NULL)
+        return "--log goes with --file";
+    if (s->exchange != NULL) {
+        errno = 0;
+        unsigned long long n = strtoull(s->exchange, &end, 10);
+        if (s->exchange[0] < '0' || s->exchange[0] > '9' || *end != 0 || n == 0 || errno != 0)
+            return "--exchange needs a number of the list, from 1";
+        s->number = (size_t)n;
+    }
+    if (s->raw != NULL && (s->number == 0 || (strcmp(s->raw, "request") != 0 && strcmp(s->raw, "response") != 0)))
+        return "--raw is request or response, and goes with --exchange";
+    if (s->output != NULL && s->raw == NULL)
+        return "--output goes with --raw";
+    return NULL;
+}
+
+int cmd_show(int argc, char **argv)
+{
+    struct show s = { 0 };
+    const struct option_spec options[] = {
+        { "exchange", 'n', "N", "one exchange in full: heads and bodies", &s.exchange, NULL, false },
+        { "raw", 0, "SIDE", "its bytes as recorded: request or response", &s.raw, NULL, false },
+        { "output", 'o', "FILE", "where --raw puts them (else standard output)", &s.output, NULL, false },
+        { "file", 0, "TAR", "a recording kept earlier, instead of asking the gateway", &s.file, NULL, false },
+        { "log", 0, "JSON", "with --file: the log kept with it", &s.log, NULL, false },
+        PROFILE_OPTIONS(s.profile),
+        { 0 },
+    };
+    const struct usage usage = { "countersign show SESSION [--exchange N [--raw request|response]] | show --file recording.tar [--log log.json]",
+        "What happened in a recorded session: who asked why, who said yes, every exchange. Looking is written in the log." PROFILE_HELP, options, 0, 1, &s.json };
+    char **args;
+    size_t count;
+    int code;
+    if (!options_parse(argc, argv, &usage, &args, &count, &code))
+        return code;
+    const char *wrong = check(&s, count, args);
+    if (wrong != NULL) {
+        command_failed("%s. Next: countersign show --help", wrong);
+        return EXIT_USAGE;
+    }
+    code = show_run(&s, count == 1 ? args[0] : NULL);
+    profile_done(&s.profile);
+    return code;
+}

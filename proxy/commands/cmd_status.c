@@ -1,0 +1,110 @@
+/* status: who I am to the gateway, what I may use, what I asked for. */
+#include "proxy/base/clock.h"
+#include "proxy/commands/client.h"
+#include "proxy/commands/commands.h"
+#include "proxy/commands/item.h"
+#include "proxy/commands/term.h"
+#include "proxy/commands/words.h"
+
+#include <string.h>
+
+static void print_list(const json_t *names)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach(names, i, name) {
+        if (i > 0)
+            fputs(", ", stdout);
+        term_str(stdout, json_string_value(name));
+    }
+}
+
+static void print_tools(const json_t *tools)
+{
+    size_t i;
+    json_t *t;
+    if (json_array_size(tools) > 0)
+        puts("\nTools you may ask for:");
+    json_array_foreach(tools, i, t) {
+        fputs("  ", stdout);
+        term_str(stdout, json_text(t, "tool"));
+        fputs("  https://", stdout);
+        term_str(stdout, json_text(t, "host"));
+        fputs(json_text_is(t, "state", "granted")   ? "  you may use it now\n"
+              : json_text_is(t, "state", "pending") ? "  asked for, not decided\n"
+                                                    : "  not asked for\n",
+              stdout);
+    }
+}
+
+static void print_grants(const json_t *grants, int64_t now_s)
+{
+    char end[WORDS_MAX], left[WORDS_MAX];
+    size_t i;
+    json_t *g;
+    if (json_array_size(grants) > 0)
+        puts("\nGrants:");
+    json_array_foreach(grants, i, g) {
+        int64_t exp = json_number(g, json_object_get(g, "exp") != NULL ? "exp" : "expires");
+        term_str(stdout, json_text(g, "grant_id"));
+        fputs("  ", stdout);
+        term_str(stdout, json_text(g, "tool"));
+        printf(" until %s (%s left)\n", words_time(exp, end), words_duration(exp - now_s, left));
+    }
+}
+
+static void print_items(const char *title, const json_t *items, int64_t now_s)
+{
+    size_t i;
+    json_t *item;
+    if (json_array_size(items) > 0)
+        printf("\n%s:\n", title);
+    json_array_foreach(items, i, item)
+        item_print(stdout, item, now_s);
+}
+
+static void print_status(const json_t *s)
+{
+    int64_t now_s = clock_wall_s();
+    fputs("You are ", stdout);
+    term_str(stdout, json_text(s, "person"));
+    fputs(", in the groups: ", stdout);
+    print_list(json_array_member(s, "groups"));
+    putchar('\n');
+    print_tools(json_array_member(s, "tools"));
+    print_grants(json_array_member(s, "grants"), now_s);
+    print_items("Your requests for access", json_array_member(s, "requests"), now_s);
+    print_items("Your held requests", json_array_member(s, "held"), now_s);
+}
+
+int cmd_status(int argc, char **argv)
+{
+    struct profile p = { 0 };
+    bool json = false;
+    const struct option_spec options[] = { PROFILE_OPTIONS(p), { 0 } };
+    const struct usage usage = { "countersign status", "Who you are to the gateway, the tools you may ask for, your requests, grants and held requests." PROFILE_HELP,
+        options, 0, 0, &json };
+    char **args;
+    size_t count;
+    int code;
+    if (!options_parse(argc, argv, &usage, &args, &count, &code))
+        return code;
+    struct client *client = NULL;
+    struct err err = { 0 };
+    json_t *status = NULL;
+    enum status st = client_open(&p, &client, &err);
+    if (st == OK)
+        st = client_get(client, "/api/v1/status", &status, &err);
+    if (st != OK) {
+        code = client_failed(client, &err);
+    } else if (json) {
+        code = command_json(status);
+    } else {
+        print_status(status);
+        json_decref(status);
+        code = EXIT_DONE;
+    }
+    client_free(client);
+    profile_done(&p);
+    return code;
+}

@@ -1,0 +1,226 @@
+/* verify: are a recording and the log whole, and were the approvals in it signed by those who are named? */
+#include "proxy/base/codec.h"
+#include "proxy/base/file.h"
+#include "proxy/commands/approvals_check.h"
+#include "proxy/commands/commands.h"
+#include "proxy/commands/evidence.h"
+#include "proxy/commands/term.h"
+#include "proxy/commands/words.h"
+#include "proxy/record/archive.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { HEAD_FILE_MAX = 4096, TRIES = 4, PAUSE_MS = 700 };
+
+struct verify {
+    struct profile profile;
+    const char *file, *log, *log_key, *session, *head, *save;
+    bool json;
+};
+
+struct outcome {
+    struct verify_result result;
+    unsigned approvals;
+    bool whole;
+};
+
+/* The second line of a signed head: its sequence number. */
+static void head_number(const json_t *log, char out[WORDS_MAX])
+{
+    const char *note = json_text(log, "head"), *line = strchr(note, '\n');
+    size_t n = line != NULL ? strspn(line + 1, "0123456789") : 0;
+    snprintf(out, WORDS_MAX, "%.*s", n > 0 && n < 20 ? (int)n : 1, n > 0 && n < 20 ? line + 1 : "-");
+}
+
+static enum status key_bytes(const struct evidence *e, unsigned char out[32], const char **instance, struct err *err)
+{
+    size_t len = 0;
+    *instance = json_text(e->log_key, "instance");
+    if ((*instance)[0] == 0 || b64url_decode(slice_str(json_text(e->log_key, "log_key")), out, 32, &len) != OK || len != 32)
+        return fail(err, BAD_INPUT, "the log key is not { \"instance\": …, \"log_key\": 32 bytes as base64url }");
+    return OK;
+}
+
+static enum status examine(const struct verify *v, const struct evidence *e, const char *later_head, struct outcome *out, struct err *err)
+{
+    unsigned char key[32];
+    const char *instance = NULL;
+    enum status st = key_bytes(e, key, &instance, err);
+    if (st == OK && v->profile.instance != NULL && strcmp(v->profile.instance, instance) != 0)
+        st = fail(err, REFUSED, "the log key is of the instance '%s', your profile names '%s'", instance, v->profile.instance);
+    if (st == OK)
+        st = archive_verify(e->recording, e->session, e->log, key, instance, later_head, &out->result, err);
+    if (st != OK)
+        return st;
+    st = approvals_check(evidence_leaves(e), instance, out->result.findings, &out->approvals, err);
+    out->whole = out->result.whole && json_array_size(out->result.findings) == 0;
+    return st;
+}
+
+/* A live session grows between the two downloads; then recording and log differ in their last segments only, and looking again helps. */
+static bool may_be_growing(const struct outcome *o)
+{
+    size_t i;
+    json_t *f;
+    json_array_foreach(o->result.findings, i, f)
+        if (!json_text_is(f, "kind", "missing-segment") && !json_text_is(f, "kind", "extra-segment"))
+            return false;
+    return !o->whole;
+}
+
+static enum status fetch(const struct verify *v, struct client *c, struct evidence *e, struct err *err)
+{
+    enum status st = evidence_fetch(c, v->session, "verify", e, err);
+    if (st == OK && v->log_key != NULL)
+        st = evidence_load_key(e, v->log_key, err);
+    return st == OK ? evidence_fetch_log(c, e, err) : st;
+}
+
+static enum status fetch_and_examine(struct verify *v, struct client **c, struct evidence *e, const char *later_head, struct outcome *out, struct err *err)
+{
+    enum status st = client_open(&v->profile, c, err);
+    for (unsigned i = 0; st == OK && i < TRIES; i++) {
+        if (i > 0) {
+            struct timespec t = { 0, PAUSE_MS * 1000000L };
+            verify_done(&out->result);
+            *out = (struct outcome){ 0 };
+            evidence_done(e);
+            nanosleep(&t, NULL);
+        }
+        st = fetch(v, *c, e, err);
+        if (st == OK)
+            st = examine(v, e, later_head, out, err);
+        if (st == OK && !may_be_growing(out))
+            break;
+    }
+    return st == OK && v->save != NULL ? evidence_save(e, v->save, err) : st;
+}
+
+static void print_meaning(const struct verify *v, const struct evidence *e, const struct outcome *o)
+{
+    printf("\nThis proves: each segment is the one whose digest the gateway's signing process wrote in its log; none of those it logged for this session is\n"
+           "missing, and none is extra; no leaf of the log up to its head was changed, taken out or reordered; %u answers (yes or no) about this session are\n"
+           "signed with the keys registered for the persons they name.\n",
+           o->approvals);
+    fputs("It does not prove: that nothing was cut off the end of the log", stdout);
+    fputs(v->head != NULL ? " after the head you gave" : " (give a later head with --head FILE)", stdout);
+    fputs("; that the machine was not in\nhostile hands while it recorded; what was on the screen in front of the person.\n", stdout);
+    fputs(v->log_key != NULL ? "The log key is the one you kept: " : "The log key came from the gateway itself. Compare it with one noted earlier, or give it with --log-key FILE: ", stdout);
+    term_str(stdout, json_text(e->log_key, "log_key"));
+    putchar('\n');
+}
+
+static void print_findings(const json_t *findings)
+{
+    size_t i;
+    json_t *f;
+    json_array_foreach(findings, i, f) {
+        const json_t *segment = json_object_get(f, "segment");
+        fputs("  ", stdout);
+        term_str(stdout, json_text(f, "kind"));
+        if (json_is_integer(segment))
+            printf(", segment %lld", (long long)json_integer_value(segment));
+        fputs(": ", stdout);
+        term_str(stdout, json_text(f, "text"));
+        putchar('\n');
+    }
+}
+
+static int report(const struct verify *v, const struct evidence *e, const struct outcome *o)
+{
+    char head[WORDS_MAX];
+    int code = o->whole ? EXIT_DONE : EXIT_REFUSED;
+    head_number(e->log, head);
+    if (v->json) {
+        command_json(json_pack("{s:b, s:s, s:i, s:i, s:i, s:s, s:O}", "whole", o->whole, "session", e->session, "segments", (int)o->result.segments, "leaves",
+                               (int)o->result.leaves, "approvals", (int)o->approvals, "head", head, "findings", o->result.findings));
+        return code;
+    }
+    if (o->whole) {
+        printf("whole: %u segments, %u log leaves, head %s\n", o->result.segments, o->result.leaves, head);
+        print_meaning(v, e, o);
+        return code;
+    }
+    printf("NOT WHOLE: %zu findings in %u segments and %u log leaves, head %s\n", json_array_size(o->result.findings), o->result.segments, o->result.leaves, head);
+    print_findings(o->result.findings);
+    puts("Next: keep these files as they are, and compare with another copy of the recording and of the log's head.");
+    return code;
+}
+
+static int verify_run(struct verify *v)
+{
+    struct err err = { 0 };
+    struct client *client = NULL;
+    struct evidence e = { 0 };
+    struct outcome o = { 0 };
+    unsigned char *later_head = NULL;
+    size_t len = 0;
+    enum status st = v->head != NULL ? file_read(v->head, HEAD_FILE_MAX, false, &later_head, &len, &err) : OK;
+    if (st == OK && v->file == NULL) {
+        st = fetch_and_examine(v, &client, &e, (const char *)later_head, &o, &err);
+    } else if (st == OK) {
+        st = evidence_load(v->file, v->log, v->log_key, v->session, &e, &err);
+        if (st == OK && e.session[0] == 0)
+            st = fail(&err, BAD_INPUT, "the log file does not say which session it was kept for. Next: --session ID");
+        if (st == OK)
+            st = examine(v, &e, (const char *)later_head, &o, &err);
+    }
+    int code = st == OK ? report(v, &e, &o) : client_failed(client, &err);
+    verify_done(&o.result);
+    free(later_head);
+    evidence_done(&e);
+    client_free(client);
+    return code;
+}
+
+static const char *check(struct verify *v, size_t count, char **args)
+{
+    if (count == 1 && v->session != NULL)
+        return "the session is named twice";
+    if (count == 1)
+        v->session = args[0];
+    if (v->session != NULL && !id_is_plain(v->session))
+        return "that is not the id of a session; `countersign sessions` lists them";
+    if (v->file == NULL && v->session == NULL)
+        return "a session, or --file, is missing";
+    if (v->file == NULL && v->log != NULL)
+        return "--log goes with --file";
+    if (v->file != NULL && (v->log == NULL || v->log_key == NULL))
+        return "--file needs --log and --log-key too: nothing is fetched then";
+    if (v->file != NULL && v->save != NULL)
+        return "--save goes with a session that is fetched";
+    return NULL;
+}
+
+int cmd_verify(int argc, char **argv)
+{
+    struct verify v = { 0 };
+    const struct option_spec options[] = {
+        { "save", 0, "DIR", "keep recording.tar, log.json and log-key there, to verify offline later", &v.save, NULL, false },
+        { "head", 0, "FILE", "a head of the log seen later elsewhere: finds a cut-off tail", &v.head, NULL, false },
+        { "log-key", 0, "FILE", "the log's key as kept earlier (JSON: instance, log_key)", &v.log_key, NULL, false },
+        { "file", 0, "TAR", "offline: a recording kept earlier", &v.file, NULL, false },
+        { "log", 0, "JSON", "offline: the log kept with it", &v.log, NULL, false },
+        { "session", 0, "ID", "offline: the session, when the log file does not name it", &v.session, NULL, false },
+        PROFILE_OPTIONS(v.profile),
+        { 0 },
+    };
+    const struct usage usage = { "countersign verify SESSION [--save DIR] | verify --file recording.tar --log log.json --log-key FILE",
+        "Check a session's recording against the signed log, the log against its own head, and each approval against its signer's registered key.\n"
+        "Exit code 0: whole. 1: not, with each finding." PROFILE_HELP, options, 0, 1, &v.json };
+    char **args;
+    size_t count;
+    int code;
+    if (!options_parse(argc, argv, &usage, &args, &count, &code))
+        return code;
+    const char *wrong = check(&v, count, args);
+    if (wrong != NULL) {
+        command_failed("%s. Next: countersign verify --help", wrong);
+        return EXIT_USAGE;
+    }
+    code = verify_run(&v);
+    profile_done(&v.profile);
+    return code;
+}

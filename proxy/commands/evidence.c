@@ -1,0 +1,227 @@
+#include "proxy/commands/evidence.h"
+#include "proxy/base/file.h"
+#include "proxy/commands/words.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LEAVES_A_PAGE = 200, LEAVES_MAX = 2 * 1000 * 1000, LOG_FILE_MAX = 1024 * 1024 * 1024, KEY_FILE_MAX = 4096 };
+static const uint64_t recording_max = UINT64_C(1) << 36;   /* 64 GiB */
+
+/* A file without a name, in TMPDIR or /tmp. */
+static FILE *nameless_file(struct err *err)
+{
+    const char *folder = getenv("TMPDIR");
+    char *path = NULL;
+    if (asprintf(&path, "%s/countersign-XXXXXX", folder != NULL && folder[0] == '/' ? folder : "/tmp") < 0) {
+        (void)fail(err, NO_MEMORY, "temporary file");
+        return NULL;
+    }
+    int fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    FILE *f = fd >= 0 ? fdopen(fd, "w+b") : NULL;
+    if (f == NULL) {
+        (void)fail(err, IO_FAILED, "cannot make a temporary file '%s': %s", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+    }
+    free(path);
+    return f;
+}
+
+static enum status download(struct client *c, struct evidence *e, struct err *err)
+{
+    char path[128];
+    e->file = nameless_file(err);
+    if (e->file == NULL)
+        return IO_FAILED;
+    snprintf(path, sizeof path, "/api/v1/sessions/%s/recording", e->session);
+    enum status st = client_download(c, path, e->file, recording_max, err);
+    if (st == OK && asprintf(&e->recording, "/proc/self/fd/%d", fileno(e->file)) < 0) {
+        e->recording = NULL;
+        st = fail(err, NO_MEMORY, "recording");
+    }
+    return st;
+}
+
+enum status evidence_fetch(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err)
+{
+    struct evidence e = { 0 };
+    char path[160];
+    snprintf(e.session, sizeof e.session, "%s", session);
+    snprintf(path, sizeof path, "/api/v1/sessions/%s?purpose=%s", e.session, purpose);
+    enum status st = client_get(c, path, &e.info, err);
+    if (st == OK)
+        st = download(c, &e, err);
+    if (st == OK)
+        *out = e;
+    else
+        evidence_done(&e);
+    return st;
+}
+
+/* Take one page's leaves over, and say where the next begins (0: that was all). */
+static enum status take_page(json_t *log, const json_t *page, int64_t from, int64_t *next, struct err *err)
+{
+    json_t *leaves = json_array_member(page, "leaves");
+    const char *head = json_text(page, "head");
+    if (leaves == NULL || head[0] == 0)
+        return fail(err, BAD_INPUT, "the gateway's answer holds no leaves, or no head");
+    json_t *all = json_object_get(log, "leaves");
+    if (json_array_extend(all, leaves) != 0 || json_object_set_new(log, "head", json_string(head)) != 0)
+        return fail(err, NO_MEMORY, "log");
+    *next = json_number(page, "next");
+    if (*next != 0 && *next <= from)
+        return fail(err, BAD_INPUT, "the gateway's log goes round in circles");
+    return json_array_size(all) <= LEAVES_MAX ? OK : fail(err, FULL, "the log has more than %d leaves", LEAVES_MAX);
+}
+
+static enum status fetch_pages(struct client *c, const char *session, json_t *log, struct err *err)
+{
+    enum status st = OK;
+    for (int64_t from = 1, next = 0; st == OK && from != 0; from = next) {
+        char path[192];
+        json_t *page = NULL;
+        snprintf(path, sizeof path, "/api/v1/log?from=%lld&limit=%d&session=%s", (long long)from, LEAVES_A_PAGE, session);
+        st = client_get(c, path, &page, err);
+        if (st == OK)
+            st = take_page(log, page, from, &next, err);
+        json_decref(page);
+    }
+    return st;
+}
+
+enum status evidence_fetch_log(struct client *c, struct evidence *e, struct err *err)
+{
+    json_t *log = json_pack("{s:[], s:s}", "leaves", "session", e->session);
+    enum status st = log != NULL ? fetch_pages(c, e->session, log, err) : fail(err, NO_MEMORY, "log");
+    if (st == OK && e->log_key == NULL)
+        st = client_get(c, "/.well-known/countersign-log-key", &e->log_key, err);
+    if (st != OK) {
+        json_decref(log);
+        return st;
+    }
+    json_decref(e->log);
+    e->log = log;
+    return OK;
+}
+
+static enum status read_json(const char *path, size_t max, json_t **out, struct err *err)
+{
+    unsigned char *data = NULL;
+    size_t len = 0;
+    json_error_t where;
+    enum status st = file_read(path, max, false, &data, &len, err);
+    if (st != OK)
+        return st;
+    json_t *v = json_loadb((const char *)data, len, JSON_REJECT_DUPLICATES, &where);
+    free(data);
+    if (!json_is_object(v)) {
+        json_decref(v);
+        return fail(err, BAD_INPUT, "'%s' is not a JSON object (line %d)", path, where.line);
+    }
+    *out = v;
+    return OK;
+}
+
+enum status evidence_load_key(struct evidence *e, const char *path, struct err *err)
+{
+    json_t *key = NULL;
+    enum status st = read_json(path, KEY_FILE_MAX, &key, err);
+    if (st == OK) {
+        json_decref(e->log_key);
+        e->log_key = key;
+    }
+    return st;
+}
+
+enum status evidence_load(const char *recording, const char *log, const char *log_key, const char *session, struct evidence *out, struct err *err)
+{
+    struct evidence e = { 0 };
+    enum status st = OK;
+    if (recording != NULL && (e.recording = strdup(recording)) == NULL)
+        st = fail(err, NO_MEMORY, "recording");
+    if (st == OK && log != NULL)
+        st = read_json(log, LOG_FILE_MAX, &e.log, err);
+    if (st == OK && log_key != NULL)
+        st = evidence_load_key(&e, log_key, err);
+    if (session == NULL)
+        session = json_text(e.log, "session");
+    if (st == OK && session[0] != 0 && !id_is_plain(session))
+        st = fail(err, BAD_INPUT, "'%s' is not the id of a session", session);
+    if (st != OK) {
+        evidence_done(&e);
+        return st;
+    }
+    snprintf(e.session, sizeof e.session, "%s", session);
+    *out = e;
+    return OK;
+}
+
+static enum status copy(FILE *from, const char *path, struct err *err)
+{
+    char piece[64 * 1024];
+    FILE *to = fopen(path, "wb");
+    if (to == NULL || fchmod(fileno(to), 0600) != 0 || fseeko(from, 0, SEEK_SET) != 0) {
+        if (to != NULL)
+            fclose(to);
+        return fail(err, IO_FAILED, "cannot write '%s': %s", path, strerror(errno));
+    }
+    size_t n;
+    bool good = true;
+    while (good && (n = fread(piece, 1, sizeof piece, from)) > 0)
+        good = fwrite(piece, 1, n, to) == n;
+    good = good && !ferror(from);
+    if (fclose(to) != 0 || !good)
+        return fail(err, IO_FAILED, "cannot write '%s': %s", path, strerror(errno));
+    return OK;
+}
+
+static enum status save_json(const json_t *v, const char *folder, const char *name, struct err *err)
+{
+    char *path = file_join(folder, name), *text = json_dumps(v, JSON_INDENT(1) | JSON_SORT_KEYS);
+    enum status st = path != NULL && text != NULL ? file_write(path, slice_str(text), 0600, err) : fail(err, NO_MEMORY, "%s", name);
+    free(path);
+    free(text);
+    return st;
+}
+
+enum status evidence_save(const struct evidence *e, const char *folder, struct err *err)
+{
+    enum status st = file_mkdirs(folder, 0700, err);
+    char *path = file_join(folder, "recording.tar");
+    FILE *from = e->file != NULL ? e->file : fopen(e->recording, "rb");
+    if (st == OK && (path == NULL || from == NULL))
+        st = fail(err, IO_FAILED, "cannot read the recording");
+    if (st == OK)
+        st = copy(from, path, err);
+    if (st == OK)
+        st = save_json(e->log, folder, "log.json", err);
+    if (st == OK)
+        st = save_json(e->log_key, folder, "log-key", err);
+    if (from != NULL && from != e->file)
+        fclose(from);
+    free(path);
+    return st;
+}
+
+const json_t *evidence_leaves(const struct evidence *e)
+{
+    return json_array_member(e->log != NULL ? e->log : e->info, "leaves");
+}
+
+void evidence_done(struct evidence *e)
+{
+    if (e->file != NULL)
+        fclose(e->file);
+    free(e->recording);
+    json_decref(e->info);
+    json_decref(e->log);
+    json_decref(e->log_key);
+    *e = (struct evidence){ 0 };
+}

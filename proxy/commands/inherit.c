@@ -1,0 +1,143 @@
+#include "proxy/commands/inherit.h"
+
+#include "proxy/record/tape.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BACKLOG = 1024 };
+
+static enum status make_address(const struct listener *l, struct sockaddr_storage *sa, socklen_t *len, struct err *err)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)sa;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)sa;
+    memset(sa, 0, sizeof *sa);
+    if (inet_pton(AF_INET, l->address, &v4->sin_addr) == 1) {
+        v4->sin_family = AF_INET;
+        v4->sin_port = htons(l->port);
+        *len = sizeof *v4;
+        return OK;
+    }
+    if (inet_pton(AF_INET6, l->address, &v6->sin6_addr) == 1) {
+        v6->sin6_family = AF_INET6;
+        v6->sin6_port = htons(l->port);
+        *len = sizeof *v6;
+        return OK;
+    }
+    return fail(err, BAD_CONFIG, "listen: '%s' is not a numeric address", l->address);
+}
+
+/* One socket a worker: the kernel spreads connections over them (SO_REUSEPORT). */
+static enum status open_listener(const struct listener *l, int *fd_out, struct err *err)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = 0;
+    int one = 1;
+    enum status st = make_address(l, &sa, &len, err);
+    if (st != OK)
+        return st;
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return fail(err, IO_FAILED, "socket: %s", strerror(errno));
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    if (sa.ss_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    if (bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, BACKLOG) != 0) {
+        st = fail(err, IO_FAILED, "cannot listen on %s port %u: %s; is another program using it?", l->address, l->port, strerror(errno));
+        close(fd);
+        return st;
+    }
+    *fd_out = fd;
+    return OK;
+}
+
+static enum status open_ring(const struct config *c, int *fd_out, struct err *err)
+{
+    size_t size = tape_memory_size(c->ring_bytes);
+    int fd = memfd_create("countersign-ring", MFD_CLOEXEC);
+    void *memory = fd >= 0 && ftruncate(fd, (off_t)size) == 0 ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    if (memory == MAP_FAILED) {
+        enum status st = fail(err, IO_FAILED, "ring memory: %s", strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return st;
+    }
+    tape_memory_init(memory, c->ring_bytes);
+    munmap(memory, size);
+    *fd_out = fd;
+    return OK;
+}
+
+enum status inherit_open(const struct config *c, struct inherit *out, struct err *err)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    memset(out, 0, sizeof *out);
+    out->workers = c->workers ? c->workers : cores > 0 ? (unsigned)cores : 1;
+    if (out->workers > INHERIT_WORKERS_MAX)
+        out->workers = INHERIT_WORKERS_MAX;
+    out->listeners = (unsigned)c->listener_count;
+    if (out->listeners == 0 || out->listeners > INHERIT_LISTENERS_MAX)
+        return fail(err, BAD_CONFIG, "listen: 1 to %d addresses are needed", INHERIT_LISTENERS_MAX);
+    for (unsigned w = 0; w < out->workers; w++) {
+        struct inherit_worker *i = &out->worker[w];
+        enum status st = open_ring(c, &i->ring, err);
+        if (st != OK)
+            return st;
+        i->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+        if (i->wake < 0)
+            return fail(err, IO_FAILED, "eventfd: %s", strerror(errno));
+        for (unsigned l = 0; l < out->listeners; l++) {
+            st = open_listener(&c->listeners[l], &i->listeners[l], err);
+            if (st != OK)
+                return st;
+        }
+    }
+    return OK;
+}
+
+size_t inherit_list(const struct inherit *in, int *fds, size_t max)
+{
+    size_t n = 0;
+    for (unsigned w = 0; w < in->workers && n + 2 + in->listeners <= max; w++) {
+        fds[n++] = in->worker[w].ring;
+        fds[n++] = in->worker[w].wake;
+        for (unsigned l = 0; l < in->listeners; l++)
+            fds[n++] = in->worker[w].listeners[l];
+    }
+    return n;
+}
+
+void inherit_describe(const struct inherit *in, char out[32])
+{
+    snprintf(out, 32, "%u %u", in->workers, in->listeners);
+}
+
+enum status inherit_take(struct inherit *out, struct err *err)
+{
+    const char *text = getenv("COUNTERSIGN_INHERIT");
+    int fd = INHERIT_FIRST_FD;
+    memset(out, 0, sizeof *out);
+    if (text == NULL || sscanf(text, "%2u %1u", &out->workers, &out->listeners) != 2 || out->workers == 0 ||
+        out->workers > INHERIT_WORKERS_MAX || out->listeners == 0 || out->listeners > INHERIT_LISTENERS_MAX)
+        return fail(err, BAD_INPUT, "this process is started by `countersign run`, not by hand");
+    for (unsigned w = 0; w < out->workers; w++) {
+        struct inherit_worker *i = &out->worker[w];
+        i->ring = fd++;
+        i->wake = fd++;
+        for (unsigned l = 0; l < out->listeners; l++)
+            i->listeners[l] = fd++;
+    }
+    for (int i = INHERIT_FIRST_FD; i < fd; i++)
+        if (fcntl(i, F_SETFD, FD_CLOEXEC) != 0)
+            return fail(err, BAD_INPUT, "descriptor %d of COUNTERSIGN_INHERIT is not open", i);
+    return OK;
+}

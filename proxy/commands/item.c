@@ -1,0 +1,127 @@
+#include "proxy/commands/item.h"
+#include "proxy/commands/term.h"
+#include "proxy/commands/words.h"
+
+#include <string.h>
+
+bool item_is_signoff(const json_t *item)
+{
+    return json_text_is(item, "kind", "signoff");
+}
+
+bool item_is_over(const json_t *item)
+{
+    return !json_text_is(item, "state", "pending") && !json_text_is(item, "state", "approved");
+}
+
+static void print_text(FILE *out, const char *before, const json_t *object, const char *key, const char *after)
+{
+    fputs(before, out);
+    term_str(out, json_text(object, key));
+    fputs(after, out);
+}
+
+void item_print_needs(FILE *out, const json_t *item)
+{
+    json_t *needs = json_array_member(item, "needs"), *need;
+    size_t i;
+    json_array_foreach(needs, i, need) {
+        fprintf(out, "%s%lld of ", i ? " and " : "", (long long)json_number(need, "count"));
+        term_str(out, json_text(need, "group"));
+    }
+    print_text(out, " (not ", item, "requester", ")");
+}
+
+static void print_decisions(FILE *out, const json_t *item)
+{
+    json_t *decisions = json_array_member(item, "decisions"), *d;
+    char when[WORDS_MAX];
+    size_t i;
+    json_array_foreach(decisions, i, d) {
+        print_text(out, "    ", d, "person", json_text_is(d, "decision", "approve") ? " said yes" : " said no");
+        fprintf(out, ", %s", words_time(json_number(d, "at"), when));
+        print_text(out, ", key ", d, "key", "\n");
+    }
+}
+
+static void print_who_decided(FILE *out, const json_t *item, const char *decision)
+{
+    json_t *d;
+    size_t i, n = 0;
+    json_array_foreach(json_array_member(item, "decisions"), i, d)
+        if (json_text_is(d, "decision", decision))
+            print_text(out, n++ ? " and " : " by ", d, "person", "");
+}
+
+static void print_signoff_end(FILE *out, const json_t *item)
+{
+    if (json_text_is(item, "outcome", "answered"))
+        fprintf(out, "was run; the tool answered %lld", (long long)json_number(item, "status"));
+    else if (json_text_is(item, "outcome", "not-sent"))
+        fputs("was used up, but never reached the tool. Next: send the request again; it will be held anew", out);
+    else if (json_text_is(item, "outcome", "outcome-unknown"))
+        fputs("was used up; whether the tool ran it is unknown. Next: look in the tool before sending it again", out);
+    else
+        fputs("was used up: it is running, or its end is not known yet", out);
+}
+
+void item_print_state(FILE *out, const json_t *item, int64_t now_s)
+{
+    char text[WORDS_MAX], left[WORDS_MAX];
+    int64_t expires = json_number(item, "expires");
+    const char *state = json_text(item, "state");
+    if (strcmp(state, "pending") == 0) {
+        fputs("waits for a yes of ", out);
+        item_print_needs(out, item);
+        fprintf(out, " until %s (%s left)", words_time(expires, text), words_duration(expires - now_s, left));
+    } else if (strcmp(state, "approved") == 0) {
+        fputs("was approved", out);
+        print_who_decided(out, item, "approve");
+        if (item_is_signoff(item))
+            fprintf(out, " and can be run once, until %s", words_time(expires, text));
+    } else if (strcmp(state, "granted") == 0) {
+        fputs("was granted: approved", out);
+        print_who_decided(out, item, "approve");
+    } else if (strcmp(state, "used") == 0) {
+        print_signoff_end(out, item);
+    } else if (strcmp(state, "denied") == 0) {
+        fputs("was denied", out);
+        print_who_decided(out, item, "deny");
+    } else if (strcmp(state, "cancelled") == 0) {
+        fputs("was cancelled by a lock", out);
+    } else {
+        fputs("is ", out);
+        term_str(out, state);
+    }
+}
+
+static void print_asked(FILE *out, const json_t *item)
+{
+    char text[WORDS_MAX];
+    if (item_is_signoff(item)) {
+        print_text(out, "  sign-off of '", item, "action", "' at ");
+        print_text(out, "", item, "tool", "\n    ");
+        print_text(out, "", item, "method", " https://");
+        print_text(out, "", item, "authority", "");
+        print_text(out, "", item, "target", "\n");
+        fprintf(out, "    body: %s", words_bytes((uint64_t)json_number(item, "body_len"), text));
+        print_text(out, ", ", item, "content_type", "");
+        print_text(out, "; digest ", item, "digest", "\n");
+    } else {
+        print_text(out, "  access to ", item, "tool", "");
+        fprintf(out, " for %s\n", words_duration(json_number(item, "duration_s"), text));
+    }
+}
+
+void item_print(FILE *out, const json_t *item, int64_t now_s)
+{
+    print_text(out, "", item, "id", "");
+    print_asked(out, item);
+    print_text(out, "    asked by ", item, "requester", "");
+    print_text(out, " (", item, "identity", ")\n");
+    print_text(out, "    reason: ", item, "reason", "\n");
+    print_decisions(out, item);
+    fputs("    it ", out);
+    item_print_state(out, item, now_s);
+    fputc('\n', out);
+}

@@ -1,0 +1,247 @@
+#include "proxy/commands/session_view.h"
+#include "proxy/commands/term.h"
+#include "proxy/commands/words.h"
+
+#include <string.h>
+
+static struct slice next_line(struct slice *head)
+{
+    size_t end = slice_find(*head, '\n');
+    struct slice line = slice_of(head->ptr, end > 0 && end < head->len && head->ptr[end - 1] == '\r' ? end - 1 : end);
+    *head = slice_from(*head, end < head->len ? end + 1 : end);
+    return line;
+}
+
+char *head_field(struct slice head, const char *name, char *out, size_t out_max)
+{
+    out[0] = 0;
+    next_line(&head);
+    while (head.len > 0) {
+        struct slice line = next_line(&head);
+        size_t colon = slice_find(line, ':');
+        if (colon == line.len || !slice_ieq(slice_of(line.ptr, colon), slice_str(name)))
+            continue;
+        struct slice value = slice_trim(slice_from(line, colon + 1));
+        size_t n = value.len < out_max - 1 ? value.len : out_max - 1;
+        memcpy(out, value.ptr, n);
+        out[n] = 0;
+        return out;
+    }
+    return out;
+}
+
+void head_request_line(struct slice head, struct slice *method, struct slice *target)
+{
+    struct slice line = next_line(&head);
+    size_t space = slice_find(line, ' ');
+    *method = slice_of(line.ptr, space);
+    struct slice rest = space < line.len ? slice_from(line, space + 1) : slice_of(line.ptr, 0);
+    size_t end = rest.len;
+    while (end > 0 && rest.ptr[end - 1] != ' ')
+        end--;
+    *target = slice_of(rest.ptr, end > 0 ? end - 1 : rest.len);
+}
+
+static const struct row {
+    const char *type, *words;
+    const char *members[4];
+} rows[] = {
+    { "request.created", "asked for access", { "person", "tool", "reason", "item" } },
+    { "grant.issued", "grant issued", { "grant_id", "item", NULL, NULL } },
+    { "grant.ended", "grant ended", { "grant_id", "why", NULL, NULL } },
+    { "notice.acknowledged", "was told that the session is recorded", { "person", NULL, NULL, NULL } },
+    { "held.created", "request held", { "item", "action", "method", "target" } },
+    { "signoff.used", "sign-off used: the held request is sent", { "item", NULL, NULL, NULL } },
+    { "outcome", "outcome", { "item", "outcome", NULL, NULL } },
+    { "item.expired", "expired", { "item", NULL, NULL, NULL } },
+    { "item.cancelled", "cancelled", { "item", "why", NULL, NULL } },
+    { "lock", "lock", { "kind", "value", "reason", "by" } },
+    { "unlock", "unlock", { "lock_id", "reason", "by", NULL } },
+    { "session.read", "looked at", { "person", "purpose", NULL, NULL } },
+};
+
+/* An approval's or denial's statement is what counts: who, with which key, to what. */
+static void print_approval(FILE *out, const json_t *content)
+{
+    const json_t *s = json_object_get(content, "statement");
+    const json_t *scope = json_object_get(s, "scope");
+    char text[WORDS_MAX];
+    term_str(out, json_text(s, "approver"));
+    fputs(json_text_is(s, "decision", "approve") ? " said yes to " : " said no to ", out);
+    term_str(out, json_text(content, "item"));
+    if (json_text_is(s, "purpose", "signoff")) {
+        fputs(": ", out);
+        term_str(out, json_text(scope, "action"));
+        fputs(", ", out);
+        term_str(out, json_text(scope, "method"));
+        fputs(" https://", out);
+        term_str(out, json_text(scope, "authority"));
+        term_str(out, json_text(scope, "target"));
+    } else {
+        fprintf(out, ": %s of ", words_duration(json_number(scope, "duration_s"), text));
+        term_str(out, json_text(scope, "tool"));
+        fputs(" for ", out);
+        term_str(out, json_text(s, "requester"));
+    }
+    fputs(", key ", out);
+    term_str(out, json_text(s, "key"));
+}
+
+static void print_row(FILE *out, const struct row *r, const json_t *content)
+{
+    fputs(r->words, out);
+    for (size_t i = 0; i < 4 && r->members[i] != NULL; i++) {
+        const char *text = json_text(content, r->members[i]);
+        if (text[0] == 0)
+            continue;
+        fprintf(out, "%s%s ", i ? ", " : ": ", r->members[i]);
+        term_str(out, text);
+    }
+}
+
+void view_decisions(FILE *out, const json_t *leaves)
+{
+    char day[WORDS_MAX];
+    size_t i;
+    json_t *leaf;
+    json_array_foreach(leaves, i, leaf) {
+        const json_t *content = json_object_get(leaf, "content");
+        const char *type = json_text(leaf, "type");
+        const struct row *r = NULL;
+        bool approval = strcmp(type, "approval") == 0 || strcmp(type, "denial") == 0;
+        for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++)
+            if (strcmp(rows[k].type, type) == 0)
+                r = &rows[k];
+        if (!json_is_object(content) || (r == NULL && !approval))
+            continue;
+        fprintf(out, "  %s  ", words_time(json_number(leaf, "time_ms") / 1000, day));
+        if (approval)
+            print_approval(out, content);
+        else
+            print_row(out, r, content);
+        fputc('\n', out);
+    }
+}
+
+const char *view_reason(const json_t *leaves)
+{
+    size_t i;
+    json_t *leaf;
+    json_array_foreach(leaves, i, leaf) {
+        const char *reason = json_text(json_object_get(leaf, "content"), "reason");
+        if (json_text_is(leaf, "type", "request.created") && reason[0] != 0)
+            return reason;
+    }
+    return "";
+}
+
+/* Who said yes to this held request, as a new array of names. */
+static json_t *who_said_yes(const json_t *leaves, const char *item)
+{
+    size_t i;
+    json_t *leaf, *names = json_array();
+    json_array_foreach(leaves, i, leaf) {
+        const json_t *content = json_object_get(leaf, "content"), *s = json_object_get(content, "statement");
+        if (json_text_is(leaf, "type", "approval") && json_text_is(content, "item", item))
+            json_array_append_new(names, json_string(json_text(s, "approver")));
+    }
+    return names;
+}
+
+static void print_notes(FILE *out, const struct archive_exchange *x, const json_t *leaves)
+{
+    const char *name;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)x->notes, name, value) {
+        if (!json_is_string(value))
+            continue;
+        fputs("  ", out);
+        term_str(out, name);
+        fputc(' ', out);
+        term_str(out, json_string_value(value));
+        json_t *names = who_said_yes(leaves, json_string_value(value)), *who;
+        size_t i;
+        json_array_foreach(names, i, who) {
+            fputs(i ? ", " : ", yes of ", out);
+            term_str(out, json_string_value(who));
+        }
+        json_decref(names);
+    }
+}
+
+void view_exchange_line(FILE *out, size_t number, const struct archive_exchange *x, const json_t *leaves)
+{
+    struct slice method, target;
+    char time[WORDS_MAX], size[WORDS_MAX];
+    head_request_line(x->request_head, &method, &target);
+    fprintf(out, "%4zu  %s  ", number, words_clock(x->started_ms, time));
+    term_text(out, method);
+    fputc(' ', out);
+    term_text(out, target);
+    if (x->status != 0)
+        fprintf(out, "  %u", x->status);
+    else
+        fputs("  no answer", out);
+    fprintf(out, "  %s", words_bytes(x->response_body.len, size));
+    if (x->request_body.len > 0)
+        fprintf(out, " (sent %s)", words_bytes(x->request_body.len, size));
+    fputs("  ", out);
+    term_text(out, x->action.len > 0 ? x->action : SLICE("-"));
+    if (!x->from_tool)
+        fputs("  answered by the gateway", out);
+    print_notes(out, x, leaves);
+    if (x->why.len > 0) {
+        fputs("  ended: ", out);
+        term_text(out, x->why);
+    }
+    fputs(x->request_cut || x->response_cut ? "  cut off\n" : "\n", out);
+}
+
+/* Recorded bytes are not always UTF-8: then escaped. */
+static json_t *text_of(struct slice s)
+{
+    json_t *v = json_stringn(s.ptr ? (const char *)s.ptr : "", s.len);
+    char escaped[2048];
+    return v != NULL ? v : json_string(term_escape(s, escaped, sizeof escaped));
+}
+
+json_t *view_exchange_json(size_t number, const struct archive_exchange *x, const json_t *leaves)
+{
+    struct slice method, target;
+    const char *held = json_text(x->notes, "held");
+    head_request_line(x->request_head, &method, &target);
+    json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:i, s:I, s:I, s:o, s:o, s:b, s:b, s:b, s:i, s:i}", "number", (json_int_t)number, "id", (json_int_t)x->id,
+                          "started_ms", (json_int_t)x->started_ms, "ended_ms", (json_int_t)x->ended_ms, "method", text_of(method), "target", text_of(target),
+                          "status", (int)x->status, "request_bytes", (json_int_t)x->request_body.len, "response_bytes", (json_int_t)x->response_body.len,
+                          "action", text_of(x->action), "why", text_of(x->why), "from_tool", x->from_tool, "request_cut", x->request_cut, "response_cut",
+                          x->response_cut, "first_segment", (int)x->first_segment, "last_segment", (int)x->last_segment);
+    if (x->notes != NULL)
+        json_object_set_new(o, "notes", json_deep_copy(x->notes));
+    if (held[0] != 0)
+        json_object_set_new(o, "signed_off_by", who_said_yes(leaves, held));
+    return o;
+}
+
+void view_bad_segments(FILE *out, const struct archive *a)
+{
+    for (size_t i = 0; i < archive_bad_segments(a); i++) {
+        unsigned number = 0;
+        const char *why = archive_bad_segment(a, i, &number);
+        fprintf(out, "segment %u cannot be read: ", number);
+        term_str(out, why);
+        fputc('\n', out);
+    }
+}
+
+void view_exchange_end(FILE *out, const struct archive_exchange *x)
+{
+    if (x->request_cut)
+        fputs("  [the request was cut off]\n", out);
+    if (x->response_cut)
+        fputs("  [the response was cut off]\n", out);
+    if (x->why.len > 0) {
+        fputs("  [it ended: ", out);
+        term_text(out, x->why);
+        fputs("]\n", out);
+    }
+}

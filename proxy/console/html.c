@@ -1,0 +1,145 @@
+#include "proxy/console/html.h"
+
+#include "proxy/base/codec.h"
+
+#include <openssl/evp.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { HTML_MAX = 1 << 20 };
+
+/* One style for all pages: system fonts and colours, light and dark, readable on a phone, visible focus. Its hash is in the policy, so no other style runs. */
+#define STYLE                                                                                                                  \
+    ":root{color-scheme:light dark;--bg:#fbfaf7;--fg:#1c1b19;--soft:#5d5a54;--line:#dcd8cf;--card:#fff;--go:#0b5c4a;"            \
+    "--goink:#fff;--warn:#8a3b00;--mark:#fff3dc}"                                                                              \
+    "@media(prefers-color-scheme:dark){:root{--bg:#151614;--fg:#ece9e2;--soft:#a8a49a;--line:#34352f;--card:#1d1e1b;"          \
+    "--go:#5fd0b1;--goink:#06241c;--warn:#ffb067;--mark:#33270f}}"                                                             \
+    "*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.55 system-ui,sans-serif}"            \
+    "main{max-width:46rem;margin:0 auto;padding:2rem 1rem 4rem}header{border-bottom:1px solid var(--line)}"                    \
+    "header p{max-width:46rem;margin:0 auto;padding:.8rem 1rem;font-weight:600;letter-spacing:.02em}"                          \
+    "header a{color:inherit;text-decoration:none}"                                                                             \
+    "h1{font-size:1.6rem;line-height:1.25;margin:0 0 .6rem}h2{font-size:1.1rem;margin:2.2rem 0 .6rem}"                          \
+    "p{margin:.5rem 0}.soft{color:var(--soft)}.warn{color:var(--warn);font-weight:600}"                                          \
+    ".card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:1rem 1.1rem;margin:.8rem 0}"        \
+    ".next{background:var(--mark);border-radius:.6rem;padding:.8rem 1.1rem;margin:1rem 0}"                                     \
+    "code,pre{font:.88em/1.5 ui-monospace,monospace;overflow-wrap:anywhere}pre{white-space:pre-wrap;background:var(--card);"   \
+    "border:1px solid var(--line);border-radius:.5rem;padding:.7rem .9rem;margin:.5rem 0}"                                     \
+    "dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem;margin:.6rem 0}dt{color:var(--soft)}"               \
+    "dd{margin:0;overflow-wrap:anywhere}@media(max-width:32rem){dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}}"         \
+    "label{display:block;margin:.7rem 0 .2rem;font-weight:600}input,select,textarea{font:inherit;color:inherit;width:100%;"    \
+    "padding:.5rem .6rem;border:1px solid var(--line);border-radius:.45rem;background:var(--bg)}"                              \
+    "button,.button{display:inline-block;font:inherit;font-weight:600;margin:.9rem .5rem 0 0;padding:.55rem 1.1rem;border:0;"  \
+    "border-radius:.45rem;background:var(--go);color:var(--goink);cursor:pointer;text-decoration:none}a{color:var(--go)}"      \
+    ".button{color:var(--goink)}:focus-visible{outline:3px solid var(--go);outline-offset:2px}"                                \
+    ".state{display:inline-block;padding:.05rem .5rem;border:1px solid var(--line);border-radius:1rem;font-size:.85rem}"
+
+static bool make_room(struct html *h, size_t more)
+{
+    if (h->failed || h->len + more + 1 > HTML_MAX) {
+        h->failed = true;
+        return false;
+    }
+    if (h->len + more + 1 <= h->cap)
+        return true;
+    size_t cap = h->cap ? h->cap * 2 : 4096;
+    while (cap < h->len + more + 1)
+        cap *= 2;
+    char *data = realloc(h->data, cap);
+    if (data == NULL) {
+        h->failed = true;
+        return false;
+    }
+    h->data = data;
+    h->cap = cap;
+    return true;
+}
+
+static void put(struct html *h, const char *s, size_t len)
+{
+    if (!make_room(h, len))
+        return;
+    memcpy(h->data + h->len, s, len);
+    h->len += len;
+    h->data[h->len] = 0;
+}
+
+void html_raw(struct html *h, const char *literal)
+{
+    put(h, literal, strlen(literal));
+}
+
+void html_text(struct html *h, struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = text.ptr[i];
+        const char *as = c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&quot;" : c == '\'' ? "&#39;"
+                         : c < 0x20 && c != '\n' && c != '\t' ? "\xef\xbf\xbd" : NULL;
+        if (as != NULL)
+            html_raw(h, as);
+        else
+            put(h, (const char *)&text.ptr[i], 1);
+    }
+}
+
+void html_number(struct html *h, long long n)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", n);
+    html_raw(h, text);
+}
+
+void html_element(struct html *h, const char *name, const char *cls, const char *text)
+{
+    html_raw(h, "<");
+    html_raw(h, name);
+    if (cls != NULL) {
+        html_raw(h, " class=\"");
+        html_raw(h, cls);
+        html_raw(h, "\"");
+    }
+    html_raw(h, ">");
+    html_str(h, text);
+    html_raw(h, "</");
+    html_raw(h, name);
+    html_raw(h, ">\n");
+}
+
+void html_begin(struct html *h, const char *title)
+{
+    html_raw(h, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
+    html_str(h, title);
+    html_raw(h, " · Countersign</title>\n<style>" STYLE "</style>\n</head>\n<body>\n<header><p>Countersign</p></header>\n<main>\n");
+    html_element(h, "h1", NULL, title);
+}
+
+void html_end(struct html *h)
+{
+    html_raw(h, "</main>\n</body>\n</html>\n");
+}
+
+void html_done(struct html *h)
+{
+    free(h->data);
+    *h = (struct html){ 0 };
+}
+
+static char csp[256];
+static pthread_once_t csp_once = PTHREAD_ONCE_INIT;
+
+static void make_csp(void)
+{
+    unsigned char digest[32];
+    char base64[48];
+    sha256_one(SLICE(STYLE), digest);
+    EVP_EncodeBlock((unsigned char *)base64, digest, sizeof digest);
+    snprintf(csp, sizeof csp,
+             "default-src 'none'; style-src 'sha256-%s'; form-action https:; frame-ancestors 'none'; base-uri 'none'", base64);
+}
+
+const char *html_csp(void)
+{
+    pthread_once(&csp_once, make_csp);
+    return csp;
+}

@@ -1,0 +1,28 @@
+/* html: pages, built as text. Everything that is not a literal goes through html_text, which escapes: stored text of an attacker never becomes markup. */
+#ifndef COUNTERSIGN_HTML_H
+#define COUNTERSIGN_HTML_H
+
+#include "proxy/base/slice.h"
+
+#include <stdbool.h>
+
+struct html {
+    char *data;
+    size_t len, cap;
+    bool failed;                      /* no memory, or past 1 MiB: the page must not be used */
+};
+
+void html_raw(struct html *h, const char *literal);
+void html_text(struct html *h, struct slice text);               /* escaped for content and quoted attributes */
+static inline void html_str(struct html *h, const char *text) { html_text(h, slice_str(text)); }
+void html_number(struct html *h, long long n);
+/* <name class="…">escaped text</name>; cls NULL: none. */
+void html_element(struct html *h, const char *name, const char *cls, const char *text);
+/* Head, style and the opening of <main>; and the end of it. */
+void html_begin(struct html *h, const char *title);
+void html_end(struct html *h);
+void html_done(struct html *h);
+/* The Content-Security-Policy for such pages: no script at all, this one style. Valid for the life of the process. */
+const char *html_csp(void);
+
+#endif

@@ -1,0 +1,298 @@
+#include "proxy/exchange/access.h"
+
+#include "authz/grant.h"
+#include "proxy/base/codec.h"
+#include "proxy/base/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <uthash.h>
+
+enum { LOCKS_MAX = 4096, GRANTS_MAX = 200000 };
+
+struct grant_key {
+    unsigned char thumbprint[32];
+    char tool[TOOL_NAME_MAX];         /* padded with NULs */
+};
+
+struct entry {                        /* all live grants of one certificate to one tool */
+    struct grant_key key;
+    struct live_grant *grants;
+    UT_hash_handle hh;
+};
+
+struct by_id {
+    char grant_id[GRANT_ID_MAX + 1];
+    struct live_grant *grant;
+    UT_hash_handle hh;
+};
+
+struct lock {
+    char id[64], kind[16], value[256], reason[256];
+};
+
+struct access {
+    struct entry *entries;
+    struct by_id *ids;
+    struct lock *locks;
+    size_t lock_count;
+    struct jwt_keys *keys;
+    json_t *jwks;
+    char *issuer, *log_key;
+    unsigned count;
+};
+
+struct access *access_new(void)
+{
+    return calloc(1, sizeof(struct access));
+}
+
+static void forget(struct access *a, struct by_id *b)
+{
+    struct live_grant *g = b->grant;
+    struct entry *e = g->entry;
+    for (struct live_grant **at = &e->grants; *at != NULL; at = &(*at)->next)
+        if (*at == g) {
+            *at = g->next;
+            break;
+        }
+    if (e->grants == NULL) {
+        HASH_DEL(a->entries, e);
+        free(e);
+    }
+    HASH_DEL(a->ids, b);
+    free(g);
+    free(b);
+    a->count--;
+}
+
+static void forget_all(struct access *a)
+{
+    struct by_id *b, *next;
+    HASH_ITER(hh, a->ids, b, next)
+        forget(a, b);
+    a->lock_count = 0;
+}
+
+void access_free(struct access *a)
+{
+    if (a == NULL)
+        return;
+    forget_all(a);
+    free(a->locks);
+    jwt_keys_free(a->keys);
+    json_decref(a->jwks);
+    free(a->issuer);
+    free(a->log_key);
+    free(a);
+}
+
+enum status access_reset(struct access *a, const json_t *hello, struct err *err)
+{
+    const char *issuer = json_string_value(json_object_get(hello, "instance"));
+    const char *log_key = json_string_value(json_object_get(hello, "log_key"));
+    json_t *jwks = json_object_get(hello, "jwks");
+    struct jwt_keys *keys = NULL;
+    if (issuer == NULL || log_key == NULL || jwks == NULL)
+        return fail(err, BAD_INPUT, "authz's hello lacks instance, log_key or jwks");
+    enum status st = jwt_keys_from_jwks(jwks, &keys, err);
+    if (st != OK)
+        return st;
+    forget_all(a);
+    jwt_keys_free(a->keys);
+    a->keys = keys;
+    json_decref(a->jwks);
+    a->jwks = json_deep_copy(jwks);
+    free(a->issuer);
+    free(a->log_key);
+    a->issuer = strdup(issuer);
+    a->log_key = strdup(log_key);
+    return a->issuer && a->log_key && a->jwks ? OK : fail(err, NO_MEMORY, "hello");
+}
+
+static struct entry *entry_for(struct access *a, const struct grant_key *key)
+{
+    struct entry *e = NULL;
+    HASH_FIND(hh, a->entries, key, sizeof *key, e);
+    if (e != NULL)
+        return e;
+    e = calloc(1, sizeof *e);
+    if (e == NULL)
+        return NULL;
+    e->key = *key;
+    HASH_ADD(hh, a->entries, key, sizeof e->key, e);
+    return e;
+}
+
+static enum status add_grant(struct access *a, const struct grant *from, bool noticed, struct err *err)
+{
+    struct grant_key key = { 0 };
+    struct by_id *b = NULL;
+    if (strlen(from->grant_id) > GRANT_ID_MAX || strlen(from->tool) >= sizeof key.tool)
+        return fail(err, BAD_TOKEN, "the grant's id or tool is too long");
+    memcpy(key.thumbprint, from->thumbprint, sizeof key.thumbprint);
+    memcpy(key.tool, from->tool, strlen(from->tool));
+    HASH_FIND_STR(a->ids, from->grant_id, b);
+    if (b != NULL)
+        forget(a, b);                 /* renewed: the newest word holds */
+    if (a->count >= GRANTS_MAX)
+        return fail(err, FULL, "more than %d live grants", GRANTS_MAX);
+    struct live_grant *g = calloc(1, sizeof *g);
+    b = calloc(1, sizeof *b);
+    struct entry *e = g && b ? entry_for(a, &key) : NULL;
+    if (e == NULL) {
+        free(g);
+        free(b);
+        return fail(err, NO_MEMORY, "grant");
+    }
+    memcpy(g->grant_id, from->grant_id, strlen(from->grant_id) + 1);
+    memcpy(b->grant_id, from->grant_id, strlen(from->grant_id) + 1);
+    g->exp_s = from->exp_s;
+    g->noticed = noticed;
+    g->entry = e;
+    g->next = e->grants;
+    e->grants = g;
+    b->grant = g;
+    HASH_ADD_STR(a->ids, grant_id, b);
+    a->count++;
+    return OK;
+}
+
+static enum status take_grant(struct access *a, const json_t *event, int64_t now_s, struct err *err)
+{
+    const char *token = json_string_value(json_object_get(event, "token"));
+    struct grant g;
+    if (token == NULL || a->keys == NULL)
+        return fail(err, BAD_INPUT, "a grant event without a token");
+    enum status st = grant_verify(a->keys, a->issuer, slice_str(token), now_s, &g, err);
+    if (st != OK)
+        return st == EXPIRED ? OK : st;
+    st = add_grant(a, &g, json_is_true(json_object_get(event, "noticed")), err);
+    grant_done(&g);
+    return st;
+}
+
+static enum status copy_member(const json_t *object, const char *name, char *out, size_t max)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    if (text == NULL || strlen(text) >= max)
+        return BAD_INPUT;
+    memcpy(out, text, strlen(text) + 1);
+    return OK;
+}
+
+static enum status take_lock(struct access *a, const json_t *lock, struct err *err)
+{
+    struct lock l = { 0 };
+    if (copy_member(lock, "id", l.id, sizeof l.id) != OK || copy_member(lock, "kind", l.kind, sizeof l.kind) != OK ||
+        copy_member(lock, "value", l.value, sizeof l.value) != OK)
+        return fail(err, BAD_INPUT, "a lock event without id, kind or value");
+    (void)!copy_member(lock, "reason", l.reason, sizeof l.reason);
+    for (size_t i = 0; i < a->lock_count; i++)
+        if (strcmp(a->locks[i].id, l.id) == 0)
+            return OK;
+    if (a->lock_count == LOCKS_MAX)
+        return fail(err, FULL, "more than %d locks", LOCKS_MAX);
+    struct lock *more = realloc(a->locks, (a->lock_count + 1) * sizeof *more);
+    if (more == NULL)
+        return fail(err, NO_MEMORY, "lock");
+    a->locks = more;
+    a->locks[a->lock_count++] = l;
+    return OK;
+}
+
+static void take_unlock(struct access *a, const char *id)
+{
+    for (size_t i = 0; id != NULL && i < a->lock_count; i++)
+        if (strcmp(a->locks[i].id, id) == 0) {
+            a->locks[i] = a->locks[--a->lock_count];
+            return;
+        }
+}
+
+enum status access_event(struct access *a, const json_t *event, int64_t now_s, bool *ends_live, struct err *err)
+{
+    const char *name = json_string_value(json_object_get(event, "event"));
+    *ends_live = false;
+    if (name == NULL)
+        return fail(err, BAD_INPUT, "an event without a name");
+    if (strcmp(name, "grant") == 0)
+        return take_grant(a, event, now_s, err);
+    if (strcmp(name, "lock") == 0) {
+        *ends_live = true;
+        return take_lock(a, json_object_get(event, "lock"), err);
+    }
+    if (strcmp(name, "unlock") == 0)
+        take_unlock(a, json_string_value(json_object_get(event, "id")));
+    if (strcmp(name, "grant.ended") == 0) {
+        const char *id = json_string_value(json_object_get(event, "grant_id"));
+        struct by_id *b = NULL;
+        if (id != NULL)
+            HASH_FIND_STR(a->ids, id, b);
+        if (b != NULL)
+            forget(a, b);
+        *ends_live = true;
+    }
+    return OK;
+}
+
+const struct live_grant *access_grant(const struct access *a, const unsigned char thumbprint[32], const char *tool, int64_t now_s)
+{
+    struct grant_key key;
+    struct entry *e = NULL;
+    const struct live_grant *best = NULL;
+    size_t len = strlen(tool);
+    memset(&key, 0, sizeof key);
+    if (len >= sizeof key.tool)
+        return NULL;
+    memcpy(key.thumbprint, thumbprint, sizeof key.thumbprint);
+    memcpy(key.tool, tool, len);
+    HASH_FIND(hh, a->entries, &key, sizeof key, e);
+    for (const struct live_grant *g = e ? e->grants : NULL; g != NULL; g = g->next)
+        if (g->exp_s > now_s && (best == NULL || g->exp_s > best->exp_s))
+            best = g;
+    return best;
+}
+
+const struct live_grant *access_grant_by_id(const struct access *a, const char *grant_id)
+{
+    struct by_id *b = NULL;
+    HASH_FIND_STR(a->ids, grant_id, b);
+    return b ? b->grant : NULL;
+}
+
+const char *access_locked(const struct access *a, const char *person, const char *x5t, const char *tool, const char *grant_id)
+{
+    for (size_t i = 0; i < a->lock_count; i++) {
+        const struct lock *l = &a->locks[i];
+        const char *subject = strcmp(l->kind, "person") == 0 ? person
+                              : strcmp(l->kind, "cert") == 0 ? x5t
+                              : strcmp(l->kind, "tool") == 0 ? tool
+                              : strcmp(l->kind, "grant") == 0 ? grant_id : NULL;
+        if (subject != NULL && strcmp(subject, l->value) == 0)
+            return l->reason;
+    }
+    return NULL;
+}
+
+const json_t *access_jwks(const struct access *a)
+{
+    return a->jwks;
+}
+
+const char *access_log_key(const struct access *a)
+{
+    return a->log_key;
+}
+
+bool access_expire(struct access *a, int64_t now_s)
+{
+    bool any = false;
+    struct by_id *b, *next;
+    HASH_ITER(hh, a->ids, b, next)
+        if (b->grant->exp_s <= now_s) {
+            forget(a, b);
+            any = true;
+        }
+    return any;
+}

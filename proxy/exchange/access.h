@@ -1,0 +1,42 @@
+/* access: one worker's own copy of who has a grant and what is locked, kept by authz's events. Looking up takes no lock and asks nobody: the signature of
+ * a grant was verified when it arrived. */
+#ifndef COUNTERSIGN_ACCESS_H
+#define COUNTERSIGN_ACCESS_H
+
+#include "authz/jwt.h"
+#include "proxy/base/slice.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { GRANT_ID_MAX = 63, TOOL_NAME_MAX = 32 };
+
+/* A live grant, as the request path needs it. Owned by the table; a pointer is good until the loop's next event. */
+struct live_grant {
+    struct live_grant *next;          /* further grants of the same certificate and tool */
+    char grant_id[GRANT_ID_MAX + 1];
+    int64_t exp_s;
+    bool noticed;                     /* the person saw that the session is recorded */
+    void *entry;
+};
+
+struct access;
+struct access *access_new(void);
+void access_free(struct access *a);
+/* The keys and the issuer that grants must have; called at each new connection to authz, and forgets all grants and locks. */
+MUST_CHECK enum status access_reset(struct access *a, const json_t *hello, struct err *err);
+/* Apply one event. *ends_live: something live may have to end (a lock, a grant that ended): sweep. */
+MUST_CHECK enum status access_event(struct access *a, const json_t *event, int64_t now_s, bool *ends_live, struct err *err);
+
+/* The live grant for this certificate (SHA-256 thumbprint) and tool, or NULL. */
+const struct live_grant *access_grant(const struct access *a, const unsigned char thumbprint[32], const char *tool, int64_t now_s);
+const struct live_grant *access_grant_by_id(const struct access *a, const char *grant_id);
+/* Why is it locked? NULL: it is not. Any argument may be NULL. */
+const char *access_locked(const struct access *a, const char *person, const char *x5t, const char *tool, const char *grant_id);
+/* From the last hello: the JWKS, and the log's public key (base64url). NULL before. */
+const json_t *access_jwks(const struct access *a);
+const char *access_log_key(const struct access *a);
+/* Forget what has expired; true if there was something. */
+bool access_expire(struct access *a, int64_t now_s);
+
+#endif

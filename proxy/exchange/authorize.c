@@ -1,0 +1,216 @@
+/* authorize: a live grant for this certificate and this tool, and the policy's word on this request. Default deny. */
+#include "proxy/base/clock.h"
+#include "proxy/exchange/conn.h"
+#include "proxy/exchange/exchange.h"
+#include "proxy/http/forward.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static bool is_safe(struct slice method)
+{
+    return slice_eq(method, SLICE("GET")) || slice_eq(method, SLICE("HEAD")) || slice_eq(method, SLICE("OPTIONS"));
+}
+
+static bool origin_is_ours(const struct exchange *x, struct slice origin)
+{
+    char *own = config_origin(x->snap->config, x->tool->host);
+    bool same = own != NULL && slice_ieq(origin, slice_str(own));
+    free(own);
+    return same;
+}
+
+static bool origin_is_named(const struct exchange *x, struct slice origin)
+{
+    for (size_t i = 0; i < x->tool->cross_origin_count; i++)
+        if (slice_ieq(origin, slice_str(x->tool->cross_origin[i])))
+            return true;
+    return false;
+}
+
+/* A client certificate is ambient, like a cookie: unsafe methods and subresources must come from the tool's own origin (design.md section 6). A client
+ * that sends neither Sec-Fetch-Site nor Origin is no browser, and no page can make it act. */
+static bool crosses_origins(const struct exchange *x)
+{
+    const struct fields *f = &x->request.fields;
+    struct slice site = fields_get(f, SLICE("sec-fetch-site")), origin = fields_get(f, SLICE("origin"));
+    struct slice mode = fields_get(f, SLICE("sec-fetch-mode")), dest = fields_get(f, SLICE("sec-fetch-dest"));
+    if (origin.ptr != NULL && origin_is_named(x, origin))
+        return false;
+    if (site.ptr != NULL) {
+        if (slice_eq(site, SLICE("same-origin")) || slice_eq(site, SLICE("none")))
+            return false;
+        bool navigates = slice_eq(mode, SLICE("navigate")) && slice_eq(dest, SLICE("document"));
+        return !(navigates && is_safe(x->request.method));
+    }
+    return origin.ptr != NULL && !origin_is_ours(x, origin);
+}
+
+static bool refuse_early(struct exchange *x)
+{
+    const char *reason = forward_refuses(&x->request);
+    struct problem p = { .status = 400, .type = "bad-field", .title = "This request has a field it must not have", .detail = reason,
+                         .next = "Send it again without that field." };
+    if (reason == NULL && crosses_origins(x))
+        p = (struct problem){ .status = 403, .type = "cross-origin", .title = "This request came from another site",
+                              .detail = "A page of another origin may not act here in your name.",
+                              .next = "Open the tool itself and do it there." };
+    else if (reason == NULL && !x->tool->allow_service_worker &&
+             slice_eq(fields_get(&x->request.fields, SLICE("service-worker")), SLICE("script")))
+        p = (struct problem){ .status = 403, .type = "service-worker", .title = "Service workers are not allowed here",
+                              .detail = "A service worker would keep answering after the session ended.",
+                              .next = "The tool works without it; an operator can allow it for this tool." };
+    else if (reason == NULL)
+        return false;
+    reply_problem(x, &p);
+    return true;
+}
+
+static void refuse_grant(struct exchange *x)
+{
+    char detail[256], next[512], link[512];
+    snprintf(detail, sizeof detail, "You have no approved access to '%s' at the moment.", x->tool->name);
+    snprintf(next, sizeof next, "Ask for it, with a reason: countersign request %s --reason \"…\" --for 30m, or on the console at %s. "
+             "Another person approves it.", x->tool->name, x->snap->console_origin);
+    snprintf(link, sizeof link, "%s/?tool=%s", x->snap->console_origin, x->tool->name);
+    struct problem p = { .status = 403, .type = "grant-required", .title = "You need a grant for this tool", .detail = detail, .next = next,
+                         .link = link, .link_text = "Ask for access" };
+    reply_problem(x, &p);
+}
+
+static void refuse_stale(struct exchange *x)
+{
+    struct problem p = { .status = 503, .type = "authorization-unavailable", .title = "Nothing can be authorized at the moment",
+                         .detail = "The process that decides is silent, so the answer is no.",
+                         .next = "Try again in a moment; if it stays so, tell the people who run this gateway." };
+    reply_problem(x, &p);
+}
+
+static void refuse_locked(struct exchange *x, const char *why)
+{
+    struct problem p = { .status = 403, .type = "locked", .title = "This is locked",
+                         .detail = why[0] ? why : "An operator ordered a stop.",
+                         .next = "Talk to your operator or security team: only they can lift the lock." };
+    reply_problem(x, &p);
+}
+
+/* Before the first page of a tool, the person is told that the session is recorded. */
+static bool shows_notice(struct exchange *x)
+{
+    struct slice mode = fields_get(&x->request.fields, SLICE("sec-fetch-mode"));
+    bool navigates = mode.ptr ? slice_eq(mode, SLICE("navigate")) : prefers_html(x);
+    if (x->noticed || !navigates || !slice_eq(x->request.method, SLICE("GET")))
+        return false;
+    struct slice to = arena_printf(&x->arena, "%s/notice/%s?to=", x->snap->console_origin, x->grant_id);
+    char *where = to.ptr ? malloc(to.len + x->request.target.len * 3 + 1) : NULL;
+    if (where == NULL)
+        return false;
+    size_t n = to.len;
+    memcpy(where, to.ptr, to.len);
+    for (size_t i = 0; i < x->request.target.len; i++) {
+        unsigned char c = x->request.target.ptr[i];
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '/' || c == '-' || c == '_' || c == '.')
+            where[n++] = (char)c;
+        else
+            n += (size_t)snprintf(where + n, 4, "%%%02X", c);
+    }
+    where[n] = 0;
+    reply_redirect(x, where);
+    free(where);
+    return true;
+}
+
+void stage_authorize(struct exchange *x)
+{
+    const struct conn *c = x->conn;
+    const struct access *access = x->worker->access;
+    struct slice release = SLICE("/.countersign/release/");
+    if (!worker_fresh(x->worker)) {
+        refuse_stale(x);
+        return;
+    }
+    const struct live_grant *g = access_grant(access, c->identity.thumbprint, x->tool->name, clock_wall_s());
+    const char *locked = access_locked(access, NULL, NULL, x->tool->name, g ? g->grant_id : NULL);
+    if (locked != NULL) {
+        refuse_locked(x, locked);
+        return;
+    }
+    if (refuse_early(x))
+        return;
+    if (g == NULL || !policy_may_ask(x->tool, c->person)) {
+        refuse_grant(x);
+        return;
+    }
+    memcpy(x->grant_id, g->grant_id, sizeof x->grant_id);
+    x->noticed = g->noticed;
+    if (slice_starts(x->request.path, release)) {
+        stage_release(x, slice_from(x->request.path, release.len));
+        return;
+    }
+    if (slice_starts(x->request.path, SLICE("/.countersign/"))) {
+        struct problem p = { .status = 404, .type = "not-found", .title = "There is nothing here",
+                             .detail = "Paths under /.countersign/ belong to the gateway.", .next = "Go back to the tool." };
+        reply_problem(x, &p);
+        return;
+    }
+    if (readings_query(x->request.query, &x->arena, &x->query) != OK) {
+        struct problem p = { .status = 400, .type = "bad-query", .title = "The query can't be read",
+                             .detail = "It has too many parts or is malformed.", .next = "Send a shorter, well-formed query." };
+        reply_problem(x, &p);
+        return;
+    }
+    if (!shows_notice(x))
+        stage_judge(x);
+}
+
+static struct verdict judge(struct exchange *x)
+{
+    struct slice methods[8];
+    bool has_body = !x->request_done || bbuf_len(&x->body) > 0;
+    bool unreadable = x->too_large;
+    if (x->collected)
+        unreadable = readings_body(&x->request, bbuf_slice(&x->body), &x->arena, &x->form) != OK;
+    struct policy_request r = {
+        .methods = methods, .method_count = readings_methods(&x->request, &x->query, &x->form, &x->arena, methods),
+        .path = x->request.path, .query = x->query.v, .query_count = x->query.count, .body = x->form.v, .body_count = x->form.count,
+        .body_seen = x->collected || !has_body, .body_unreadable = unreadable,
+    };
+    return policy_judge(x->tool, &r);
+}
+
+static void refuse_denied(struct exchange *x)
+{
+    char detail[384];
+    if (x->verdict.action != NULL)
+        snprintf(detail, sizeof detail, "The policy of '%s' denies the action '%s'.", x->tool->name, x->verdict.action->name);
+    else
+        snprintf(detail, sizeof detail, "No action of '%s' allows this method and path.", x->tool->name);
+    struct problem p = { .status = 403, .type = "not-allowed", .title = "The policy does not allow this", .detail = detail,
+                         .next = "If your work needs it, ask the people who keep the policy of this tool." };
+    reply_problem(x, &p);
+}
+
+static void act(struct exchange *x)
+{
+    const struct limits *l = &x->snap->config->limits;
+    if (x->verdict.wants_body && !x->collected && !x->too_large)
+        exchange_collect(x, l->body_read_bytes > l->held_bytes ? l->body_read_bytes : l->held_bytes, stage_judge);
+    else if (x->verdict.requirement == NEED_GRANT)
+        stage_forward(x);
+    else if (x->verdict.requirement == NEED_DENY)
+        refuse_denied(x);
+    else if (x->collected || x->too_large)
+        stage_hold(x);
+    else
+        exchange_collect(x, l->held_bytes, stage_judge);
+}
+
+void stage_judge(struct exchange *x)
+{
+    x->verdict = judge(x);
+    x->durable = x->verdict.action != NULL && (x->verdict.action->durable || x->verdict.requirement == NEED_SIGNOFF);
+    if (!x->tape.open)
+        exchange_begin_tape(x, act);
+    else
+        act(x);
+}

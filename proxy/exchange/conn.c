@@ -1,0 +1,328 @@
+#include "proxy/exchange/conn.h"
+
+#include "proxy/base/clock.h"
+#include "proxy/base/log.h"
+#include "proxy/exchange/sources.h"
+
+#include <openssl/err.h>
+#include <openssl/x509.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { READ_AT_ONCE = 16 * 1024, LINGER_MS = 1000 };
+
+static struct conn *conn_of(struct stream *s)
+{
+    return (struct conn *)((char *)s - offsetof(struct conn, stream));
+}
+
+static void on_closed(struct stream *s)
+{
+    struct conn *c = conn_of(s);
+    struct worker *w = c->worker;
+    if (c->prev != NULL)
+        c->prev->next = c->next;
+    else
+        w->conns = c->next;
+    if (c->next != NULL)
+        c->next->prev = c->prev;
+    w->conn_count--;
+    sources_leave(w->sources, c->source);
+    while (c->assertions != NULL) {
+        struct assertion *a = c->assertions;
+        c->assertions = a->next;
+        free(a->token);
+        free(a);
+    }
+    bbuf_done(&c->in);
+    bbuf_done(&c->out);
+    free(c->cert_field);
+    snapshot_unref(c->snap);
+    free(c);
+}
+
+void conn_close(struct conn *c, bool friendly)
+{
+    if (c->state == CONN_GONE)
+        return;
+    c->state = CONN_GONE;
+    task_cancel(&c->flush);
+    while (c->exchanges != NULL)
+        exchange_free(c->exchanges);
+    if (c->protocol != NULL)
+        c->protocol->free(c);
+    stream_close(&c->stream, friendly);
+}
+
+void conn_deadline(struct conn *c, int64_t in_ms)
+{
+    c->deadline_ms = c->worker->loop.now_ms + in_ms;
+}
+
+static void want(struct conn *c)
+{
+    int events = 0;
+    if (c->state == CONN_OPEN && c->want_read)
+        events |= UV_READABLE;
+    if (bbuf_len(&c->out) > 0)
+        events |= UV_WRITABLE;
+    stream_want(&c->stream, events);
+}
+
+void conn_read(struct conn *c, bool on)
+{
+    if (c->want_read == on || c->state == CONN_GONE)
+        return;
+    c->want_read = on;
+    want(c);
+}
+
+/* Closing while the client still sends would reset the connection under the answer it has not read yet (RFC 9112 s9.6). */
+static void linger(struct conn *c)
+{
+    while (c->exchanges != NULL)
+        exchange_free(c->exchanges);
+    c->state = CONN_LINGER;
+    conn_deadline(c, LINGER_MS);
+    SSL_shutdown(c->stream.ssl);
+    ERR_clear_error();
+    shutdown(c->stream.fd, SHUT_WR);
+    stream_want(&c->stream, UV_READABLE);
+}
+
+static void read_and_drop(struct conn *c)
+{
+    char nothing[4096];
+    for (int budget = 16; budget > 0; budget--) {
+        ssize_t n = recv(c->stream.fd, nothing, sizeof nothing, 0);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n <= 0) {
+            conn_close(c, true);
+            return;
+        }
+    }
+}
+
+static void do_flush(struct conn *c)
+{
+    bool wrote = false;
+    while (c->state != CONN_GONE && bbuf_len(&c->out) > 0) {
+        size_t n = 0;
+        struct slice all = bbuf_slice(&c->out);
+        if (all.len > 16384)
+            all.len = 16384;          /* one TLS record */
+        enum io io = stream_write(&c->stream, all, &n);
+        if (io == IO_AGAIN)
+            break;
+        if (io != IO_OK) {
+            conn_close(c, false);
+            return;
+        }
+        wrote = true;
+        bbuf_drop(&c->out, n);
+        if (bbuf_len(&c->out) == 0 && c->state == CONN_OPEN)
+            c->protocol->output(c);   /* may queue more */
+    }
+    if (c->state == CONN_GONE)
+        return;
+    if (bbuf_len(&c->out) == 0) {
+        if (c->cut) {
+            conn_close(c, false);
+            return;
+        }
+        if (c->state == CONN_FLUSH) {
+            linger(c);
+            return;
+        }
+        bbuf_idle(&c->out);
+    } else if (wrote) {
+        conn_deadline(c, c->snap->config->limits.body_idle_ms);
+    }
+    want(c);
+}
+
+static void flush_task(struct task *t)
+{
+    do_flush((struct conn *)((char *)t - offsetof(struct conn, flush)));
+}
+
+void conn_flush_soon(struct conn *c)
+{
+    if (c->state == CONN_OPEN || c->state == CONN_FLUSH)
+        task_soon(&c->worker->loop, &c->flush);
+}
+
+void conn_finish(struct conn *c)
+{
+    if (c->state != CONN_OPEN)
+        return;
+    c->state = CONN_FLUSH;
+    conn_deadline(c, c->snap->config->limits.body_idle_ms);
+    conn_flush_soon(c);
+}
+
+static char *make_cert_field(X509 *leaf)
+{
+    unsigned char *der = NULL;
+    int len = i2d_X509(leaf, &der);
+    char *text = len > 0 ? malloc((size_t)(len + 2) / 3 * 4 + 3) : NULL;
+    if (text != NULL) {
+        text[0] = ':';
+        int n = EVP_EncodeBlock((unsigned char *)text + 1, der, len);
+        text[n + 1] = ':';
+        text[n + 2] = 0;
+    }
+    OPENSSL_free(der);
+    ERR_clear_error();
+    return text;
+}
+
+static void judge_certificate(struct conn *c, struct snapshot *s)
+{
+    X509 *leaf = SSL_get1_peer_certificate(c->stream.ssl);
+    c->cert = trust_check(s->trust, leaf, SSL_get_peer_cert_chain(c->stream.ssl), clock_wall_s(), &c->identity);
+    c->person = c->cert == CERT_GOOD ? config_person(s->config, slice_str(c->identity.name)) : NULL;
+    if (c->cert == CERT_GOOD && c->cert_field == NULL)
+        c->cert_field = make_cert_field(leaf);
+    X509_free(leaf);
+}
+
+bool conn_recheck(struct conn *c, struct snapshot *s)
+{
+    if (c->state != CONN_OPEN)
+        return true;
+    bool was_good = c->cert == CERT_GOOD && c->person != NULL;
+    judge_certificate(c, s);
+    if (was_good && (c->cert != CERT_GOOD || c->person == NULL)) {
+        log_info("connection.ended", "identity", c->identity.name, "why", c->cert != CERT_GOOD ? cert_state_name(c->cert) : "unknown-person", "serial",
+                 c->identity.serial);
+        conn_close(c, false);
+        return false;
+    }
+    snapshot_unref(c->snap);
+    c->snap = snapshot_ref(s);
+    return true;
+}
+
+static void start_protocol(struct conn *c)
+{
+    const unsigned char *alpn = NULL;
+    unsigned alpn_len = 0;
+    const char *sni = SSL_get_servername(c->stream.ssl, TLSEXT_NAMETYPE_host_name);
+    if (sni != NULL && strlen(sni) < sizeof c->sni)
+        memcpy(c->sni, sni, strlen(sni) + 1);
+    judge_certificate(c, c->snap);
+    if (c->cert != CERT_GOOD)
+        log_info("certificate.refused", "source", c->address, "why", cert_state_name(c->cert), "identity",
+                 c->identity.name[0] ? c->identity.name : NULL, "serial", c->identity.serial[0] ? c->identity.serial : NULL);
+    SSL_get0_alpn_selected(c->stream.ssl, &alpn, &alpn_len);
+    c->protocol = alpn_len == 2 && memcmp(alpn, "h2", 2) == 0 ? &protocol_h2 : &protocol_h1;
+    c->state = CONN_OPEN;
+    c->want_read = true;
+    conn_deadline(c, c->snap->config->limits.head_ms);
+    if (!c->protocol->start(c)) {
+        c->protocol = NULL;
+        conn_close(c, false);
+        return;
+    }
+    want(c);
+    conn_flush_soon(c);
+    if (c->worker->draining)
+        c->protocol->stop(c);
+}
+
+static void do_handshake(struct conn *c)
+{
+    enum io io = stream_handshake(&c->stream);
+    if (io == IO_AGAIN)
+        return;
+    if (io != IO_OK) {
+        log_info("tls.refused", "source", c->address, "why", ossl_reason());
+        conn_close(c, false);
+        return;
+    }
+    start_protocol(c);
+}
+
+static void do_read(struct conn *c)
+{
+    for (int budget = 4; budget > 0 && c->state == CONN_OPEN && c->want_read; budget--) {
+        size_t n = 0, room = bbuf_room(&c->in);
+        if (room > READ_AT_ONCE)
+            room = READ_AT_ONCE;
+        unsigned char *at = room > 0 ? bbuf_reserve(&c->in, room) : NULL;
+        if (at == NULL) {
+            if (room > 0)
+                conn_close(c, false);
+            break;
+        }
+        enum io io = stream_read(&c->stream, at, room, &n);
+        if (io == IO_AGAIN)
+            break;
+        if (io != IO_OK) {
+            conn_close(c, io == IO_END);
+            return;
+        }
+        bbuf_wrote(&c->in, n);
+        c->protocol->input(c);
+        if (n < room)
+            break;
+    }
+    if (c->state == CONN_OPEN)
+        bbuf_idle(&c->in);
+}
+
+static void on_ready(struct stream *s, int events)
+{
+    struct conn *c = conn_of(s);
+    if (c->state == CONN_HANDSHAKE) {
+        do_handshake(c);
+        return;
+    }
+    if (c->state == CONN_LINGER) {
+        read_and_drop(c);
+        return;
+    }
+    if ((events & UV_WRITABLE) && c->state != CONN_GONE)
+        do_flush(c);
+    if ((events & UV_READABLE) && c->state == CONN_OPEN)
+        do_read(c);
+}
+
+void conn_open(struct worker *w, int fd, const char *address, const unsigned char source[16])
+{
+    struct conn *c = calloc(1, sizeof *c);
+    SSL *ssl = c ? SSL_new(w->snap->tls) : NULL;
+    if (ssl == NULL || !sources_enter(w->sources, source, w->snap->config->limits.connections_per_source)) {
+        SSL_free(ssl);
+        free(c);
+        close(fd);
+        return;
+    }
+    SSL_set_accept_state(ssl);
+    if (!stream_open(&c->stream, &w->loop, fd, ssl, on_ready, on_closed)) {
+        sources_leave(w->sources, source);
+        SSL_free(ssl);
+        free(c);
+        close(fd);
+        return;
+    }
+    c->worker = w;
+    c->snap = snapshot_ref(w->snap);
+    c->flush.run = flush_task;
+    bbuf_init(&c->in, CONN_IN_MAX);
+    bbuf_init(&c->out, CONN_OUT_MAX);
+    memcpy(c->source, source, sizeof c->source);
+    strncpy(c->address, address, sizeof c->address - 1);
+    c->next = w->conns;
+    if (w->conns != NULL)
+        w->conns->prev = c;
+    w->conns = c;
+    w->conn_count++;
+    conn_deadline(c, c->snap->config->limits.handshake_ms);
+    stream_want(&c->stream, UV_READABLE);
+}

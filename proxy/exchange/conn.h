@@ -1,0 +1,77 @@
+/* conn: one client connection: TLS, who it is, and one of two protocol drivers (front_h1, front_h2). */
+#ifndef COUNTERSIGN_CONN_H
+#define COUNTERSIGN_CONN_H
+
+#include "proxy/base/bbuf.h"
+#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/worker.h"
+#include "proxy/net/stream.h"
+
+enum { CONN_IN_MAX = 64 * 1024, CONN_OUT_MAX = 64 * 1024, ADDRESS_MAX = 46 };
+
+enum conn_state {
+    CONN_HANDSHAKE,
+    CONN_OPEN,
+    CONN_FLUSH,                       /* write what is queued */
+    CONN_LINGER,                      /* our side is shut: read and throw away for a moment, so that the client gets to read our last words */
+    CONN_GONE,
+};
+
+/* What a protocol driver does for its connection. */
+struct protocol {
+    bool (*start)(struct conn *c);                  /* false: no memory */
+    void (*input)(struct conn *c);                  /* bytes came into c->in */
+    void (*output)(struct conn *c);                 /* c->out has room: put more */
+    void (*stop)(struct conn *c);                   /* draining: take nothing new, end when idle */
+    void (*free)(struct conn *c);
+    bool (*idle)(const struct conn *c);             /* nothing under way */
+};
+extern const struct protocol protocol_h1, protocol_h2;
+
+/* A Countersign-Assertion for one tool, reused until shortly before its end. */
+struct assertion {
+    struct assertion *next;
+    char tool[TOOL_NAME_MAX + 1], grant_id[GRANT_ID_MAX + 1];
+    int64_t exp_s;
+    char *token;
+};
+
+struct conn {
+    struct conn *next, *prev;
+    struct worker *worker;
+    struct snapshot *snap;
+    struct stream stream;
+    const struct protocol *protocol;
+    void *driver;                     /* the protocol's own */
+    enum conn_state state;
+    struct bbuf in, out;
+    struct task flush;
+    struct exchange *exchanges;       /* under way */
+    int64_t deadline_ms;
+    char address[ADDRESS_MAX];
+    unsigned char source[16];
+    char sni[256];
+    enum cert_state cert;
+    struct identity identity;
+    const struct person *person;      /* in snap; NULL: nobody is listed for the identity */
+    char *cert_field;                 /* ":base64 of the DER:" (RFC 9440) */
+    struct assertion *assertions;
+    bool want_read;
+    bool cut;                         /* close by reset once `out` is written */
+};
+
+/* A new connection on an accepted socket (taken). */
+void conn_open(struct worker *w, int fd, const char *address, const unsigned char source[16]);
+/* Write what is in c->out soon, at the end of this turn. */
+void conn_flush_soon(struct conn *c);
+/* Close once c->out is written. */
+void conn_finish(struct conn *c);
+/* Close now. friendly: with close_notify; else by reset. Ends its exchanges. The memory goes later. */
+void conn_close(struct conn *c, bool friendly);
+/* Read more, or not (backpressure). */
+void conn_read(struct conn *c, bool on);
+void conn_deadline(struct conn *c, int64_t in_ms);
+/* Ask again whether its certificate is good (after a new revocation list), and who stands behind it. false: it was closed. */
+bool conn_recheck(struct conn *c, struct snapshot *s);
+
+#endif

@@ -1,0 +1,420 @@
+/* The console's host: API calls and pages, each a message or two to authz (proxy/console has the table and the pages). */
+#include "proxy/console/api.h"
+#include "proxy/console/pages.h"
+#include "proxy/exchange/conn.h"
+#include "proxy/exchange/exchange.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* What a console exchange remembers between its messages; in its arena. */
+struct visit {
+    void (*then)(struct exchange *x, struct visit *v, const json_t *answer, int fd);
+    struct api_call call;
+    char id[64];
+    const char *to;
+    json_t *status;
+};
+
+static const char *text(const json_t *o, const char *name)
+{
+    const char *s = json_string_value(json_object_get(o, name));
+    return s ? s : "";
+}
+
+static void refuse(struct exchange *x, unsigned status, const char *type, const char *title, const char *detail, const char *next)
+{
+    struct problem p = { .status = status, .type = type, .title = title, .detail = detail, .next = next };
+    reply_problem(x, &p);
+}
+
+/* ---- asking authz ---- */
+
+static struct visit *visit_of(struct exchange *x)
+{
+    return x->visit;
+}
+
+static void refused(struct exchange *x, const json_t *answer)
+{
+    const json_t *p = json_object_get(answer, "problem");
+    json_int_t status = json_integer_value(json_object_get(p, "status"));
+    struct slice type = arena_copy(&x->arena, slice_str(text(p, "type")));   /* outlives the answer: the log's word */
+    if (p == NULL || type.ptr == NULL)
+        refuse(x, 503, "authorization-unavailable", "Not available at the moment", "The process that decides did not answer.",
+               "Try again in a moment.");
+    else
+        refuse(x, status >= 400 && status <= 599 ? (unsigned)status : 403, (const char *)type.ptr, text(p, "title"), text(p, "detail"),
+               text(p, "next"));
+}
+
+static void on_answer(void *arg, const json_t *answer, const int *fds, size_t fd_count)
+{
+    struct exchange *x = arg;
+    struct visit *v = visit_of(x);
+    x->call = 0;
+    if (!json_is_true(json_object_get(answer, "ok")))
+        refused(x, answer);
+    else
+        v->then(x, v, answer, fd_count > 0 ? fds[0] : -1);
+}
+
+static void ask(struct exchange *x, json_t *message, void (*then)(struct exchange *, struct visit *, const json_t *, int))
+{
+    if (x->state != X_ASK)
+        exchange_enter(x, X_ASK);
+    visit_of(x)->then = then;
+    if (message != NULL && json_object_set_new(message, "who", exchange_who(x)) != 0) {
+        json_decref(message);
+        message = NULL;
+    }
+    x->call = link_call(x->worker->link, message, NULL, 0, on_answer, x);
+    if (x->call == 0)
+        refuse(x, 503, "authorization-unavailable", "Not available at the moment", "The process that decides can't be reached.",
+               "Try again in a moment; if it stays so, tell the people who run this gateway.");
+}
+
+static void send_page(struct exchange *x, struct html *h, unsigned status)
+{
+    reply_bytes(x, status, "text/html; charset=utf-8", slice_of(h->failed ? NULL : h->data, h->failed ? 0 : h->len), NULL);
+    html_done(h);
+}
+
+static void send_json(struct exchange *x, unsigned status, const json_t *value)
+{
+    char *out = value ? json_dumps(value, JSON_COMPACT) : NULL;
+    if (out == NULL)
+        refuse(x, 503, "overloaded", "Not available at the moment", "The answer could not be built.", "Try again in a moment.");
+    else
+        reply_bytes(x, status, "application/json", slice_str(out), NULL);
+    free(out);
+}
+
+/* ---- the API ---- */
+
+static void send_file(struct exchange *x, const char *type, int fd)
+{
+    struct stat sb;
+    if (fd < 0 || fstat(fd, &sb) != 0 || lseek(fd, 0, SEEK_SET) != 0) {
+        if (fd >= 0)
+            close(fd);
+        refuse(x, 404, "not-found", "There is nothing to send", "The file is not there.", "Ask for another one.");
+        return;
+    }
+    reply_file(x, type, fd, (uint64_t)sb.st_size);
+}
+
+static void send_recording(struct exchange *x, const struct visit *v)
+{
+    char name[128];
+    snprintf(name, sizeof name, "recordings/%s.tar", v->call.id);
+    char *path = strspn(v->call.id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-") == strlen(v->call.id)
+                     ? config_path(x->snap->config, name) : NULL;
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    free(path);
+    send_file(x, "application/x-tar", fd);
+}
+
+static void on_api(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    if (v->call.result == API_RAW) {
+        send_file(x, "application/octet-stream", fd >= 0 ? dup(fd) : -1);
+        return;
+    }
+    if (v->call.result == API_RECORDING) {
+        send_recording(x, v);
+        return;
+    }
+    json_t *out = api_answer(answer);
+    send_json(x, v->call.ok_status, out);
+    json_decref(out);
+}
+
+static void run_api(struct exchange *x)
+{
+    struct visit *v = visit_of(x);
+    struct api_refusal why = { 400, "bad-request", "The query can't be read.", "Send a well-formed query." };
+    struct api_request r = { .method = x->request.method, .path = x->request.path, .body = bbuf_slice(&x->body),
+                             .content_type = fields_get(&x->request.fields, SLICE("content-type")) };
+    enum status st = REFUSED;
+    if (readings_query(x->request.query, &x->arena, &x->query) == OK) {
+        r.query = x->query.v;
+        r.query_count = x->query.count;
+        st = api_route(&r, &v->call, &why);
+    }
+    if (st != OK)
+        refuse(x, why.status, why.type, "This call can't be done", why.detail, why.next);
+    else
+        ask(x, v->call.message, on_api);
+}
+
+/* ---- pages ---- */
+
+static struct slice query_value(struct exchange *x, const char *name)
+{
+    if (x->query.v == NULL && readings_query(x->request.query, &x->arena, &x->query) != OK)
+        return (struct slice){ 0 };
+    for (size_t i = 0; i < x->query.count; i++)
+        if (slice_eq(x->query.v[i].name, slice_str(name)))
+            return x->query.v[i].value;
+    return (struct slice){ 0 };
+}
+
+static const char *form_value(struct exchange *x, const char *name)
+{
+    for (size_t i = 0; i < x->form.count; i++)
+        if (slice_eq(x->form.v[i].name, slice_str(name))) {
+            struct slice copy = arena_copy(&x->arena, x->form.v[i].value);
+            return copy.ptr ? (const char *)copy.ptr : "";
+        }
+    return "";
+}
+
+static void show_home(struct exchange *x, struct visit *v, const json_t *pending, int fd)
+{
+    struct html h = { 0 };
+    struct slice tool = arena_copy(&x->arena, query_value(x, "tool"));
+    bool asked = query_value(x, "asked").len > 0;
+    (void)fd;
+    page_home(&h, x->snap->config, v->status, pending, (const char *)tool.ptr,
+              asked ? "Your request is in. Another person has to approve it; this page shows when it is." : NULL);
+    json_decref(v->status);
+    v->status = NULL;
+    send_page(x, &h, 200);
+}
+
+static void on_status_home(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    (void)fd;
+    v->status = json_deep_copy(answer);
+    ask(x, json_pack("{s:s}", "op", "pending"), show_home);
+}
+
+static void on_asked(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    (void)v;
+    (void)answer;
+    (void)fd;
+    reply_redirect(x, "/?asked=1");
+}
+
+static void do_ask(struct exchange *x)
+{
+    ask(x, json_pack("{s:s,s:s,s:s,s:I}", "op", "request.create", "tool", form_value(x, "tool"), "reason", form_value(x, "reason"),
+                     "duration_s", (json_int_t)strtoll(form_value(x, "minutes"), NULL, 10) * 60), on_asked);
+}
+
+static const json_t *find_grant(const json_t *status, const char *id)
+{
+    size_t i;
+    json_t *g;
+    json_array_foreach(json_object_get(status, "grants"), i, g)
+        if (strcmp(text(g, "grant_id"), id) == 0 || strcmp(text(g, "id"), id) == 0)
+            return g;
+    return NULL;
+}
+
+static void on_status_notice(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    struct html h = { 0 };
+    const json_t *g = find_grant(answer, v->id);
+    struct slice to = arena_copy(&x->arena, query_value(x, "to"));
+    (void)fd;
+    if (g == NULL) {
+        refuse(x, 404, "not-found", "There is no such grant", "It has ended, or it is not yours.", "Ask for access again on the console.");
+        return;
+    }
+    page_notice(&h, x->snap->config, v->id, text(g, "tool"), to.len ? (const char *)to.ptr : "/");
+    send_page(x, &h, 200);
+}
+
+/* Only a path on the tool's own host: never another place. */
+static void go_to_tool(struct exchange *x, const char *tool_name, const char *to)
+{
+    const struct tool *tool = config_tool(x->snap->config, slice_str(tool_name));
+    char *origin = tool ? config_origin(x->snap->config, tool->host) : NULL;
+    bool plain = to[0] == '/' && to[1] != '/' && to[1] != '\\';
+    for (const char *p = to; *p != 0; p++)
+        plain = plain && *p > 0x20 && *p < 0x7f;
+    struct slice where = arena_printf(&x->arena, "%s%s", origin ? origin : "", plain ? to : "/");
+    free(origin);
+    reply_redirect(x, where.ptr ? (const char *)where.ptr : "/");
+}
+
+static void on_status_go(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    const json_t *g = find_grant(answer, v->id);
+    (void)fd;
+    if (g == NULL)
+        reply_redirect(x, "/");
+    else
+        go_to_tool(x, text(g, "tool"), v->to);
+}
+
+static void on_noticed(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    (void)v;
+    (void)answer;
+    (void)fd;
+    ask(x, json_pack("{s:s}", "op", "status"), on_status_go);
+}
+
+static void do_notice(struct exchange *x)
+{
+    struct visit *v = visit_of(x);
+    v->to = form_value(x, "to");
+    ask(x, json_pack("{s:s,s:s}", "op", "notice.ack", "grant_id", v->id), on_noticed);
+}
+
+static void on_held(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    struct html h = { 0 };
+    (void)v;
+    (void)fd;
+    page_held(&h, json_object_get(answer, "item"));
+    send_page(x, &h, 200);
+}
+
+static void on_link(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    struct slice to = arena_printf(&x->arena, "/.countersign/release/%s", text(answer, "code"));
+    (void)fd;
+    if (to.ptr == NULL)
+        refuse(x, 503, "overloaded", "Not available at the moment", "The gateway is out of memory.", "Try again in a moment.");
+    else
+        go_to_tool(x, v->to, (const char *)to.ptr);
+}
+
+static void on_held_tool(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    struct slice tool = arena_copy(&x->arena, slice_str(text(json_object_get(answer, "item"), "tool")));
+    (void)fd;
+    v->to = tool.ptr ? (const char *)tool.ptr : "";
+    ask(x, json_pack("{s:s,s:s}", "op", "release.link", "id", v->id), on_link);
+}
+
+static void do_release(struct exchange *x)
+{
+    ask(x, json_pack("{s:s,s:s}", "op", "item.get", "id", visit_of(x)->id), on_held_tool);
+}
+
+/* ---- which is it ---- */
+
+struct page {
+    const char *method, *before, *after;     /* path = before + id + after; before without id when it ends without '/' */
+    void (*show)(struct exchange *x);
+    bool has_form;
+};
+
+static void show_front(struct exchange *x)
+{
+    ask(x, json_pack("{s:s}", "op", "status"), on_status_home);
+}
+
+static void show_notice(struct exchange *x)
+{
+    ask(x, json_pack("{s:s}", "op", "status"), on_status_notice);
+}
+
+static void show_held(struct exchange *x)
+{
+    ask(x, json_pack("{s:s,s:s}", "op", "item.get", "id", visit_of(x)->id), on_held);
+}
+
+static const struct page pages[] = {
+    { "GET", "/", "", show_front, false },
+    { "POST", "/ask", "", do_ask, true },
+    { "GET", "/notice/*", "", show_notice, false },
+    { "POST", "/notice/*", "", do_notice, true },
+    { "GET", "/held/*", "", show_held, false },
+    { "POST", "/held/*", "/release", do_release, true },
+};
+
+static bool page_fits(const struct page *p, struct slice path, char id[64])
+{
+    struct slice before = slice_str(p->before), after = slice_str(p->after);
+    bool has_id = before.ptr[before.len - 1] == '*';
+    before.len -= has_id;
+    if (!slice_starts(path, before) || path.len < before.len + after.len ||
+        !slice_eq(slice_from(path, path.len - after.len), after))
+        return false;
+    struct slice middle = slice_of(path.ptr + before.len, path.len - before.len - after.len);
+    if (has_id ? (middle.len == 0 || middle.len >= 64 || slice_find(middle, '/') < middle.len) : middle.len > 0)
+        return false;
+    memcpy(id, middle.ptr, middle.len);
+    id[middle.len] = 0;
+    return true;
+}
+
+static void with_body(struct exchange *x)
+{
+    if (x->too_large)
+        refuse(x, 413, "too-large", "Too large", "The body is larger than 32 KiB.", "Send less.");
+    else if (x->page == NULL)
+        run_api(x);
+    else if (readings_body(&x->request, bbuf_slice(&x->body), &x->arena, &x->form) != OK)
+        refuse(x, 400, "bad-request", "This form can't be read", "The body is not a well-formed form.", "Use the form on the console's page.");
+    else
+        x->page->show(x);
+}
+
+/* A page of another origin must not decide, ask or release in the person's name. */
+static bool comes_from_elsewhere(const struct exchange *x)
+{
+    struct slice site = fields_get(&x->request.fields, SLICE("sec-fetch-site")), origin = fields_get(&x->request.fields, SLICE("origin"));
+    if (slice_eq(x->request.method, SLICE("GET")) || slice_eq(x->request.method, SLICE("HEAD")))
+        return false;
+    if (site.ptr != NULL)
+        return !slice_eq(site, SLICE("same-origin")) && !slice_eq(site, SLICE("none"));
+    return origin.ptr != NULL && !slice_ieq(origin, slice_str(x->snap->console_origin));
+}
+
+static bool public_key_pages(struct exchange *x)
+{
+    if (slice_eq(x->request.path, SLICE("/.well-known/jwks.json"))) {
+        send_json(x, 200, access_jwks(x->worker->access));
+        return true;
+    }
+    if (slice_eq(x->request.path, SLICE("/.well-known/countersign-log-key"))) {
+        const char *key = access_log_key(x->worker->access);
+        json_t *o = key ? json_pack("{s:s,s:s}", "instance", x->snap->config->instance, "log_key", key) : NULL;
+        send_json(x, 200, o);
+        json_decref(o);
+        return true;
+    }
+    return false;
+}
+
+void stage_console(struct exchange *x)
+{
+    struct slice method = slice_eq(x->request.method, SLICE("HEAD")) ? SLICE("GET") : x->request.method;
+    if (comes_from_elsewhere(x)) {
+        refuse(x, 403, "cross-origin", "This request came from another site", "A page of another origin may not act here in your name.",
+               "Open the console itself and do it there.");
+        return;
+    }
+    x->visit = arena_zalloc(&x->arena, sizeof *x->visit);
+    if (x->visit == NULL) {
+        refuse(x, 503, "overloaded", "Not available at the moment", "The gateway is out of memory.", "Try again in a moment.");
+        return;
+    }
+    if (slice_eq(method, SLICE("GET")) && public_key_pages(x))
+        return;
+    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
+        if (slice_eq(method, slice_str(pages[i].method)) && page_fits(&pages[i], x->request.path, x->visit->id))
+            x->page = &pages[i];
+    if (x->page != NULL && !x->page->has_form)
+        x->page->show(x);
+    else
+        exchange_collect(x, API_BODY_MAX, with_body);
+}
+
+void console_done(struct exchange *x)
+{
+    if (x->visit != NULL)
+        json_decref(x->visit->status);
+}

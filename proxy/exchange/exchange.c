@@ -1,0 +1,321 @@
+#include "proxy/exchange/exchange.h"
+
+#include "proxy/base/clock.h"
+#include "proxy/base/log.h"
+#include "proxy/exchange/conn.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define TO(s) (1u << (s))
+static const unsigned may_go[X_STATE_COUNT] = {
+    [X_HEAD]    = TO(X_TAPE) | TO(X_COLLECT) | TO(X_ASK) | TO(X_REPLY),
+    [X_TAPE]    = TO(X_COLLECT) | TO(X_ASK) | TO(X_FORWARD) | TO(X_REPLY),   /* FORWARD: stage_judge said that a grant is enough */
+    [X_COLLECT] = TO(X_ASK) | TO(X_FORWARD) | TO(X_REPLY) | TO(X_TAPE),
+    [X_ASK]     = TO(X_FORWARD) | TO(X_REPLY) | TO(X_ASK) | TO(X_TAPE),       /* FORWARD: authz gave an assertion, or used a sign-off up */
+    [X_FORWARD] = TO(X_RESPOND) | TO(X_REPLY) | TO(X_DONE),                   /* REPLY: the tool failed before it answered */
+    [X_RESPOND] = TO(X_DONE),
+    [X_REPLY]   = TO(X_DONE),
+};
+
+void exchange_enter(struct exchange *x, enum exchange_state to)
+{
+    assert(may_go[x->state] & TO(to));
+    x->state = to;
+}
+
+static void exchange_wake(struct waiter *w);
+
+struct exchange *exchange_new(struct conn *c, const struct front *front, void *stream)
+{
+    struct exchange *x = calloc(1, sizeof *x);
+    if (x == NULL)
+        return NULL;
+    x->conn = c;
+    x->worker = c->worker;
+    x->snap = snapshot_ref(c->snap);
+    x->front = front;
+    x->stream = stream;
+    x->started_ms = clock_wall_ms();
+    x->reply_fd = -1;
+    x->waiter.wake = exchange_wake;
+    arena_init(&x->arena, EXCHANGE_ARENA_MAX);
+    bbuf_init(&x->body, REQUEST_BUFFER);
+    bbuf_init(&x->unsure, REQUEST_BUFFER);
+    x->next = c->exchanges;
+    if (c->exchanges != NULL)
+        c->exchanges->prev = x;
+    c->exchanges = x;
+    return x;
+}
+
+static void log_exchange(const struct exchange *x)
+{
+    char status[12], sent[24], received[24], took[24], path[512], method[24];
+    snprintf(status, sizeof status, "%u", x->head_sent ? x->response.status : 0);
+    snprintf(sent, sizeof sent, "%llu", (unsigned long long)x->response_bytes);
+    snprintf(received, sizeof received, "%llu", (unsigned long long)x->request_bytes);
+    snprintf(took, sizeof took, "%lld", (long long)(clock_wall_ms() - x->started_ms));
+    snprintf(method, sizeof method, "%.*s", SLICE_ARG(x->request.method));
+    /* Never the query: it may hold secrets. */
+    snprintf(path, sizeof path, "%.*s", SLICE_ARG(x->request.path));
+    log_info("exchange", "source", x->conn->address, "identity", x->conn->cert == CERT_GOOD ? x->conn->identity.name : NULL,
+             "tool", x->tool ? x->tool->name : NULL, "action", x->verdict.action ? x->verdict.action->name : NULL, "method", method,
+             "path", path, "status", status, "sent", sent, "received", received, "ms", took, "grant",
+             x->grant_id[0] ? x->grant_id : NULL, "why", x->why);
+}
+
+void exchange_free(struct exchange *x)
+{
+    struct conn *c = x->conn;
+    if (x->state != X_DONE && x->why == NULL)
+        x->why = "client-gone";
+    upstream_abort(x->up);
+    x->up = NULL;
+    link_cancel(x->worker->link, x->call);
+    forward_outcome(x, "outcome-unknown");
+    waiter_leave(&x->waiter);
+    if (x->tape.open)
+        tape_close(x->worker->tape, &x->tape, x->why ? x->why : "cut");
+    if (x->request.method.len > 0)
+        log_exchange(x);
+    if (x->prev != NULL)
+        x->prev->next = x->next;
+    else
+        c->exchanges = x->next;
+    if (x->next != NULL)
+        x->next->prev = x->prev;
+    console_done(x);
+    bbuf_done(&x->body);
+    bbuf_done(&x->unsure);
+    free(x->reply_owned);
+    if (x->reply_fd >= 0)
+        close(x->reply_fd);
+    arena_done(&x->arena);
+    snapshot_unref(x->snap);
+    free(x);
+}
+
+void exchange_start(struct exchange *x, bool has_body)
+{
+    x->request_done = !has_body;
+    stage_identify(x);
+}
+
+/* ---- request body ---- */
+
+size_t exchange_body_room(const struct exchange *x)
+{
+    if (x->state == X_DONE || x->state == X_REPLY)
+        return REQUEST_BUFFER;        /* nobody wants it: thrown away */
+    if (x->state == X_HEAD || x->state == X_TAPE || x->state == X_ASK)
+        return 0;
+    return bbuf_room(&x->body);
+}
+
+size_t exchange_tape_body(struct exchange *x)
+{
+    size_t len = bbuf_len(&x->body);
+    if (x->tool == NULL)
+        x->untaped = 0;               /* the console is no session: authz's log keeps what was decided there */
+    else if (!x->tape.open)
+        return 0;
+    while (x->untaped > 0) {
+        size_t n = tape_room(x->worker->tape);
+        if (n > x->untaped)
+            n = x->untaped;
+        struct slice next = slice_of(bbuf_slice(&x->body).ptr + len - x->untaped, n);
+        if (n == 0 || tape_body(x->worker->tape, &x->tape, TAPE_REQUEST, next) != OK) {
+            exchange_wait_tape(x);
+            break;
+        }
+        x->untaped -= n;
+    }
+    return len - x->untaped;
+}
+
+static void credit(struct exchange *x, size_t keep)
+{
+    if (x->uncredited <= keep)
+        return;
+    size_t n = x->uncredited - keep;
+    x->uncredited = keep;
+    x->front->took(x, n);
+}
+
+void exchange_took(struct exchange *x, size_t n)
+{
+    bbuf_drop(&x->body, n);
+    credit(x, bbuf_len(&x->body));
+}
+
+static void collect_step(struct exchange *x)
+{
+    exchange_tape_body(x);
+    if (x->untaped > 0)
+        return;                       /* woken when there is room on the tape */
+    credit(x, 0);
+    if (bbuf_len(&x->body) > x->collect_max)
+        x->too_large = true;
+    else if (x->request_done)
+        x->collected = true;
+    else
+        return;
+    x->after_tape(x);
+}
+
+void exchange_body(struct exchange *x, struct slice data)
+{
+    x->request_bytes += data.len;
+    if (x->state == X_DONE || x->state == X_REPLY) {
+        x->front->took(x, data.len);
+        return;
+    }
+    if (bbuf_put(&x->body, data) != OK) {
+        exchange_broken(x, 503, "overloaded", "The gateway is out of memory.");
+        return;
+    }
+    x->untaped += data.len;
+    x->uncredited += data.len;
+    if (x->state == X_COLLECT)
+        collect_step(x);
+    else if (x->state == X_FORWARD || x->state == X_RESPOND)
+        forward_pump(x);
+}
+
+void exchange_body_end(struct exchange *x, const struct fields *trailers)
+{
+    x->request_done = true;
+    if (trailers != NULL)
+        x->request_trailers = *trailers;
+    if (x->state == X_COLLECT)
+        collect_step(x);
+    else if (x->state == X_FORWARD || x->state == X_RESPOND)
+        forward_pump(x);
+}
+
+void exchange_collect(struct exchange *x, size_t max, void (*next)(struct exchange *x))
+{
+    struct fields none = { 0 };
+    if (x->request.has_length && x->request.content_length > max) {
+        x->too_large = true;
+        next(x);
+        return;
+    }
+    if (x->state != X_COLLECT)
+        exchange_enter(x, X_COLLECT);
+    x->collect_max = max;
+    x->after_tape = next;
+    x->body.max = max + REQUEST_BUFFER;
+    if (x->request.expect_continue && !x->sent_continue && !x->request_done) {
+        x->sent_continue = true;
+        x->front->interim(x, 100, &none);
+    }
+    if (!x->request_done)
+        x->front->took(x, 0);         /* there is room now */
+    collect_step(x);
+}
+
+/* ---- recording ---- */
+
+void exchange_wait_tape(struct exchange *x)
+{
+    worker_wait(x->worker, &x->waiter);
+}
+
+static void try_begin(struct exchange *x)
+{
+    struct conn *c = x->conn;
+    struct tape_session s = {
+        .id = slice_str(x->grant_id), .identity = slice_str(c->identity.name), .person = slice_str(c->person->name),
+        .tool = slice_str(x->tool->name), .host = slice_str(x->tool->host), .x5t = slice_str(c->identity.x5t),
+    };
+    struct slice action = slice_str(x->verdict.action ? x->verdict.action->name : "");
+    if (tape_broken(x->worker->tape)) {
+        exchange_broken(x, 503, "recording-unavailable",
+                        "The recording of this session can't be kept at the moment, so nothing is passed on.");
+        return;
+    }
+    enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, action, x->tool->redact_fields, x->tool->redact_count,
+                                &x->arena);
+    if (st == FULL)
+        exchange_wait_tape(x);
+    else if (st != OK)
+        exchange_broken(x, 503, "recording-unavailable", "This request can't be recorded, so it is not passed on.");
+    else
+        x->after_tape(x);
+}
+
+void exchange_begin_tape(struct exchange *x, void (*next)(struct exchange *x))
+{
+    exchange_enter(x, X_TAPE);
+    x->after_tape = next;
+    try_begin(x);
+}
+
+static void exchange_wake(struct waiter *w)
+{
+    struct exchange *x = (struct exchange *)((char *)w - offsetof(struct exchange, waiter));
+    if (x->state == X_TAPE) {
+        try_begin(x);
+    } else if (tape_broken(x->worker->tape)) {
+        exchange_broken(x, 503, "recording-unavailable", "The recording can't be kept at the moment.");
+    } else if (x->state == X_COLLECT) {
+        collect_step(x);
+    } else {
+        if (x->state == X_FORWARD || x->state == X_RESPOND)
+            forward_pump(x);
+        if (x->state != X_DONE)
+            respond_step(x);
+    }
+}
+
+/* ---- the rest ---- */
+
+void exchange_writable(struct exchange *x)
+{
+    if (x->state == X_RESPOND || x->state == X_REPLY)
+        respond_step(x);
+}
+
+void exchange_broken(struct exchange *x, unsigned status, const char *type, const char *detail)
+{
+    x->why = type;
+    upstream_abort(x->up);
+    x->up = NULL;
+    if (x->state == X_DONE)
+        return;
+    if (x->state == X_RESPOND || x->state == X_REPLY) {
+        respond_cut(x, type);
+        return;
+    }
+    struct problem p = { .status = status, .type = type, .title = status == 504 ? "The tool did not answer in time"
+                         : status == 502 ? "The tool's answer can't be used" : "Not available at the moment",
+                         .detail = detail, .next = "Try again in a moment; if it stays so, tell the people who run this gateway." };
+    reply_problem(x, &p);
+}
+
+bool exchange_may_go_on(struct exchange *x, bool authz_stale)
+{
+    const struct conn *c = x->conn;
+    if (x->state == X_DONE || x->tool == NULL || x->grant_id[0] == 0)
+        return true;
+    const struct live_grant *g = access_grant_by_id(x->worker->access, x->grant_id);
+    if (authz_stale)
+        x->why = "authorization-unavailable";
+    else if (g == NULL || g->exp_s <= clock_wall_s())
+        x->why = "grant-ended";
+    else if (access_locked(x->worker->access, c->person->name, c->identity.x5t, x->tool->name, x->grant_id) != NULL)
+        x->why = "locked";
+    else
+        return true;
+    return false;
+}
+
+json_t *exchange_who(const struct exchange *x)
+{
+    const struct identity *id = &x->conn->identity;
+    return json_pack("{s:s,s:s,s:I}", "identity", id->name, "x5t", id->x5t, "not_after", (json_int_t)id->not_after_s);
+}

@@ -1,0 +1,186 @@
+/* exchange: one request and its response, on its way through the stages of design.md section 6:
+ *
+ *   identify → route → authorize → [collect body] → [hold] → forward → respond
+ *
+ * Each stage is a file; each either hands on, waits, or replies with a refusal. The protocol driver ("front") owns the exchange, feeds it and writes what comes
+ * out; upstream.h is the other side. Only authorize() and a sign-off that was used up lead to X_FORWARD: the table in exchange.c shows it. */
+#ifndef COUNTERSIGN_EXCHANGE_H
+#define COUNTERSIGN_EXCHANGE_H
+
+#include "authz/policy.h"
+#include "proxy/base/arena.h"
+#include "proxy/base/bbuf.h"
+#include "proxy/exchange/worker.h"
+#include "proxy/http/message.h"
+#include "proxy/http/readings.h"
+#include "proxy/net/upstream.h"
+#include "proxy/record/tape.h"
+
+struct conn;
+struct exchange;
+struct visit;
+struct page;
+
+enum exchange_state {
+    X_HEAD,                           /* the request head is being received and judged */
+    X_TAPE,                           /* waits for room on the tape to begin */
+    X_COLLECT,                        /* the body is read in full before it is judged */
+    X_ASK,                            /* authz was asked something */
+    X_FORWARD,                        /* the request goes to the tool */
+    X_RESPOND,                        /* the tool's response goes to the client */
+    X_REPLY,                          /* our own answer goes to the client */
+    X_DONE,
+    X_STATE_COUNT
+};
+
+/* How an exchange speaks to its client. None of these calls back into the exchange at once. */
+struct front {
+    /* The response head. fields: without framing. length: of the body, or -1: unknown. no_body: HEAD, 204, 304. */
+    void (*head)(struct exchange *x, unsigned status, const struct fields *fields, int64_t length, bool no_body);
+    void (*interim)(struct exchange *x, unsigned status, const struct fields *fields);
+    size_t (*room)(const struct exchange *x);
+    void (*body)(struct exchange *x, struct slice data);              /* at most room */
+    void (*end)(struct exchange *x, const struct fields *trailers);   /* the response is whole */
+    void (*cut)(struct exchange *x);                                  /* it never will be: make the client see that */
+    void (*took)(struct exchange *x, size_t n);                       /* n bytes of request body left x->body */
+};
+
+enum { EXCHANGE_ARENA_MAX = 512 * 1024, REQUEST_BUFFER = 64 * 1024 };
+
+struct exchange {
+    struct exchange *next, *prev;     /* of the connection */
+    struct conn *conn;
+    struct worker *worker;
+    struct snapshot *snap;
+    const struct front *front;
+    void *stream;                     /* the front's own */
+    int32_t stream_id;                /* HTTP/2 */
+    enum exchange_state state;
+    int64_t started_ms;
+    struct arena arena;
+    struct message request;
+
+    /* request body: received into `body`, then recorded, then passed on */
+    struct bbuf body;
+    size_t untaped;                   /* how many of its last bytes are not on the tape yet */
+    size_t uncredited;                /* how many of its last bytes the client got no window for yet */
+    bool request_done, sent_continue;
+    bool collected;                   /* all of it is in `body` */
+    bool too_large;                   /* it is larger than what may be read to judge it */
+    size_t collect_max;
+    struct fields request_trailers;
+    uint64_t request_bytes;
+
+    /* the verdict */
+    const struct tool *tool;          /* NULL: the console */
+    struct verdict verdict;
+    char grant_id[GRANT_ID_MAX + 1];
+    bool noticed;
+    struct readings query, form;
+
+    /* the console */
+    struct visit *visit;
+    const struct page *page;
+
+    /* authz */
+    int64_t call;                     /* link_call under way, or 0 */
+    struct slice held_id;             /* a held request being released: its outcome is owed */
+    bool outcome_owed;
+
+    /* the tool's side */
+    struct upstream *up;
+    bool fresh, chunked, head_written, request_sent;
+
+    /* what goes to the client, from the tool or our own */
+    struct message response;
+    bool from_tool, head_pending, head_sent, end_pending, no_body;
+    uint64_t response_bytes;
+    struct fields response_fields, end_trailers;
+    struct slice reply;               /* what is left of our own answer, in reply_owned */
+    void *reply_owned;
+    int reply_fd;                     /* a file to send instead, or -1 */
+    uint64_t reply_left;
+
+    /* recording */
+    struct tape_exchange tape;
+    struct waiter waiter;             /* for room on the tape, or for durability */
+    void (*after_tape)(struct exchange *x);
+    bool durable, request_finished;
+    struct bbuf unsure;               /* durable: recorded, not yet fsynced, so not yet delivered */
+    uint64_t durable_at;
+    const char *why;                  /* a word for the log and the recording when it did not go well */
+};
+
+/* Made by a front. NULL: no memory. */
+struct exchange *exchange_new(struct conn *c, const struct front *front, void *stream);
+/* The request head is in x->request (raw_target set, not normalised). has_body: more will come. */
+void exchange_start(struct exchange *x, bool has_body);
+/* Body bytes; the front gives no more than exchange_body_room(). */
+size_t exchange_body_room(const struct exchange *x);
+void exchange_body(struct exchange *x, struct slice data);
+void exchange_body_end(struct exchange *x, const struct fields *trailers);
+/* front->room grew. */
+void exchange_writable(struct exchange *x);
+/* Ends everything that is under way for it (the client went, or the front is done) and frees it. */
+void exchange_free(struct exchange *x);
+/* A lock, an expiry or lost authz: may it go on? false: the connection must be reset. */
+bool exchange_may_go_on(struct exchange *x, bool authz_stale);
+
+/* ---- stages, in order ---- */
+void stage_identify(struct exchange *x);
+void stage_route(struct exchange *x);
+void stage_authorize(struct exchange *x);
+void stage_judge(struct exchange *x);           /* policy: once with the head, again with the body */
+void stage_hold(struct exchange *x);
+void stage_release(struct exchange *x, struct slice code);
+void stage_forward(struct exchange *x);
+void stage_console(struct exchange *x);
+void console_done(struct exchange *x);          /* when it is freed */
+
+/* ---- shared by the stages (exchange.c) ---- */
+void exchange_enter(struct exchange *x, enum exchange_state to);
+/* Put the head on the tape, then go on with `next`; waits for room. */
+void exchange_begin_tape(struct exchange *x, void (*next)(struct exchange *x));
+/* Read the whole body, at most max bytes; then `next`, with x->collected or x->too_large set. */
+void exchange_collect(struct exchange *x, size_t max, void (*next)(struct exchange *x));
+/* Record what came in; what is on the tape may be passed on. Returns the bytes that may. */
+size_t exchange_tape_body(struct exchange *x);
+/* n bytes of x->body went on. */
+void exchange_took(struct exchange *x, size_t n);
+void exchange_wait_tape(struct exchange *x);
+/* {identity, x5t, not_after} for authz. */
+json_t *exchange_who(const struct exchange *x);
+/* Answer 502, 503 or 504, or cut the response off if it has begun. */
+void exchange_broken(struct exchange *x, unsigned status, const char *type, const char *detail);
+
+/* ---- forward.c ---- */
+void forward_pump(struct exchange *x);          /* request body towards the tool */
+void forward_outcome(struct exchange *x, const char *outcome);   /* of a released held request, to authz; once */
+
+/* ---- respond.c: what goes to the client is recorded first ---- */
+/* x->response and x->response_fields are set: send them. */
+void respond_head(struct exchange *x, bool from_tool);
+size_t respond_room(struct exchange *x);
+void respond_body(struct exchange *x, struct slice data);        /* at most respond_room */
+void respond_end(struct exchange *x, const struct fields *trailers);
+void respond_cut(struct exchange *x, const char *why);
+/* Go on after a wait: room at the client, on the tape, or durability. */
+void respond_step(struct exchange *x);
+
+/* ---- replies (reply.c) ---- */
+struct problem {
+    unsigned status;
+    const char *type, *title, *detail, *next;   /* text; escaped when shown */
+    const char *extra_name, *extra_value;       /* one more member, e.g. held_id */
+    const char *link, *link_text;               /* for the page */
+};
+void reply_problem(struct exchange *x, const struct problem *p);
+void reply_redirect(struct exchange *x, const char *location);
+/* body is copied. content_type NULL: no body. more: further fields, or NULL. */
+void reply_bytes(struct exchange *x, unsigned status, const char *content_type, struct slice body, const struct fields *more);
+/* Send a file; takes fd. */
+void reply_file(struct exchange *x, const char *content_type, int fd, uint64_t len);
+bool prefers_html(const struct exchange *x);
+void reply_pump(struct exchange *x);
+
+#endif

@@ -1,0 +1,472 @@
+/* front_h2: HTTP/2 on a client connection (RFC 9113), through nghttp2. Flow control is tied to our buffers: a stream's window opens only as its bytes go on. */
+#include "proxy/base/clock.h"
+#include "proxy/base/log.h"
+#include "proxy/exchange/conn.h"
+#include "proxy/http/forward.h"
+#include "proxy/http/h2_request.h"
+
+#include <assert.h>
+#include <nghttp2/nghttp2.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { STREAM_OUT_MAX = 64 * 1024, RESET_BURST = 200, RESET_RATE = 20, FIELDS_SENT_MAX = 300 };
+
+struct h2_stream {
+    struct h2_stream *next, *prev;    /* of the connection */
+    struct exchange *x;
+    struct h2_request building;       /* fields as they come */
+    struct bbuf out;                  /* body for the client */
+    struct fields trailers;
+    bool started, ended, deferred;
+};
+
+struct h2_conn {
+    nghttp2_session *session;
+    struct conn *conn;
+    struct h2_stream *streams;
+    unsigned count;
+    bool in_session, stopping;        /* in_session: a callback of nghttp2 is on the stack */
+    struct task work;
+};
+
+static const struct front front_h2;
+static size_t make_nv(const struct fields *f, nghttp2_nv *nv, size_t max);
+
+static struct h2_conn *h2_of(const struct exchange *x)
+{
+    return x->conn->driver;
+}
+
+/* Something is to be sent or resumed; done outside nghttp2's callbacks. */
+static void work_soon(struct h2_conn *h)
+{
+    task_soon(&h->conn->worker->loop, &h->work);
+}
+
+static struct h2_stream *stream_new(struct h2_conn *h, int32_t id)
+{
+    struct h2_stream *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    s->x = exchange_new(h->conn, &front_h2, s);
+    if (s->x == NULL) {
+        free(s);
+        return NULL;
+    }
+    s->x->stream_id = id;
+    h2_request_init(&s->building, &s->x->arena, h->conn->snap->config->limits.fields, h->conn->snap->config->limits.head_bytes);
+    bbuf_init(&s->out, STREAM_OUT_MAX);
+    s->next = h->streams;
+    if (h->streams != NULL)
+        h->streams->prev = s;
+    h->streams = s;
+    h->count++;
+    return s;
+}
+
+static void stream_free(struct h2_conn *h, struct h2_stream *s)
+{
+    if (s->prev != NULL)
+        s->prev->next = s->next;
+    else
+        h->streams = s->next;
+    if (s->next != NULL)
+        s->next->prev = s->prev;
+    h->count--;
+    if (s->x != NULL)
+        exchange_free(s->x);
+    bbuf_done(&s->out);
+    free(s);
+}
+
+/* ---- what the client sends ---- */
+
+static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, void *user)
+{
+    struct h2_conn *h = user;
+    if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST)
+        return 0;
+    struct h2_stream *s = h->stopping ? NULL : stream_new(h, f->hd.stream_id);
+    if (s == NULL)
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    nghttp2_session_set_stream_user_data(session, f->hd.stream_id, s);
+    return 0;
+}
+
+static int on_header(nghttp2_session *session, const nghttp2_frame *f, const uint8_t *name, size_t name_len, const uint8_t *value,
+                     size_t value_len, uint8_t flags, void *user)
+{
+    struct h2_stream *s = nghttp2_session_get_stream_user_data(session, f->hd.stream_id);
+    (void)flags;
+    (void)user;
+    if (s == NULL || f->hd.type != NGHTTP2_HEADERS)
+        return 0;
+    bool ok = s->started ? h2_request_trailer(&s->building, slice_of(name, name_len), slice_of(value, value_len))
+                         : h2_request_field(&s->building, slice_of(name, name_len), slice_of(value, value_len));
+    return ok ? 0 : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;   /* reset: out of memory */
+}
+
+static void refuse(struct exchange *x, const struct refusal *why)
+{
+    struct problem p = { .status = why->status, .type = why->status == 431 ? "head-too-large" : "malformed-request",
+                         .title = "This request can't be understood", .detail = why->reason, .next = "Send a well-formed request (RFC 9113)." };
+    reply_problem(x, &p);
+}
+
+static void headers_done(struct h2_conn *h, struct h2_stream *s, bool ended)
+{
+    struct refusal why = { 0 };
+    s->started = true;
+    s->ended = ended;
+    conn_deadline(h->conn, h->conn->snap->config->limits.body_idle_ms);
+    if (h2_request_finish(&s->building, !ended, &s->x->request, &why) != PARSE_OK) {
+        s->x->request_done = ended;
+        refuse(s->x, &why);
+    } else {
+        exchange_start(s->x, !ended);
+    }
+}
+
+static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *user)
+{
+    struct h2_conn *h = user;
+    struct h2_stream *s = f->hd.stream_id ? nghttp2_session_get_stream_user_data(session, f->hd.stream_id) : NULL;
+    bool end = f->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    if (s == NULL || (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA))
+        return 0;
+    if (f->hd.type == NGHTTP2_HEADERS && !s->started) {
+        headers_done(h, s, end);
+    } else if (end && !s->ended) {
+        s->ended = true;
+        exchange_body_end(s->x, &s->building.trailers);
+    }
+    return 0;
+}
+
+static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const uint8_t *data, size_t len, void *user)
+{
+    struct h2_conn *h = user;
+    struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+    (void)flags;
+    nghttp2_session_consume_connection(session, len);   /* one slow stream must not stop the others */
+    if (s == NULL)
+        return 0;
+    conn_deadline(h->conn, h->conn->snap->config->limits.body_idle_ms);
+    exchange_body(s->x, slice_of(data, len));
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, void *user)
+{
+    struct h2_conn *h = user;
+    struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
+    (void)code;
+    if (s != NULL) {
+        nghttp2_session_set_stream_user_data(session, id, NULL);
+        stream_free(h, s);
+    }
+    if (h->count == 0)
+        conn_deadline(h->conn, h->conn->snap->config->limits.idle_ms);
+    return 0;
+}
+
+/* ---- what goes to the client ---- */
+
+static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max, uint32_t *flags, nghttp2_data_source *source,
+                        void *user)
+{
+    struct h2_stream *s = source->ptr;
+    struct h2_conn *h = user;
+    size_t n = bbuf_len(&s->out);
+    if (n > max)
+        n = max;
+    if (n > 0) {
+        memcpy(buf, bbuf_slice(&s->out).ptr, n);
+        bbuf_drop(&s->out, n);
+        if (s->x->state != X_DONE)
+            work_soon(h);             /* there is room again */
+    }
+    if (bbuf_len(&s->out) > 0)
+        return (ssize_t)n;
+    if (s->x->state == X_DONE) {
+        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (s->trailers.count > 0) {
+            nghttp2_nv nv[32];
+            size_t count = make_nv(&s->trailers, nv, 32);
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+            nghttp2_submit_trailer(session, id, nv, count);
+        }
+        return (ssize_t)n;
+    }
+    if (n > 0)
+        return (ssize_t)n;
+    s->deferred = true;
+    return NGHTTP2_ERR_DEFERRED;
+}
+
+static void send_all(struct h2_conn *h)
+{
+    struct conn *c = h->conn;
+    while (bbuf_len(&c->out) < CONN_OUT_MAX / 2 && (c->state == CONN_OPEN || c->state == CONN_FLUSH)) {
+        const uint8_t *data = NULL;
+        ssize_t n = nghttp2_session_mem_send(h->session, &data);
+        if (n < 0 || (n > 0 && bbuf_put(&c->out, slice_of(data, (size_t)n)) != OK)) {
+            conn_close(c, false);
+            return;
+        }
+        if (n == 0)
+            break;
+    }
+    if (bbuf_len(&c->out) > 0)
+        conn_flush_soon(c);
+    if (c->state == CONN_OPEN && !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
+        conn_finish(c);
+}
+
+static void do_work(struct task *t)
+{
+    struct h2_conn *h = (struct h2_conn *)((char *)t - offsetof(struct h2_conn, work));
+    struct conn *c = h->conn;
+    for (struct h2_stream *s = h->streams, *next; s != NULL && c->state == CONN_OPEN; s = next) {
+        next = s->next;
+        if (s->started && s->x->state != X_DONE && bbuf_room(&s->out) > STREAM_OUT_MAX / 4)
+            exchange_writable(s->x);
+    }
+    if (c->state == CONN_OPEN || c->state == CONN_FLUSH)
+        send_all(h);
+}
+
+static void h2_input(struct conn *c)
+{
+    struct h2_conn *h = c->driver;
+    struct slice in = bbuf_slice(&c->in);
+    h->in_session = true;
+    ssize_t n = nghttp2_session_mem_recv(h->session, in.ptr, in.len);
+    h->in_session = false;
+    if (c->state != CONN_OPEN)
+        return;
+    if (n < 0 || (size_t)n != in.len) {
+        log_info("h2.broken", "source", c->address, "why", n < 0 ? nghttp2_strerror((int)n) : "short read");
+        send_all(h);
+        conn_finish(c);
+        return;
+    }
+    bbuf_drop(&c->in, in.len);
+    if (h->count == 0 && c->deadline_ms > c->worker->loop.now_ms + c->snap->config->limits.idle_ms)
+        conn_deadline(c, c->snap->config->limits.idle_ms);
+    work_soon(h);
+}
+
+static void h2_output(struct conn *c)
+{
+    send_all(c->driver);
+}
+
+static bool h2_idle(const struct conn *c)
+{
+    const struct h2_conn *h = c->driver;
+    return h->count == 0;
+}
+
+static void h2_stop(struct conn *c)
+{
+    struct h2_conn *h = c->driver;
+    h->stopping = true;
+    nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->session), NGHTTP2_NO_ERROR, NULL, 0);
+    work_soon(h);
+}
+
+static void h2_free(struct conn *c)
+{
+    struct h2_conn *h = c->driver;
+    assert(!h->in_session);           /* no callback of nghttp2 closes its connection */
+    task_cancel(&h->work);
+    while (h->streams != NULL)
+        stream_free(h, h->streams);
+    nghttp2_session_del(h->session);
+    free(h);
+    c->driver = NULL;
+}
+
+/* END_STREAM is out, and the client still sends what nobody wants (RFC 9113 s8.1). */
+static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *user)
+{
+    struct h2_stream *s = f->hd.stream_id ? nghttp2_session_get_stream_user_data(session, f->hd.stream_id) : NULL;
+    (void)user;
+    if (s != NULL && !s->ended && (f->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
+        (f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS))
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_NO_ERROR);
+    return 0;
+}
+
+static nghttp2_session_callbacks *make_callbacks(void)
+{
+    nghttp2_session_callbacks *cb = NULL;
+    if (nghttp2_session_callbacks_new(&cb) != 0)
+        return NULL;
+    nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
+    nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
+    nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
+    return cb;
+}
+
+static nghttp2_option *make_options(void)
+{
+    nghttp2_option *o = NULL;
+    if (nghttp2_option_new(&o) != 0)
+        return NULL;
+    nghttp2_option_set_no_auto_window_update(o, 1);
+    nghttp2_option_set_stream_reset_rate_limit(o, RESET_BURST, RESET_RATE);   /* Rapid Reset */
+    nghttp2_option_set_max_continuations(o, 8);
+    nghttp2_option_set_max_settings(o, 32);
+    nghttp2_option_set_max_outbound_ack(o, 100);
+    return o;
+}
+
+static bool h2_start(struct conn *c)
+{
+    struct h2_conn *h = calloc(1, sizeof *h);
+    nghttp2_session_callbacks *cb = make_callbacks();
+    nghttp2_option *o = make_options();
+    nghttp2_settings_entry settings[] = {
+        { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->snap->config->limits.streams },
+        { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, REQUEST_BUFFER },
+        { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->snap->config->limits.head_bytes },
+    };
+    bool ok = h != NULL && cb != NULL && o != NULL && nghttp2_session_server_new2(&h->session, cb, h, o) == 0 &&
+              nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) == 0 &&
+              nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, 1 << 20) == 0;
+    nghttp2_session_callbacks_del(cb);
+    nghttp2_option_del(o);
+    if (!ok) {
+        if (h != NULL)
+            nghttp2_session_del(h->session);
+        free(h);
+        return false;
+    }
+    h->conn = c;
+    h->work.run = do_work;
+    c->driver = h;
+    work_soon(h);
+    return true;
+}
+
+/* ---- the front ---- */
+
+static struct h2_stream *stream_of(const struct exchange *x)
+{
+    return x->stream;
+}
+
+static size_t make_nv(const struct fields *f, nghttp2_nv *nv, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->count && n < max; i++) {
+        const struct field *e = &f->v[i];
+        bool secret = slice_eq(e->name, SLICE("set-cookie"));
+        nv[n++] = (nghttp2_nv){ (uint8_t *)(uintptr_t)e->name.ptr, (uint8_t *)(uintptr_t)e->value.ptr, e->name.len, e->value.len,
+                                secret ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE };
+    }
+    return n;
+}
+
+static nghttp2_nv literal(const char *name, const char *value)
+{
+    return (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name), strlen(value), NGHTTP2_NV_FLAG_NONE };
+}
+
+/* The date of this second, made once. */
+static const char *date_now(void)
+{
+    static _Thread_local char text[CLOCK_TEXT_MAX];
+    static _Thread_local int64_t second;
+    int64_t now = clock_wall_ms();
+    if (now / 1000 != second) {
+        second = now / 1000;
+        clock_http_date(now, text);
+    }
+    return text;
+}
+
+static void h2_head(struct exchange *x, unsigned status, const struct fields *fields, int64_t length, bool no_body)
+{
+    struct h2_stream *s = stream_of(x);
+    nghttp2_nv nv[FIELDS_SENT_MAX + 3];
+    char status_text[12], length_text[24];
+    size_t n = 0;
+    nghttp2_data_provider source = { .source.ptr = s, .read_callback = read_out };
+    snprintf(status_text, sizeof status_text, "%u", status);
+    snprintf(length_text, sizeof length_text, "%lld", (long long)length);
+    nv[n++] = literal(":status", status_text);
+    n += make_nv(fields, nv + n, FIELDS_SENT_MAX);
+    if (length >= 0 && status != 204 && status >= 200)
+        nv[n++] = literal("content-length", length_text);
+    if (fields_get(fields, SLICE("date")).ptr == NULL)
+        nv[n++] = literal("date", date_now());
+    bool empty = no_body || length == 0;
+    if (nghttp2_submit_response(h2_of(x)->session, x->stream_id, nv, n, empty ? NULL : &source) != 0)
+        nghttp2_submit_rst_stream(h2_of(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_INTERNAL_ERROR);
+    work_soon(h2_of(x));
+}
+
+static void h2_interim(struct exchange *x, unsigned status, const struct fields *fields)
+{
+    nghttp2_nv nv[FIELDS_SENT_MAX + 1];
+    char status_text[12];
+    snprintf(status_text, sizeof status_text, "%u", status);
+    nv[0] = literal(":status", status_text);
+    size_t n = 1 + make_nv(fields, nv + 1, FIELDS_SENT_MAX);
+    nghttp2_submit_headers(h2_of(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NULL, nv, n, NULL);
+    work_soon(h2_of(x));
+}
+
+static size_t h2_room(const struct exchange *x)
+{
+    return bbuf_room(&stream_of(x)->out);
+}
+
+static void resume(struct h2_conn *h, struct h2_stream *s)
+{
+    if (s->deferred) {
+        s->deferred = false;
+        nghttp2_session_resume_data(h->session, s->x->stream_id);
+    }
+    work_soon(h);
+}
+
+static void h2_cut(struct exchange *x)
+{
+    nghttp2_submit_rst_stream(h2_of(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_INTERNAL_ERROR);
+    work_soon(h2_of(x));
+}
+
+static void h2_body(struct exchange *x, struct slice data)
+{
+    if (bbuf_put(&stream_of(x)->out, data) != OK)
+        h2_cut(x);
+    else
+        resume(h2_of(x), stream_of(x));
+}
+
+static void h2_end(struct exchange *x, const struct fields *trailers)
+{
+    struct h2_stream *s = stream_of(x);
+    for (size_t i = 0; i < trailers->count; i++)
+        if (forward_trailer_allowed(trailers->v[i].name))
+            (void)!fields_add(&s->trailers, &x->arena, 32, trailers->v[i].name, trailers->v[i].value);
+    resume(h2_of(x), s);
+}
+
+static void h2_took(struct exchange *x, size_t n)
+{
+    if (n > 0)
+        nghttp2_session_consume_stream(h2_of(x)->session, x->stream_id, n);
+    work_soon(h2_of(x));
+}
+
+static const struct front front_h2 = { h2_head, h2_interim, h2_room, h2_body, h2_end, h2_cut, h2_took };
+const struct protocol protocol_h2 = { h2_start, h2_input, h2_output, h2_stop, h2_free, h2_idle };

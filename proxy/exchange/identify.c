@@ -1,0 +1,48 @@
+/* identify: is the certificate good, who stands behind it, are they locked? */
+#include "proxy/exchange/conn.h"
+#include "proxy/exchange/exchange.h"
+
+#include <stdio.h>
+
+static void refuse_certificate(struct exchange *x)
+{
+    char type[64];
+    enum cert_state s = x->conn->cert;
+    snprintf(type, sizeof type, "certificate-%s", cert_state_name(s));
+    struct problem p = { .status = s == CERT_CRL_STALE ? 503 : 403, .type = type, .title = "Your certificate does not open this door",
+                         .detail = cert_state_what(s), .next = cert_state_next(s) };
+    if (s == CERT_MISSING)
+        p.title = "A client certificate is needed";
+    reply_problem(x, &p);
+}
+
+void stage_identify(struct exchange *x)
+{
+    struct conn *c = x->conn;
+    char detail[512];
+    if (c->cert != CERT_GOOD) {
+        refuse_certificate(x);
+        return;
+    }
+    if (c->identity.not_after_s * 1000 <= x->started_ms) {
+        c->cert = CERT_EXPIRED;       /* the handshake was before the end, this request is not */
+        refuse_certificate(x);
+        return;
+    }
+    if (c->person == NULL) {
+        snprintf(detail, sizeof detail, "The certificate is valid, but nobody is listed for the identity '%s'.", c->identity.name);
+        struct problem p = { .status = 403, .type = "unknown-person", .title = "You are not listed here", .detail = detail,
+                             .next = "Ask the people who run this gateway to add you to its list of people." };
+        reply_problem(x, &p);
+        return;
+    }
+    const char *why = access_locked(x->worker->access, c->person->name, c->identity.x5t, NULL, NULL);
+    if (why != NULL) {
+        struct problem p = { .status = 403, .type = "locked", .title = "You are locked out",
+                             .detail = why[0] ? why : "An operator ordered a stop.",
+                             .next = "Talk to your operator or security team: only they can lift the lock." };
+        reply_problem(x, &p);
+        return;
+    }
+    stage_route(x);
+}

@@ -1,0 +1,165 @@
+/* What goes to the client: recorded first, then (durable actions) fsynced, then delivered. */
+#include "proxy/base/log.h"
+#include "proxy/exchange/conn.h"
+#include "proxy/exchange/exchange.h"
+
+#include <stdio.h>
+
+static bool on_tape(const struct exchange *x)
+{
+    return x->tape.open;
+}
+
+void respond_head(struct exchange *x, bool from_tool)
+{
+    x->from_tool = from_tool;
+    x->head_pending = true;
+    respond_step(x);
+}
+
+static bool durable_now(struct exchange *x)
+{
+    if (!x->durable || x->durable_at == 0 || tape_durable(x->worker->tape) >= x->durable_at)
+        return true;
+    exchange_wait_tape(x);
+    return false;
+}
+
+static void demand(struct exchange *x)
+{
+    if (!x->durable)
+        return;
+    x->durable_at = tape_position(x->worker->tape);
+    tape_demand(x->worker->tape);
+}
+
+/* The head, once it is recorded (and safe). */
+static bool step_head(struct exchange *x)
+{
+    if (x->head_pending) {
+        if (on_tape(x) && tape_response(x->worker->tape, &x->tape, &x->response, x->from_tool) != OK) {
+            exchange_wait_tape(x);
+            return false;
+        }
+        x->head_pending = false;
+        demand(x);
+    }
+    if (x->head_sent)
+        return true;
+    if (!durable_now(x))
+        return false;
+    x->head_sent = true;
+    x->front->head(x, x->response.status, &x->response_fields, x->response.has_length ? (int64_t)x->response.content_length : -1,
+                   x->no_body);
+    return true;
+}
+
+static void step_unsure(struct exchange *x)
+{
+    if (bbuf_len(&x->unsure) == 0 || !durable_now(x))
+        return;
+    size_t n = x->front->room(x);
+    if (n > bbuf_len(&x->unsure))
+        n = bbuf_len(&x->unsure);
+    if (n == 0)
+        return;
+    x->front->body(x, slice_of(bbuf_slice(&x->unsure).ptr, n));
+    bbuf_drop(&x->unsure, n);
+}
+
+static void step_end(struct exchange *x)
+{
+    if (on_tape(x)) {
+        if (x->request_done && x->untaped == 0 && !x->request_finished) {
+            if (tape_finish(x->worker->tape, &x->tape, TAPE_REQUEST, TAPE_COMPLETE) != OK) {
+                exchange_wait_tape(x);
+                return;
+            }
+            x->request_finished = true;
+        }
+        if (tape_finish(x->worker->tape, &x->tape, TAPE_RESPONSE, TAPE_COMPLETE) != OK) {
+            exchange_wait_tape(x);
+            return;
+        }
+        tape_close(x->worker->tape, &x->tape, x->why);
+        demand(x);
+    }
+    if (!durable_now(x))
+        return;
+    x->end_pending = false;
+    exchange_enter(x, X_DONE);
+    if (x->from_tool)
+        forward_outcome(x, "answered");
+    x->front->end(x, &x->end_trailers);
+}
+
+void respond_step(struct exchange *x)
+{
+    if ((x->state != X_RESPOND && x->state != X_REPLY) || !step_head(x))
+        return;
+    step_unsure(x);
+    if (x->state == X_REPLY && !x->end_pending)
+        reply_pump(x);
+    if (x->state == X_DONE)
+        return;
+    if (x->end_pending && bbuf_len(&x->unsure) == 0)
+        step_end(x);
+    else if (x->up != NULL && respond_room(x) > 0)
+        upstream_resume(x->up);
+}
+
+size_t respond_room(struct exchange *x)
+{
+    if (!x->head_sent && !x->durable)
+        return 0;
+    size_t room = x->durable ? bbuf_room(&x->unsure) : x->front->room(x);
+    if (on_tape(x) && room > 0) {
+        size_t tape = tape_room(x->worker->tape);
+        if (tape < room)
+            room = tape;
+        if (room == 0)
+            exchange_wait_tape(x);
+    }
+    return room;
+}
+
+void respond_body(struct exchange *x, struct slice data)
+{
+    x->response_bytes += data.len;
+    if (on_tape(x) && tape_body(x->worker->tape, &x->tape, TAPE_RESPONSE, data) != OK) {
+        respond_cut(x, "recording-unavailable");
+        return;
+    }
+    if (!x->durable) {
+        x->front->body(x, data);
+        return;
+    }
+    if (bbuf_put(&x->unsure, data) != OK) {
+        respond_cut(x, "overloaded");
+        return;
+    }
+    demand(x);
+    exchange_wait_tape(x);
+}
+
+void respond_end(struct exchange *x, const struct fields *trailers)
+{
+    x->end_pending = true;
+    if (trailers != NULL)
+        x->end_trailers = *trailers;
+    respond_step(x);
+}
+
+void respond_cut(struct exchange *x, const char *why)
+{
+    if (x->state == X_DONE)
+        return;
+    x->why = why;
+    upstream_abort(x->up);
+    x->up = NULL;
+    if (on_tape(x))
+        tape_close(x->worker->tape, &x->tape, why);
+    exchange_enter(x, X_DONE);
+    forward_outcome(x, "outcome-unknown");
+    x->front->cut(x);
+}

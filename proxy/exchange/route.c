@@ -1,0 +1,75 @@
+/* route: authority → the console or a tool; the target in its one normal form. */
+#include "proxy/exchange/conn.h"
+#include "proxy/exchange/exchange.h"
+#include "proxy/http/target.h"
+
+#include <stdlib.h>
+
+/* host[:port] apart; the port must be one people use to come here. */
+static bool split_authority(const struct exchange *x, struct slice *host_out)
+{
+    struct slice a = x->request.authority;
+    size_t colon = slice_find(a, ':');
+    *host_out = slice_of(a.ptr, colon);
+    if (colon == a.len)
+        return true;
+    char port[8];
+    struct slice text = slice_from(a, colon + 1);
+    if (text.len == 0 || text.len >= sizeof port)
+        return false;
+    memcpy(port, text.ptr, text.len);
+    port[text.len] = 0;
+    unsigned long n = strtoul(port, NULL, 10);
+    if (n == x->snap->config->public_port)
+        return true;
+    for (size_t i = 0; i < x->snap->config->listener_count; i++)
+        if (x->snap->config->listeners[i].port == n)
+            return true;
+    return false;
+}
+
+static void misdirected(struct exchange *x)
+{
+    struct problem p = { .status = 421, .type = "misdirected", .title = "Wrong connection for this host",
+                         .detail = "The host asked for is not the one this TLS connection was opened to.",
+                         .next = "Open a new connection to that host; browsers do so by themselves." };
+    reply_problem(x, &p);
+}
+
+static bool normalise(struct exchange *x, unsigned allow)
+{
+    struct refusal why = { 0 };
+    if (target_normalise(&x->request, allow, &x->arena, &why) == PARSE_OK)
+        return true;
+    struct problem p = { .status = why.status ? why.status : 400, .type = "bad-target", .title = "This address can't be read in one way only",
+                         .detail = why.reason ? why.reason : "The request-target is malformed.",
+                         .next = "Write the path plainly: no dot segments, no empty segments, no encoded slashes, no double encoding." };
+    x->request.path = x->request.target = slice_str("");
+    reply_problem(x, &p);
+    return false;
+}
+
+void stage_route(struct exchange *x)
+{
+    struct slice host;
+    if (!split_authority(x, &host) || (x->conn->sni[0] != 0 && !slice_ieq(host, slice_str(x->conn->sni)))) {
+        misdirected(x);
+        return;
+    }
+    if (slice_ieq(host, slice_str(x->snap->config->console_host))) {
+        if (normalise(x, 0))
+            stage_console(x);
+        return;
+    }
+    x->tool = policy_tool_at(x->snap->config, host);
+    if (x->tool != NULL) {
+        if (normalise(x, x->tool->allow_in_target))
+            stage_authorize(x);
+        return;
+    }
+    struct problem p = { .status = 404, .type = "unknown-host", .title = "No tool lives at this address",
+                         .detail = "The host name belongs to no tool of this gateway.",
+                         .next = "Check the address; your tools are listed on the console.",
+                         .link = x->snap->console_origin, .link_text = "Open the console" };
+    reply_problem(x, &p);
+}

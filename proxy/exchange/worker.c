@@ -1,0 +1,355 @@
+#include "proxy/exchange/worker.h"
+
+#include "proxy/base/clock.h"
+#include "proxy/base/log.h"
+#include "proxy/exchange/conn.h"
+#include "proxy/exchange/sources.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16 };
+
+/* ---- waiting for the tape ---- */
+
+void worker_wait(struct worker *w, struct waiter *x)
+{
+    if (x->next != NULL)
+        return;
+    x->prev = w->waiters.prev;
+    x->next = &w->waiters;
+    x->prev->next = x;
+    w->waiters.prev = x;
+}
+
+void waiter_leave(struct waiter *x)
+{
+    if (x->next == NULL)
+        return;
+    x->prev->next = x->next;
+    x->next->prev = x->prev;
+    x->next = x->prev = NULL;
+}
+
+static void wake_waiters(struct worker *w)
+{
+    struct waiter *last = w->waiters.prev;
+    while (w->waiters.next != &w->waiters) {
+        struct waiter *x = w->waiters.next;
+        bool end = x == last;
+        waiter_leave(x);
+        x->wake(x);
+        if (end)
+            break;
+    }
+}
+
+static void on_wake(uv_poll_t *p, int status, int events)
+{
+    struct worker *w = p->data;
+    uint64_t count;
+    (void)status;
+    (void)events;
+    int fd;
+    if (uv_fileno((uv_handle_t *)p, &fd) == 0 && read(fd, &count, sizeof count) > 0)
+        wake_waiters(w);
+}
+
+/* ---- authz ---- */
+
+static void sweep(struct worker *w, bool stale)
+{
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->state != CONN_OPEN || c->cert != CERT_GOOD || c->person == NULL)
+            continue;
+        const char *why = access_locked(w->access, c->person->name, c->identity.x5t, NULL, NULL) ? "locked" : NULL;
+        for (struct exchange *x = c->exchanges; x != NULL && why == NULL; x = x->next)
+            if (!exchange_may_go_on(x, stale))
+                why = x->why;
+        if (why == NULL)
+            continue;
+        for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+            x->why = why;
+        log_info("connection.ended", "identity", c->identity.name, "why", why);
+        conn_close(c, false);         /* by reset: what the kernel still holds must not arrive (promise 7) */
+    }
+}
+
+static void on_connected(void *arg, const json_t *hello)
+{
+    struct worker *w = arg;
+    struct err err;
+    if (access_reset(w->access, hello, &err) != OK)
+        log_error("authz.hello", "why", err.text);
+}
+
+static void on_event(void *arg, const json_t *event)
+{
+    struct worker *w = arg;
+    struct err err;
+    bool ends_live = false;
+    const char *name = json_string_value(json_object_get(event, "event"));
+    if (access_event(w->access, event, clock_wall_s(), &ends_live, &err) != OK)
+        log_error("authz.event", "event", name, "why", err.text);
+    if (ends_live || (name != NULL && strcmp(name, "synced") == 0))
+        sweep(w, false);
+}
+
+bool worker_fresh(const struct worker *w)
+{
+    int64_t heard = link_heard_ms(w->link);
+    return heard > 0 && clock_mono_ms() - heard <= FRESH_MS;
+}
+
+/* ---- connections ---- */
+
+static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *sa)
+{
+    char text[ADDRESS_MAX] = "";
+    unsigned char key[16];
+    int one = 1;
+    if (w->conn_count >= w->snap->config->limits.connections) {
+        close(fd);
+        return;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    source_key(sa, key, text, sizeof text);
+    conn_open(w, fd, text, key);
+}
+
+static void on_listener(uv_poll_t *p, int status, int events)
+{
+    struct worker *w = p->data;
+    size_t i = (size_t)(p - w->listeners);
+    (void)status;
+    (void)events;
+    for (int budget = ACCEPT_AT_ONCE; budget > 0; budget--) {
+        struct sockaddr_storage sa = { 0 };
+        socklen_t len = sizeof sa;
+        int fd = accept4(w->listen_fds[i], (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0)
+            return;                   /* EAGAIN; or no descriptors: others must close first */
+        accept_one(w, fd, &sa);
+    }
+}
+
+static bool conn_overdue(const struct conn *c)
+{
+    if (c->state != CONN_OPEN || bbuf_len(&c->out) > 0 || c->protocol->idle(c))
+        return true;                  /* the handshake, writing, or waiting for a request */
+    for (const struct exchange *x = c->exchanges; x != NULL; x = x->next)
+        if (x->state == X_HEAD || ((x->state == X_COLLECT || x->state == X_FORWARD) && !x->request_done && exchange_body_room(x) > 0))
+            return true;              /* it is the client we wait for */
+    return false;
+}
+
+static void check_deadlines(struct worker *w)
+{
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->state != CONN_GONE && w->loop.now_ms >= c->deadline_ms && conn_overdue(c)) {
+            for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+                x->why = "client-too-slow";
+            conn_close(c, c->state == CONN_OPEN && c->protocol->idle(c));
+        }
+    }
+}
+
+static void start_stopping(struct worker *w)
+{
+    w->draining = true;
+    w->drain_until_ms = w->loop.now_ms + w->snap->config->limits.drain_ms;
+    for (size_t i = 0; i < w->listener_count; i++)
+        uv_poll_stop(&w->listeners[i]);
+    for (struct conn *c = w->conns; c != NULL; c = c->next)
+        if (c->state == CONN_OPEN)
+            c->protocol->stop(c);
+}
+
+static void finish_stopping(struct worker *w)
+{
+    if (w->conns != NULL && w->loop.now_ms < w->drain_until_ms)
+        return;
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        conn_close(c, false);
+    }
+    if (w->conns == NULL)
+        uv_stop(&w->loop.uv);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+    struct worker *w = t->data;
+    w->loop.now_ms = clock_mono_ms();
+    link_tick(w->link);
+    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
+        upstream_pool_tick(p->pool);
+    check_deadlines(w);
+    int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
+    bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
+    if (heard > 0)
+        w->lost_ms = heard;
+    if (access_expire(w->access, clock_wall_s()) || stale)
+        sweep(w, stale);
+    if (tape_broken(w->tape))
+        wake_waiters(w);              /* nobody else would tell them */
+    if (w->draining)
+        finish_stopping(w);
+}
+
+/* ---- pools ---- */
+
+struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
+{
+    struct err err;
+    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
+        if (p->snap == s && p->tool == tool)
+            return p->pool;
+    struct pool_entry *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->pool = upstream_pool_new(&w->loop, tool, &s->config->limits, &err);
+    if (p->pool == NULL) {
+        log_error("tool.pool", "tool", tool->name, "why", err.text);
+        free(p);
+        return NULL;
+    }
+    p->snap = snapshot_ref(s);
+    p->tool = tool;
+    p->next = w->pools;
+    w->pools = p;
+    return p->pool;
+}
+
+static void drop_pools(struct worker *w, const struct snapshot *keep)
+{
+    for (struct pool_entry **at = &w->pools, *p; (p = *at) != NULL;) {
+        unsigned idle, busy;
+        upstream_pool_count(p->pool, &idle, &busy);
+        if (p->snap == keep || (keep != NULL && busy > 0)) {
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        upstream_pool_close(p->pool);
+        snapshot_unref(p->snap);
+        free(p);
+    }
+}
+
+/* ---- orders of the main thread ---- */
+
+static void take_snapshot(struct worker *w, struct snapshot *s)
+{
+    struct snapshot *old = w->snap;
+    w->snap = s;
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        (void)conn_recheck(c, s);
+    }
+    drop_pools(w, s);
+    snapshot_unref(old);
+}
+
+static void on_command(uv_async_t *a)
+{
+    struct worker *w = a->data;
+    struct snapshot *s = atomic_exchange(&w->next, NULL);
+    w->loop.now_ms = clock_mono_ms();
+    if (s != NULL)
+        take_snapshot(w, s);
+    if (atomic_load(&w->stopping) && !w->draining)
+        start_stopping(w);
+}
+
+void worker_reload(struct worker *w, struct snapshot *s)
+{
+    snapshot_unref(atomic_exchange(&w->next, s));
+    uv_async_send(&w->command);
+}
+
+void worker_drain(struct worker *w)
+{
+    atomic_store(&w->stopping, true);
+    uv_async_send(&w->command);
+}
+
+/* ---- life ---- */
+
+static void worker_main(void *arg)
+{
+    struct worker *w = arg;
+    uv_run(&w->loop.uv, UV_RUN_DEFAULT);
+    drop_pools(w, NULL);
+    link_close(w->link);
+    for (size_t i = 0; i < w->listener_count; i++)
+        uv_close((uv_handle_t *)&w->listeners[i], NULL);
+    uv_close((uv_handle_t *)&w->wake_poll, NULL);
+    uv_close((uv_handle_t *)&w->tick, NULL);
+    uv_close((uv_handle_t *)&w->command, NULL);
+    loop_done(&w->loop);
+}
+
+static void start_handles(struct worker *w, const struct worker_options *o)
+{
+    uv_timer_init(&w->loop.uv, &w->tick);
+    w->tick.data = w;
+    uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
+    uv_async_init(&w->loop.uv, &w->command, on_command);
+    w->command.data = w;
+    uv_poll_init(&w->loop.uv, &w->wake_poll, o->wake_fd);
+    w->wake_poll.data = w;
+    uv_poll_start(&w->wake_poll, UV_READABLE, on_wake);
+    for (size_t i = 0; i < o->listen_count && i < sizeof w->listeners / sizeof *w->listeners; i++) {
+        w->listen_fds[i] = o->listen_fds[i];
+        uv_poll_init(&w->loop.uv, &w->listeners[i], o->listen_fds[i]);
+        w->listeners[i].data = w;
+        uv_poll_start(&w->listeners[i], UV_READABLE, on_listener);
+        w->listener_count++;
+    }
+}
+
+enum status worker_start(const struct worker_options *o, struct worker **out, struct err *err)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return fail(err, NO_MEMORY, "worker");
+    loop_init(&w->loop);
+    w->index = o->index;
+    w->lost_ms = clock_mono_ms();
+    w->waiters.next = w->waiters.prev = &w->waiters;
+    w->access = access_new();
+    w->sources = sources_new();
+    enum status st = w->access && w->sources ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
+                                             : fail(err, NO_MEMORY, "worker");
+    if (st != OK)
+        return st;                    /* the process ends: nothing to tidy up for */
+    w->snap = snapshot_ref(o->snap);
+    struct link_handlers h = { .event = on_event, .connected = on_connected, .arg = w };
+    w->link = link_new(&w->loop, o->authz_socket, &h);
+    if (w->link == NULL)
+        return fail(err, NO_MEMORY, "worker");
+    start_handles(w, o);
+    if (uv_thread_create(&w->thread, worker_main, w) != 0)
+        return fail(err, IO_FAILED, "no thread can be started");
+    *out = w;
+    return OK;
+}
+
+void worker_join(struct worker *w)
+{
+    uv_thread_join(&w->thread);
+    tape_free(w->tape);
+    access_free(w->access);
+    sources_free(w->sources);
+    snapshot_unref(atomic_exchange(&w->next, NULL));
+    snapshot_unref(w->snap);
+    free(w);
+}

@@ -1,0 +1,91 @@
+/* worker: one thread of the proxy, with everything it needs of its own: loop, listening sockets, connections, pools, grants, tape. Nothing on the path of a
+ * request is shared with another thread but the immutable snapshot. */
+#ifndef COUNTERSIGN_WORKER_H
+#define COUNTERSIGN_WORKER_H
+
+#include "certs/trust.h"
+#include "config/config.h"
+#include "proxy/exchange/access.h"
+#include "proxy/net/link.h"
+#include "proxy/net/loop.h"
+#include "proxy/net/upstream.h"
+#include "proxy/record/tape.h"
+
+#include <stdatomic.h>
+
+/* What a reload replaces as a whole. Connections and exchanges keep theirs. */
+struct snapshot {
+    atomic_uint refs;
+    struct config *config;
+    struct trust *trust;              /* the CA and the revocation list as of now */
+    SSL_CTX *tls;
+    char *console_origin;             /* "https://console.example:8443" */
+};
+MUST_CHECK enum status snapshot_load(const char *config_path, struct snapshot **out, struct err *err);
+struct snapshot *snapshot_ref(struct snapshot *s);
+void snapshot_unref(struct snapshot *s);
+
+struct pool_entry {
+    struct pool_entry *next;
+    struct snapshot *snap;            /* keeps the tool alive */
+    const struct tool *tool;
+    struct upstream_pool *pool;
+};
+
+struct waiter {                       /* somebody who waits for room on the tape, or for durability */
+    struct waiter *next, *prev;
+    void (*wake)(struct waiter *w);
+};
+
+struct conn;
+struct worker {
+    struct loop loop;
+    unsigned index;
+    struct snapshot *snap;
+    struct link *link;
+    struct access *access;
+    struct tape *tape;
+    struct pool_entry *pools;
+    struct conn *conns;               /* all of them */
+    unsigned conn_count;
+    uv_poll_t listeners[8], wake_poll;
+    int listen_fds[8];
+    size_t listener_count;
+    uv_timer_t tick;
+    uv_async_t command;               /* the main thread put something into `next` or `stopping` */
+    _Atomic(struct snapshot *) next;  /* a new snapshot, its reference included */
+    atomic_bool stopping;
+    bool draining;
+    int64_t drain_until_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
+    struct waiter waiters;
+    struct sources *sources;          /* open connections by source address */
+    uv_thread_t thread;
+};
+
+struct worker_options {
+    unsigned index;
+    struct snapshot *snap;            /* borrowed; the worker takes its own reference */
+    const char *authz_socket;
+    const int *listen_fds;
+    size_t listen_count;
+    void *ring;
+    size_t ring_size;
+    int wake_fd;
+    unsigned char fingerprint_key[32];
+};
+MUST_CHECK enum status worker_start(const struct worker_options *o, struct worker **out, struct err *err);
+/* From the main thread: use this snapshot from now on (takes the reference). */
+void worker_reload(struct worker *w, struct snapshot *s);
+/* From the main thread: stop accepting, let exchanges end until the drain deadline. */
+void worker_drain(struct worker *w);
+/* Wait for its end, free. */
+void worker_join(struct worker *w);
+
+/* For the exchanges of this worker. */
+struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool);
+/* Is authz fresh enough to begin something new? */
+bool worker_fresh(const struct worker *w);
+void worker_wait(struct worker *w, struct waiter *x);
+void waiter_leave(struct waiter *x);
+
+#endif

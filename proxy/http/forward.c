@@ -1,0 +1,198 @@
+#include "proxy/http/forward.h"
+
+#include "proxy/http/forward_internal.h"
+#include "proxy/http/put.h"
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+
+static bool in_table(struct slice name, const struct slice *table, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (slice_eq(name, table[i]))
+            return true;
+    return false;
+}
+
+bool forward_hop_by_hop(struct slice name)
+{
+    static const struct slice table[] = {
+        SLICE_INIT("connection"), SLICE_INIT("keep-alive"), SLICE_INIT("te"), SLICE_INIT("trailer"), SLICE_INIT("transfer-encoding"),
+        SLICE_INIT("upgrade"), SLICE_INIT("http2-settings"), SLICE_INIT("content-length"), SLICE_INIT("host"),
+    };
+    return in_table(name, table, COUNT(table)) || slice_starts(name, SLICE("proxy-"));
+}
+
+bool forward_named_by_connection(const struct fields *f, struct slice name)
+{
+    return fields_has_token(f, SLICE("connection"), name);
+}
+
+/* One entry for each family; the fields that tools take a person's identity, the client's address, or another target from. The last matters
+ * as much as the first: with X-Original-URL a tool would run another path than the one the policy saw. */
+bool forward_own_field(struct slice name)
+{
+    static const struct slice prefixes[] = {
+        SLICE_INIT("countersign-"), SLICE_INIT("client-cert"), SLICE_INIT("x-client-cert"), SLICE_INIT("x-forwarded-"),
+        SLICE_INIT("x-ssl-"), SLICE_INIT("ssl-client"), SLICE_INIT("x-remote-"), SLICE_INIT("x-webauth-"), SLICE_INIT("x-auth-request-"),
+        SLICE_INIT("x-original-"), SLICE_INIT("x-rewrite-"),
+    };
+    static const struct slice names[] = {
+        SLICE_INIT("forwarded"), SLICE_INIT("via"), SLICE_INIT("x-forwarded"), SLICE_INIT("x-real-ip"), SLICE_INIT("x-client-ip"),
+        SLICE_INIT("client-ip"), SLICE_INIT("true-client-ip"), SLICE_INIT("x-cluster-client-ip"), SLICE_INIT("remote-user"),
+        SLICE_INIT("remote-addr"), SLICE_INIT("x-authenticated-user"), SLICE_INIT("x-host"), SLICE_INIT("x-http-host-override"),
+    };
+    static const unsigned char firsts[256] = { ['c'] = 1, ['x'] = 1, ['s'] = 1, ['f'] = 1, ['v'] = 1, ['t'] = 1, ['r'] = 1 };
+    if (name.len == 0 || !firsts[name.ptr[0]])
+        return false;
+    for (size_t i = 0; i < COUNT(prefixes); i++)
+        if (name_looks_to_start(name, prefixes[i]))
+            return true;
+    for (size_t i = 0; i < COUNT(names); i++)
+        if (name_looks_like(name, names[i]))
+            return true;
+    return false;
+}
+
+/* Naming a field in Connection has it removed. Done to what frames, types or identifies a request, it would change what the tool sees from what
+ * was judged. */
+static bool must_not_be_named(struct slice name)
+{
+    static const struct slice table[] = { SLICE_INIT("host"), SLICE_INIT("transfer-encoding"), SLICE_INIT("cookie"),
+                                          SLICE_INIT("authorization"), SLICE_INIT("origin"), SLICE_INIT("expect") };
+    return in_table(name, table, COUNT(table)) || slice_starts(name, SLICE("content-")) || slice_starts(name, SLICE("sec-fetch-")) ||
+           forward_own_field(name);
+}
+
+const char *forward_refuses(const struct message *m)
+{
+    for (size_t i = 0; i < m->fields.count; i++) {
+        struct slice rest = m->fields.v[i].value, element;
+        if (!slice_eq(m->fields.v[i].name, SLICE("connection")))
+            continue;
+        if (m->version == 20)
+            return "a Connection field in HTTP/2";
+        while (list_next(&rest, &element)) {
+            unsigned char lower[64];
+            if (element.len > sizeof lower)
+                return "a Connection field that names something very long";
+            for (size_t k = 0; k < element.len; k++)
+                lower[k] = ascii_lower(element.ptr[k]);
+            if (must_not_be_named(slice_of(lower, element.len)))
+                return "a Connection field that names a field the gateway relies on";
+        }
+    }
+    return NULL;
+}
+
+/* A field of the client that goes to the tool as it is. */
+static bool passes(const struct message *m, struct slice name, bool has_connection)
+{
+    if (slice_find(name, '_') < name.len)         /* CGI and WSGI take it for the same name with '-' */
+        return false;
+    if (forward_hop_by_hop(name) || slice_eq(name, SLICE("expect")) || slice_eq(name, SLICE("cookie")) || forward_own_field(name))
+        return false;
+    return !has_connection || !forward_named_by_connection(&m->fields, name);
+}
+
+/* HTTP/2 may split cookies over fields (RFC 9113 s8.2.3); a tool expects one (RFC 6265 s5.4). */
+static void put_cookies(struct put *w, const struct fields *f)
+{
+    const struct slice cookie = SLICE("cookie");
+    bool first = true;
+    for (size_t i = 0; i < f->count; i++) {
+        if (!slice_eq(f->v[i].name, cookie) || f->v[i].value.len == 0)
+            continue;
+        put_slice(w, first ? SLICE("cookie: ") : SLICE("; "));
+        put_slice(w, f->v[i].value);
+        w->dirty |= !value_is_clean(f->v[i].value);
+        first = false;
+    }
+    if (!first)
+        put_slice(w, SLICE("\r\n"));
+}
+
+/* Forwarded (RFC 7239) and the X-Forwarded-* that most tools read instead. */
+static void put_forwarded(struct put *w, const struct forward_request *f)
+{
+    bool v6 = slice_find(f->client_address, ':') < f->client_address.len;
+    put_slice(w, f->message->version == 20 ? SLICE("Via: 2.0 countersign\r\nX-Forwarded-Proto: https\r\n")
+                                           : f->message->version == 10 ? SLICE("Via: 1.0 countersign\r\nX-Forwarded-Proto: https\r\n")
+                                                                       : SLICE("Via: 1.1 countersign\r\nX-Forwarded-Proto: https\r\n"));
+    put_field(w, SLICE("X-Forwarded-For"), f->client_address);
+    put_field(w, SLICE("X-Forwarded-Host"), f->public_host);
+    put_slice(w, v6 ? SLICE("Forwarded: for=\"[") : SLICE("Forwarded: for="));
+    put_slice(w, f->client_address);
+    put_slice(w, v6 ? SLICE("]\";proto=https;host=\"") : SLICE(";proto=https;host=\""));
+    put_slice(w, f->public_host);
+    put_slice(w, SLICE("\"\r\n"));
+}
+
+static void put_framing(struct put *w, const struct forward_request *f)
+{
+    const struct slice method = f->message->method;
+    if (f->has_body && f->chunked)
+        put_slice(w, SLICE("Transfer-Encoding: chunked\r\n"));
+    else if (f->has_body)
+        put_length(w, f->body_len);
+    else if (slice_eq(method, SLICE("POST")) || slice_eq(method, SLICE("PUT")) || slice_eq(method, SLICE("PATCH")))
+        put_length(w, 0);             /* content would be expected: say there is none (RFC 9110 s8.6) */
+}
+
+static size_t most_bytes(const struct forward_request *f)
+{
+    const struct message *m = f->message;
+    size_t n = 512 + m->method.len + m->target.len + f->host.len + 2 * (f->client_address.len + f->public_host.len) + f->assertion.len +
+               f->client_cert.len;
+    for (size_t i = 0; i < m->fields.count; i++)
+        n += m->fields.v[i].name.len + m->fields.v[i].value.len + 4;
+    return n;
+}
+
+enum status forward_write_request(const struct forward_request *f, struct bbuf *out)
+{
+    const struct message *m = f->message;
+    bool has_connection = fields_count(&m->fields, SLICE("connection")) > 0;
+    if (!is_token(m->method) || m->target.len == 0 || !all_are(m->method, CHAR_TOKEN))
+        return BAD_INPUT;
+    struct put w = put_begin(out, most_bytes(f));
+    if (w.p == NULL)
+        return NO_MEMORY;
+    put_slice(&w, m->method);
+    put_slice(&w, SLICE(" "));
+    put_slice(&w, m->target);
+    put_slice(&w, SLICE(" HTTP/1.1\r\n"));
+    put_field(&w, SLICE("Host"), f->host);
+    for (size_t i = 0; i < m->fields.count; i++)
+        if (passes(m, m->fields.v[i].name, has_connection))
+            put_field(&w, m->fields.v[i].name, m->fields.v[i].value);
+    put_cookies(&w, &m->fields);
+    put_forwarded(&w, f);
+    if (f->client_cert.len)
+        put_field(&w, SLICE("Client-Cert"), f->client_cert);
+    if (f->assertion.len)
+        put_field(&w, SLICE("Countersign-Assertion"), f->assertion);
+    put_framing(&w, f);
+    put_slice(&w, SLICE("\r\n"));
+    return put_end(&w, out);
+}
+
+bool forward_trailer_allowed(struct slice name)
+{
+    static const struct slice table[] = {
+        SLICE_INIT("authorization"), SLICE_INIT("cookie"), SLICE_INIT("set-cookie"), SLICE_INIT("www-authenticate"),
+        SLICE_INIT("authentication-info"), SLICE_INIT("age"), SLICE_INIT("cache-control"), SLICE_INIT("expires"), SLICE_INIT("date"),
+        SLICE_INIT("location"), SLICE_INIT("retry-after"), SLICE_INIT("vary"), SLICE_INIT("warning"), SLICE_INIT("pragma"),
+        SLICE_INIT("range"), SLICE_INIT("expect"), SLICE_INIT("max-forwards"), SLICE_INIT("alt-svc"), SLICE_INIT("nel"),
+        SLICE_INIT("report-to"), SLICE_INIT("reporting-endpoints"), SLICE_INIT("service-worker-allowed"),
+        SLICE_INIT("strict-transport-security"), SLICE_INIT("clear-site-data"), SLICE_INIT("refresh"), SLICE_INIT("origin"),
+        SLICE_INIT("referer"), SLICE_INIT("link"),
+    };
+    static const struct slice prefixes[] = { SLICE_INIT("content-"), SLICE_INIT("if-"), SLICE_INIT("access-control-"), SLICE_INIT("sec-"),
+                                             SLICE_INIT("x-http-method"), SLICE_INIT("x-method") };
+    if (name.len == 0 || name.ptr[0] == ':' || slice_find(name, '_') < name.len || forward_hop_by_hop(name) || forward_own_field(name))
+        return false;
+    for (size_t i = 0; i < COUNT(prefixes); i++)
+        if (name_looks_to_start(name, prefixes[i]))
+            return false;
+    return !in_table(name, table, COUNT(table));
+}

@@ -1,0 +1,58 @@
+#include "proxy/net/loop.h"
+
+#include "proxy/base/clock.h"
+
+#include <stddef.h>
+
+static void run_tasks(uv_idle_t *idle)
+{
+    struct loop *l = idle->data;
+    struct task *last = l->queue.prev;      /* what is added meanwhile waits a turn, so that I/O is served */
+    l->now_ms = clock_mono_ms();
+    while (l->queue.next != &l->queue) {
+        struct task *t = l->queue.next;
+        bool end = t == last;
+        task_cancel(t);
+        t->run(t);
+        if (end)
+            break;
+    }
+    if (l->queue.next == &l->queue)
+        uv_idle_stop(&l->idle);
+}
+
+void loop_init(struct loop *l)
+{
+    *l = (struct loop){ .now_ms = clock_mono_ms() };
+    uv_loop_init(&l->uv);
+    uv_idle_init(&l->uv, &l->idle);
+    l->idle.data = l;
+    l->queue.next = l->queue.prev = &l->queue;
+}
+
+void loop_done(struct loop *l)
+{
+    uv_close((uv_handle_t *)&l->idle, NULL);
+    uv_run(&l->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&l->uv);
+}
+
+void task_soon(struct loop *l, struct task *t)
+{
+    if (t->next != NULL)
+        return;
+    t->prev = l->queue.prev;
+    t->next = &l->queue;
+    t->prev->next = t;
+    l->queue.prev = t;
+    uv_idle_start(&l->idle, run_tasks);
+}
+
+void task_cancel(struct task *t)
+{
+    if (t->next == NULL)
+        return;
+    t->prev->next = t->next;
+    t->next->prev = t->prev;
+    t->next = t->prev = NULL;
+}

@@ -1,0 +1,45 @@
+/* stream: bytes over a connected socket, in clear or through TLS; non-blocking; one owner, one loop.
+ *
+ * The owner says what it waits for (stream_want); `ready` is called when that may be possible. It may fire for nothing. TLS may need to write in
+ * order to read and the other way round, and may hold bytes while the socket is silent: both are settled in here. */
+#ifndef COUNTERSIGN_STREAM_H
+#define COUNTERSIGN_STREAM_H
+
+#include "proxy/base/slice.h"
+#include "proxy/net/loop.h"
+
+#include <openssl/ssl.h>
+
+enum io {
+    IO_OK,
+    IO_AGAIN,
+    IO_END,                           /* the other side closed cleanly (close_notify, or FIN in clear) */
+    IO_DEAD,                          /* an error, or a TLS stream cut without close_notify */
+};
+
+struct stream {
+    int fd;                           /* -1 when closed */
+    SSL *ssl;                         /* NULL: in clear */
+    struct loop *loop;
+    uv_poll_t poll;
+    struct task again;                /* bytes wait inside OpenSSL */
+    int wanted, armed;                /* UV_READABLE | UV_WRITABLE */
+    bool read_blocked_on_write, write_blocked_on_read, closing;
+    void (*ready)(struct stream *s, int events);
+    void (*closed)(struct stream *s); /* after stream_close, when the memory may go */
+};
+
+/* Take a connected or connecting non-blocking socket. ssl (taken too) has no fd yet; NULL: in clear. false: no memory, nothing taken. */
+bool stream_open(struct stream *s, struct loop *l, int fd, SSL *ssl, void (*ready)(struct stream *, int),
+                 void (*closed)(struct stream *));
+/* UV_READABLE, UV_WRITABLE, both or 0. */
+void stream_want(struct stream *s, int events);
+/* TLS only: go on with the handshake. */
+enum io stream_handshake(struct stream *s);
+/* At least one byte on IO_OK. */
+enum io stream_read(struct stream *s, unsigned char *buf, size_t max, size_t *n_out);
+enum io stream_write(struct stream *s, struct slice data, size_t *n_out);
+/* Close: with close_notify and FIN when `friendly`, else by reset, so that nothing still queued in the kernel is delivered (promise 7). */
+void stream_close(struct stream *s, bool friendly);
+
+#endif

@@ -1,0 +1,121 @@
+#include "proxy/net/tls.h"
+
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+
+static int accept_any(X509_STORE_CTX *ctx, void *arg)
+{
+    (void)ctx;
+    (void)arg;
+    return 1;                         /* trust_check judges afterwards; see tls.h */
+}
+
+static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *in, unsigned in_len,
+                       void *arg)
+{
+    static const unsigned char ours[] = "\x02h2\x08http/1.1";
+    (void)ssl;
+    (void)arg;
+    unsigned char *chosen = NULL;
+    if (SSL_select_next_proto(&chosen, out_len, ours, sizeof ours - 1, in, in_len) != OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static void harden(SSL_CTX *ctx)
+{
+    SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
+    SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                 SSL_OP_PRIORITIZE_CHACHA);
+    SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
+    SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384");
+}
+
+/* The CA names tell a browser which of the person's certificates to offer. */
+static enum status name_client_cas(SSL_CTX *ctx, const struct config *c, struct err *err)
+{
+    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(c->client_ca);
+    if (names == NULL)
+        return fail(err, BAD_CONFIG, "client CA file '%s': %s", c->client_ca, ossl_reason());
+    SSL_CTX_set_client_CA_list(ctx, names);
+    return OK;
+}
+
+enum status tls_server_context(const struct config *c, SSL_CTX **out, struct err *err)
+{
+    enum status st = OK;
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (ctx == NULL)
+        return fail(err, NO_MEMORY, "TLS context");
+    harden(ctx);
+    SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_cert_verify_callback(ctx, accept_any, NULL);
+    SSL_CTX_set_num_tickets(ctx, 1);
+    SSL_CTX_set_max_early_data(ctx, 0);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"countersign", 11);
+    SSL_CTX_set_timeout(ctx, 3600);
+    if (SSL_CTX_use_certificate_chain_file(ctx, c->tls_certificate) != 1) {
+        st = fail(err, BAD_CONFIG, "server certificate '%s': %s", c->tls_certificate, ossl_reason());
+        goto done;
+    }
+    if (SSL_CTX_use_PrivateKey_file(ctx, c->tls_key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1) {
+        st = fail(err, BAD_CONFIG, "server key '%s': %s", c->tls_key, ossl_reason());
+        goto done;
+    }
+    st = name_client_cas(ctx, c, err);
+    if (st != OK)
+        goto done;
+    *out = ctx;
+    ctx = NULL;
+done:
+    SSL_CTX_free(ctx);
+    return st;
+}
+
+enum status tls_upstream_context(const struct tool *tool, SSL_CTX **out, struct err *err)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    if (ctx == NULL)
+        return fail(err, NO_MEMORY, "TLS context");
+    harden(ctx);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    int r = tool->upstream_ca ? SSL_CTX_load_verify_file(ctx, tool->upstream_ca) : SSL_CTX_set_default_verify_paths(ctx);
+    if (r != 1) {
+        enum status st = fail(err, BAD_CONFIG, "tool '%s': upstream_ca '%s': %s", tool->name,
+                              tool->upstream_ca ? tool->upstream_ca : "(system)", ossl_reason());
+        SSL_CTX_free(ctx);
+        return st;
+    }
+    *out = ctx;
+    return OK;
+}
+
+static bool is_address(const char *host)
+{
+    unsigned char bytes[16];
+    return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
+}
+
+SSL *tls_upstream_new(SSL_CTX *ctx, const struct tool *tool)
+{
+    SSL *ssl = SSL_new(ctx);
+    if (ssl == NULL)
+        return NULL;
+    int good;
+    if (is_address(tool->upstream_host))
+        good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), tool->upstream_host);
+    else
+        good = SSL_set1_host(ssl, tool->upstream_host) && SSL_set_tlsext_host_name(ssl, tool->upstream_host);
+    if (!good) {
+        ERR_clear_error();
+        SSL_free(ssl);
+        return NULL;
+    }
+    SSL_set_connect_state(ssl);
+    return ssl;
+}
