@@ -10,7 +10,6 @@ static const int64_t most = (int64_t)1 << 53;
 #define WHO { "who", FIELD_WHO, 0, 0, false, false }
 #define END { NULL, FIELD_TEXT, 0, 0, false, false }
 
-static const struct field no_fields[] = { END };
 static const struct field who_fields[] = { WHO, END };
 static const struct field who_id_fields[] = { WHO, { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED }, END };
 static const struct field hello_fields[] = { { "role", FIELD_WORD, 1, 16, false, false }, END };
@@ -212,7 +211,7 @@ static void finish(struct op *o, enum status st, json_int_t n, struct answer *ou
 {
     *out = (struct answer){ .fd = -1 };
     if (st == OK) {
-        if (o->used_item != NULL)
+        if (o->used_item[0] != 0)
             json_object_set_new(o->s->running, o->used_item, json_integer((json_int_t)o->peer->id));
         out->message = acceptance(o, n);
         out->after = json_incref(o->after);

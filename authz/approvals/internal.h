@@ -69,7 +69,7 @@ struct op {
     json_t *answer;                   /* an object; what an op adds stands beside n and ok */
     json_t *after;
     int answer_fd;
-    const char *used_item;            /* set when this op uses up a sign-off: then this peer runs it */
+    char used_item[ID_LEN + 1];       /* set when this op uses up a sign-off: then this peer runs it */
     enum status (*run)(struct op *o); /* from the table in dispatch.c */
     bool while_locked;
     enum problem_type problem;

@@ -1,0 +1,200 @@
+/* Locks: an operator stops a person, a certificate, a grant or a tool now. */
+#include "authz/approvals/internal.h"
+
+/* Rows that a lock covers: $1 is its kind, $2 its value. */
+#define COVERED(grant_column)                                                                                                     \
+    "(($1 = 'person' AND person = $2) OR ($1 = 'cert' AND x5t = $2) OR ($1 = 'tool' AND tool = $2)"                               \
+    " OR ($1 = 'grant' AND " grant_column " = $2))"
+
+static enum status operators_only(struct op *o)
+{
+    return is_operator(o) ? OK : refuse(o, OPERATORS_ONLY, "%s is in no operators' group", o->who.person->name);
+}
+
+static json_t *lock_view(const json_t *content)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "id", str(content, "lock_id"), "kind", str(content, "kind"), "value",
+                     str(content, "value"), "reason", str(content, "reason"), "by", str(content, "by"), "at",
+                     (json_int_t)(num(content, "created_ms") / 1000));
+}
+
+enum status locks_load(struct service *s, struct err *err)
+{
+    json_t *locks = json_array();
+    enum status st = OK;
+    for (const struct ledger_entry *e = log_ledger(s->log)->entries; e != NULL && st == OK; e = e->hh.next) {
+        json_t *found = NULL;
+        if (e->kind != LEDGER_LOCK || strcmp(e->state, "live") != 0)
+            continue;
+        st = log_leaf(s->log, e->born, &found, err);
+        if (st == OK && json_array_append_new(locks, lock_view(json_object_get(found, "content"))) != 0)
+            st = fail(err, NO_MEMORY, "locks");
+        json_decref(found);
+    }
+    if (st != OK) {
+        json_decref(locks);
+        return st;
+    }
+    json_decref(s->locks);
+    s->locks = locks;
+    return OK;
+}
+
+/* What is meant must exist: a mistyped lock would feel safe and stop nobody. A person may also be named by identity. */
+static const char *lock_target(const struct op *o, const char *kind, const char *value)
+{
+    unsigned char raw[32];
+    size_t len = 0;
+    const struct config *c = o->s->config;
+    if (strcmp(kind, "person") == 0) {
+        const struct person *p = person_named(c, value);
+        if (p == NULL)
+            p = config_person(c, slice_str(value));
+        return p ? p->name : NULL;
+    }
+    if (strcmp(kind, "tool") == 0)
+        return config_tool(c, slice_str(value)) ? value : NULL;
+    if (strcmp(kind, "cert") == 0)
+        return b64url_decode(slice_str(value), raw, sizeof raw, &len) == OK && len == sizeof raw ? value : NULL;
+    const struct ledger_entry *e = strlen(value) == ID_LEN ? ledger_find(log_ledger(o->s->log), value) : NULL;
+    return e != NULL && e->kind == LEDGER_GRANT ? value : NULL;
+}
+
+/* All that the lock covers ends in this transaction: waiting requests, held ones, live grants. */
+static enum status end_covered(struct op *o, const char *kind, const char *value)
+{
+    json_t *items = NULL, *grants = NULL, *row;
+    size_t i;
+    enum status st = store_rows(o->s->store, &grants, &o->err,
+                                "SELECT grant_id FROM access_grant WHERE " COVERED("grant_id") " AND state = 'live'", "ss", kind, value);
+    json_array_foreach(grants, i, row)
+        if (st == OK)
+            st = grant_end(o, str(row, "grant_id"), "locked");
+    if (st == OK)
+        st = store_rows(o->s->store, &items, &o->err,
+                        "SELECT item, session FROM held WHERE " COVERED("grant_id") " AND state IN ('pending', 'approved') UNION ALL "
+                        "SELECT item, session FROM request WHERE " COVERED("session") " AND state = 'pending'", "ss", kind, value);
+    json_array_foreach(items, i, row)
+        if (st == OK)
+            st = item_end(o, str(row, "item"), str(row, "session"), "cancelled", "locked");
+    json_decref(items);
+    json_decref(grants);
+    return st;
+}
+
+static enum status make_lock(struct op *o, const char *kind, const char *value)
+{
+    char id[ID_LEN + 1];
+    uint64_t seq = 0;
+    new_id("lck_", id);
+    json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "lock_id", id, "kind", kind, "value", value, "reason", str(o->m, "reason"),
+                                "by", o->who.person->name, "created_ms", (json_int_t)o->now_ms);
+    json_t *row = json_deep_copy(content), *view = lock_view(content);
+    enum status st = leaf(o, "lock", content, &seq);
+    if (st == OK && (json_object_set_new(row, "state", json_string("live")) != 0
+                     || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
+        st = fail(&o->err, NO_MEMORY, "lock");
+    if (st == OK)
+        st = store_insert(o->s->store, "lock", row, &o->err);
+    if (st == OK) {
+        json_object_set(o->answer, "lock", view);
+        event(o, json_pack("{s:s, s:{s:s, s:s, s:s, s:s}}", "event", "lock", "lock", "id", id, "kind", kind, "value", value, "reason",
+                           str(o->m, "reason")));
+        st = end_covered(o, kind, value);
+    }
+    json_decref(row);
+    json_decref(view);
+    return st;
+}
+
+static const json_t *live_lock(const struct service *s, const char *kind, const char *value)
+{
+    size_t i;
+    json_t *lock;
+    json_array_foreach(s->locks, i, lock)
+        if (strcmp(str(lock, "kind"), kind) == 0 && strcmp(str(lock, "value"), value) == 0)
+            return lock;
+    return NULL;
+}
+
+enum status op_lock(struct op *o)
+{
+    const char *kind = str(o->m, "kind");
+    enum status st = operators_only(o);
+    if (st != OK)
+        return st;
+    if (strcmp(kind, "person") != 0 && strcmp(kind, "cert") != 0 && strcmp(kind, "grant") != 0 && strcmp(kind, "tool") != 0)
+        return refuse(o, BAD_REQUEST, "'kind' is person, cert, grant or tool");
+    if (!reason_good(str(o->m, "reason")))
+        return refuse(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
+    const char *value = lock_target(o, kind, str(o->m, "value"));
+    if (value == NULL)
+        return refuse(o, LOCK_TARGET_UNKNOWN, "No %s of this name is known", kind);
+    const json_t *there = live_lock(o->s, kind, value);
+    if (there != NULL)                /* asked again: the same lock */
+        return json_object_set(o->answer, "lock", (json_t *)(uintptr_t)there) == 0 ? OK : fail(&o->err, NO_MEMORY, "answer");
+    o->s->locks_stale = true;
+    return make_lock(o, kind, value);
+}
+
+/* Whose lock is it, as far as can be told? Her own hand must not lift it. */
+static enum status check_other(struct op *o, const json_t *lock)
+{
+    const char *kind = str(lock, "kind"), *value = str(lock, "value"), *me = o->who.person->name;
+    json_t *row = NULL;
+    bool own = (strcmp(kind, "person") == 0 && strcmp(value, me) == 0) || (strcmp(kind, "cert") == 0 && strcmp(value, o->who.x5t) == 0);
+    enum status st = OK;
+    if (!own && (strcmp(kind, "cert") == 0 || strcmp(kind, "grant") == 0)) {
+        st = store_row(o->s->store, &row, &o->err, "SELECT item FROM request WHERE person = $1 AND (x5t = $2 OR session = $2) LIMIT 1", "ss", me,
+                       value);
+        own = st == OK;
+        st = st == NOT_FOUND ? OK : st;
+        json_decref(row);
+    }
+    return own ? refuse(o, UNLOCK_OWN, "The lock is on %s", me) : st;
+}
+
+enum status op_unlock(struct op *o)
+{
+    const json_t *lock = NULL;
+    json_t *each;
+    size_t i;
+    const char *id = str(o->m, "id");
+    enum status st = operators_only(o);
+    if (st != OK)
+        return st;
+    if (!reason_good(str(o->m, "reason")))
+        return refuse(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
+    json_array_foreach(o->s->locks, i, each)
+        if (strcmp(str(each, "id"), id) == 0)
+            lock = each;
+    if (lock == NULL)
+        return refuse(o, ITEM_NOT_FOUND, "No live lock has this id");
+    st = check_other(o, lock);
+    if (st == OK)
+        st = store_run(o->s->store, &o->err, "UPDATE lock SET state = 'ended' WHERE lock_id = $1 AND state = 'live'", "s", id);
+    if (st == OK && store_changed(o->s->store) != 1)
+        st = fail(&o->err, CORRUPT, "the lock '%s' is not live in the database", id);
+    if (st == OK)
+        st = leaf(o, "unlock", json_pack("{s:s, s:s, s:s, s:s, s:s}", "lock_id", id, "kind", str(lock, "kind"), "value", str(lock, "value"),
+                                         "reason", str(o->m, "reason"), "by", o->who.person->name), NULL);
+    if (st == OK)
+        event(o, json_pack("{s:s, s:s}", "event", "unlock", "id", id));
+    o->s->locks_stale = true;
+    return st;
+}
+
+enum status op_locks(struct op *o)
+{
+    json_t *list = json_array(), *lock;
+    size_t i, bytes = 0;
+    if (!is_operator(o) && !is_auditor(o)) {
+        json_decref(list);
+        return refuse(o, OPERATORS_ONLY, "Locks are shown to operators and auditors");
+    }
+    json_array_foreach(o->s->locks, i, lock)
+        if (!page_add(list, &bytes, json_incref(lock)))
+            break;
+    json_object_set_new(o->answer, "locks", list);
+    return OK;
+}
