@@ -243,7 +243,7 @@ class Demo:
 
     def __init__(self, state, countersign, domain, port):
         self.state, self.countersign, self.domain, self.port = Path(state), countersign, domain, port
-        self.ca = str(self.state / "gateway/certs/ca.pem")
+        self.ca = str(self.state / "gateway/ca/server-root.pem")
         self.tool_host, self.console_host = f"support.{domain}", f"console.{domain}"
         self.tool, self.console = f"https://{self.tool_host}:{port}", f"https://{self.console_host}:{port}"
         self.folder = Path(tempfile.mkdtemp(prefix="tour-", dir=state))
