@@ -31,7 +31,7 @@ def test_the_tests_own_config_is_good(state):
 
 
 def change_tool(**more):
-    return good(tools=[tool("support", "support.test.localhost", 8000, SUPPORT_ACTIONS, **more)])
+    return good(tools=[dict(tool("support", "support.test.localhost", 8000, SUPPORT_ACTIONS), **more)])
 
 
 MISTAKES = {
