@@ -1,0 +1,180 @@
+"""Promises 5, 7 and 8 when a process dies or falls silent: refuse, end what is live, lose nothing, recover."""
+import os
+import signal
+import time
+
+import pytest
+
+from harness.live import all_kinds, check_all_end
+from harness.origin import pattern
+from harness.people import give_grant, hold, wait_until
+from harness.recording import exchanges, read_tar
+
+
+@pytest.fixture
+def g(gateway_of):
+    made = gateway_of()
+    made.session = give_grant(made.person("alice"), made.person("bob"))["grant_id"]
+    return made
+
+
+def status_of(who, target="/probe"):
+    try:
+        return who.get(target).status
+    except OSError:
+        return 0
+
+
+def test_a_silent_authz_refuses_what_is_new_and_ends_what_is_live(g, origin):
+    """SIGSTOP: it neither answers nor dies. New requests are refused within 1 s, live ones end within max_staleness (3 s); both with ten times' patience."""
+    alice = g.person("alice")
+    lives = all_kinds(alice, origin)
+    pid = g.pid_of("authz")
+    os.kill(pid, signal.SIGSTOP)
+    begun = time.monotonic()
+    try:
+        wait_until(lambda: status_of(alice) in (503, 0), 10, "the refusal")
+        check_all_end(lives, begun, 30)
+        origin.reset()
+        for _ in range(3):
+            assert status_of(alice) in (503, 0)
+        assert origin.count() == 0
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: status_of(alice) == 200, 60, "the recovery")
+
+
+def test_a_killed_authz_is_restarted_and_everything_answered_is_still_there(g, origin):
+    alice, carol = g.person("alice"), g.person("carol")
+    done, waiting = hold(alice, body=b"audience=done"), hold(alice, body=b"audience=waiting")
+    approved = hold(alice, body=b"audience=approved")
+    for item in (done, approved):
+        assert carol.decide(item["id"]).status in (200, 201)
+    assert alice.post("/export", b"audience=done").status == 200
+    for _ in range(3):
+        old = g.kill("authz")
+        wait_until(lambda: g.pid_of("authz") not in (None, old), 30, "a new authz")
+        wait_until(lambda: status_of(alice) == 200, 60, "the recovery")
+    assert [alice.item(i["id"])["state"] for i in (done, waiting, approved)] == ["used", "pending", "approved"]
+    assert alice.post("/export", b"audience=done").problem == "signoff-required"
+    assert alice.post("/export", b"audience=approved").status == 200
+    assert sorted(r.body for r in origin.requests if r.path == "/export") == [b"audience=approved", b"audience=done"]
+
+
+def recorded_bodies(g):
+    path = os.path.join(g.state, "recordings", f"{g.session}.tar")
+    try:
+        with open(path, "rb") as f:
+            return {e.request_line.split()[1]: e.response_body for e in exchanges(read_tar(f.read()))}
+    except FileNotFoundError:
+        return {}
+
+
+def test_a_killed_proxy_is_restarted_and_what_it_delivered_is_recorded(g, origin):
+    alice = g.person("alice")
+    delivered = {}
+    for round_ in range(3):
+        for i in range(5):
+            target = f"/big?bytes={20000 + i}&n={round_}.{i}"
+            r = alice.get(target)
+            assert r.complete
+            delivered[target] = r.body
+        old = g.kill("proxy")
+        wait_until(lambda: g.pid_of("proxy") not in (None, old), 30, "a new proxy")
+        wait_until(lambda: status_of(alice) == 200, 60, "the recovery")
+    assert all(body == pattern(0, len(body)) for body in delivered.values())
+    wait_until(lambda: set(delivered) <= set(recorded_bodies(g)), 60, "everything delivered in the recording")
+    kept = recorded_bodies(g)
+    assert [t for t in delivered if kept[t] != delivered[t]] == []
+
+
+def test_a_download_in_flight_when_the_proxy_dies_is_recorded_as_far_as_it_was_delivered(g, origin):
+    from harness.clients import h1_request
+    from harness.live import endless
+    endless(origin, "/flight")
+    got = bytearray()
+    with g.person("alice").h1() as c:
+        c.send(h1_request("GET", "/flight", f"support.test.localhost:{g.port}"))
+        c.read_head()
+        c.read_exactly(50_000, got)
+        g.kill("proxy")
+        while c.fill():
+            pass
+        got += c.buf
+    wait_until(lambda: len(recorded_bodies(g).get("/flight", b"")) >= len(got), 60, "what was delivered in the recording")
+    assert recorded_bodies(g)["/flight"][:len(got)] == bytes(got)
+
+
+def test_the_gateway_does_not_live_on_without_its_parent(g, origin):
+    """A killed parent takes the others with it: nothing unwatched goes on serving."""
+    g.kill("run")
+    g.process.wait(30)
+    wait_until(lambda: not g.processes(), 30, "the end of the others")
+    g.process = None
+    g.start()
+    assert g.person("alice").get("/again").status == 200
+
+
+def test_all_killed_at_once_starts_again_by_itself_with_everything_answered(g, origin):
+    alice, carol = g.person("alice"), g.person("carol")
+    used, approved = hold(alice, body=b"audience=used"), hold(alice, body=b"audience=approved")
+    for item in (used, approved):
+        assert carol.decide(item["id"]).status in (200, 201)
+    assert alice.post("/export", b"audience=used").status == 200
+    g.kill_all()
+    g.start()
+    wait_until(lambda: status_of(alice) == 200, 60, "the recovery")
+    assert alice.item(approved["id"])["state"] == "approved"
+    assert alice.post("/export", b"audience=used").problem == "signoff-required"
+    assert alice.post("/export", b"audience=approved").status == 200
+    assert origin.count("/export") == 2
+
+
+def test_sigterm_lets_a_running_exchange_finish(g, origin):
+    import asyncio
+    import threading
+
+    async def script(request, conn):
+        await conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+        await asyncio.sleep(2)
+        await conn.send(b"world")
+    origin.on("/finish", script)
+    result = {}
+
+    def fetch():
+        result["r"] = g.person("alice").get("/finish")
+    t = threading.Thread(target=fetch)
+    t.start()
+    origin.wait_for(lambda rs: any(r.path == "/finish" for r in rs))
+    complaint = g.stop()
+    t.join(60)
+    assert complaint is None, complaint
+    assert result["r"].complete and result["r"].body == b"helloworld"
+
+
+def test_a_full_disk_refuses_instead_of_forgetting(g, origin):
+    """Promise 5 and 8: the folder of recordings cannot be written."""
+    alice = g.person("alice")
+    folder = os.path.join(g.state, "recordings")
+    os.rename(folder, folder + ".away")
+    with open(folder, "w", encoding="ascii") as f:
+        f.write("not a folder\n")
+    try:
+        def refused():
+            for i in range(20):
+                if status_of(alice, f"/big?bytes=400000&i={i}") in (503, 0):
+                    return True
+            return False
+        wait_until(refused, 60, "the refusal")
+        r = alice.get("/x")
+        assert (r.status, r.problem) == (503, "recording-unavailable"), f"{r.status} {r.body[:200]!r}"
+    finally:
+        os.remove(folder)
+        os.rename(folder + ".away", folder)
+    wait_until(lambda: status_of(alice) == 200, 60, "the recovery")
+
+
+def test_two_gateways_cannot_share_a_state_folder(g):
+    p = g.run_command("run", "-c", os.path.join(g.state, "test.conf"), timeout=60)
+    assert p.returncode != 0 and p.stderr
+    assert g.person("alice").get("/still").status == 200

@@ -1,0 +1,128 @@
+"""Promise 7: a revoked or expired certificate ends what it has running, and is refused from then on."""
+import time
+
+import pytest
+
+from harness.live import all_kinds, check_all_end, check_none_ended
+from harness.people import give_grant, wait_until
+
+WITHIN_S = 20
+
+
+def holder(gw, name, **issue):
+    """Alice with a certificate of its own and a grant for it."""
+    cred = gw.authority().issue(gw.folder, name, ["alice@test.localhost"], **issue) if issue else gw.issue_person("alice@test.localhost", name)
+    who = gw.nobody(cred)
+    give_grant(who, gw.person("bob"))
+    return who
+
+
+def test_revocation_ends_live_exchanges_and_refuses_new_ones(gw, origin):
+    who, other = holder(gw, "alice-revoked"), gw.person("mallory")
+    give_grant(other, gw.person("bob"))
+    lives, others = all_kinds(who, origin), all_kinds(other, origin)
+    time.sleep(0.5)
+    check_none_ended(lives)
+    begun = time.monotonic()
+    gw.revoke(who.cred)
+    check_all_end(lives, begun, WITHIN_S)
+    check_none_ended(others)
+    for live in others.values():
+        live.close()
+    origin.reset()
+    for proto in ("h1", "h2"):
+        r = who.get("/after", proto=proto)
+        assert r.status in (401, 403) and "revoked" in r.json()["type"] + r.json()["detail"], r.body
+    assert who.ask().status in (401, 403) and origin.count() == 0
+
+
+def test_expiry_ends_live_exchanges(gw, origin):
+    who = holder(gw, "alice-short", after_days=14 / 86400)
+    begun = time.monotonic()
+    lives = all_kinds(who, origin)
+    check_none_ended(lives)
+    check_all_end(lives, begun + 14, WITHIN_S)
+    r = who.get("/after")
+    assert r.status in (401, 403) and origin.count("/after") == 0
+
+
+def test_a_revoked_approvers_yes_does_not_count(gw, origin):
+    alice = gw.person("alice")
+    wanted = alice.ask().json()["request"]["id"]
+    bob2 = gw.issue_person("bob@test.localhost", "bob-second")
+    bob = gw.nobody(bob2)
+    assert bob.statement(wanted).status >= 400, "an unregistered key was taken"
+    approver = gw.issue_approver("bob@test.localhost", "bob-third")
+    bob = gw.nobody(approver)
+    statement = wait_until(lambda: (r := bob.statement(wanted)).status == 200 and r.json()["statement"], what="the new key")
+    gw.revoke(approver)
+    wait_until(lambda: bob.get("/").problem != "grant-required", what="the revocation")
+    assert bob.hand_in(statement).status in (401, 403)
+    jws_by = gw.person("alice")
+    from harness.people import canonical, detached_jws
+    jws = detached_jws(approver.private_key(), approver.fingerprint(), canonical(statement))
+    assert jws_by.api("POST", "/api/v1/decisions", {"statement_id": statement["id"], "jws": jws}).status >= 400
+    assert alice.item(wanted)["state"] == "pending"
+
+
+def test_the_list_of_certificates_shows_the_revocation(gw):
+    cred = gw.issue_person("nina@test.localhost", "nina-listed")
+    gw.revoke(cred)
+    serial = format(cred.certificate().serial_number, "x")
+    p = gw.run_command("certs", "list", "-c", f"{gw.state}/test.conf", "--json")
+    assert p.returncode == 0 and serial in p.stdout.decode() and "revoked" in p.stdout.decode()
+
+
+def test_revoking_what_is_not_there_is_an_error(gw):
+    p = gw.run_command("certs", "revoke", "nobody@nowhere.example", "-c", f"{gw.state}/test.conf")
+    assert p.returncode == 1 and p.stderr
+
+
+def test_a_stale_revocation_list_refuses_everybody(gateway_of, origin):
+    """Promise 8: the list runs out while the gateway runs."""
+    from harness.gateway import short_crl
+    g = gateway_of(start=False)
+    g.config["tls"]["crl"] = short_crl(g, seconds=25)
+    g.start()
+    alice = g.person("alice")
+    give_grant(alice, g.person("bob"))
+    lives = all_kinds(alice, origin)
+    wait_until(lambda: alice.get("/hello").status in (401, 403, 503), 60, "the refusal")
+    check_all_end(lives, time.monotonic(), WITHIN_S)
+    origin.reset()
+    for name in ("alice", "bob", "carol"):
+        r = g.person(name).api("GET", "/api/v1/status")
+        assert r.status in (401, 403, 503) and r.problem, name
+    assert alice.get("/x").status in (401, 403, 503) and origin.count() == 0
+
+
+@pytest.mark.parametrize("what", ["missing", "damaged", "of another CA"])
+def test_a_bad_revocation_list_never_lets_anybody_in(gateway_of, origin, what):
+    from harness.certificates import Authority
+    from harness.gateway import make_crl
+    g = gateway_of(start=False)
+    path = make_crl(Authority.new("Stranger CA") if what == "of another CA" else g.authority(), f"{g.folder}/crl.pem", 3600)
+    g.config["tls"]["crl"] = path
+    if what == "damaged":
+        with open(path, "r+b") as f:
+            f.seek(60)
+            f.write(b"AAAAAAAA")
+    elif what == "missing":
+        import os
+        os.remove(path)
+    g.start(wait=False)
+
+    def outcome():
+        if g.process.poll() is not None:
+            return "ended"
+        try:
+            return g.person("alice").api("GET", "/api/v1/status")
+        except OSError:
+            return None
+    r = wait_until(outcome, 60, "an answer")
+    if r == "ended":
+        assert g.process.returncode != 0
+        g.process = None
+    else:
+        assert r.status in (401, 403, 503)
+    assert origin.count() == 0
