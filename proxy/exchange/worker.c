@@ -13,7 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16 };
+enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000 };
+
+static void on_listener(uv_poll_t *p, int status, int events);
 
 /* ---- waiting for the tape ---- */
 
@@ -60,6 +62,16 @@ static void on_wake(uv_poll_t *p, int status, int events)
         wake_waiters(w);
 }
 
+/* Connections wait in the kernel until there is somebody to decide, but not for long: then they are told so. */
+static void start_accepting(struct worker *w)
+{
+    if (w->accepting || w->draining)
+        return;
+    w->accepting = true;
+    for (size_t i = 0; i < w->listener_count; i++)
+        uv_poll_start(&w->listeners[i], UV_READABLE, on_listener);
+}
+
 /* ---- authz ---- */
 
 static void sweep(struct worker *w, bool stale)
@@ -97,8 +109,11 @@ static void on_event(void *arg, const json_t *event)
     const char *name = json_string_value(json_object_get(event, "event"));
     if (access_event(w->access, event, clock_wall_s(), &ends_live, &err) != OK)
         log_error("authz.event", "event", name, "why", err.text);
-    if (ends_live || (name != NULL && strcmp(name, "synced") == 0))
+    bool synced = name != NULL && strcmp(name, "synced") == 0;
+    if (ends_live || synced)
         sweep(w, false);
+    if (synced)
+        start_accepting(w);
 }
 
 bool worker_fresh(const struct worker *w)
@@ -198,6 +213,8 @@ static void on_tick(uv_timer_t *t)
         w->lost_ms = heard;
     if (access_expire(w->access, clock_wall_s()) || stale)
         sweep(w, stale);
+    if (now - w->started_ms > ACCEPT_AFTER_MS)
+        start_accepting(w);
     if (tape_broken(w->tape))
         wake_waiters(w);              /* nobody else would tell them */
     if (w->draining)
@@ -311,7 +328,6 @@ static void start_handles(struct worker *w, const struct worker_options *o)
         w->listen_fds[i] = o->listen_fds[i];
         uv_poll_init(&w->loop.uv, &w->listeners[i], o->listen_fds[i]);
         w->listeners[i].data = w;
-        uv_poll_start(&w->listeners[i], UV_READABLE, on_listener);
         w->listener_count++;
     }
 }
@@ -323,7 +339,7 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
         return fail(err, NO_MEMORY, "worker");
     loop_init(&w->loop);
     w->index = o->index;
-    w->lost_ms = clock_mono_ms();
+    w->lost_ms = w->started_ms = clock_mono_ms();
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
     w->sources = sources_new();

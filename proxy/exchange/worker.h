@@ -55,7 +55,8 @@ struct worker {
     uv_async_t command;               /* the main thread put something into `next` or `stopping` */
     _Atomic(struct snapshot *) next;  /* a new snapshot, its reference included */
     atomic_bool stopping;
-    bool draining;
+    bool accepting, draining;
+    int64_t started_ms;
     int64_t drain_until_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
     struct waiter waiters;
     struct sources *sources;          /* open connections by source address */
