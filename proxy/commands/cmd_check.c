@@ -1,0 +1,87 @@
+/* countersign check: every problem in a config, with file, line, setting and what was expected. */
+#include "proxy/commands/commands.h"
+
+#include "config/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char warning_mark[] = "warning: ";
+
+static bool is_warning(const char *text)
+{
+    return strncmp(text, warning_mark, sizeof warning_mark - 1) == 0;
+}
+
+static size_t count_warnings(const struct problems *p)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->count; i++)
+        n += is_warning(p->text[i]);
+    return n;
+}
+
+/* { "file": ..., "fine": true, "problems": [ {"level", "text"} ] }: a file name may hold any bytes, JSON may not. */
+static void print_json(const char *file, const struct problems *p, bool fine)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < p->count; i++) {
+        bool warning = is_warning(p->text[i]);
+        const char *text = p->text[i] + (warning ? sizeof warning_mark - 1 : 0);
+        json_t *shown = json_string(text);
+        json_array_append_new(list, json_pack("{s:s, s:o}", "level", warning ? "warning" : "problem", "text",
+                                              shown ? shown : json_string("a problem whose text is not UTF-8; run this without --json")));
+    }
+    json_t *name = json_string(file);
+    command_json(json_pack("{s:o, s:b, s:o}", "file", name ? name : json_string("?"), "fine", fine, "problems", list));
+}
+
+static void print_text(const char *file, const struct problems *p, const struct config *c)
+{
+    size_t warnings = count_warnings(p), wrong = p->count - warnings;
+    for (size_t i = 0; i < p->count; i++)
+        puts(p->text[i]);
+    if (c == NULL)
+        printf("%s: %zu problem%s, %zu warning%s; the gateway would not start with this file\n", file, wrong, wrong == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+    else
+        printf("%s: fine (%zu tool%s, %zu %s), %zu warning%s\n", file, c->tool_count, c->tool_count == 1 ? "" : "s", c->person_count,
+               c->person_count == 1 ? "person" : "people", warnings, warnings == 1 ? "" : "s");
+}
+
+int cmd_check(int argc, char **argv)
+{
+    const char *file = NULL;
+    bool reference = false, json = false;
+    const struct option_spec options[] = {
+        { "config", 'c', "FILE", "the config to check", &file, NULL, false },
+        { "reference", 0, NULL, "print the reference of all settings as Markdown, and exit", NULL, &reference, false },
+        { 0 },
+    };
+    const struct usage usage = { "countersign check -c FILE", "Show every problem in a config, with file, line, setting and what was expected. Nothing is started or changed.",
+                                 options, 0, 0, &json };
+    char **rest;
+    size_t count;
+    int code;
+    if (!options_parse(argc, argv, &usage, &rest, &count, &code))
+        return code;
+    if (reference) {
+        config_write_reference(stdout);
+        return EXIT_DONE;
+    }
+    if (file == NULL) {
+        command_failed("say which config to check: countersign check -c FILE");
+        return EXIT_USAGE;
+    }
+    struct config *c = NULL;
+    struct problems p;
+    enum status st = config_load(file, &c, &p);
+    if (st == NO_MEMORY)
+        command_failed("there is not enough memory to check '%s'", file);
+    else if (json)
+        print_json(file, &p, st == OK);
+    else
+        print_text(file, &p, c);
+    problems_done(&p);
+    config_unref(c);
+    return st == OK ? EXIT_DONE : EXIT_REFUSED;
+}
