@@ -1,6 +1,7 @@
 /* init and certs, run as the command runs them, in a throw-away folder. What they print goes to a file. */
 #include "certs/approval_keys.h"
 #include "certs/trust.h"
+#include "config/config.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/file.h"
 #include "proxy/commands/certs_common.h"
@@ -126,6 +127,35 @@ static void test_init_layout(void **state)
     assert_holds("countersign.conf", "%", false);
 }
 
+/* What init writes is good as it is, and says what the commands rely on. */
+static void test_init_config(void **state)
+{
+    (void)state;
+    struct config *c = NULL;
+    struct problems problems = { 0 };
+    char *approval_keys = strdup(in_state("approval-keys")), *crl = strdup(in_state("ca/crl.pem"));
+    enum status st = config_load(in_state("countersign.conf"), &c, &problems);
+    for (size_t i = 0; i < problems.count; i++)
+        if (strncmp(problems.text[i], "warning: ", 9) != 0 || st != OK)
+            fail_msg("%s", problems.text[i]);
+    assert_int_equal(st, OK);
+    assert_string_equal(c->state, state_dir);
+    assert_string_equal(c->instance, "acme");
+    assert_string_equal(c->console_host, "console.acme.localhost");
+    assert_string_equal(c->approval_keys, approval_keys);
+    assert_string_equal(c->crl, crl);
+    assert_int_equal(c->public_port, 9443);
+    assert_int_equal(c->tool_count, 1);
+    assert_int_equal(c->tools[0].action_count, 5);
+    struct trust *t = NULL;
+    assert_int_equal(trust_load(c->client_ca, c->crl, &t, NULL), OK);
+    trust_free(t);
+    config_unref(c);
+    problems_done(&problems);
+    free(approval_keys);
+    free(crl);
+}
+
 static void test_init_refuses(void **state)
 {
     (void)state;
@@ -208,6 +238,13 @@ static void test_issue_renew_revoke(void **state)
     json_decref(list);
     assert_int_equal(CERTS("crl", STATE), EXIT_DONE);
     assert_int_equal(judge("people/alice.pem"), CERT_GOOD);
+    struct config *c = NULL;                                       /* the gateway reads what was added */
+    struct problems problems = { 0 };
+    assert_int_equal(config_load(in_state("countersign.conf"), &c, &problems), OK);
+    const struct person *alice = config_person(c, SLICE("alice@acme.localhost"));
+    assert_true(alice != NULL && person_in_group(alice, "employee") && strcmp(alice->name, "alice") == 0);
+    config_unref(c);
+    problems_done(&problems);
 }
 
 static void test_refused(void **state)
@@ -279,7 +316,7 @@ static void test_server(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_init_layout), cmocka_unit_test(test_init_refuses), cmocka_unit_test(test_issue_renew_revoke),
+        cmocka_unit_test(test_init_layout), cmocka_unit_test(test_init_config), cmocka_unit_test(test_init_refuses), cmocka_unit_test(test_issue_renew_revoke),
         cmocka_unit_test(test_refused), cmocka_unit_test(test_out_and_password), cmocka_unit_test(test_server),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
