@@ -8,6 +8,7 @@
 #include "proxy/commands/profile.h"
 
 #include <arpa/inet.h>
+#include <ftw.h>
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -156,16 +158,20 @@ static void test_server_start(struct test_server *s, test_answer_fn *answer, voi
     assert_int_equal(pthread_create(&s->thread, NULL, test_serve, s), 0);
 }
 
+static int test_remove_one(const char *path, const struct stat *sb, int kind, struct FTW *walk)
+{
+    (void)sb, (void)kind, (void)walk;
+    return remove(path);
+}
+
 static void test_server_stop(struct test_server *s)
 {
-    char command[128];
     shutdown(s->fd, SHUT_RDWR);
     pthread_join(s->thread, NULL);
     close(s->fd);
     SSL_CTX_free(s->ctx);
     EVP_PKEY_free(s->person_key);
-    snprintf(command, sizeof command, "rm -rf '%s'", s->folder);
-    assert_int_equal(system(command), 0);
+    assert_int_equal(nftw(s->folder, test_remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 __attribute__((unused)) static struct profile test_profile(const struct test_server *s)
