@@ -94,7 +94,9 @@ static void print_json(FILE *out, struct slice s, size_t shown, const char *pref
     if (text != NULL)
         print_text(out, slice_str(text), shown, prefix);
     else {
-        fprintf(out, "%s[not JSON that reads in one way (%s), so as it came:]\n", prefix, v == NULL ? where.text : "no memory");
+        fprintf(out, "%s[not JSON that reads in one way (", prefix);
+        term_str(out, v == NULL ? where.text : "no memory");   /* it quotes the body */
+        fputs("), so as it came:]\n", out);
         print_text(out, s, shown, prefix);
     }
     free(text);

@@ -199,7 +199,6 @@ static bool set_up(struct client *c, const char *method, const char *url, struct
         ok = ok && curl_easy_setopt(h, CURLOPT_POSTFIELDS, "") == CURLE_OK;
     if (sink->file == NULL)
         ok = ok && curl_easy_setopt(h, CURLOPT_TIMEOUT_MS, (long)CALL_MS) == CURLE_OK;
-    curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(h, CURLOPT_LOW_SPEED_TIME, (long)STALLED_S);
     curl_easy_setopt(h, CURLOPT_USERAGENT, "countersign/" COUNTERSIGN_VERSION);

@@ -49,13 +49,33 @@ static enum status download(struct client *c, struct evidence *e, struct err *er
     return st;
 }
 
+/* One page of the session's facts; the first is kept, the others' leaves are added to it. *next: where the next begins, 0 after the last. */
+static enum status fetch_info_page(struct client *c, struct evidence *e, const char *purpose, int64_t from, int64_t *next, struct err *err)
+{
+    char path[192];
+    json_t *page = NULL;
+    snprintf(path, sizeof path, from > 0 ? "/api/v1/sessions/%s?purpose=%s&from=%lld" : "/api/v1/sessions/%s?purpose=%s", e->session, purpose, (long long)from);
+    enum status st = client_get(c, path, &page, err);
+    if (st != OK)
+        return st;
+    *next = json_number(page, "next");
+    if (*next != 0 && *next <= from)
+        st = fail(err, BAD_INPUT, "the gateway's pages of this session go round in circles");
+    else if (e->info == NULL)
+        e->info = json_incref(page);
+    else if (json_array_extend(json_object_get(e->info, "leaves"), json_object_get(page, "leaves")) != 0)
+        st = fail(err, BAD_INPUT, "the gateway's answer holds no leaves");
+    json_decref(page);
+    return st;
+}
+
 enum status evidence_fetch(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err)
 {
     struct evidence e = { 0 };
-    char path[160];
+    enum status st = OK;
     snprintf(e.session, sizeof e.session, "%s", session);
-    snprintf(path, sizeof path, "/api/v1/sessions/%s?purpose=%s", e.session, purpose);
-    enum status st = client_get(c, path, &e.info, err);
+    for (int64_t from = 0, next = -1; st == OK && next != 0; from = next)
+        st = fetch_info_page(c, &e, purpose, from, &next, err);
     if (st == OK)
         st = download(c, &e, err);
     if (st == OK)

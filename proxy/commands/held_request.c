@@ -14,11 +14,13 @@ enum status held_request_read(struct slice bytes, struct held_request *out, stru
     struct held_request h = { 0 };
     unsigned char digest[32], body_sha256[32];
     enum status st = blob_parse(bytes, &h.blob, err);
-    if (st != OK)
-        return st;
-    st = blob_digest(&h.blob, digest, body_sha256, err);
+    if (st == OK) {
+        st = blob_digest(&h.blob, digest, body_sha256, err);
+        if (st != OK)
+            blob_done(&h.blob);
+    }
     if (st != OK) {
-        blob_done(&h.blob);
+        err_prefix(err, "the held request cannot be read, so nothing was signed: ");
         return st;
     }
     b64url_encode(slice_of(digest, 32), h.digest);

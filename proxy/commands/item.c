@@ -25,6 +25,8 @@ void item_print_needs(FILE *out, const json_t *item)
 {
     json_t *needs = json_array_member(item, "needs"), *need;
     size_t i;
+    if (json_array_size(needs) == 0)
+        fputs("somebody else", out);
     json_array_foreach(needs, i, need) {
         fprintf(out, "%s%lld of ", i ? " and " : "", (long long)json_number(need, "count"));
         term_str(out, json_text(need, "group"));

@@ -49,7 +49,7 @@ static const struct row {
     { "request.created", "asked for access", { "person", "tool", "reason", "item" } },
     { "grant.issued", "grant issued", { "grant_id", "item", NULL, NULL } },
     { "grant.ended", "grant ended", { "grant_id", "why", NULL, NULL } },
-    { "notice.acknowledged", "was told that the session is recorded", { "person", NULL, NULL, NULL } },
+    { "notice.acknowledged", "was told that the session is recorded", { "identity", NULL, NULL, NULL } },
     { "held.created", "request held", { "item", "action", "method", "target" } },
     { "signoff.used", "sign-off used: the held request is sent", { "item", NULL, NULL, NULL } },
     { "outcome", "outcome", { "item", "outcome", NULL, NULL } },
@@ -57,7 +57,7 @@ static const struct row {
     { "item.cancelled", "cancelled", { "item", "why", NULL, NULL } },
     { "lock", "lock", { "kind", "value", "reason", "by" } },
     { "unlock", "unlock", { "lock_id", "reason", "by", NULL } },
-    { "session.read", "looked at", { "person", "purpose", NULL, NULL } },
+    { "session.read", "looked at", { "by", "purpose", NULL, NULL } },
 };
 
 /* An approval's or denial's statement is what counts: who, with which key, to what. */
