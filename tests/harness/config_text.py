@@ -53,6 +53,7 @@ def default_config(port, origin_port, files):
         "listen": [f"127.0.0.1:{port}"],
         "console": CONSOLE,
         "tls": files,
+        "approval_keys": "approval-keys",
         "people": [{"name": n, "identities": i, "groups": g} for n, (i, g) in PEOPLE.items()],
         "roles": {"auditors": ["audit"], "operators": ["operations"]},
         "tools": [tool("support", SUPPORT, origin_port), tool("billing", BILLING, origin_port, [action("use", "/**")])],

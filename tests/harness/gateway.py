@@ -51,9 +51,9 @@ def checked(*args, **more):
 
 class Layout:
     """Where `countersign init` puts things, relative to the state folder."""
-    config = "countersign.conf"
-    files = {"certificate": "tls/server.pem", "key": "tls/server.key", "client_ca": "ca/ca.pem", "crl": "ca/crl.pem"}
-    ca_cert, ca_key = "ca/ca.pem", "ca/ca.key"
+    files = {"certificate": "tls/server.pem", "key": "tls/server.key", "client_ca": "ca/root.pem", "crl": "ca/crl.pem"}
+    people_ca, people_ca_key = "ca/root.pem", "ca/root.key"    # signs people's certificates
+    server_ca = "ca/server-root.pem"                           # whom people trust for the gateway's own
 
 
 _template = None
@@ -70,7 +70,8 @@ def template():
         creds = {}
         for name, (identities, groups) in PEOPLE.items():
             for i, identity in enumerate(identities):
-                creds[name if i == 0 else f"{name}-{i + 1}"] = issue(state, os.path.join(folder, "people"), identity, approver=name)
+                label = name if i == 0 else f"{name}-{i + 1}"
+                creds[label] = issue(state, os.path.join(folder, "people", label), name, identity, approver=True)
         _template = (folder, creds)
         import atexit
         atexit.register(shutil.rmtree, folder, True)
@@ -85,13 +86,11 @@ def write_config(state, config):
     return path
 
 
-def issue(state, folder, identity, approver=None, name=None):
-    """`countersign certs issue`; everybody's key is registered for approvals, so that only the policy stands in the way."""
-    name = name or identity.split("@")[0]
-    os.makedirs(folder, exist_ok=True)
-    args = ["certs", "issue", identity, "-c", os.path.join(state, "test.conf"), "--out", os.path.join(folder, name)]
+def issue(state, folder, person, identity, approver=False):
+    """`countersign certs issue`. In the template everybody's key is registered for approvals, so that only the policy stands in the way."""
+    args = ["certs", "issue", person, "--identity", identity, "-c", os.path.join(state, "test.conf"), "--out", folder]
     checked(*args, *(["--approver"] if approver else []))
-    return Credential(name, os.path.join(folder, name + ".pem"), os.path.join(folder, name + ".key"))
+    return Credential(os.path.basename(folder), os.path.join(folder, person + ".pem"), os.path.join(folder, person + ".key"))
 
 
 class Gateway:
@@ -104,7 +103,7 @@ class Gateway:
         made, self.creds = template()
         shutil.copytree(os.path.join(made, "state"), self.state, symlinks=True)
         self.port = free_port()
-        self.ca = os.path.join(self.state, Layout.ca_cert)
+        self.ca = os.path.join(self.state, Layout.server_ca)
         self.config = config_text.default_config(self.port, origin.port, dict(Layout.files))
         self.config.update(copy.deepcopy(settings))
         if change is not None:
@@ -155,7 +154,7 @@ class Gateway:
 
     def authority(self):
         """The gateway's own CA, with its key: for certificates that are bad in one way only."""
-        return Authority.load(os.path.join(self.state, Layout.ca_cert), os.path.join(self.state, Layout.ca_key))
+        return Authority.load(os.path.join(self.state, Layout.people_ca), os.path.join(self.state, Layout.people_ca_key))
 
     def run_command(self, *args, **more):
         return command(*args, env=self.env(), **more)
@@ -270,7 +269,7 @@ class Gateway:
 
     def issue_person(self, identity, name):
         """A good certificate by the command line, in this gateway's own state folder."""
-        return issue(self.state, os.path.join(self.folder, "issued"), identity, name=name)
+        return issue(self.state, os.path.join(self.folder, "issued", name), identity.split("@")[0], identity)
 
     def revoke(self, cred):
         """`countersign certs revoke`, by serial number."""
@@ -278,7 +277,7 @@ class Gateway:
         return checked("certs", "revoke", serial, "-c", os.path.join(self.state, "test.conf"), env=self.env())
 
     def issue_approver(self, identity, name):
-        return issue(self.state, os.path.join(self.folder, "issued"), identity, approver=identity.split("@")[0], name=name)
+        return issue(self.state, os.path.join(self.folder, "issued", name), identity.split("@")[0], identity, approver=True)
 
 
 def make_crl(authority, path, seconds):
