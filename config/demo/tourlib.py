@@ -159,7 +159,7 @@ class Person:
         if self.cert:
             context.load_cert_chain(self.cert, self.key)
         raw = socket.create_connection(("127.0.0.1", self.demo.port), timeout=PATIENCE_S)
-        return context.wrap_socket(raw, server_hostname=self.demo.tool_host)
+        return context.wrap_socket(raw, server_hostname=self.demo.tool_host, suppress_ragged_eofs=False)
 
     def run(self, *args):
         """`countersign ARGS` with this person's certificate: (exit code, standard output, standard error)."""
@@ -269,8 +269,12 @@ class Demo:
         return done.returncode, done.stdout, done.stderr
 
     def tool_saw(self):
-        """Request lines that reached the tool so far."""
-        return len(_read(self.state / "log/tool-access.log").splitlines())
+        """Request lines that reached the tool so far. The tool writes a line after its answer is out: wait until none follows."""
+        log = self.state / "log/tool-access.log"
+        seen = -1
+        while seen != (seen := len(_read(log).splitlines())):
+            time.sleep(0.2)
+        return seen
 
 
 def _read(path):
