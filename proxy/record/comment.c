@@ -1,0 +1,70 @@
+#include "proxy/record/comment.h"
+
+#include "proxy/base/codec.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char prefix[] = "COUNTERSIGN ";
+
+json_t *comment_read(const char *text)
+{
+    if (text == NULL || strncmp(text, prefix, sizeof prefix - 1) != 0)
+        return NULL;
+    json_t *o = json_loads(text + sizeof prefix - 1, JSON_REJECT_DUPLICATES, NULL);
+    if (json_is_object(o) && json_integer_value(json_object_get(o, "v")) == 1)
+        return o;
+    json_decref(o);
+    return NULL;
+}
+
+char *comment_write(const json_t *object)
+{
+    char *text = NULL, *json = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
+    if (json != NULL && asprintf(&text, "%s%s", prefix, json) < 0)
+        text = NULL;
+    free(json);
+    return text;
+}
+
+bool comment_content_digest(const char *text, unsigned char out[32])
+{
+    json_t *o = comment_read(text);
+    const char *hex = json_string_value(json_object_get(o, "sha256"));
+    size_t len = 0;
+    bool good = hex != NULL && hex_decode(slice_str(hex), out, 32, &len) == OK && len == 32;
+    json_decref(o);
+    return good;
+}
+
+json_t *comment_string(struct slice bytes)
+{
+    json_t *o = json_stringn((const char *)(bytes.ptr ? bytes.ptr : (const unsigned char *)""), bytes.len);
+    if (o != NULL || bytes.len > SIZE_MAX / 2)
+        return o;
+    char *text = malloc(bytes.len * 2 + 1);
+    size_t n = 0;
+    for (size_t i = 0; text != NULL && i < bytes.len; i++) {
+        unsigned char c = bytes.ptr[i];
+        if (c >= 0x80)
+            text[n++] = (char)(0xc0 | c >> 6);
+        text[n++] = (char)(c >= 0x80 ? 0x80 | (c & 63) : c);
+    }
+    o = text ? json_stringn(text, n) : NULL;
+    free(text);
+    return o;
+}
+
+bool notes_add(json_t *notes, const char *name, struct slice value)
+{
+    json_t *new = comment_string(value), *old = json_object_get(notes, name);
+    if (new == NULL)
+        return false;
+    if (old == NULL)
+        return json_object_set_new(notes, name, new) == 0;
+    if (json_is_array(old))
+        return json_array_append_new(old, new) == 0;
+    json_t *both = json_pack("[Oo]", old, new);
+    return both != NULL && json_object_set_new(notes, name, both) == 0;
+}

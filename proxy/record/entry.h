@@ -1,0 +1,34 @@
+/* entry: what a tape puts on the ring, one kind a fact. All numbers are u32 in machine order; a string is its length and its bytes; "rest" is what
+ * remains of the payload. The session id stands in every entry (ring.h), so that a recorder that starts in the middle knows whose file to open.
+ *
+ *   BEGIN      version, method length, target length; strings identity, person, tool, host, x5t, action, authority; rest: request head
+ *   RESPONSE   version, status, from_tool; rest: response head
+ *   BODY       rest: bytes; flag RESPONSE_SIDE or not
+ *   FINISH     flags RESPONSE_SIDE, CUT
+ *   NOTE       string name; rest: value
+ *   CLOSE      rest: why, empty when all went well */
+#ifndef COUNTERSIGN_ENTRY_H
+#define COUNTERSIGN_ENTRY_H
+
+enum entry_kind {
+    ENTRY_BEGIN = 1,
+    ENTRY_RESPONSE,
+    ENTRY_BODY,
+    ENTRY_FINISH,
+    ENTRY_NOTE,
+    ENTRY_CLOSE,
+};
+
+enum entry_flag {
+    ENTRY_RESPONSE_SIDE = 1,
+    ENTRY_CUT = 2,
+};
+
+enum {
+    ENTRY_BODY_MAX = 64 * 1024,       /* bytes of body in one entry */
+    ENTRY_NAME_MAX = 64,              /* of a note */
+    ENTRY_VALUE_MAX = 4096,           /* of a note */
+    ENTRY_WHY_MAX = 64,
+};
+
+#endif

@@ -1,0 +1,357 @@
+#include "proxy/record/redact.h"
+
+#include "proxy/base/codec.h"
+
+#include <stdlib.h>
+
+/* Fingerprints: HMAC (RFC 2104) with both keyed starts computed once. */
+
+static bool keyed_start(EVP_MD_CTX **out, const unsigned char key[32], unsigned char pad)
+{
+    unsigned char block[64];
+    memset(block, pad, sizeof block);
+    for (size_t i = 0; i < 32; i++)
+        block[i] ^= key[i];
+    *out = EVP_MD_CTX_new();
+    bool good = *out != NULL && EVP_DigestInit_ex(*out, EVP_sha256(), NULL) == 1
+                && EVP_DigestUpdate(*out, block, sizeof block) == 1;
+    OPENSSL_cleanse(block, sizeof block);
+    return good;
+}
+
+enum status fingerprint_init(struct fingerprint *f, const unsigned char key[32], struct err *err)
+{
+    *f = (struct fingerprint){ .work = EVP_MD_CTX_new() };
+    if (f->work != NULL && keyed_start(&f->inner, key, 0x36) && keyed_start(&f->outer, key, 0x5c))
+        return OK;
+    fingerprint_done(f);
+    return fail(err, NO_MEMORY, "fingerprint key");
+}
+
+void fingerprint_done(struct fingerprint *f)
+{
+    EVP_MD_CTX_free(f->inner);
+    EVP_MD_CTX_free(f->outer);
+    EVP_MD_CTX_free(f->work);
+    *f = (struct fingerprint){ 0 };
+}
+
+static void finish_outer(const struct fingerprint *f, unsigned char mac[32])
+{
+    if (EVP_MD_CTX_copy_ex(f->work, f->outer) != 1 || EVP_DigestUpdate(f->work, mac, 32) != 1
+        || EVP_DigestFinal_ex(f->work, mac, NULL) != 1)
+        abort();   /* without a digest a secret would be kept or evidence lost */
+}
+
+void fingerprint_text(const struct fingerprint *f, struct slice value, char out[FINGERPRINT_TEXT])
+{
+    unsigned char mac[32];
+    if (EVP_MD_CTX_copy_ex(f->work, f->inner) != 1 || EVP_DigestUpdate(f->work, value.len ? value.ptr : mac, value.len) != 1
+        || EVP_DigestFinal_ex(f->work, mac, NULL) != 1)
+        abort();
+    finish_outer(f, mac);
+    memcpy(out, "fp:", 3);
+    b64url_encode(slice_of(mac, 12), out + 3);
+}
+
+EVP_MD_CTX *fingerprint_begin(const struct fingerprint *f)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    if (ctx != NULL && EVP_MD_CTX_copy_ex(ctx, f->inner) != 1) {
+        EVP_MD_CTX_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+void fingerprint_end(const struct fingerprint *f, EVP_MD_CTX *ctx, unsigned char out[32])
+{
+    if (EVP_DigestFinal_ex(ctx, out, NULL) != 1)
+        abort();
+    EVP_MD_CTX_free(ctx);
+    finish_outer(f, out);
+}
+
+/* Names. */
+
+static bool is_word(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
+}
+
+static unsigned char fold(unsigned char c)
+{
+    return is_word(c) ? ascii_lower(c) : '_';
+}
+
+enum status secret_names_copy(char *const *names, size_t count, struct arena *arena, struct secret_names *out)
+{
+    struct slice *v = count ? arena_alloc(arena, count * sizeof *v) : NULL;
+    if (count > 0 && v == NULL)
+        return NO_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        size_t n = strlen(names[i]);
+        unsigned char *text = arena_alloc(arena, n + 1);
+        if (text == NULL)
+            return NO_MEMORY;
+        for (size_t k = 0; k < n; k++)
+            text[k] = fold((unsigned char)names[i][k]);
+        v[i] = slice_of(text, n);
+    }
+    *out = (struct secret_names){ v, count };
+    return OK;
+}
+
+static bool name_at(struct slice key, size_t at, struct slice name)
+{
+    if (name.len == 0 || name.len > key.len - at || (at + name.len < key.len && is_word(key.ptr[at + name.len])))
+        return false;
+    for (size_t i = 0; i < name.len; i++)
+        if (fold(key.ptr[at + i]) != name.ptr[i])
+            return false;
+    return true;
+}
+
+bool secret_name(const struct secret_names *names, struct slice key)
+{
+    if (key.len > REDACT_KEY_MAX)
+        return true;
+    for (size_t at = 0; at < key.len; at++) {
+        if (at > 0 && is_word(key.ptr[at - 1]))
+            continue;
+        for (size_t i = 0; i < names->count; i++)
+            if (name_at(key, at, names->v[i]))
+                return true;
+    }
+    return false;
+}
+
+static int hex_digit(unsigned char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = ascii_lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+size_t redact_decode(unsigned char *text, size_t len)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = text[i];
+        if (c == '%' && len - i > 2 && hex_digit(text[i + 1]) >= 0 && hex_digit(text[i + 2]) >= 0) {
+            c = (unsigned char)(hex_digit(text[i + 1]) << 4 | hex_digit(text[i + 2]));
+            i += 2;
+        } else if (c == '+') {
+            c = ' ';
+        }
+        text[n++] = c;
+    }
+    return n;
+}
+
+/* Queries. */
+
+static bool holds(struct slice s, const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= s.len; i++)
+        if (slice_ieq(slice_of(s.ptr + i, n), slice_of(word, n)))
+            return true;
+    return false;
+}
+
+/* A password is short enough to be guessed from its fingerprint by whoever gets the key: it leaves no trace at all. */
+static bool is_password(struct slice key)
+{
+    return holds(key, "pass") || holds(key, "pwd") || holds(key, "pin");
+}
+
+static void put_fingerprint(const struct fingerprint *f, struct slice value, const struct redact_out *out)
+{
+    char text[FINGERPRINT_TEXT];
+    fingerprint_text(f, value, text);
+    redact_put(out, slice_of(text, FINGERPRINT_TEXT - 1));
+}
+
+static size_t find_any(struct slice s, const char *stops)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] != 0 && strchr(stops, s.ptr[i]) != NULL)
+            return i;
+    return s.len;
+}
+
+/* One key and value at the start of s; returns what it took. A tool may split at ';' or not: for finding names it always splits, and what is
+ * taken out always reaches to the next '&', so that neither reading leaves a secret behind. */
+static size_t redact_pair(const struct fingerprint *f, const struct secret_names *names, struct slice s, bool url,
+                          const struct redact_out *out)
+{
+    unsigned char decoded[REDACT_KEY_MAX];
+    size_t eq = find_any(s, url ? "=&;?#" : "=&;");
+    if (eq == s.len || s.ptr[eq] != '=') {
+        redact_put(out, slice_of(s.ptr, eq));
+        return eq;
+    }
+    struct slice key = slice_of(s.ptr, eq), rest = slice_from(s, eq + 1);
+    if (key.len <= sizeof decoded) {
+        if (key.len)
+            memcpy(decoded, key.ptr, key.len);
+        key = slice_of(decoded, redact_decode(decoded, key.len));
+    }
+    redact_put(out, slice_of(s.ptr, eq + 1));
+    bool secret = secret_name(names, key);
+    size_t end = find_any(rest, secret ? (url ? "&#" : "&") : (url ? "&;?#" : "&;"));
+    if (!secret)
+        redact_put(out, slice_of(rest.ptr, end));
+    else if (end > 0 && is_password(key))
+        redact_put(out, SLICE(REDACT_REMOVED));
+    else if (end > 0)
+        put_fingerprint(f, slice_of(rest.ptr, end), out);
+    return eq + 1 + end;
+}
+
+static void redact_pairs(const struct fingerprint *f, const struct secret_names *names, struct slice s, bool url,
+                         const struct redact_out *out)
+{
+    while (s.len > 0) {
+        s = slice_from(s, redact_pair(f, names, s, url, out));
+        if (s.len > 0) {
+            redact_put(out, slice_of(s.ptr, 1));
+            s = slice_from(s, 1);
+        }
+    }
+}
+
+void redact_query(const struct fingerprint *f, const struct secret_names *names, struct slice query, const struct redact_out *out)
+{
+    redact_pairs(f, names, query, false, out);
+}
+
+/* Fields. */
+
+static void field_whole(const struct fingerprint *f, struct slice v, const struct redact_out *out)
+{
+    put_fingerprint(f, v, out);
+}
+
+/* "Basic dXNlcjpwdw==": a scheme that is known stays; any other first word may be the secret itself. */
+static void field_scheme(const struct fingerprint *f, struct slice v, const struct redact_out *out)
+{
+    static const char *const schemes[] = { "basic", "bearer", "digest", "negotiate", "ntlm", "token", "apikey", "dpop", "hawk",
+                                           "gnap", "aws4-hmac-sha256" };
+    struct slice word = slice_of(v.ptr, slice_find(v, ' '));
+    for (size_t i = 0; word.len < v.len && i < sizeof schemes / sizeof schemes[0]; i++)
+        if (slice_ieq(word, slice_str(schemes[i]))) {
+            redact_put(out, slice_of(v.ptr, word.len + 1));
+            v = slice_trim(slice_from(v, word.len + 1));
+            break;
+        }
+    put_fingerprint(f, v, out);
+}
+
+/* One "name=value"; without '=' it is all value. */
+static void put_cookie(const struct fingerprint *f, struct slice pair, const struct redact_out *out)
+{
+    size_t eq = slice_find(pair, '=');
+    size_t keep = eq == pair.len ? 0 : eq + 1;
+    redact_put(out, slice_of(pair.ptr, keep));
+    if (keep < pair.len)
+        put_fingerprint(f, slice_from(pair, keep), out);
+}
+
+static void field_cookie(const struct fingerprint *f, struct slice v, const struct redact_out *out)
+{
+    while (v.len > 0) {
+        size_t end = slice_find(v, ';');
+        put_cookie(f, slice_trim(slice_of(v.ptr, end)), out);
+        v = slice_from(v, end);
+        if (v.len > 0) {
+            redact_put(out, SLICE("; "));
+            v = slice_from(v, 1);
+        }
+    }
+}
+
+/* The attributes after the first ';' are no secret. */
+static void field_set_cookie(const struct fingerprint *f, struct slice v, const struct redact_out *out)
+{
+    size_t end = slice_find(v, ';');
+    put_cookie(f, slice_trim(slice_of(v.ptr, end)), out);
+    redact_put(out, slice_from(v, end));
+}
+
+/* "https://user:password@host/path?query#fragment" */
+static void field_url(const struct fingerprint *f, const struct secret_names *names, struct slice v, const struct redact_out *out)
+{
+    size_t tail = find_any(v, "?#"), host = 0, at = tail;
+    for (size_t i = 2; i < tail && host == 0; i++)
+        if (v.ptr[i - 1] == '/' && v.ptr[i - 2] == '/')
+            host = i;
+    for (size_t i = host; i < tail && (i == host || v.ptr[i - 1] != '/'); i++)
+        if (v.ptr[i] == '@')
+            at = i;
+    if (host > 0 && at < tail) {
+        redact_put(out, slice_of(v.ptr, host));
+        put_fingerprint(f, slice_of(v.ptr + host, at - host), out);
+        redact_put(out, slice_of(v.ptr + at, tail - at));
+    } else {
+        redact_put(out, slice_of(v.ptr, tail));
+    }
+    redact_pairs(f, names, slice_from(v, tail), true, out);
+}
+
+static const struct {
+    struct slice name;
+    void (*redact)(const struct fingerprint *f, struct slice v, const struct redact_out *out);
+} credentials[] = {
+    { SLICE_INIT("authorization"), field_scheme },
+    { SLICE_INIT("proxy-authorization"), field_scheme },
+    { SLICE_INIT("cookie"), field_cookie },
+    { SLICE_INIT("cookie2"), field_cookie },
+    { SLICE_INIT("set-cookie"), field_set_cookie },
+    { SLICE_INIT("set-cookie2"), field_set_cookie },
+    { SLICE_INIT("authentication-info"), field_whole },
+    { SLICE_INIT("proxy-authentication-info"), field_whole },
+    { SLICE_INIT("countersign-grant"), field_whole },
+    { SLICE_INIT("countersign-assertion"), field_whole },
+    { SLICE_INIT("x-api-key"), field_whole },
+    { SLICE_INIT("api-key"), field_whole },
+    { SLICE_INIT("apikey"), field_whole },
+    { SLICE_INIT("x-apikey"), field_whole },
+    { SLICE_INIT("x-auth"), field_whole },
+    { SLICE_INIT("x-auth-token"), field_whole },
+    { SLICE_INIT("x-auth-key"), field_whole },
+    { SLICE_INIT("x-access-token"), field_whole },
+    { SLICE_INIT("x-session-token"), field_whole },
+    { SLICE_INIT("x-csrftoken"), field_whole },
+    { SLICE_INIT("x-csrf-token"), field_whole },
+    { SLICE_INIT("x-xsrf-token"), field_whole },
+    { SLICE_INIT("x-amz-security-token"), field_whole },
+    { SLICE_INIT("x-goog-api-key"), field_whole },
+    { SLICE_INIT("x-goog-iam-authorization-token"), field_whole },
+    { SLICE_INIT("x-vault-token"), field_whole },
+    { SLICE_INIT("x-gitlab-token"), field_whole },
+    { SLICE_INIT("private-token"), field_whole },
+    { SLICE_INIT("job-token"), field_whole },
+    { SLICE_INIT("x-forwarded-access-token"), field_whole },
+    { SLICE_INIT("x-shopify-access-token"), field_whole },
+};
+
+void redact_field(const struct fingerprint *f, const struct secret_names *names, struct slice name, struct slice value,
+                  const struct redact_out *out)
+{
+    if (value.len == 0)
+        return;
+    for (size_t i = 0; i < sizeof credentials / sizeof credentials[0]; i++)
+        if (slice_ieq(name, credentials[i].name)) {
+            credentials[i].redact(f, value, out);
+            return;
+        }
+    if (slice_ieq(name, SLICE("referer")) || slice_ieq(name, SLICE("location")) || slice_ieq(name, SLICE("content-location")))
+        field_url(f, names, value, out);
+    else if (secret_name(names, name))
+        put_fingerprint(f, value, out);
+    else
+        redact_put(out, value);
+}

@@ -1,0 +1,345 @@
+#include "proxy/record/session.h"
+
+#include "proxy/base/clock.h"
+#include "proxy/base/codec.h"
+#include "proxy/record/comment.h"
+#include "proxy/record/entry.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct session *session_new(struct slice id, size_t ring_count)
+{
+    struct session *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return NULL;
+    s->file.fd = -1;
+    s->unwritten = malloc((ring_count ? ring_count : 1) * sizeof *s->unwritten);
+    if (s->unwritten == NULL) {
+        free(s);
+        return NULL;
+    }
+    for (size_t i = 0; i < ring_count; i++)
+        s->unwritten[i] = UINT64_MAX;
+    memcpy(s->id, id.ptr, id.len);
+    return s;
+}
+
+static void exchange_free(struct record_exchange *x)
+{
+    free(x->uri);
+    free(x->action);
+    free(x->side[0].v);
+    free(x->side[1].v);
+    json_decref(x->notes);
+    free(x);
+}
+
+void session_free(struct session *s)
+{
+    if (s == NULL)
+        return;
+    struct record_exchange *x, *next;
+    HASH_ITER(hh, s->exchanges, x, next) {
+        HASH_DEL(s->exchanges, x);
+        exchange_free(x);
+    }
+    session_file_close(&s->file);
+    warc_bytes_done(&s->out);
+    free(s->unwritten);
+    free(s);
+}
+
+bool session_has_news(const struct session *s)
+{
+    return s->raw > 0 || s->out.len > 0;
+}
+
+/* Rings. */
+
+static struct ring_reach *reach_of(struct session *s, const unsigned char ring[RING_ID_BYTES])
+{
+    for (size_t i = 0; i < s->reach_count; i++)
+        if (memcmp(s->reach[i].ring, ring, RING_ID_BYTES) == 0)
+            return &s->reach[i];
+    if (s->reach_count == SESSION_RINGS_MAX) {   /* the oldest belongs to a gateway long restarted */
+        memmove(s->reach, s->reach + 1, (SESSION_RINGS_MAX - 1) * sizeof s->reach[0]);
+        s->reach_count--;
+    }
+    struct ring_reach *r = &s->reach[s->reach_count++];
+    *r = (struct ring_reach){ 0 };
+    memcpy(r->ring, ring, RING_ID_BYTES);
+    return r;
+}
+
+/* Entries. */
+
+static struct record_exchange *find_exchange(struct session *s, uint64_t id)
+{
+    struct record_exchange *x = NULL;
+    HASH_FIND(hh, s->exchanges, &id, sizeof id, x);
+    return x;
+}
+
+static enum status add_exchange(struct session *s, struct record_exchange *x)
+{
+    HASH_ADD(hh, s->exchanges, id, sizeof x->id, x);
+    return x->hh.tbl != NULL ? OK : NO_MEMORY;   /* HASH_NONFATAL_OOM */
+}
+
+static void drop_exchange(struct session *s, struct record_exchange *x)
+{
+    HASH_DEL(s->exchanges, x);
+    exchange_free(x);
+}
+
+static enum status add_piece(struct record_side *side, struct slice piece)
+{
+    if (piece.len == 0)
+        return OK;
+    if (side->count == side->cap) {
+        size_t cap = side->cap ? side->cap * 2 : 4;
+        struct slice *v = realloc(side->v, cap * sizeof *v);
+        if (v == NULL)
+            return NO_MEMORY;
+        side->v = v;
+        side->cap = cap;
+    }
+    side->v[side->count++] = piece;
+    side->len += piece.len;
+    return OK;
+}
+
+/* Two pieces or none. */
+static enum status add_pieces(struct record_side *side, const struct ring_cursor *c)
+{
+    struct record_side before = *side;
+    enum status st = add_piece(side, c->part[0]);
+    if (st == OK)
+        st = add_piece(side, c->part[1]);
+    if (st != OK) {
+        side->count = before.count;
+        side->len = before.len;
+    }
+    return st;
+}
+
+static bool take_text(struct ring_cursor *c, char *out, size_t out_max)
+{
+    uint32_t len;
+    struct ring_cursor got;
+    if (!ring_take_u32(c, &len) || !ring_take_parts(c, len, &got))
+        return false;
+    size_t keep = len < out_max ? len : out_max - 1;
+    if (!ring_take(&got, out, keep))
+        return false;
+    out[keep] = 0;
+    return true;
+}
+
+/* "https://host/target", the target out of the head's first line. */
+static char *make_uri(const char *authority, const struct ring_cursor *head, uint32_t method_len, uint32_t target_len)
+{
+    struct ring_cursor c = *head, skipped;
+    char *uri, *target = NULL;
+    if (target_len > RECORD_URI_MAX)
+        target_len = RECORD_URI_MAX;
+    if (ring_take_parts(&c, (size_t)method_len + 1, &skipped) && ring_left(&c) >= target_len)
+        target = calloc(1, (size_t)target_len + 1);
+    if (target == NULL || !ring_take(&c, target, target_len) || asprintf(&uri, "https://%s%s", authority, target[0] == '/' ? target : "/") < 0)
+        uri = NULL;
+    free(target);
+    return uri;
+}
+
+static enum status take_begin(struct session *s, const struct ring_in *in, const struct ring_entry *e, struct ring_cursor c)
+{
+    uint32_t version, method_len, target_len;
+    char action[SESSION_TEXT_MAX], authority[SESSION_TEXT_MAX];
+    if (!ring_take_u32(&c, &version) || !ring_take_u32(&c, &method_len) || !ring_take_u32(&c, &target_len)
+        || !take_text(&c, s->identity, sizeof s->identity) || !take_text(&c, s->person, sizeof s->person)
+        || !take_text(&c, s->tool, sizeof s->tool) || !take_text(&c, s->host, sizeof s->host) || !take_text(&c, s->x5t, sizeof s->x5t)
+        || !take_text(&c, action, sizeof action) || !take_text(&c, authority, sizeof authority) || find_exchange(s, e->exchange) != NULL)
+        return CORRUPT;
+    struct record_exchange *x = calloc(1, sizeof *x);
+    if (x == NULL)
+        return NO_MEMORY;
+    x->id = e->exchange;
+    x->begun_at = e->pos;
+    x->started_ms = x->last_ms = e->wall_ms;
+    memcpy(x->ring, in->h->id, RING_ID_BYTES);
+    x->uri = make_uri(authority[0] ? authority : s->host, &c, method_len, target_len);
+    x->action = strdup(action);
+    x->side[0].state = MESSAGE_OPEN;
+    x->side[0].version = version;
+    x->side[0].head_len = ring_left(&c);
+    enum status st = x->uri != NULL && x->action != NULL ? add_pieces(&x->side[0], &c) : NO_MEMORY;
+    if (st == OK)
+        st = add_exchange(s, x);
+    if (st != OK)
+        exchange_free(x);
+    else
+        s->begun++;
+    return st;
+}
+
+static enum status take_response(struct session *s, const struct session_context *c, struct record_exchange *x, const struct ring_entry *e,
+                                 struct ring_cursor payload)
+{
+    uint32_t version, status, from_tool;
+    struct record_side *side = &x->side[1];
+    if (!ring_take_u32(&payload, &version) || !ring_take_u32(&payload, &status) || !ring_take_u32(&payload, &from_tool)
+        || side->state != MESSAGE_NONE)
+        return CORRUPT;
+    if (status < 200 && status != 101)
+        return record_interim(s, c, x, e->wall_ms, payload.part, version, (unsigned)(e->pos & 0xffffffff));
+    side->head_len = ring_left(&payload);
+    enum status st = add_pieces(side, &payload);
+    if (st != OK)
+        return st;
+    side->state = MESSAGE_OPEN;
+    side->version = version;
+    side->status = status;
+    side->from_tool = from_tool != 0;
+    return OK;
+}
+
+static enum status take_body(struct record_exchange *x, const struct ring_entry *e, const struct ring_cursor *payload)
+{
+    struct record_side *side = &x->side[e->flags & ENTRY_RESPONSE_SIDE];
+    if (side->state != MESSAGE_OPEN)
+        return CORRUPT;
+    enum status st = add_pieces(side, payload);
+    if (st == OK)
+        side->body += ring_left(payload);
+    return st;
+}
+
+static enum status take_finish(struct session *s, const struct session_context *c, struct record_exchange *x, const struct ring_entry *e)
+{
+    unsigned which = e->flags & ENTRY_RESPONSE_SIDE;
+    if (x->side[which].state != MESSAGE_OPEN)
+        return CORRUPT;
+    return record_side_write(s, c, x, which, true, (e->flags & ENTRY_CUT) != 0);
+}
+
+static bool is_word(const char *name)
+{
+    for (; *name != 0; name++)
+        if (*name <= ' ' || *name > '~')
+            return false;
+    return true;
+}
+
+static enum status take_note(struct record_exchange *x, struct ring_cursor payload)
+{
+    char name[ENTRY_NAME_MAX + 1], value[ENTRY_VALUE_MAX];
+    if (!take_text(&payload, name, sizeof name) || !is_word(name))
+        return CORRUPT;
+    size_t len = ring_left(&payload) < sizeof value ? ring_left(&payload) : sizeof value;
+    if (!ring_take(&payload, value, len))
+        return CORRUPT;
+    if (x->notes == NULL)
+        x->notes = json_object();
+    return notes_add(x->notes, name, slice_of(value, len)) ? OK : NO_MEMORY;
+}
+
+enum status session_end_exchange(struct session *s, const struct session_context *c, struct record_exchange *x, const char *why, int64_t now_ms)
+{
+    enum status st = OK;
+    x->last_ms = now_ms;
+    for (unsigned i = 0; i < 2 && st == OK; i++)
+        if (x->side[i].state == MESSAGE_OPEN)
+            st = record_side_write(s, c, x, i, true, true);
+    if (st == OK)
+        st = record_metadata(s, c, x, true, why);
+    if (st == OK)
+        drop_exchange(s, x);
+    return st;
+}
+
+static enum status take_close(struct session *s, const struct session_context *c, struct record_exchange *x, const struct ring_entry *e,
+                              struct ring_cursor payload)
+{
+    char why[ENTRY_WHY_MAX + 1];
+    size_t len = ring_left(&payload) < ENTRY_WHY_MAX ? ring_left(&payload) : ENTRY_WHY_MAX;
+    if (!ring_take(&payload, why, len))
+        return CORRUPT;
+    why[len] = 0;
+    return session_end_exchange(s, c, x, why, e->wall_ms);
+}
+
+static enum status take_kind(struct session *s, const struct session_context *c, const struct ring_in *in, const struct ring_entry *e)
+{
+    struct ring_cursor payload = ring_cursor(e);
+    if (e->kind == ENTRY_BEGIN)
+        return take_begin(s, in, e, payload);
+    struct record_exchange *x = find_exchange(s, e->exchange);
+    if (x == NULL)
+        return CORRUPT;
+    x->last_ms = e->wall_ms;
+    switch (e->kind) {
+    case ENTRY_RESPONSE:
+        return take_response(s, c, x, e, payload);
+    case ENTRY_BODY:
+        return take_body(x, e, &payload);
+    case ENTRY_FINISH:
+        return take_finish(s, c, x, e);
+    case ENTRY_NOTE:
+        return take_note(x, payload);
+    case ENTRY_CLOSE:
+        return take_close(s, c, x, e, payload);
+    default:
+        return CORRUPT;
+    }
+}
+
+enum status session_take(struct session *s, const struct session_context *c, const struct ring_in *in, size_t ring, const struct ring_entry *e)
+{
+    struct ring_reach *reach = reach_of(s, in->h->id);
+    if (e->pos < reach->in_file)
+        return OK;
+    if (s->out.len == 0 && s->raw == 0) {
+        s->from_ms = e->wall_ms;
+        s->to_ms = e->wall_ms;
+    }
+    enum status st = take_kind(s, c, in, e);
+    if (st == NO_MEMORY)
+        return st;
+    s->raw += e->next - e->pos;
+    if (e->wall_ms > s->to_ms)
+        s->to_ms = e->wall_ms;
+    if (s->unwritten[ring] == UINT64_MAX)
+        s->unwritten[ring] = e->pos;
+    reach->position = e->next;
+    memcpy(&s->last_ring_id48, in->h->id, 6);
+    s->last_position = e->next;
+    return st;
+}
+
+/* Sealing. */
+
+enum status session_seal(struct session *s, const struct session_context *c)
+{
+    struct record_exchange *x, *next;
+    enum status st = s->out.len == 0 ? record_info(s, c, s->from_ms) : OK;
+    HASH_ITER(hh, s->exchanges, x, next) {
+        for (unsigned i = 0; i < 2 && st == OK; i++)
+            if (x->side[i].len > 0)
+                st = record_side_write(s, c, x, i, false, false);
+        if (st == OK && x->notes != NULL)
+            st = record_metadata(s, c, x, false, NULL);
+    }
+    s->sealed = st == OK;
+    return st;
+}
+
+void session_written(struct session *s)
+{
+    s->out.len = 0;
+    if (s->out.cap > 4u << 20)
+        warc_bytes_done(&s->out);
+    s->raw = 0;
+    s->begun = 0;
+    s->sealed = false;
+}

@@ -1,0 +1,107 @@
+/* session: what the recorder knows of one session while it writes: its open exchanges, the segment being built, and how far its file holds what
+ * each ring said. Bytes of messages stay in the ring until the segment is sealed; sealing compresses them into memory, writing appends them to the file. */
+#ifndef COUNTERSIGN_SESSION_H
+#define COUNTERSIGN_SESSION_H
+
+#include "proxy/record/ring.h"
+#include "proxy/record/session_file.h"
+#include "proxy/record/warc.h"
+
+#include <jansson.h>
+#include <uthash.h>
+
+enum { SESSION_RINGS_MAX = 64, SESSION_TEXT_MAX = 256, RECORD_URI_MAX = 8192 };
+
+/* One direction of an exchange. */
+enum side_state { MESSAGE_NONE, MESSAGE_OPEN, MESSAGE_DONE };
+struct record_side {
+    unsigned state;
+    unsigned version, status;
+    bool from_tool;
+    struct slice *v;                  /* in the ring: what no record holds yet */
+    size_t count, cap;
+    uint64_t len;                     /* of these */
+    size_t head_len;                  /* how much of it is head; 0 in continuations */
+    unsigned records;                 /* written so far */
+    uint64_t total;                   /* bytes of block in them */
+    uint64_t body;                    /* bytes of body so far */
+};
+
+struct record_exchange {
+    uint64_t id, begun_at;            /* begun_at: its place in its ring */
+    unsigned char ring[RING_ID_BYTES];
+    int64_t started_ms, last_ms;
+    char *uri, *action;
+    struct record_side side[2];
+    json_t *notes;                    /* not yet written; NULL: none */
+    UT_hash_handle hh;
+};
+
+/* How far the file holds this session's entries of a ring. */
+struct ring_reach {
+    unsigned char ring[RING_ID_BYTES];
+    uint64_t position;                /* with the segment being built */
+    uint64_t in_file;                 /* as found in the file: entries before are skipped */
+};
+
+struct session {
+    char id[RING_SESSION_MAX + 1];
+    char identity[SESSION_TEXT_MAX], person[SESSION_TEXT_MAX], tool[SESSION_TEXT_MAX], host[SESSION_TEXT_MAX], x5t[SESSION_TEXT_MAX];
+    struct session_file file;
+    struct record_exchange *exchanges;
+    struct ring_reach reach[SESSION_RINGS_MAX];
+    size_t reach_count;
+    /* the segment being built */
+    struct warc_bytes out;
+    char info_id[WARC_ID_MAX];
+    uint64_t raw;                     /* bytes of messages in it, pending ones included */
+    int64_t from_ms, to_ms;
+    unsigned begun;                   /* exchanges that began in it */
+    bool sealed;                      /* closed and compressed, not yet in the file */
+    uint64_t *unwritten;              /* for each ring of the recorder the first entry that no file holds; UINT64_MAX: none */
+    uint64_t last_ring_id48, last_position;   /* what the leaf names */
+    /* the log */
+    unsigned logged;                  /* the last segment that authz has confirmed */
+    unsigned leaves_waiting;
+    int64_t used_ms;                  /* monotonic, for closing what is idle */
+    bool marked;                      /* its name stands in recordings/open */
+    UT_hash_handle hh;
+};
+
+/* The recorder's side that a session needs. */
+struct session_context {
+    const char *instance;
+    struct warc_writer *warc;
+};
+
+/* NULL: no memory. ring_count: how many rings the recorder reads. */
+struct session *session_new(struct slice id, size_t ring_count);
+void session_free(struct session *s);
+
+/* Take one entry of ring number `ring` (skipping it if the file holds it). OK, NO_MEMORY (nothing was taken; try again), CORRUPT (an entry that makes no sense: dropped). */
+MUST_CHECK enum status session_take(struct session *s, const struct session_context *c, const struct ring_in *in, size_t ring,
+                                    const struct ring_entry *e);
+/* Anything that no file holds yet? */
+bool session_has_news(const struct session *s);
+/* Close the segment: everything pending is in s->out. NO_MEMORY: try again. */
+MUST_CHECK enum status session_seal(struct session *s, const struct session_context *c);
+/* What stands in the pax header; malloc'd. NULL: no memory. */
+char *session_comment(const struct session *s);
+/* After the segment was appended: a new one begins. */
+void session_written(struct session *s);
+/* From a member of its file. */
+void session_restore(struct session *s, const json_t *comment);
+/* Its producer is gone: what is open is cut off, and it ends with this reason. */
+MUST_CHECK enum status session_end_exchange(struct session *s, const struct session_context *c, struct record_exchange *x, const char *why,
+                                            int64_t now_ms);
+
+/* session_records.c: the records themselves. */
+MUST_CHECK enum status record_info(struct session *s, const struct session_context *c, int64_t now_ms);
+MUST_CHECK enum status record_side_write(struct session *s, const struct session_context *c, struct record_exchange *x, unsigned side,
+                                         bool complete, bool cut);
+MUST_CHECK enum status record_interim(struct session *s, const struct session_context *c, struct record_exchange *x, int64_t time_ms,
+                                      const struct slice head[2], unsigned version, unsigned number);
+MUST_CHECK enum status record_metadata(struct session *s, const struct session_context *c, struct record_exchange *x, bool last,
+                                       const char *why);
+
+#endif

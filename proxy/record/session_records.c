@@ -1,0 +1,163 @@
+/* The records of a session, as README.md lays them out. */
+#include "proxy/record/session.h"
+
+#include "proxy/base/codec.h"
+#include "proxy/base/log.h"
+#include "proxy/record/comment.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Parts of record ids (warc_id): which record of the exchange. */
+enum { ID_REQUEST, ID_RESPONSE, ID_NOTES, ID_INTERIM, ID_INFO, ID_END };
+
+static unsigned segment_number(const struct session *s)
+{
+    return s->file.number + 1;
+}
+
+static void put_info(char *text, size_t *len, size_t max, const char *name, const char *value)
+{
+    int n = snprintf(text + *len, max - *len, "%s: ", name);
+    if (n < 0 || (size_t)n >= max - *len || value[0] == 0)
+        return;
+    *len += (size_t)n;
+    for (; *value != 0 && *len + 2 < max; value++)
+        text[(*len)++] = (unsigned char)*value < ' ' || *value == 0x7f ? '?' : *value;
+    text[(*len)++] = '\r';
+    text[(*len)++] = '\n';
+}
+
+enum status record_info(struct session *s, const struct session_context *c, int64_t now_ms)
+{
+    char text[4096], number[16];
+    size_t len = 0;
+    snprintf(number, sizeof number, "%06u", segment_number(s));
+    const char *const fields[][2] = {
+        { "software", "Countersign/" COUNTERSIGN_VERSION }, { "format", "WARC File Format 1.1" },
+        { "conformsTo", "http://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/" },
+        { "instance", c->instance }, { "session", s->id }, { "grant_id", s->id }, { "segment", number }, { "person", s->person },
+        { "identity", s->identity }, { "certificate", s->x5t }, { "tool", s->tool }, { "host", s->host },
+    };
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        put_info(text, &len, sizeof text, fields[i][0], fields[i][1]);
+    unsigned char name[32];
+    sha256_one(slice_str(s->id), name);
+    struct slice block = slice_of(text, len);
+    struct warc_record r = { .type = WARC_INFO, .date_ms = now_ms, .content_type = "application/warc-fields", .block = &block,
+                             .block_count = 1 };
+    warc_id(name, segment_number(s), ID_INFO, 0, r.id);
+    memcpy(s->info_id, r.id, sizeof s->info_id);
+    return warc_write(c->warc, &r, &s->out);
+}
+
+/* The first record of a segment is its warcinfo. */
+static enum status write_record(struct session *s, const struct session_context *c, struct warc_record *r)
+{
+    enum status st = s->out.len == 0 ? record_info(s, c, s->from_ms) : OK;
+    r->warcinfo_id = slice_str(s->info_id);
+    return st == OK ? warc_write(c->warc, r, &s->out) : st;
+}
+
+static const char *protocol_of(unsigned version)
+{
+    return version == 20 ? "h2" : version == 10 ? "http/1.0" : "http/1.1";
+}
+
+static const char *const message_type[2] = { "application/http;msgtype=request", "application/http;msgtype=response" };
+
+enum status record_side_write(struct session *s, const struct session_context *c, struct record_exchange *x, unsigned side, bool complete,
+                              bool cut)
+{
+    struct record_side *m = &x->side[side];
+    char origin[WARC_ID_MAX], request[WARC_ID_MAX];
+    bool first = m->records == 0, whole = first && complete;
+    warc_id(x->ring, x->id, ID_REQUEST, 1, request);
+    warc_id(x->ring, x->id, side ? ID_RESPONSE : ID_REQUEST, 1, origin);
+    struct warc_record r = {
+        .type = !first ? WARC_CONTINUATION : side ? WARC_RESPONSE : WARC_REQUEST,
+        .date_ms = first && !side ? x->started_ms : x->last_ms,
+        .target_uri = slice_str(x->uri),
+        .exchange = x->id,
+        .protocol = first ? protocol_of(m->version) : NULL,
+        .truncated = complete && cut ? "disconnect" : NULL,
+        .content_type = first ? message_type[side] : NULL,
+        .segment_number = whole ? 0 : m->records + 1,
+        .payload_digest = whole && !cut,
+        .head_len = m->head_len,
+        .block = m->v,
+        .block_count = m->count,
+    };
+    warc_id(x->ring, x->id, side ? ID_RESPONSE : ID_REQUEST, m->records + 1, r.id);
+    if (first && side) {
+        r.concurrent_to = slice_str(request);
+        r.from = m->from_tool ? "tool" : "gateway";
+    } else if (first) {
+        r.action = slice_str(x->action);
+    } else {
+        r.segment_origin = slice_str(origin);
+        r.segment_last = complete;
+        r.total_length = m->total + m->len;
+    }
+    enum status st = write_record(s, c, &r);
+    if (st != OK)
+        return st;
+    m->records++;
+    m->total += m->len;
+    m->count = 0;
+    m->len = 0;
+    m->head_len = 0;
+    if (complete)
+        m->state = MESSAGE_DONE;
+    return OK;
+}
+
+enum status record_interim(struct session *s, const struct session_context *c, struct record_exchange *x, int64_t time_ms,
+                           const struct slice head[2], unsigned version, unsigned number)
+{
+    char request[WARC_ID_MAX];
+    warc_id(x->ring, x->id, ID_REQUEST, 1, request);
+    struct warc_record r = { .type = WARC_RESPONSE, .date_ms = time_ms, .target_uri = slice_str(x->uri), .exchange = x->id,
+                             .protocol = protocol_of(version), .from = "tool", .content_type = message_type[1],
+                             .concurrent_to = slice_str(request), .block = head, .block_count = 2 };
+    warc_id(x->ring, x->id, ID_INTERIM, number, r.id);
+    return write_record(s, c, &r);
+}
+
+/* {"exchange":1,"started_ms":2,"ended_ms":3,"action":"x","why":"y","request_bytes":4,"response_bytes":5,"notes":{...}} */
+static char *metadata_text(const struct record_exchange *x, bool last, const char *why)
+{
+    char action[SESSION_TEXT_MAX * 6 + 1], reason[400], end[800] = "", *notes = NULL, *text;
+    if (x->notes != NULL && (notes = json_dumps(x->notes, JSON_COMPACT)) == NULL)
+        return NULL;
+    log_escape(slice_str(x->action), action, sizeof action);
+    log_escape(slice_str(why), reason, sizeof reason);
+    if (last)
+        snprintf(end, sizeof end, "\"ended_ms\":%lld,\"why\":\"%s\",\"request_bytes\":%llu,\"response_bytes\":%llu,", (long long)x->last_ms, reason,
+                 (unsigned long long)x->side[0].body, (unsigned long long)x->side[1].body);
+    if (asprintf(&text, "{\"exchange\":%llu,\"started_ms\":%lld,\"action\":\"%s\",%s\"notes\":%s}\n", (unsigned long long)x->id,
+                 (long long)x->started_ms, action, end, notes ? notes : "{}") < 0)
+        text = NULL;
+    free(notes);
+    return text;
+}
+
+enum status record_metadata(struct session *s, const struct session_context *c, struct record_exchange *x, bool last, const char *why)
+{
+    char request[WARC_ID_MAX];
+    char *text = metadata_text(x, last, why);
+    if (text == NULL)
+        return NO_MEMORY;
+    warc_id(x->ring, x->id, ID_REQUEST, 1, request);
+    struct slice block = slice_str(text);
+    struct warc_record r = { .type = WARC_METADATA, .date_ms = x->last_ms, .target_uri = slice_str(x->uri), .exchange = x->id,
+                             .concurrent_to = slice_str(request), .content_type = "application/json", .block = &block, .block_count = 1 };
+    warc_id(x->ring, x->id, last ? ID_END : ID_NOTES, segment_number(s), r.id);
+    enum status st = write_record(s, c, &r);
+    free(text);
+    if (st == OK) {
+        json_decref(x->notes);
+        x->notes = NULL;
+    }
+    return st;
+}

@@ -1,0 +1,169 @@
+/* What a segment says about the session at its end, and how the next recorder takes that up (comment.h). */
+#include "proxy/record/session.h"
+
+#include "proxy/base/codec.h"
+#include "proxy/record/comment.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { OPEN_URI_MAX = 2048, COMMENT_ROOM = 512 * 1024 };
+
+static json_t *text(const char *s)
+{
+    return comment_string(slice_str(s));
+}
+
+static json_t *side_json(const struct record_side *m)
+{
+    return json_pack("[iiIIiIi]", (int)m->state, (int)m->records, (json_int_t)m->total, (json_int_t)m->body, (int)m->version,
+                     (json_int_t)m->status, (int)m->from_tool);
+}
+
+static json_t *exchange_json(const struct record_exchange *x, bool with_uri)
+{
+    char ring[B64URL_LEN(RING_ID_BYTES) + 1];
+    b64url_encode(slice_of(x->ring, RING_ID_BYTES), ring);
+    return json_pack("{sI ss sI sI so so so so}", "id", (json_int_t)x->id, "ring", ring, "at", (json_int_t)x->begun_at, "started_ms",
+                     (json_int_t)x->started_ms, "uri", text(with_uri && strlen(x->uri) <= OPEN_URI_MAX ? x->uri : "https://./"), "action",
+                     text(x->action), "request", side_json(&x->side[0]), "response", side_json(&x->side[1]));
+}
+
+static json_t *open_json(const struct session *s, bool with_uris)
+{
+    json_t *list = json_array();
+    for (const struct record_exchange *x = s->exchanges; x != NULL && list != NULL; x = x->hh.next)
+        if (json_array_append_new(list, exchange_json(x, with_uris)) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    return list;
+}
+
+static json_t *rings_json(const struct session *s)
+{
+    json_t *rings = json_object();
+    for (size_t i = 0; i < s->reach_count && rings != NULL; i++) {
+        char ring[B64URL_LEN(RING_ID_BYTES) + 1];
+        b64url_encode(slice_of(s->reach[i].ring, RING_ID_BYTES), ring);
+        if (json_object_set_new(rings, ring, json_integer((json_int_t)s->reach[i].position)) != 0) {
+            json_decref(rings);
+            rings = NULL;
+        }
+    }
+    return rings;
+}
+
+static char *comment_with(const struct session *s, bool with_uris)
+{
+    unsigned char digest[32];
+    char hex[HEX_LEN(32) + 1];
+    sha256_one(slice_of(s->out.data, s->out.len), digest);
+    hex_encode(slice_of(digest, sizeof digest), hex);
+    json_t *o = json_pack("{si ss si so so so so so sI sI si si sI sI ss so so}", "v", 1, "session", s->id, "number", (int)s->file.number + 1,
+                          "identity", text(s->identity), "person", text(s->person), "tool", text(s->tool), "host", text(s->host), "x5t",
+                          text(s->x5t), "from_ms",
+                          (json_int_t)s->from_ms, "to_ms", (json_int_t)s->to_ms, "exchanges", (int)s->begun, "logged", (int)s->logged,
+                          "last_ring", (json_int_t)s->last_ring_id48, "position", (json_int_t)s->last_position, "sha256", hex,
+                          "ring", rings_json(s), "open", open_json(s, with_uris));
+    char *line = o ? comment_write(o) : NULL;
+    json_decref(o);
+    return line;
+}
+
+char *session_comment(const struct session *s)
+{
+    char *line = comment_with(s, true);
+    if (line != NULL && strlen(line) > COMMENT_ROOM) {
+        free(line);
+        line = comment_with(s, false);
+    }
+    return line;
+}
+
+/* Reading back. */
+
+static void restore_text(char out[SESSION_TEXT_MAX], const json_t *o, const char *name)
+{
+    const char *value = json_string_value(json_object_get(o, name));
+    snprintf(out, SESSION_TEXT_MAX, "%s", value ? value : "");
+}
+
+static bool restore_side(struct record_side *m, const json_t *a)
+{
+    if (json_array_size(a) != 7)
+        return false;
+    json_int_t n[7];
+    for (size_t i = 0; i < 7; i++) {
+        n[i] = json_integer_value(json_array_get(a, i));
+        if (n[i] < 0)
+            return false;
+    }
+    if (n[0] > MESSAGE_DONE)
+        return false;
+    *m = (struct record_side){ .state = (unsigned)n[0], .records = (unsigned)n[1], .total = (uint64_t)n[2], .body = (uint64_t)n[3],
+                               .version = (unsigned)n[4], .status = (unsigned)n[5], .from_tool = n[6] != 0 };
+    return true;
+}
+
+static void restore_exchange(struct session *s, const json_t *o)
+{
+    const char *ring = json_string_value(json_object_get(o, "ring")), *uri = json_string_value(json_object_get(o, "uri"));
+    const char *action = json_string_value(json_object_get(o, "action"));
+    struct record_exchange *x = calloc(1, sizeof *x);
+    size_t len = 0;
+    if (x == NULL)
+        return;
+    x->id = (uint64_t)json_integer_value(json_object_get(o, "id"));
+    x->begun_at = (uint64_t)json_integer_value(json_object_get(o, "at"));
+    x->started_ms = x->last_ms = json_integer_value(json_object_get(o, "started_ms"));
+    x->uri = uri ? strdup(uri) : NULL;
+    x->action = action ? strdup(action) : NULL;
+    if (ring == NULL || x->uri == NULL || x->action == NULL
+        || b64url_decode(slice_str(ring), x->ring, sizeof x->ring, &len) != OK || len != sizeof x->ring
+        || !restore_side(&x->side[0], json_object_get(o, "request")) || !restore_side(&x->side[1], json_object_get(o, "response"))) {
+        free(x->uri);
+        free(x->action);
+        free(x);
+        return;
+    }
+    HASH_ADD(hh, s->exchanges, id, sizeof x->id, x);
+}
+
+static void forget_exchanges(struct session *s)
+{
+    struct record_exchange *x, *next;
+    HASH_ITER(hh, s->exchanges, x, next) {
+        HASH_DEL(s->exchanges, x);
+        free(x->uri);
+        free(x->action);
+        free(x);
+    }
+}
+
+void session_restore(struct session *s, const json_t *comment)
+{
+    const json_t *rings = json_object_get(comment, "ring");
+    const json_t *open = json_object_get(comment, "open");
+    void *at;
+    restore_text(s->identity, comment, "identity");
+    restore_text(s->person, comment, "person");
+    restore_text(s->tool, comment, "tool");
+    restore_text(s->host, comment, "host");
+    restore_text(s->x5t, comment, "x5t");
+    json_int_t logged = json_integer_value(json_object_get(comment, "logged"));
+    s->logged = logged > 0 && logged <= TAR_NUMBER_MAX ? (unsigned)logged : 0;
+    s->reach_count = 0;
+    for (at = json_object_iter((json_t *)(uintptr_t)rings); at != NULL && s->reach_count < SESSION_RINGS_MAX;
+         at = json_object_iter_next((json_t *)(uintptr_t)rings, at)) {
+        struct ring_reach *r = &s->reach[s->reach_count];
+        size_t len = 0;
+        if (b64url_decode(slice_str(json_object_iter_key(at)), r->ring, sizeof r->ring, &len) != OK || len != sizeof r->ring)
+            continue;
+        r->position = r->in_file = (uint64_t)json_integer_value(json_object_iter_value(at));
+        s->reach_count++;
+    }
+    forget_exchanges(s);
+    for (size_t i = 0; i < json_array_size(open); i++)
+        restore_exchange(s, json_array_get(open, i));
+}

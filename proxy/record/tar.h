@@ -1,0 +1,44 @@
+/* tar: the members of a session's file (POSIX pax interchange format): for each segment a pax extended header, holding one `comment`, then the file header,
+ * the content, and padding. Comments are what POSIX lets programs keep for themselves; stock tar reads over them without a warning. */
+#ifndef COUNTERSIGN_TAR_H
+#define COUNTERSIGN_TAR_H
+
+#include "proxy/base/slice.h"
+#include "proxy/base/status.h"
+
+#include <stdint.h>
+
+enum {
+    TAR_BLOCK = 512,
+    TAR_END = 1024,                   /* two zero blocks end an archive */
+    TAR_NUMBER_MAX = 999999,          /* 000001.warc.gz */
+    TAR_COMMENT_MAX = 1 << 20,
+};
+#define TAR_CONTENT_MAX (UINT64_C(1) << 32)
+
+static inline uint64_t tar_padded(uint64_t n)
+{
+    return (n + TAR_BLOCK - 1) & ~(uint64_t)(TAR_BLOCK - 1);
+}
+
+/* What stands before the content of segment `number`: both headers and the comment, padded; malloc'd. */
+MUST_CHECK enum status tar_front(unsigned number, int64_t mtime_s, struct slice comment, uint64_t content_len, unsigned char **out,
+                                 size_t *len_out);
+
+/* One member as found in a file. */
+struct tar_member {
+    uint64_t start, content, end;     /* offsets: first header, content, after the padding */
+    uint64_t content_len;
+    unsigned number;
+    char *comment;                    /* malloc'd, NUL-terminated; NULL: none */
+};
+
+/* Read the member that starts at `at`, in a file of `size` bytes. OK: the caller frees comment. CLOSED: the end of the archive (a zero block, or the end of
+ * the file exactly). BAD_INPUT: no whole member of ours is there. IO_FAILED. */
+MUST_CHECK enum status tar_read_member(int fd, uint64_t at, uint64_t size, struct tar_member *out, struct err *err);
+/* Does this block look like the first header of a member? For finding the way again after a damaged one. */
+bool tar_is_front(const unsigned char block[TAR_BLOCK]);
+/* All of len bytes at offset at; IO_FAILED also when the file ends before. */
+MUST_CHECK enum status tar_pread(int fd, void *out, size_t len, uint64_t at, struct err *err);
+
+#endif

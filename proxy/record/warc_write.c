@@ -1,0 +1,220 @@
+#include "proxy/record/warc.h"
+
+#include "proxy/base/clock.h"
+#include "proxy/base/codec.h"
+
+#include <isa-l/igzip_lib.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct warc_writer {
+    struct isal_zstream z;
+    unsigned char level_buf[ISAL_DEF_LVL1_DEFAULT];
+    char head[WARC_HEAD_MAX];
+    size_t head_len;
+    bool head_full;
+};
+
+static enum status reserve(struct warc_bytes *b, size_t more)
+{
+    if (b->cap - b->len >= more)
+        return OK;
+    size_t cap = b->cap ? b->cap * 2 : 64 * 1024;
+    while (cap - b->len < more)
+        cap *= 2;
+    unsigned char *data = realloc(b->data, cap);
+    if (data == NULL)
+        return NO_MEMORY;
+    b->data = data;
+    b->cap = cap;
+    return OK;
+}
+
+enum status warc_bytes_put(struct warc_bytes *b, struct slice s)
+{
+    enum status st = reserve(b, s.len);
+    if (st == OK && s.len) {
+        memcpy(b->data + b->len, s.ptr, s.len);
+        b->len += s.len;
+    }
+    return st;
+}
+
+void warc_bytes_done(struct warc_bytes *b)
+{
+    free(b->data);
+    *b = (struct warc_bytes){ 0 };
+}
+
+void warc_id(const unsigned char ring_id[16], uint64_t exchange, unsigned what, unsigned number, char out[WARC_ID_MAX])
+{
+    unsigned char h[32];
+    char x[HEX_LEN(16) + 1];
+    struct slice parts[] = { SLICE("countersign-record-v1\n"), slice_of(ring_id, 16), slice_of(&exchange, sizeof exchange),
+                             slice_of(&what, sizeof what), slice_of(&number, sizeof number) };
+    sha256(parts, sizeof parts / sizeof parts[0], h);
+    h[6] = (unsigned char)((h[6] & 0x0f) | 0x80);   /* UUIDv8 (RFC 9562 s5.8): from our own data */
+    h[8] = (unsigned char)((h[8] & 0x3f) | 0x80);
+    hex_encode(slice_of(h, 16), x);
+    snprintf(out, WARC_ID_MAX, "<urn:uuid:%.8s-%.4s-%.4s-%.4s-%.12s>", x, x + 8, x + 12, x + 16, x + 20);
+}
+
+enum status warc_writer_new(struct warc_writer **out)
+{
+    struct warc_writer *w = malloc(sizeof *w);
+    if (w == NULL)
+        return NO_MEMORY;
+    isal_deflate_init(&w->z);
+    w->z.level = 1;
+    w->z.level_buf = w->level_buf;
+    w->z.level_buf_size = sizeof w->level_buf;
+    w->z.gzip_flag = IGZIP_GZIP;
+    *out = w;
+    return OK;
+}
+
+void warc_writer_free(struct warc_writer *w)
+{
+    free(w);
+}
+
+/* The head. */
+
+static void add_raw(struct warc_writer *w, struct slice s)
+{
+    if (s.len > sizeof w->head - w->head_len) {
+        w->head_full = true;
+        return;
+    }
+    memcpy(w->head + w->head_len, s.ptr, s.len);
+    w->head_len += s.len;
+}
+
+/* A value that a peer may have had a hand in: what could end the line is percent-encoded. */
+static void add_value(struct warc_writer *w, struct slice v)
+{
+    for (size_t i = 0; i < v.len; i++) {
+        char hex[4];
+        if (v.ptr[i] > ' ' && v.ptr[i] < 0x7f) {
+            add_raw(w, slice_of(v.ptr + i, 1));
+        } else {
+            snprintf(hex, sizeof hex, "%%%02X", v.ptr[i]);
+            add_raw(w, slice_of(hex, 3));
+        }
+    }
+}
+
+static void add_field(struct warc_writer *w, const char *name, struct slice v)
+{
+    if (v.len == 0)
+        return;
+    add_raw(w, slice_str(name));
+    add_raw(w, SLICE(": "));
+    add_value(w, v);
+    add_raw(w, SLICE("\r\n"));
+}
+
+static void add_number(struct warc_writer *w, const char *name, uint64_t v)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)v);
+    add_field(w, name, slice_str(text));
+}
+
+static void add_digest(struct warc_writer *w, const char *name, const struct slice *pieces, size_t count)
+{
+    unsigned char digest[32];
+    char text[7 + HEX_LEN(32) + 1] = "sha256:";
+    sha256(pieces, count, digest);
+    hex_encode(slice_of(digest, sizeof digest), text + 7);
+    add_field(w, name, slice_str(text));
+}
+
+/* The digest of the block without its first bytes. */
+static void add_payload_digest(struct warc_writer *w, const struct warc_record *r)
+{
+    size_t i = 0, skip = r->head_len;
+    while (i < r->block_count && skip >= r->block[i].len && skip > 0)
+        skip -= r->block[i++].len;
+    if (skip > 0)   /* heads are pieces of their own */
+        return;
+    add_digest(w, "WARC-Payload-Digest", r->block + i, r->block_count - i);
+}
+
+static void build_head(struct warc_writer *w, const struct warc_record *r, uint64_t length)
+{
+    static const char *const types[] = { "warcinfo", "request", "response", "continuation", "metadata" };
+    char date[CLOCK_TEXT_MAX];
+    clock_rfc3339(r->date_ms, date);
+    w->head_len = 0;
+    w->head_full = false;
+    add_raw(w, SLICE("WARC/1.1\r\n"));
+    add_field(w, "WARC-Type", slice_str(types[r->type]));
+    add_field(w, "WARC-Record-ID", slice_str(r->id));
+    add_field(w, "WARC-Date", slice_str(date));
+    add_field(w, "WARC-Target-URI", r->target_uri);
+    add_field(w, "WARC-Protocol", slice_str(r->protocol));
+    add_field(w, "WARC-Concurrent-To", r->concurrent_to);
+    add_field(w, "WARC-Warcinfo-ID", r->warcinfo_id);
+    if (r->segment_number > 0)
+        add_number(w, "WARC-Segment-Number", r->segment_number);
+    add_field(w, "WARC-Segment-Origin-ID", r->segment_origin);
+    if (r->segment_last)
+        add_number(w, "WARC-Segment-Total-Length", r->total_length);
+    add_field(w, "WARC-Truncated", slice_str(r->truncated));
+    if (r->exchange > 0)
+        add_number(w, "Countersign-Exchange", r->exchange);
+    add_field(w, "Countersign-Action", r->action);
+    add_field(w, "Countersign-From", slice_str(r->from));
+    add_digest(w, "WARC-Block-Digest", r->block, r->block_count);
+    if (r->payload_digest)
+        add_payload_digest(w, r);
+    if (r->content_type != NULL) {   /* ours, with its spaces */
+        add_raw(w, SLICE("Content-Type: "));
+        add_raw(w, slice_str(r->content_type));
+        add_raw(w, SLICE("\r\n"));
+    }
+    add_number(w, "Content-Length", length);
+    add_raw(w, SLICE("\r\n"));
+}
+
+static enum status deflate_piece(struct warc_writer *w, struct slice s, bool last, struct warc_bytes *to)
+{
+    w->z.next_in = (unsigned char *)(uintptr_t)s.ptr;
+    w->z.avail_in = (uint32_t)s.len;
+    w->z.end_of_stream = last;
+    do {
+        enum status st = reserve(to, 32 * 1024);
+        if (st != OK)
+            return st;
+        size_t room = to->cap - to->len < UINT32_MAX ? to->cap - to->len : UINT32_MAX;
+        w->z.next_out = to->data + to->len;
+        w->z.avail_out = (uint32_t)room;
+        if (isal_deflate(&w->z) != COMP_OK)
+            return CORRUPT;
+        to->len += room - w->z.avail_out;
+    } while (w->z.avail_in > 0 || (last && w->z.internal_state.state != ZSTATE_END) || w->z.avail_out == 0);
+    return OK;
+}
+
+enum status warc_write(struct warc_writer *w, const struct warc_record *r, struct warc_bytes *to)
+{
+    uint64_t length = 0;
+    size_t before = to->len;
+    for (size_t i = 0; i < r->block_count; i++)
+        length += r->block[i].len;
+    build_head(w, r, length);
+    if (w->head_full)
+        return FULL;
+    isal_deflate_reset(&w->z);
+    enum status st = deflate_piece(w, slice_of(w->head, w->head_len), false, to);
+    for (size_t i = 0; i < r->block_count && st == OK; i++)
+        if (r->block[i].len > 0)
+            st = deflate_piece(w, r->block[i], false, to);
+    if (st == OK)
+        st = deflate_piece(w, SLICE("\r\n\r\n"), true, to);
+    if (st != OK)
+        to->len = before;
+    return st;
+}
