@@ -2,7 +2,11 @@
  *
  * authz uses it to judge requests and approvals; proxy links the same code, so that both read one rule one way. Default deny:
  * a request that matches no action is refused. When several actions match, the strictest requirement wins, and among equals the
- * one written first gives its name. */
+ * one written first gives its name (a durable one before one that is not).
+ *
+ * signoff and deny count when any reading matches: of fields, methods, the body that can't be read, and of the path in spellings that only some tools
+ * take for the same (case, "%3A", a '/' at the end, ";params"). grant counts only for what it names in full: every method reading, every value of a
+ * field it has a condition on, the path as it is. */
 #ifndef COUNTERSIGN_POLICY_H
 #define COUNTERSIGN_POLICY_H
 

@@ -89,11 +89,12 @@ static void check_action_names(struct load *l, const struct tool *t, const confi
     free(rows);
 }
 
-static void check_action(struct load *l, const struct tool *t, struct action *a, const config_setting_t *at)
+static void check_signoff(struct load *l, const struct tool *t, struct action *a, const config_setting_t *at)
 {
-    const char *fault = a->path ? path_pattern_fault(a->path, t->allow_in_target) : NULL;
-    if (fault != NULL)
-        report(l, member_of(at, "path"), NULL, "\"%.200s\" %s; expected a pattern that a request can match", a->path, fault);
+    const char *allow = NULL;
+    enum requirement known;
+    if (!config_setting_is_group(at) || !config_setting_lookup_string(at, "allow", &allow) || !requirement_parse(allow, &known))
+        return;                       /* reported already */
     if (a->requirement == NEED_SIGNOFF) {
         a->durable = true;
         if (a->signoff_count == 0)
@@ -103,6 +104,14 @@ static void check_action(struct load *l, const struct tool *t, struct action *a,
                requirement_name(a->requirement));
     }
     check_needs(l, at, "signoff", t, a->signoff, a->signoff_count);
+}
+
+static void check_action(struct load *l, const struct tool *t, struct action *a, const config_setting_t *at)
+{
+    const char *fault = a->path ? path_pattern_fault(a->path, t->allow_in_target) : NULL;
+    if (fault != NULL)
+        report(l, member_of(at, "path"), NULL, "\"%.200s\" %s; expected a pattern that a request can match", a->path, fault);
+    check_signoff(l, t, a, at);
 }
 
 static void check_tool(struct load *l, const struct tool *t, const config_setting_t *at)

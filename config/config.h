@@ -22,7 +22,7 @@ struct need {
 };
 
 /* One condition of an action on the query or on the body (urlencoded, multipart and JSON alike). It holds when any reading
- * of the field matches. JSON members are named by dotted path ("data.action"); array indexes do not count as parts. */
+ * of the field matches (for NEED_GRANT: every reading). JSON members are named by dotted path ("data.action"); array indexes do not count as parts. */
 struct field_rule {
     char *name;
     char *equals;                     /* a pattern: '*' stands for any bytes; NULL: it is enough that the field is there */

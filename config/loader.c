@@ -384,7 +384,8 @@ static bool find_file(struct load *l)
     const char *slash = strrchr(l->path, '/');
     char *folder = slash ? strndup(l->path, slash == l->path ? 1 : (size_t)(slash - l->path)) : strdup(".");
     l->dir = folder ? realpath(folder, NULL) : NULL;
-    char *path = l->dir ? file_join(l->dir, slash ? slash + 1 : l->path) : NULL;
+    const char *name = slash ? slash + 1 : l->path;
+    char *path = l->dir ? file_join(strcmp(l->dir, "/") == 0 ? "" : l->dir, name) : NULL;
     if (path != NULL)
         l->out->path = copy_text(l, path);
     else

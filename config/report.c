@@ -63,7 +63,8 @@ static void write_problem(struct load *l, const char *prefix, const config_setti
     char text[1600], file[1024], path[600] = "";
     const char *shown = shown_file(l, at ? config_setting_source_file(at) : NULL, file, sizeof file);
     size_t path_len = write_path(at, path, sizeof path);
-    int n = at ? snprintf(text, 1000, "%s%.700s:%u: ", prefix, shown, (unsigned)config_setting_source_line(at))
+    unsigned line = at ? (unsigned)config_setting_source_line(at) : 0;
+    int n = at ? snprintf(text, 1000, "%s%.700s:%u: ", prefix, shown, line ? line : 1)   /* the top level itself has no line */
                : snprintf(text, 1000, "%s%.700s: ", prefix, shown);
     size_t len = n < 0 ? 0 : (size_t)n;
     if (path_len || member)
