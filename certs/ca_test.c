@@ -377,6 +377,19 @@ static void test_together(void **state)
     ca_close(ca);
 }
 
+/* A command that is stopped in the middle must not stop the gateway too. */
+static void test_lock_held(void **state)
+{
+    (void)state;
+    bool renewed = false;
+    struct ca *ca = open_ca();
+    assert_int_equal(ca_renew_crl_if_due(folder, now_s + 100 * DAY, &renewed, NULL), AGAIN);
+    assert_false(renewed);
+    ca_close(ca);
+    assert_int_equal(ca_renew_crl_if_due(folder, now_s + 100 * DAY, &renewed, NULL), OK);
+    assert_true(renewed);
+}
+
 static void test_p12(void **state)
 {
     (void)state;
@@ -412,7 +425,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create), cmocka_unit_test(test_life), cmocka_unit_test(test_refused_people), cmocka_unit_test(test_server),
         cmocka_unit_test(test_stolen_server_root), cmocka_unit_test(test_crl), cmocka_unit_test(test_damaged_index),
-        cmocka_unit_test(test_together), cmocka_unit_test(test_p12),
+        cmocka_unit_test(test_together), cmocka_unit_test(test_lock_held), cmocka_unit_test(test_p12),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
