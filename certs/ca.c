@@ -317,9 +317,20 @@ enum status ca_issue_server(struct ca *ca, char *const *names, size_t count, EVP
     return st;
 }
 
+/* Programs show a serial with colons ("0a:bc") or without its leading zeros ("abc"): the same number all the same. */
+static bool is_serial(const char *text, const char *serial)
+{
+    text += strspn(text, "0:");
+    serial += strspn(serial, "0");
+    for (; *text != 0; text++)
+        if (*text != ':' && *text != *serial++)
+            return false;
+    return *serial == 0;
+}
+
 bool ca_entry_is(const struct ca_entry *e, const char *which)
 {
-    return strcmp(e->serial, which) == 0 || strcmp(e->identity, which) == 0 || (e->person != NULL && strcmp(e->person, which) == 0);
+    return is_serial(which, e->serial) || strcmp(e->identity, which) == 0 || (e->person != NULL && strcmp(e->person, which) == 0);
 }
 
 enum status ca_revoke(struct ca *ca, const char *which, const char *reason, int64_t now_s, size_t *revoked_out, struct err *err)

@@ -69,6 +69,7 @@ bool ca_reason_ok(const char *reason);
 /* Mark people's certificates whose person, identity or serial is `which`, and write a new CRL, in this order. *revoked_out counts those that were
  * not revoked before; it may be 0. NOT_FOUND: nothing is called so. Doing it again is fine and renews the CRL. */
 MUST_CHECK enum status ca_revoke(struct ca *ca, const char *which, const char *reason, int64_t now_s, size_t *revoked_out, struct err *err);
+/* Is this its person, identity or serial (lower case; colons and leading zeros of a serial do not count)? */
 bool ca_entry_is(const struct ca_entry *e, const char *which);
 /* Write a new CRL. *until_s_out: its nextUpdate. */
 MUST_CHECK enum status ca_renew_crl(struct ca *ca, int64_t now_s, int64_t *until_s_out, struct err *err);
