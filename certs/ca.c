@@ -3,6 +3,7 @@
 #include "certs/ca_cert.h"
 #include "certs/ca_index.h"
 #include "certs/leaf.h"
+#include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
 #include "proxy/base/file.h"
 
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
 struct ca {
@@ -27,6 +29,8 @@ enum {
     ROOT_DAYS = 3650,
     CRL_KEEP_S = CA_CRL_LIFE_S,          /* an expired certificate stays on the list this long (RFC 5280 s3.3: one list beyond its end) */
     PATH_BYTES = 4096,
+    COMMAND_WAIT_MS = 10000,             /* for the lock */
+    GATEWAY_WAIT_MS = 500,
 };
 
 bool ca_name_ok(const char *name)
@@ -99,13 +103,21 @@ enum status ca_create(const char *folder, const char *instance, const char *doma
     return st;
 }
 
-static enum status lock_folder(struct ca *ca, struct err *err)
+/* Another command may be stopped on a terminal while it holds the lock; whoever supervises the gateway must not wait for it. */
+static enum status lock_folder(struct ca *ca, int64_t wait_ms, struct err *err)
 {
+    const struct timespec pause = { .tv_nsec = 20 * 1000000 };
+    int64_t until_ms = clock_mono_ms() + wait_ms;
     ca->lock = open(ca->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (ca->lock < 0)
         return fail(err, errno == ENOENT ? NOT_FOUND : IO_FAILED, "cannot open the CA folder '%s': %s", ca->folder, strerror(errno));
-    if (flock(ca->lock, LOCK_EX) != 0)
-        return fail(err, IO_FAILED, "cannot lock the CA folder '%s': %s", ca->folder, strerror(errno));
+    while (flock(ca->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return fail(err, IO_FAILED, "cannot lock the CA folder '%s': %s", ca->folder, strerror(errno));
+        if (clock_mono_ms() >= until_ms)
+            return fail(err, AGAIN, "another command is at work in '%s'; try again when it is done", ca->folder);
+        nanosleep(&pause, NULL);
+    }
     return OK;
 }
 
@@ -124,7 +136,7 @@ static enum status load_root(struct ca *ca, const char *cert_name, const char *k
     return st;
 }
 
-enum status ca_open(const char *folder, struct ca **out, struct err *err)
+static enum status open_waiting(const char *folder, int64_t wait_ms, struct ca **out, struct err *err)
 {
     char path[PATH_BYTES];
     struct ca *ca = calloc(1, sizeof *ca);
@@ -132,7 +144,7 @@ enum status ca_open(const char *folder, struct ca **out, struct err *err)
         free(ca);
         return fail(err, NO_MEMORY, "CA");
     }
-    enum status st = lock_folder(ca, err);
+    enum status st = lock_folder(ca, wait_ms, err);
     if (st == OK)
         st = load_root(ca, "root.pem", "root.key", &ca->root, &ca->root_key, err);
     if (st == OK)
@@ -148,6 +160,11 @@ enum status ca_open(const char *folder, struct ca **out, struct err *err)
     else
         ca_close(ca);
     return st;
+}
+
+enum status ca_open(const char *folder, struct ca **out, struct err *err)
+{
+    return open_waiting(folder, COMMAND_WAIT_MS, out, err);
 }
 
 void ca_close(struct ca *ca)
@@ -300,9 +317,20 @@ enum status ca_issue_server(struct ca *ca, char *const *names, size_t count, EVP
     return st;
 }
 
+/* Programs show a serial with colons ("0a:bc") or without its leading zeros ("abc"): the same number all the same. */
+static bool is_serial(const char *text, const char *serial)
+{
+    text += strspn(text, "0:");
+    serial += strspn(serial, "0");
+    for (; *text != 0; text++)
+        if (*text != ':' && *text != *serial++)
+            return false;
+    return *serial == 0;
+}
+
 bool ca_entry_is(const struct ca_entry *e, const char *which)
 {
-    return strcmp(e->serial, which) == 0 || strcmp(e->identity, which) == 0 || (e->person != NULL && strcmp(e->person, which) == 0);
+    return is_serial(which, e->serial) || strcmp(e->identity, which) == 0 || (e->person != NULL && strcmp(e->person, which) == 0);
 }
 
 enum status ca_revoke(struct ca *ca, const char *which, const char *reason, int64_t now_s, size_t *revoked_out, struct err *err)
@@ -400,7 +428,7 @@ enum status ca_renew_crl_if_due(const char *folder, int64_t now_s, bool *renewed
     enum status st = path_in(folder, "crl.pem", path, err);
     bool due = st == OK && !crl_is_fresh(path, now_s);
     if (st == OK && due)
-        st = ca_open(folder, &ca, err);
+        st = open_waiting(folder, GATEWAY_WAIT_MS, &ca, err);
     if (st == OK && due)
         st = ca_renew_crl(ca, now_s, &until_s, err);
     ca_close(ca);

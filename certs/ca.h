@@ -44,7 +44,8 @@ bool ca_name_ok(const char *name);
 
 /* Make the folder with both roots, an empty index and a first CRL. EXISTS when a root is there. */
 MUST_CHECK enum status ca_create(const char *folder, const char *instance, const char *domain, int64_t now_s, struct err *err);
-/* Open and lock. NOT_FOUND: the roots' keys are not here. CORRUPT: the index does not hold together. */
+/* Open and lock. NOT_FOUND: the roots' keys are not here. CORRUPT: the index does not hold together. AGAIN: another command held the lock
+ * for 10 s. */
 MUST_CHECK enum status ca_open(const char *folder, struct ca **out, struct err *err);
 void ca_close(struct ca *ca);            /* NULL is fine */
 X509 *ca_root(const struct ca *ca);      /* borrowed */
@@ -68,11 +69,12 @@ bool ca_reason_ok(const char *reason);
 /* Mark people's certificates whose person, identity or serial is `which`, and write a new CRL, in this order. *revoked_out counts those that were
  * not revoked before; it may be 0. NOT_FOUND: nothing is called so. Doing it again is fine and renews the CRL. */
 MUST_CHECK enum status ca_revoke(struct ca *ca, const char *which, const char *reason, int64_t now_s, size_t *revoked_out, struct err *err);
+/* Is this its person, identity or serial (lower case; colons and leading zeros of a serial do not count)? */
 bool ca_entry_is(const struct ca_entry *e, const char *which);
 /* Write a new CRL. *until_s_out: its nextUpdate. */
 MUST_CHECK enum status ca_renew_crl(struct ca *ca, int64_t now_s, int64_t *until_s_out, struct err *err);
 /* For `countersign run`, at start and daily: opens the folder, renews the CRL when it is missing or less than CA_CRL_RENEW_S is left.
- * *renewed_out: a new one was written, so read it. NOT_FOUND: this gateway has no CA of its own (or its key is kept elsewhere): fine, unless the CRL runs out. */
+ * *renewed_out: a new one was written, so read it. AGAIN: a command held the lock for half a second; ask again later. NOT_FOUND: this gateway has no CA of its own (or its key is kept elsewhere): fine, unless the CRL runs out. */
 MUST_CHECK enum status ca_renew_crl_if_due(const char *folder, int64_t now_s, bool *renewed_out, struct err *err);
 
 #endif

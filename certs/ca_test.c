@@ -4,6 +4,7 @@
 #include "certs/ca_cert.h"
 #include "certs/leaf.h"
 #include "certs/p12.h"
+#include "certs/test_folder.h"
 #include "certs/trust.h"
 #include "proxy/base/file.h"
 
@@ -37,8 +38,7 @@ static char *at(const char *name)
 static int setup(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/countersign-ca-XXXXXX");
-    if (mkdtemp(dir) == NULL)
+    if (test_folder_make(dir) != 0)
         return -1;
     snprintf(folder, sizeof folder, "%s/ca", dir);
     struct err err;
@@ -52,9 +52,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command) == 0 ? 0 : -1;
+    return test_folder_remove(dir);
 }
 
 static struct ca *open_ca(void)
@@ -377,6 +375,36 @@ static void test_together(void **state)
     ca_close(ca);
 }
 
+static void test_which(void **state)
+{
+    (void)state;
+    const struct ca_entry e = { .serial = "0a00bc", .identity = (char *)"alice@acme.localhost", .person = (char *)"alice" };
+    static const struct {
+        const char *which;
+        bool is;
+    } rows[] = {
+        { "0a00bc", true }, { "a00bc", true }, { "0a:00:bc", true }, { "000a00bc", true }, { "alice", true }, { "alice@acme.localhost", true },
+        { "", false }, { "0", false }, { ":", false }, { "0a00b", false }, { "0a00bc0", false }, { "a00bcd", false }, { "abc", false },
+        { "alic", false }, { "alice@", false }, { "bc", false },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (ca_entry_is(&e, rows[i].which) != rows[i].is)
+            fail_msg("'%s'", rows[i].which);
+}
+
+/* A command that is stopped in the middle must not stop the gateway too. */
+static void test_lock_held(void **state)
+{
+    (void)state;
+    bool renewed = false;
+    struct ca *ca = open_ca();
+    assert_int_equal(ca_renew_crl_if_due(folder, now_s + 100 * DAY, &renewed, NULL), AGAIN);
+    assert_false(renewed);
+    ca_close(ca);
+    assert_int_equal(ca_renew_crl_if_due(folder, now_s + 100 * DAY, &renewed, NULL), OK);
+    assert_true(renewed);
+}
+
 static void test_p12(void **state)
 {
     (void)state;
@@ -412,7 +440,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create), cmocka_unit_test(test_life), cmocka_unit_test(test_refused_people), cmocka_unit_test(test_server),
         cmocka_unit_test(test_stolen_server_root), cmocka_unit_test(test_crl), cmocka_unit_test(test_damaged_index),
-        cmocka_unit_test(test_together), cmocka_unit_test(test_p12),
+        cmocka_unit_test(test_together), cmocka_unit_test(test_lock_held), cmocka_unit_test(test_which), cmocka_unit_test(test_p12),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,5 +1,6 @@
 #include "certs/people_file.h"
 
+#include "certs/test_folder.h"
 #include "proxy/base/file.h"
 
 #include <setjmp.h>
@@ -17,8 +18,7 @@ static char dir[64], path[96];
 static int setup(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/countersign-people-XXXXXX");
-    if (mkdtemp(dir) == NULL)
+    if (test_folder_make(dir) != 0)
         return -1;
     snprintf(path, sizeof path, "%s/people.conf", dir);
     return 0;
@@ -27,9 +27,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command) == 0 ? 0 : -1;
+    return test_folder_remove(dir);
 }
 
 static void put(const char *where, const char *text)

@@ -3,7 +3,9 @@
 
 #include "certs/ca_cert.h"
 #include "certs/leaf.h"
+#include "certs/test_folder.h"
 #include "proxy/base/codec.h"
+#include "proxy/base/file.h"
 
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -156,8 +158,7 @@ static int setup(void **state)
     (void)state;
     struct recipe inter = ca_recipe;
     inter.serial = 2;
-    snprintf(w.dir, sizeof w.dir, "/tmp/countersign-trust-XXXXXX");
-    assert_non_null(mkdtemp(w.dir));
+    assert_int_equal(test_folder_make(w.dir), 0);
     EVP_PKEY **keys[] = { &w.key, &w.other_key, &w.inter_key, &w.leaf_key };
     for (size_t i = 0; i < 4; i++)
         assert_int_equal(key_make(KEY_P256, keys[i], NULL), OK);
@@ -176,15 +177,13 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    char command[100];
     EVP_PKEY *keys[] = { w.key, w.other_key, w.inter_key, w.leaf_key };
     X509 *certs[] = { w.root, w.twin, w.inter, w.rogue_inter };
     for (size_t i = 0; i < 4; i++) {
         EVP_PKEY_free(keys[i]);
         X509_free(certs[i]);
     }
-    snprintf(command, sizeof command, "rm -rf '%s'", w.dir);
-    return system(command) == 0 ? 0 : -1;
+    return test_folder_remove(w.dir);
 }
 
 enum signer { BY_ROOT, BY_TWIN, BY_INTER, BY_ITSELF };
@@ -383,9 +382,14 @@ static void test_bad_files(void **state)
     write_crls("inter-only.crl", inter, NULL);
     write_text("empty", "");
     assert_int_equal(pem_write_certs(in_dir("leaf.pem"), two, 2, 0600, NULL), OK);
-    char command[400];
-    snprintf(command, sizeof command, "(cat %s; head -c 300 %s) > %s", in_dir("root.pem"), in_dir("root.pem"), in_dir("cut.pem"));
-    assert_int_equal(system(command), 0);
+    unsigned char *root = NULL;
+    char *cut = NULL;
+    size_t root_len = 0;
+    assert_int_equal(file_read(in_dir("root.pem"), 1 << 20, false, &root, &root_len, NULL), OK);
+    assert_true(asprintf(&cut, "%s%.300s", root, root) > 0);
+    write_text("cut.pem", cut);
+    free(root);
+    free(cut);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct trust *t = NULL;
         struct err err = { "" };

@@ -1,5 +1,6 @@
 /* init and certs, run as the command runs them, in a throw-away folder. What they print goes to a file. */
 #include "certs/approval_keys.h"
+#include "certs/test_folder.h"
 #include "certs/trust.h"
 #include "config/config.h"
 #include "proxy/base/clock.h"
@@ -63,8 +64,7 @@ static int run(int (*command)(int, char **), ...)
 static int setup(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/countersign-certs-XXXXXX");
-    if (mkdtemp(dir) == NULL)
+    if (test_folder_make(dir) != 0)
         return -1;
     snprintf(state_dir, sizeof state_dir, "%s/state", dir);
     return INIT(state_dir, "--domain", "acme.localhost", "--instance", "acme", "--port", "9443");
@@ -73,9 +73,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command) == 0 ? 0 : -1;
+    return test_folder_remove(dir);
 }
 
 static char *content(const char *name)

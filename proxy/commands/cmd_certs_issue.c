@@ -206,8 +206,8 @@ static int print_done(const struct job *j, const struct certs_place *p)
         printf("Nobody stands behind %s yet: add the person to the list `people`, or use --groups.\n", j->address);
     if (j->approver)
         printf("Its key counts for approvals and sign-offs: %s has it.\n", p->paths.approval_keys);
-    if (j->added || j->approver)
-        puts("A running gateway takes this up when it gets SIGHUP.");
+    if (j->added)
+        puts("A running gateway reads the people file anew when it gets SIGHUP.");
     return EXIT_DONE;
 }
 

@@ -35,7 +35,7 @@ static int print_done(const struct certs_place *p, const char *which, size_t rev
     printf("; the revocation list is new");
     if (keys > 0)
         printf("; %zu approval key%s removed", keys, keys == 1 ? "" : "s");
-    puts(".\nA running gateway reads the new list when it gets SIGHUP. To stop the person at once: countersign lock person NAME --reason TEXT");
+    puts(".\nA gateway that runs on this folder takes it up by itself. To stop everything of a person: countersign lock person NAME --reason TEXT");
     return EXIT_DONE;
 }
 
@@ -98,7 +98,7 @@ int certs_crl(int argc, char **argv)
         return code;
     if (ca_renew_crl(place.ca, clock_wall_s(), &until_s, &err) == OK) {
         certs_day(until_s, day);
-        printf("%s/ca/crl.pem is new, good until %s. A running gateway reads it when it gets SIGHUP.\n", place.paths.state, day);
+        printf("%s/ca/crl.pem is new, good until %s. A gateway that runs on this folder takes it up by itself.\n", place.paths.state, day);
     } else {
         code = command_failed("%s", err.text);
     }
