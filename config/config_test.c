@@ -270,6 +270,7 @@ static const struct broken broken_rows[] = {
     { "pattern with query", "\"/admin/audience/\"", "\"/admin?x=1\"", "has a '?': conditions on the query go into `query`", BAD_CONFIG },
     { "pattern with dots", "\"/admin/audience/\"", "\"/admin/../x\"", "has a \".\" or \"..\" segment", BAD_CONFIG },
     { "pattern never normal", "\"/admin/audience/\"", "\"/%61dmin\"", "has a percent-encoding that the normal form decodes", BAD_CONFIG },
+    { "pattern encoded colon", "\"/admin/audience/\"", "\"/users%3Aexport\"", "has a percent-encoding that the normal form decodes", BAD_CONFIG },
     { "pattern lower hex", "\"/admin/audience/\"", "\"/a%3ab\"", "has lower-case hex digits", BAD_CONFIG },
     { "pattern encoded slash", "\"/admin/audience/\"", "\"/a%2Fb\"", "unless allow_in_target names \"encoded-slash\"", BAD_CONFIG },
     { "pattern empty segment", "\"/admin/audience/\"", "\"/a//b\"", "unless allow_in_target names \"empty-segment\"", BAD_CONFIG },

@@ -21,6 +21,12 @@ static bool unreserved(int c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || (c > 0 && c < 128 && strchr("-._~", c) != NULL);
 }
 
+/* What the normal form of a path never leaves encoded: unreserved bytes, and reserved ones that mean themselves in a path. */
+static bool never_encoded(int c)
+{
+    return unreserved(c) || (c > 0 && c < 128 && strchr(":@!$&'()*,", c) != NULL);
+}
+
 /* "%XX" at p, of which the three characters are there. */
 static const char *encoding_fault(const char *p, unsigned allow)
 {
@@ -30,7 +36,7 @@ static const char *encoding_fault(const char *p, unsigned allow)
     if (hi < 0 || lo < 0)
         return "has lower-case hex digits after '%', which the normal form writes in upper case";
     int c = hi << 4 | lo;
-    if (unreserved(c))
+    if (never_encoded(c))
         return "has a percent-encoding that the normal form decodes: write the character itself";
     if (c < 0x20 || c == 0x7f)
         return "has an encoded control character, which is always refused";
@@ -59,7 +65,8 @@ static const char *byte_fault(const char *p, unsigned allow)
     if (*p == '?')
         return "has a '?': conditions on the query go into `query`";
     if (*p == '\\')
-        return allow & TARGET_BACKSLASH ? NULL : "has a '\\', which is refused unless allow_in_target names \"backslash\"";
+        return allow & TARGET_BACKSLASH ? "has a '\\', which the normal form writes as %5C"
+                                        : "has a '\\', which is refused unless allow_in_target names \"backslash\"";
     if (!unreserved((unsigned char)*p) && strchr("/!$&'()*+,;=:@", *p) == NULL)
         return "has a character that never stands in a path: percent-encode it (UTF-8, upper-case hex)";
     return strncmp(p, "***", 3) == 0 ? "has three '*' in a row" : NULL;

@@ -63,23 +63,42 @@ static bool must_not_be_named(struct slice name)
            forward_own_field(name);
 }
 
+static const char *connection_fault(struct slice value)
+{
+    struct slice element;
+    while (list_next(&value, &element)) {
+        unsigned char lower[64];
+        if (element.len > sizeof lower)
+            return "a Connection field that names something very long";
+        for (size_t k = 0; k < element.len; k++)
+            lower[k] = ascii_lower(element.ptr[k]);
+        if (must_not_be_named(slice_of(lower, element.len)))
+            return "a Connection field that names a field the gateway relies on";
+    }
+    return NULL;
+}
+
+/* Fields of which there is one (RFC 9110 s5.3): with two, the gateway might judge the first and the tool obey the last. */
+static bool single(struct slice name)
+{
+    static const struct slice table[] = { SLICE_INIT("content-type"), SLICE_INIT("content-length"), SLICE_INIT("content-disposition"),
+                                          SLICE_INIT("content-range"), SLICE_INIT("authorization"), SLICE_INIT("origin"),
+                                          SLICE_INIT("referer"), SLICE_INIT("range"), SLICE_INIT("service-worker"),
+                                          SLICE_INIT("countersign-grant") };
+    return in_table(name, table, COUNT(table)) || slice_starts(name, SLICE("sec-fetch-"));
+}
+
 const char *forward_refuses(const struct message *m)
 {
     for (size_t i = 0; i < m->fields.count; i++) {
-        struct slice rest = m->fields.v[i].value, element;
-        if (!slice_eq(m->fields.v[i].name, SLICE("connection")))
-            continue;
-        if (m->version == 20)
-            return "a Connection field in HTTP/2";
-        while (list_next(&rest, &element)) {
-            unsigned char lower[64];
-            if (element.len > sizeof lower)
-                return "a Connection field that names something very long";
-            for (size_t k = 0; k < element.len; k++)
-                lower[k] = ascii_lower(element.ptr[k]);
-            if (must_not_be_named(slice_of(lower, element.len)))
-                return "a Connection field that names a field the gateway relies on";
+        struct slice name = m->fields.v[i].name;
+        if (slice_eq(name, SLICE("connection"))) {
+            const char *fault = m->version == 20 ? "a Connection field in HTTP/2" : connection_fault(m->fields.v[i].value);
+            if (fault != NULL)
+                return fault;
         }
+        if (single(name) && fields_count(&m->fields, name) > 1)
+            return "a field twice of which there is only one";
     }
     return NULL;
 }
@@ -148,11 +167,20 @@ static size_t most_bytes(const struct forward_request *f)
     return n;
 }
 
+/* Normal forms always are; looked at once more, as a space or CR here would be another request line. */
+static bool target_is_clean(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] <= 0x20 || s.ptr[i] >= 0x7f)
+            return false;
+    return s.len > 0;
+}
+
 enum status forward_write_request(const struct forward_request *f, struct bbuf *out)
 {
     const struct message *m = f->message;
     bool has_connection = fields_count(&m->fields, SLICE("connection")) > 0;
-    if (!is_token(m->method) || m->target.len == 0 || !all_are(m->method, CHAR_TOKEN))
+    if (!is_token(m->method) || !target_is_clean(m->target))
         return BAD_INPUT;
     struct put w = put_begin(out, most_bytes(f));
     if (w.p == NULL)

@@ -1,10 +1,11 @@
 /* forward: what of a message goes on to the other side (RFC 9110 s7.6). Messages are written anew from the parsed form.
  *
  * Towards the tool, removed: hop-by-hop fields and those Connection names (a Connection that names one of the gateway's own fields is refused
- * before), Via and Forwarded/X-Forwarded-* of the client (written anew), Client-Cert*, Countersign-*, and look-alikes of these and of the
- * identity fields (compared with '_' and '.' read as '-', case-insensitively), Expect (answered here), Proxy-*; fields whose names hold '_' are dropped. HTTP/2 cookies are joined to one field.
+ * before), Via and Forwarded/X-Forwarded-* of the client (written anew), Client-Cert*, Countersign-*, fields that tools take another target from
+ * (X-Original-URL, X-Rewrite-URL), and look-alikes of these and of the identity fields (every mark read as '-', case-insensitively), Expect (answered here), Proxy-*; fields whose names hold '_' are dropped. HTTP/2 cookies are joined to one field.
  * Towards the client, removed: hop-by-hop fields, Alt-Svc, NEL, Report-To, Reporting-Endpoints, Service-Worker-Allowed (unless allowed), Countersign-*, Set-Cookie Domain attributes,
- * Strict-Transport-Security (the gateway's own is sent). Location with the upstream's own origin becomes the tool's public origin. */
+ * Strict-Transport-Security (the gateway's own is sent). Location with the upstream's own origin, or with the
+ * public host and the scheme http, becomes the tool's public origin. */
 #ifndef COUNTERSIGN_FORWARD_H
 #define COUNTERSIGN_FORWARD_H
 
@@ -21,9 +22,11 @@ struct forward_request {
     bool has_body, chunked;           /* chunked: no length is known */
     uint64_t body_len;
 };
-/* Is there a field that must refuse the whole request? NULL: no; else a literal reason for a 400. */
+/* Is there a field that must refuse the whole request: a Connection that names what the gateway relies on, or two of a field of which there is one
+ * (Content-Type, Authorization, Origin, Sec-Fetch-* ...)? NULL: no; else a literal reason for a 400. */
 const char *forward_refuses(const struct message *m);
-/* Write the HTTP/1.1 request head, with the final empty line. FULL when it does not fit. */
+/* Write the HTTP/1.1 request head, with the final empty line, whole or not at all. FULL when it does not fit, NO_MEMORY, BAD_INPUT when a part of it
+ * could split the message. */
 MUST_CHECK enum status forward_write_request(const struct forward_request *f, struct bbuf *out);
 
 struct forward_response {

@@ -148,7 +148,16 @@ static void test_writing_fails_whole(void **state)
         assert_int_equal(forward_write_request(&f, &x.out), BAD_INPUT);
     }
     assert_int_equal(bbuf_len(&x.out), need);
+    static const struct slice names[] = { SLICE_INIT(""), SLICE_INIT("a b"), SLICE_INIT("a:"), SLICE_INIT("a\r\nX") };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct field bad = { names[i], SLICE("1") };
+        x.m.fields = (struct fields){ &bad, 1, 1 };
+        assert_int_equal(forward_write_request(&f, &x.out), BAD_INPUT);
+    }
     x.m.fields = (struct fields){ 0 };
+    x.m.target = SLICE("/ HTTP/1.1\r\nX:");
+    assert_int_equal(forward_write_request(&f, &x.out), BAD_INPUT);
+    x.m.target = SLICE("/");
     x.m.method = SLICE("GET /x HTTP/1.1\r\nA:");
     assert_int_equal(forward_write_request(&f, &x.out), BAD_INPUT);
     teardown(&x);
@@ -162,7 +171,9 @@ static void test_refuses(void **state)
         { "Connection: Host\r\n", true }, { "Connection: Content-Length\r\n", true }, { "Connection: Transfer-Encoding\r\n", true },
         { "Connection: content-type\r\n", true }, { "Connection: Cookie\r\n", true }, { "Connection: AUTHORIZATION\r\n", true },
         { "Connection: Client-Cert\r\n", true }, { "Connection: Via\r\n", true }, { "Connection: Sec-Fetch-Site\r\n", true },
-        { "Connection: close\r\nConnection: Forwarded\r\n", true },
+        { "Connection: close\r\nConnection: Forwarded\r\n", true }, { "Content-Type: a/b\r\nContent-Type: c/d\r\n", true },
+        { "Sec-Fetch-Site: same-origin\r\nsec-fetch-site: cross-site\r\n", true }, { "Origin: https://a\r\nOrigin: https://b\r\n", true },
+        { "Authorization: a\r\nAuthorization: a\r\n", true }, { "Accept: a/b\r\nAccept: c/d\r\nCookie: a=b\r\nCookie: c=d\r\n", false },
         { "Connection: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n", true },
     };
     (void)state;

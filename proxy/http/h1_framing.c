@@ -11,52 +11,45 @@ static void gather_connection(struct slice value, struct h1_control *out)
             continue;                 /* RFC 9110 s5.6.1.2: empty elements are allowed, and mean nothing */
         out->bad_connection |= !is_token(element);
         out->close |= slice_ieq(element, SLICE("close"));
-        out->keep_alive |= slice_ieq(element, SLICE("keep-alive"));
     }
+}
+
+/* If the field has this name: keep its value, count it. */
+static void gather(const struct field *f, struct slice name, struct slice *last, unsigned *count)
+{
+    if (!slice_eq(f->name, name))
+        return;
+    *last = f->value;
+    (*count)++;
 }
 
 void h1_gather(const struct fields *f, struct h1_control *out)
 {
     *out = (struct h1_control){ 0 };
     for (size_t i = 0; i < f->count; i++) {
-        struct slice name = f->v[i].name, value = f->v[i].value;
-        switch (name.len) {           /* most fields are none of these: their length says so */
+        const struct field *field = &f->v[i];
+        switch (field->name.len) {    /* most fields are none of these: their length says so */
         case 2:
-            if (slice_eq(name, SLICE("te"))) {
-                out->te = value;
-                out->tes++;
-            }
+            gather(field, SLICE("te"), &out->te, &out->tes);
             break;
         case 4:
-            if (slice_eq(name, SLICE("host"))) {
-                out->host = value;
-                out->hosts++;
-            }
+            gather(field, SLICE("host"), &out->host, &out->hosts);
             break;
         case 6:
-            if (slice_eq(name, SLICE("expect"))) {
-                out->expect = value;
-                out->expects++;
-            }
+            gather(field, SLICE("expect"), &out->expect, &out->expects);
             break;
         case 7:
-            out->upgrade |= slice_eq(name, SLICE("upgrade"));
+            out->upgrade |= slice_eq(field->name, SLICE("upgrade"));
             break;
         case 10:
-            if (slice_eq(name, SLICE("connection")))
-                gather_connection(value, out);
+            if (slice_eq(field->name, SLICE("connection")))
+                gather_connection(field->value, out);
             break;
         case 14:
-            if (slice_eq(name, SLICE("content-length"))) {
-                out->length = value;
-                out->lengths++;
-            }
+            gather(field, SLICE("content-length"), &out->length, &out->lengths);
             break;
         case 17:
-            if (slice_eq(name, SLICE("transfer-encoding"))) {
-                out->coding = value;
-                out->codings++;
-            }
+            gather(field, SLICE("transfer-encoding"), &out->coding, &out->codings);
             break;
         default:
             break;

@@ -30,10 +30,10 @@ static inline void put_slice(struct put *w, struct slice s)
     w->p += s.len;
 }
 
-/* "name: value" CRLF. The value was checked when it was parsed; once more here, as a CR or LF in it would split the message. */
+/* "name: value" CRLF. Both were checked when they were parsed; once more here, as a CR or LF in them would split the message. */
 static inline void put_field(struct put *w, struct slice name, struct slice value)
 {
-    w->dirty |= !value_is_clean(value);
+    w->dirty |= !is_token(name) || !value_is_clean(value);
     put_slice(w, name);
     put_slice(w, SLICE(": "));
     put_slice(w, value);
