@@ -66,7 +66,7 @@ struct testbed {
     pid_t pid;
 };
 
-static void MAYBE_UNUSED testbed_must(bool good, const char *what)
+static MAYBE_UNUSED void testbed_must(bool good, const char *what)
 {
     if (good)
         return;
@@ -135,7 +135,7 @@ static int testbed_unlink(const char *path, const struct stat *sb, int flag, str
     return remove(path);
 }
 
-static void MAYBE_UNUSED testbed_remove(struct testbed *t)
+static MAYBE_UNUSED void testbed_remove(struct testbed *t)
 {
     nftw(t->dir, testbed_unlink, 16, FTW_DEPTH | FTW_PHYS);
     EVP_PKEY_free(t->bob);
@@ -179,7 +179,7 @@ static void testbed_child(struct testbed *t)
     _exit(st == OK ? 0 : 1);         /* the leak check would count what the test itself holds */
 }
 
-static void MAYBE_UNUSED testbed_spawn(struct testbed *t)
+static MAYBE_UNUSED void testbed_spawn(struct testbed *t)
 {
     fflush(NULL);
     unlink(t->socket);
@@ -190,7 +190,7 @@ static void MAYBE_UNUSED testbed_spawn(struct testbed *t)
 }
 
 /* Wait for its end; the exit code, or 128 and the signal. */
-static int MAYBE_UNUSED testbed_wait(struct testbed *t)
+static MAYBE_UNUSED int testbed_wait(struct testbed *t)
 {
     int status = 0;
     testbed_must(waitpid(t->pid, &status, 0) == t->pid, "waitpid");
@@ -198,7 +198,7 @@ static int MAYBE_UNUSED testbed_wait(struct testbed *t)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-static int MAYBE_UNUSED testbed_signal(struct testbed *t, int signum)
+static MAYBE_UNUSED int testbed_signal(struct testbed *t, int signum)
 {
     testbed_must(kill(t->pid, signum) == 0, "kill");
     return testbed_wait(t);
@@ -213,7 +213,7 @@ struct client {
     int fd_in;                        /* descriptor that came with the last answer, or -1 */
 };
 
-static bool MAYBE_UNUSED client_connect(struct testbed *t, struct client *c)
+static MAYBE_UNUSED bool client_connect(struct testbed *t, struct client *c)
 {
     struct err err = { .text = "" };
     *c = (struct client){ .fd = -1, .events = json_array(), .fd_in = -1 };
@@ -225,7 +225,7 @@ static bool MAYBE_UNUSED client_connect(struct testbed *t, struct client *c)
     return false;
 }
 
-static void MAYBE_UNUSED client_close(struct client *c)
+static MAYBE_UNUSED void client_close(struct client *c)
 {
     if (c->fd >= 0)
         close(c->fd);
@@ -257,7 +257,7 @@ static json_t *client_receive(struct client *c, int *fd_out)
 }
 
 /* Send `message` (taken) with its number and wait for the answer; events on the way are kept. NULL: the connection ended. */
-static json_t *MAYBE_UNUSED client_ask_fd(struct client *c, json_t *message, int fd)
+static MAYBE_UNUSED json_t *client_ask_fd(struct client *c, json_t *message, int fd)
 {
     struct err err = { .text = "" };
     json_int_t n = ++c->n;
@@ -283,13 +283,13 @@ static json_t *MAYBE_UNUSED client_ask_fd(struct client *c, json_t *message, int
     return NULL;
 }
 
-static json_t *MAYBE_UNUSED client_ask(struct client *c, json_t *message)
+static MAYBE_UNUSED json_t *client_ask(struct client *c, json_t *message)
 {
     return client_ask_fd(c, message, -1);
 }
 
 /* Wait until an event with this name (and, if given, member = value) has come; borrowed from c->events. */
-static const json_t *MAYBE_UNUSED client_event(struct client *c, const char *name, const char *member, const char *value)
+static MAYBE_UNUSED const json_t *client_event(struct client *c, const char *name, const char *member, const char *value)
 {
     for (size_t i = 0;; i++) {
         if (i == json_array_size(c->events)) {
@@ -307,7 +307,7 @@ static const json_t *MAYBE_UNUSED client_event(struct client *c, const char *nam
 }
 
 /* Who, by identity, with a certificate of this name. */
-static json_t *MAYBE_UNUSED who_with(const char *identity, const char *cert)
+static MAYBE_UNUSED json_t *who_with(const char *identity, const char *cert)
 {
     unsigned char raw[32];
     char x5t[44];
@@ -316,7 +316,7 @@ static json_t *MAYBE_UNUSED who_with(const char *identity, const char *cert)
     return json_pack("{s:s, s:s, s:I}", "identity", identity, "x5t", x5t, "not_after", (json_int_t)(clock_wall_s() + 86400));
 }
 
-static json_t *MAYBE_UNUSED who(const char *name)
+static MAYBE_UNUSED json_t *who(const char *name)
 {
     char identity[128];
     snprintf(identity, sizeof identity, "%s@acme.localhost", name);
@@ -324,7 +324,7 @@ static json_t *MAYBE_UNUSED who(const char *name)
 }
 
 /* A sealed memfd with a request, and the `hold` message that goes with it. */
-static json_t *MAYBE_UNUSED hold_message(json_t *by, const char *grant_id, const char *body, int *fd_out)
+static MAYBE_UNUSED json_t *hold_message(json_t *by, const char *grant_id, const char *body, int *fd_out)
 {
     struct err err = { .text = "" };
     unsigned char *bytes = NULL, digest[32], body_sha[32];
