@@ -1,5 +1,7 @@
 #include "authz/approvals/connection.h"
 
+#include "proxy/base/clock.h"
+
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -37,6 +39,8 @@ enum status connection_send(struct connection *c, json_t *message, int fd)
         free(m);
         return FULL;
     }
+    if (c->out_first == NULL)
+        c->progress_ms = clock_mono_ms();
     *m = (struct out_message){ NULL, message, size, fd };
     *c->out_last = m;
     c->out_last = &m->next;

@@ -161,9 +161,9 @@ static enum status resolve_who(struct op *o)
     o->who.not_after_s = num(who, "not_after");
     o->who.person = config_person(o->s->config, slice_str(o->who.identity));
     if (o->who.person == NULL)
-        return refuse(o, UNKNOWN_PERSON, "The config lists no person with the identity %s", o->who.identity);
+        return refuse_op(o, UNKNOWN_PERSON, "The config lists no person with the identity %s", o->who.identity);
     if (o->who.not_after_s <= now_s(o))
-        return refuse(o, CERTIFICATE_EXPIRED, "The certificate of %s is past its end", o->who.identity);
+        return refuse_op(o, CERTIFICATE_EXPIRED, "The certificate of %s is past its end", o->who.identity);
     return o->while_locked ? OK : refuse_if_locked(o, NULL, NULL);
 }
 

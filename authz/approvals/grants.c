@@ -30,14 +30,14 @@ enum status grant_wanted(struct op *o, const char *grant_id, const char *tool, s
 {
     enum status st = grant_load(o, grant_id, out);
     if (st == NOT_FOUND || st == EXPIRED)
-        return refuse(o, GRANT_REQUIRED, "No live grant '%s' exists", grant_id);
+        return refuse_op(o, GRANT_REQUIRED, "No live grant '%s' exists", grant_id);
     if (st != OK)
         return st;
     if (strcmp(out->x5t, o->who.x5t) == 0 && strcmp(out->identity, o->who.identity) == 0
         && strcmp(out->person, o->who.person->name) == 0 && (tool == NULL || strcmp(out->tool, tool) == 0))
         return refuse_if_locked(o, out->tool, grant_id) == OK ? OK : (grant_done(out), REFUSED);
     grant_done(out);
-    return refuse(o, GRANT_REQUIRED, "The grant is for another certificate, person or tool");
+    return refuse_op(o, GRANT_REQUIRED, "The grant is for another certificate, person or tool");
 }
 
 enum status grant_end(struct op *o, const char *grant_id, const char *why)
@@ -50,9 +50,9 @@ enum status grant_end(struct op *o, const char *grant_id, const char *why)
     if (st == OK && store_changed(o->s->store) != 1)
         st = fail(&o->err, CORRUPT, "the grant '%s' is not live in the database", grant_id);
     if (st == OK)
-        st = leaf(o, "grant.ended", json_pack("{s:s, s:s, s:s}", "grant_id", grant_id, "session", grant_id, "why", why), NULL);
+        st = write_leaf(o, "grant.ended", json_pack("{s:s, s:s, s:s}", "grant_id", grant_id, "session", grant_id, "why", why), NULL);
     if (st == OK)
-        event(o, json_pack("{s:s, s:s, s:s}", "event", "grant.ended", "grant_id", grant_id, "why", why));
+        queue_event(o, json_pack("{s:s, s:s, s:s}", "event", "grant.ended", "grant_id", grant_id, "why", why));
     if (st == OK)
         st = store_rows(o->s->store, &rows, &o->err,
                         "SELECT item FROM held WHERE grant_id = $1 AND state IN ('pending', 'approved')", "s", grant_id);
@@ -91,7 +91,7 @@ static enum status keep_grant(struct op *o, const json_t *facts, const struct gr
     json_t *row = json_deep_copy(content);
     uint64_t seq = 0;
     json_object_set(content, "approved_by", (json_t *)(uintptr_t)g->approved_by);
-    enum status st = leaf(o, "grant.issued", content, &seq);
+    enum status st = write_leaf(o, "grant.issued", content, &seq);
     if (st == OK && (json_object_set_new(row, "token", json_string(token)) != 0 || json_object_set_new(row, "noticed", json_integer(0)) != 0
                      || json_object_set_new(row, "state", json_string("live")) != 0
                      || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
@@ -99,7 +99,7 @@ static enum status keep_grant(struct op *o, const json_t *facts, const struct gr
     if (st == OK)
         st = store_insert(o->s->store, "access_grant", row, &o->err);
     if (st == OK)
-        event(o, grant_event(row));
+        queue_event(o, grant_event(row));
     json_decref(row);
     return st;
 }
@@ -112,7 +112,7 @@ enum status grant_issue_for(struct op *o, const struct item *it, const struct ap
     if (exp_s > num(f, "not_after"))
         exp_s = num(f, "not_after");
     if (exp_s <= now_s(o))
-        return refuse(o, CERTIFICATE_EXPIRED, "The certificate that asked for this has expired");
+        return refuse_op(o, CERTIFICATE_EXPIRED, "The certificate that asked for this has expired");
     enum status st = end_older(o, f);
     if (st == OK)
         st = log_checkpoint(o->s->log, &note, &o->err);

@@ -90,12 +90,12 @@ static inline int64_t now_s(const struct op *o) { return o->now_ms / 1000; }
 /* ---- service.c ---- */
 
 /* Say no: the problem, and one sentence about this case. Returns REFUSED. */
-enum status refuse(struct op *o, enum problem_type t, const char *detail, ...) __attribute__((format(printf, 3, 4)));
+enum status refuse_op(struct op *o, enum problem_type t, const char *detail, ...) __attribute__((format(printf, 3, 4)));
 /* Append a leaf in the open transaction; takes content. */
-MUST_CHECK enum status leaf(struct op *o, const char *type, json_t *content, uint64_t *seq_out);
+MUST_CHECK enum status write_leaf(struct op *o, const char *type, json_t *content, uint64_t *seq_out);
 /* An event for all workers once committed; takes it. */
-void event(struct op *o, json_t *e);
-void event_item(struct op *o, const char *id, const char *state);
+void queue_event(struct op *o, json_t *e);
+void queue_item_event(struct op *o, const char *id, const char *state);
 /* A transaction of our own, for what no message asked for. */
 MUST_CHECK enum status own_begin(struct service *s, struct op *o, struct err *err);
 MUST_CHECK enum status own_end(struct op *o, enum status st, struct err *err);

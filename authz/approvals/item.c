@@ -82,7 +82,7 @@ void item_done(struct item *it)
 enum status item_wanted(struct op *o, const char *id, struct item *out)
 {
     enum status st = item_load(o, id, out);
-    return st == NOT_FOUND ? refuse(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see") : st;
+    return st == NOT_FOUND ? refuse_op(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see") : st;
 }
 
 bool item_is(const struct item *it, const char *state)
@@ -119,7 +119,7 @@ enum status item_set_state(struct op *o, const char *id, const char *from, const
     if (st == OK && store_changed(o->s->store) != 1)
         st = fail(&o->err, CORRUPT, "'%s' is not '%s' in the database", id, from);
     if (st == OK)
-        event_item(o, id, to);
+        queue_item_event(o, id, to);
     return st;
 }
 
@@ -130,7 +130,7 @@ enum status item_end(struct op *o, const char *id, const char *session, const ch
         return fail(&o->err, CORRUPT, "the database knows '%s', the log does not", id);
     enum status st = item_set_state(o, id, e->state, state);
     if (st == OK)
-        st = leaf(o, strcmp(state, "expired") == 0 ? "item.expired" : "item.cancelled",
+        st = write_leaf(o, strcmp(state, "expired") == 0 ? "item.expired" : "item.cancelled",
                   json_pack("{s:s, s:s, s:s, s:s}", "item", id, "session", session, "state", state, "why", why), NULL);
     if (st == OK && e->kind == LEDGER_HELD)
         json_array_append_new(o->s->erase, json_string(id));

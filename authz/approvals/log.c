@@ -82,13 +82,13 @@ static enum status follow(struct chain_head *head, const json_t *row, struct err
     size_t len = 0;
     unsigned long long seq = head->seq + 1;
     if ((uint64_t)number_of(row, "seq") != head->seq + 1)
-        return fail(err, CORRUPT, "leaf %llu of the log is missing", seq);
+        return fail(err, CORRUPT, "leaf %llu is missing", seq);
     if (b64url_decode(slice_str(text_of(row, "salt")), salt, sizeof salt, &len) != OK || len != sizeof salt)
-        return fail(err, CORRUPT, "leaf %llu of the log was altered: its salt is broken", seq);
+        return fail(err, CORRUPT, "the salt of leaf %llu is broken", seq);
     chain_content_digest(salt, slice_str(text_of(row, "content")), digest);
     b64url_encode(slice_of(digest, 32), text);
     if (strcmp(text, text_of(row, "digest")) != 0)
-        return fail(err, CORRUPT, "leaf %llu of the log was altered: its content does not match its digest", seq);
+        return fail(err, CORRUPT, "the content of leaf %llu does not match its digest", seq);
     chain_append(head, slice_str(text_of(row, "type")), number_of(row, "time_ms"), digest);
     return OK;
 }
@@ -104,7 +104,7 @@ static enum status take_stored(void *arg, json_t *row, struct err *err)
     json_t *content = json_loads(text_of(row, "content"), JSON_REJECT_DUPLICATES, NULL);
     const char *session = json_string_value(json_object_get(content, "session"));
     if (content == NULL || strcmp(session ? session : "", text_of(row, "session")) != 0)
-        st = fail(err, CORRUPT, "leaf %llu of the log was altered: it is filed under another session",
+        st = fail(err, CORRUPT, "leaf %llu is filed under another session",
                   (unsigned long long)l->head.seq);
     else
         st = ledger_apply(&l->ledger, l->head.seq, text_of(row, "type"), content, err);
@@ -121,15 +121,15 @@ static enum status check_head(struct log *l, struct err *err)
     if (st == NOT_FOUND && l->head.seq == 0)
         return OK;                    /* a new state folder */
     if (st == NOT_FOUND)
-        return fail(err, CORRUPT, "the log has %llu leaves and no signed head", (unsigned long long)l->head.seq);
+        return fail(err, CORRUPT, "it has %llu leaves and no signed head", (unsigned long long)l->head.seq);
     if (st != OK)
         return st;
     st = chain_note_verify(l->public_key, l->instance, slice_str(text_of(row, "note")), &signed_head, err);
     json_decref(row);
     if (st != OK)
-        return fail(err, CORRUPT, "the signed head of the log is not ours: it was altered, or log.pem or `instance` changed");
+        return fail(err, CORRUPT, "its signed head is not ours, or log.pem or `instance` changed");
     if (signed_head.seq != l->head.seq || memcmp(signed_head.hash, l->head.hash, 32) != 0)
-        return fail(err, CORRUPT, "the log was altered: it has %llu leaves that do not lead to its signed head of %llu",
+        return fail(err, CORRUPT, "it has %llu leaves that do not lead to its signed head of %llu",
                     (unsigned long long)l->head.seq, (unsigned long long)signed_head.seq);
     return OK;
 }
@@ -151,6 +151,8 @@ enum status log_open(struct store *store, const char *instance, const char *key_
     if (st == OK)
         st = check_head(l, err);
     l->next = l->head;
+    if (st == CORRUPT)
+        err_prefix(err, "the log in authz.db was altered: ");
     if (st == OK)
         *out = l;
     else

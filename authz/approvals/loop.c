@@ -114,7 +114,7 @@ static void flush(struct loop *l, struct connection *c)
         connection_watch(c, on_connection);
 }
 
-static void send(struct loop *l, struct connection *c, json_t *message, int fd)
+static void deliver(struct loop *l, struct connection *c, json_t *message, int fd)
 {
     if (connection_send(c, message, fd) != OK)
         end_connection(l, c, "it does not read what it is sent");
@@ -127,7 +127,7 @@ static void broadcast(struct loop *l, json_t *events)
     for (struct connection *c = l->connections; c != NULL && events != NULL; c = c->next) {
         json_array_foreach(events, i, event)
             if (c->peer.role == ROLE_WORKER && !c->dead)
-                send(l, c, json_incref(event), -1);
+                deliver(l, c, json_incref(event), -1);
         flush(l, c);
     }
     json_decref(events);
@@ -154,11 +154,11 @@ static void answer_one(struct loop *l, struct input *in)
         log_warn("message.refused", "why", l->err.text);
         end_connection(l, c, "a message that it may not send");
     } else {
-        send(l, c, json_incref(a.message), a.fd);
+        deliver(l, c, json_incref(a.message), a.fd);
         a.fd = -1;
         json_array_foreach(a.after, i, event)
             if (!c->dead)
-                send(l, c, json_incref(event), -1);
+                deliver(l, c, json_incref(event), -1);
         answer_done(&a);
         flush(l, c);
         send_events(l);

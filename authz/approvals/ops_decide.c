@@ -20,22 +20,22 @@ static enum status check_decider(struct op *o, const struct item *it)
     char hash[65];
     json_t *row = NULL;
     if (strcmp(o->who.person->name, str(it->facts, "person")) == 0)
-        return refuse(o, SELF_APPROVAL, "%s made this request, so another person has to decide it", o->who.person->name);
+        return refuse_op(o, SELF_APPROVAL, "%s made this request, so another person has to decide it", o->who.person->name);
     if (!item_may_decide(o, it))
-        return item_may_see(o, it) ? refuse(o, MAY_NOT_APPROVE, "%s is in none of the groups that decide this", o->who.person->name)
-                                   : refuse(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see");
+        return item_may_see(o, it) ? refuse_op(o, MAY_NOT_APPROVE, "%s is in none of the groups that decide this", o->who.person->name)
+                                   : refuse_op(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see");
     if (!item_is(it, "pending"))
-        return refuse(o, NOT_PENDING, "It is %s", it->state);
+        return refuse_op(o, NOT_PENDING, "It is %s", it->state);
     if (num(it->facts, "expires_ms") <= o->now_ms)
-        return refuse(o, NOT_PENDING, "It has expired");
+        return refuse_op(o, NOT_PENDING, "It has expired");
     policy_hash(o->s->config, it->tool, hash);
     if (strcmp(hash, str(it->facts, "policy")) != 0)
-        return refuse(o, POLICY_CHANGED, "The rules for '%s' are not those under which this was asked", it->tool->name);
+        return refuse_op(o, POLICY_CHANGED, "The rules for '%s' are not those under which this was asked", it->tool->name);
     enum status st = store_row(o->s->store, &row, &o->err, "SELECT seq FROM decision WHERE item = $1 AND person = $2", "ss", it->id,
                                o->who.person->name);
     json_decref(row);
     if (st == OK)
-        return refuse(o, ALREADY_DECIDED, "%s has decided on this", o->who.person->name);
+        return refuse_op(o, ALREADY_DECIDED, "%s has decided on this", o->who.person->name);
     return st == NOT_FOUND ? OK : st;
 }
 
@@ -86,7 +86,7 @@ enum status op_statement(struct op *o)
     json_t *object = NULL;
     const char *decision = str(o->m, "decision");
     if (strcmp(decision, "approve") != 0 && strcmp(decision, "deny") != 0)
-        return refuse(o, BAD_REQUEST, "'decision' is 'approve' or 'deny'");
+        return refuse_op(o, BAD_REQUEST, "'decision' is 'approve' or 'deny'");
     enum status st = item_wanted(o, str(o->m, "id"), &it);
     if (st != OK)
         return st;
@@ -94,7 +94,7 @@ enum status op_statement(struct op *o)
     if (st == OK)
         st = refuse_if_locked(o, it.tool->name, NULL);
     if (st == OK && approval_key_of(o, o->who.person->name, str(o->m, "key")) == NULL)
-        st = refuse(o, KEY_NOT_REGISTERED, "No approval key with this fingerprint is registered to %s", o->who.person->name);
+        st = refuse_op(o, KEY_NOT_REGISTERED, "No approval key with this fingerprint is registered to %s", o->who.person->name);
     if (st == OK)
         st = keep_statement(o, &it, &object);
     if (st == OK)
@@ -122,10 +122,10 @@ static enum status check_signature(struct op *o, const json_t *object, const str
 {
     const struct approval_key *key = approval_key_of(o, o->who.person->name, s->key);
     if (key == NULL)
-        return refuse(o, KEY_NOT_REGISTERED, "The key of the statement is not, or no longer, registered to %s", o->who.person->name);
+        return refuse_op(o, KEY_NOT_REGISTERED, "The key of the statement is not, or no longer, registered to %s", o->who.person->name);
     struct err why = { .text = "" };
     if (statement_verify(object, key->key, slice_str(str(o->m, "jws")), &why) != OK)
-        return refuse(o, BAD_SIGNATURE, "%s", why.text);
+        return refuse_op(o, BAD_SIGNATURE, "%s", why.text);
     return OK;
 }
 
@@ -136,9 +136,9 @@ static enum status keep_decision(struct op *o, const struct item *it, const json
     uint64_t seq = 0;
     enum status st = store_run(o->s->store, &o->err, "DELETE FROM statement WHERE id = $1", "s", s->id);
     if (st == OK && store_changed(o->s->store) != 1)
-        st = refuse(o, STATEMENT_UNKNOWN, "The statement was used already");
+        st = refuse_op(o, STATEMENT_UNKNOWN, "The statement was used already");
     if (st == OK)
-        st = leaf(o, yes ? "approval" : "denial",
+        st = write_leaf(o, yes ? "approval" : "denial",
                   json_pack("{s:s, s:s, s:O, s:s, s:s}", "item", it->id, "session", str(it->facts, "session"), "statement", object, "jws",
                             str(o->m, "jws"), "state", state), &seq);
     if (st == OK)
@@ -149,7 +149,7 @@ static enum status keep_decision(struct op *o, const struct item *it, const json
     if (st == OK && strcmp(state, "pending") != 0)
         st = item_set_state(o, it->id, "pending", state);
     else if (st == OK)
-        event_item(o, it->id, "pending");
+        queue_item_event(o, it->id, "pending");
     return st;
 }
 
@@ -201,7 +201,7 @@ static enum status decide_item(struct op *o, const json_t *row, const json_t *ob
     if (st == OK)
         st = refuse_if_locked(o, it.tool->name, NULL);
     if (st == OK && lock_on(o->s, str(it.facts, "person"), str(it.facts, "x5t"), NULL, NULL) != NULL)
-        st = refuse(o, LOCKED, "The requester is locked");
+        st = refuse_op(o, LOCKED, "The requester is locked");
     if (st == OK)
         st = check_stored(o, &it, row, object, &s);
     if (st == OK)
@@ -219,14 +219,14 @@ enum status op_decide(struct op *o)
     json_t *row = NULL;
     enum status st = store_row(o->s->store, &row, &o->err, "SELECT * FROM statement WHERE id = $1", "s", str(o->m, "statement_id"));
     if (st == NOT_FOUND)
-        return refuse(o, STATEMENT_UNKNOWN, "No open statement has this id");
+        return refuse_op(o, STATEMENT_UNKNOWN, "No open statement has this id");
     if (st != OK)
         return st;
     json_t *object = json_loads(str(row, "text"), JSON_REJECT_DUPLICATES, NULL);
     if (strcmp(str(row, "person"), o->who.person->name) != 0)
-        st = refuse(o, STATEMENT_UNKNOWN, "No open statement of yours has this id");
+        st = refuse_op(o, STATEMENT_UNKNOWN, "No open statement of yours has this id");
     else if (num(row, "exp") <= now_s(o))
-        st = refuse(o, STATEMENT_EXPIRED, "It was written more than 10 minutes ago");
+        st = refuse_op(o, STATEMENT_EXPIRED, "It was written more than 10 minutes ago");
     else if (object == NULL)
         st = fail(&o->err, CORRUPT, "the stored statement is no JSON");
     else

@@ -10,16 +10,16 @@ static enum status check_blob(struct op *o, struct slice bytes, char content_typ
     unsigned char digest[32], body[32];
     char digest_text[44], body_text[44];
     if (blob_parse(bytes, &b, &o->err) != OK)
-        return refuse(o, BODY_MISMATCH, "The held bytes are not a request");
+        return refuse_op(o, BODY_MISMATCH, "The held bytes are not a request");
     enum status st = OK;
     if (blob_digest(&b, digest, body, &o->err) != OK)
-        st = refuse(o, BODY_MISMATCH, "A field of the request is too long to be held");
+        st = refuse_op(o, BODY_MISMATCH, "A field of the request is too long to be held");
     b64url_encode(slice_of(digest, 32), digest_text);
     b64url_encode(slice_of(body, 32), body_text);
     if (st == OK && (!slice_eq(b.method, slice_str(str(o->m, "method"))) || !slice_eq(b.authority, slice_str(str(o->m, "authority")))
                      || !slice_eq(b.target, slice_str(str(o->m, "target"))) || (int64_t)b.body.len != num(o->m, "body_len")
                      || strcmp(body_text, str(o->m, "body_sha256")) != 0 || strcmp(digest_text, str(o->m, "digest")) != 0))
-        st = refuse(o, BODY_MISMATCH, "The bytes give %s", digest_text);
+        st = refuse_op(o, BODY_MISMATCH, "The bytes give %s", digest_text);
     content_type[0] = 0;
     for (size_t i = 0; st == OK && i < json_array_size(b.fields); i++) {
         const json_t *pair = json_array_get(b.fields, i);
@@ -46,7 +46,7 @@ static enum status count_open(struct op *o)
                                "SELECT count(*) AS n FROM held WHERE person = $1 AND state IN ('pending', 'approved')", "s",
                                o->who.person->name);
     if (st == OK && num(row, "n") >= (int64_t)max)
-        st = refuse(o, TOO_MANY_OPEN, "%u requests of yours are held already; that is the limit", max);
+        st = refuse_op(o, TOO_MANY_OPEN, "%u requests of yours are held already; that is the limit", max);
     json_decref(row);
     return st;
 }
@@ -71,7 +71,7 @@ static enum status insert_held(struct op *o, const struct tool *tool, const stru
                                 (json_int_t)(o->now_ms + tool->held_ttl_ms));
     json_decref(request);
     json_t *row = json_deep_copy(content);
-    st = leaf(o, "held.created", content, &seq);
+    st = write_leaf(o, "held.created", content, &seq);
     if (st == OK && (json_object_set_new(row, "state", json_string("pending")) != 0
                      || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
         st = fail(&o->err, NO_MEMORY, "held request");
@@ -82,7 +82,7 @@ static enum status insert_held(struct op *o, const struct tool *tool, const stru
     if (st == OK && json_object_set_new(o->answer, "item", view_item(o, row)) != 0)
         st = fail(&o->err, NO_MEMORY, "answer");
     json_object_set_new(o->answer, "run", json_false());
-    event_item(o, id, "pending");
+    queue_item_event(o, id, "pending");
     json_decref(row);
     return st;
 }
@@ -121,9 +121,9 @@ static enum status hold_bytes(struct op *o, const struct tool *tool, const struc
     bool joined = false;
     enum status st = sealed_read(o->fds[0], blob_max(o->s->config), &bytes, &len, &o->err);
     if (st == FULL)
-        return refuse(o, HELD_TOO_LARGE, "At most %zu bytes of body are held", o->s->config->limits.held_bytes);
+        return refuse_op(o, HELD_TOO_LARGE, "At most %zu bytes of body are held", o->s->config->limits.held_bytes);
     if (st == BAD_INPUT)
-        return refuse(o, BODY_MISMATCH, "The descriptor is not a sealed memfd");
+        return refuse_op(o, BODY_MISMATCH, "The descriptor is not a sealed memfd");
     if (st != OK)
         return st;
     st = check_blob(o, slice_of(bytes, len), content_type);
@@ -143,16 +143,16 @@ enum status op_hold(struct op *o)
     struct grant g;
     const struct tool *tool = config_tool(o->s->config, slice_str(str(o->m, "tool")));
     if (tool == NULL)
-        return refuse(o, UNKNOWN_TOOL, "The config names no such tool");
+        return refuse_op(o, UNKNOWN_TOOL, "The config names no such tool");
     if (held_action(o, tool) == NULL || strcmp(str(o->m, "requirement"), "signoff") != 0)
-        return refuse(o, NOT_HELD_HERE, "'%s' of '%s' is not an action that needs a sign-off", str(o->m, "action"), tool->name);
+        return refuse_op(o, NOT_HELD_HERE, "'%s' of '%s' is not an action that needs a sign-off", str(o->m, "action"), tool->name);
     if (num(o->m, "body_len") > (int64_t)o->s->config->limits.held_bytes)
-        return refuse(o, HELD_TOO_LARGE, "At most %zu bytes of body are held", o->s->config->limits.held_bytes);
+        return refuse_op(o, HELD_TOO_LARGE, "At most %zu bytes of body are held", o->s->config->limits.held_bytes);
     enum status st = grant_wanted(o, str(o->m, "grant_id"), tool->name, &g);
     if (st != OK)
         return st;
     st = grant_allows(&g, slice_str(str(o->m, "action"))) ? hold_bytes(o, tool, &g)
-                                                           : refuse(o, GRANT_REQUIRED, "The grant does not cover this action");
+                                                           : refuse_op(o, GRANT_REQUIRED, "The grant does not cover this action");
     grant_done(&g);
     return st;
 }
@@ -166,9 +166,9 @@ enum status op_held_raw(struct op *o)
     if (st != OK)
         return st;
     if (!item_may_see(o, &it) || it.kind != LEDGER_HELD)
-        st = refuse(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see");
+        st = refuse_op(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see");
     else if (!item_is(&it, "pending") && !item_is(&it, "approved"))
-        st = refuse(o, HELD_GONE, "It is %s", it.state);
+        st = refuse_op(o, HELD_GONE, "It is %s", it.state);
     if (st == OK)
         st = seal_read(&o->s->seal_key, o->s->held_folder, it.id, blob_max(o->s->config), &bytes, &len, &o->err);
     if (st == OK)
@@ -205,13 +205,13 @@ enum status op_release_link(struct op *o)
         return st;
     if (it.kind != LEDGER_HELD || strcmp(str(it.facts, "person"), o->who.person->name) != 0
         || strcmp(str(it.facts, "x5t"), o->who.x5t) != 0)
-        st = refuse(o, ITEM_NOT_FOUND, "Only the person and certificate that sent it may release it");
+        st = refuse_op(o, ITEM_NOT_FOUND, "Only the person and certificate that sent it may release it");
     else if (item_is(&it, "used"))
-        st = refuse(o, ALREADY_USED, "It ran once; that is all a sign-off allows");
+        st = refuse_op(o, ALREADY_USED, "It ran once; that is all a sign-off allows");
     else if (item_is(&it, "pending"))
-        st = refuse(o, SIGNOFF_REQUIRED, "It still waits for a sign-off");
+        st = refuse_op(o, SIGNOFF_REQUIRED, "It still waits for a sign-off");
     else if (!item_is(&it, "approved") || num(it.facts, "expires_ms") <= o->now_ms)
-        st = refuse(o, SIGNOFF_VOID, "It is %s", item_is(&it, "approved") ? "expired" : it.state);
+        st = refuse_op(o, SIGNOFF_VOID, "It is %s", item_is(&it, "approved") ? "expired" : it.state);
     if (st == OK) {
         struct release_code *c = free_slot(o);
         random_id(32, c->code);
@@ -245,14 +245,14 @@ enum status op_release_use(struct op *o)
     char id[ID_LEN + 1];
     struct item it;
     if (!take_code(o, id))
-        return refuse(o, RELEASE_CODE_UNKNOWN, "The code was used, is older than a minute, or was made for somebody else");
+        return refuse_op(o, RELEASE_CODE_UNKNOWN, "The code was used, is older than a minute, or was made for somebody else");
     enum status st = item_wanted(o, id, &it);
     if (st != OK)
         return st;
     if (strcmp(str(it.facts, "person"), o->who.person->name) != 0)
-        st = refuse(o, RELEASE_CODE_UNKNOWN, "The code was made for somebody else");
+        st = refuse_op(o, RELEASE_CODE_UNKNOWN, "The code was made for somebody else");
     else if (item_is(&it, "used"))
-        st = refuse(o, ALREADY_USED, "It ran once; that is all a sign-off allows");
+        st = refuse_op(o, ALREADY_USED, "It ran once; that is all a sign-off allows");
     else
         st = release_run(o, &it);
     item_done(&it);

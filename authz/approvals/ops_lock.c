@@ -8,7 +8,7 @@
 
 static enum status operators_only(struct op *o)
 {
-    return is_operator(o) ? OK : refuse(o, OPERATORS_ONLY, "%s is in no operators' group", o->who.person->name);
+    return is_operator(o) ? OK : refuse_op(o, OPERATORS_ONLY, "%s is in no operators' group", o->who.person->name);
 }
 
 static json_t *lock_view(const json_t *content)
@@ -90,7 +90,7 @@ static enum status make_lock(struct op *o, const char *kind, const char *value)
     json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "lock_id", id, "kind", kind, "value", value, "reason", str(o->m, "reason"),
                                 "by", o->who.person->name, "created_ms", (json_int_t)o->now_ms);
     json_t *row = json_deep_copy(content), *view = lock_view(content);
-    enum status st = leaf(o, "lock", content, &seq);
+    enum status st = write_leaf(o, "lock", content, &seq);
     if (st == OK && (json_object_set_new(row, "state", json_string("live")) != 0
                      || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
         st = fail(&o->err, NO_MEMORY, "lock");
@@ -98,7 +98,7 @@ static enum status make_lock(struct op *o, const char *kind, const char *value)
         st = store_insert(o->s->store, "lock", row, &o->err);
     if (st == OK) {
         json_object_set(o->answer, "lock", view);
-        event(o, json_pack("{s:s, s:{s:s, s:s, s:s, s:s}}", "event", "lock", "lock", "id", id, "kind", kind, "value", value, "reason",
+        queue_event(o, json_pack("{s:s, s:{s:s, s:s, s:s, s:s}}", "event", "lock", "lock", "id", id, "kind", kind, "value", value, "reason",
                            str(o->m, "reason")));
         st = end_covered(o, kind, value);
     }
@@ -124,12 +124,12 @@ enum status op_lock(struct op *o)
     if (st != OK)
         return st;
     if (strcmp(kind, "person") != 0 && strcmp(kind, "cert") != 0 && strcmp(kind, "grant") != 0 && strcmp(kind, "tool") != 0)
-        return refuse(o, BAD_REQUEST, "'kind' is person, cert, grant or tool");
+        return refuse_op(o, BAD_REQUEST, "'kind' is person, cert, grant or tool");
     if (!reason_good(str(o->m, "reason")))
-        return refuse(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
+        return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
     const char *value = lock_target(o, kind, str(o->m, "value"));
     if (value == NULL)
-        return refuse(o, LOCK_TARGET_UNKNOWN, "No %s of this name is known", kind);
+        return refuse_op(o, LOCK_TARGET_UNKNOWN, "No %s of this name is known", kind);
     const json_t *there = live_lock(o->s, kind, value);
     if (there != NULL)                /* asked again: the same lock */
         return json_object_set(o->answer, "lock", (json_t *)(uintptr_t)there) == 0 ? OK : fail(&o->err, NO_MEMORY, "answer");
@@ -151,7 +151,7 @@ static enum status check_other(struct op *o, const json_t *lock)
         st = st == NOT_FOUND ? OK : st;
         json_decref(row);
     }
-    return own ? refuse(o, UNLOCK_OWN, "The lock is on %s", me) : st;
+    return own ? refuse_op(o, UNLOCK_OWN, "The lock is on %s", me) : st;
 }
 
 enum status op_unlock(struct op *o)
@@ -164,22 +164,22 @@ enum status op_unlock(struct op *o)
     if (st != OK)
         return st;
     if (!reason_good(str(o->m, "reason")))
-        return refuse(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
+        return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
     json_array_foreach(o->s->locks, i, each)
         if (strcmp(str(each, "id"), id) == 0)
             lock = each;
     if (lock == NULL)
-        return refuse(o, ITEM_NOT_FOUND, "No live lock has this id");
+        return refuse_op(o, ITEM_NOT_FOUND, "No live lock has this id");
     st = check_other(o, lock);
     if (st == OK)
         st = store_run(o->s->store, &o->err, "UPDATE lock SET state = 'ended' WHERE lock_id = $1 AND state = 'live'", "s", id);
     if (st == OK && store_changed(o->s->store) != 1)
         st = fail(&o->err, CORRUPT, "the lock '%s' is not live in the database", id);
     if (st == OK)
-        st = leaf(o, "unlock", json_pack("{s:s, s:s, s:s, s:s, s:s}", "lock_id", id, "kind", str(lock, "kind"), "value", str(lock, "value"),
+        st = write_leaf(o, "unlock", json_pack("{s:s, s:s, s:s, s:s, s:s}", "lock_id", id, "kind", str(lock, "kind"), "value", str(lock, "value"),
                                          "reason", str(o->m, "reason"), "by", o->who.person->name), NULL);
     if (st == OK)
-        event(o, json_pack("{s:s, s:s}", "event", "unlock", "id", id));
+        queue_event(o, json_pack("{s:s, s:s}", "event", "unlock", "id", id));
     o->s->locks_stale = true;
     return st;
 }
@@ -190,7 +190,7 @@ enum status op_locks(struct op *o)
     size_t i, bytes = 0;
     if (!is_operator(o) && !is_auditor(o)) {
         json_decref(list);
-        return refuse(o, OPERATORS_ONLY, "Locks are shown to operators and auditors");
+        return refuse_op(o, OPERATORS_ONLY, "Locks are shown to operators and auditors");
     }
     json_array_foreach(o->s->locks, i, lock)
         if (!page_add(list, &bytes, json_incref(lock)))

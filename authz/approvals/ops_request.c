@@ -6,11 +6,11 @@
 static enum status check_request(struct op *o, const struct tool *tool, int64_t duration_s)
 {
     if (!policy_may_ask(tool, o->who.person))
-        return refuse(o, MAY_NOT_ASK, "%s is in no group that may ask for '%s'", o->who.person->name, tool->name);
+        return refuse_op(o, MAY_NOT_ASK, "%s is in no group that may ask for '%s'", o->who.person->name, tool->name);
     if (!reason_good(str(o->m, "reason")))
-        return refuse(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
+        return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
     if (duration_s < 1 || duration_s > tool->max_duration_ms / 1000)
-        return refuse(o, BAD_DURATION, "For '%s' at most %lld seconds are allowed", tool->name, (long long)(tool->max_duration_ms / 1000));
+        return refuse_op(o, BAD_DURATION, "For '%s' at most %lld seconds are allowed", tool->name, (long long)(tool->max_duration_ms / 1000));
     return refuse_if_locked(o, tool->name, NULL);
 }
 
@@ -20,7 +20,7 @@ static enum status count_open(struct op *o, unsigned max)
     enum status st = store_row(o->s->store, &row, &o->err, "SELECT count(*) AS n FROM request WHERE person = $1 AND state = 'pending'", "s",
                                o->who.person->name);
     if (st == OK && num(row, "n") >= (int64_t)max)
-        st = refuse(o, TOO_MANY_OPEN, "%u requests of yours wait for a decision; that is the limit", max);
+        st = refuse_op(o, TOO_MANY_OPEN, "%u requests of yours wait for a decision; that is the limit", max);
     json_decref(row);
     return st;
 }
@@ -38,14 +38,14 @@ static enum status insert_request(struct op *o, const struct tool *tool, json_t 
                                 (json_int_t)num(o->m, "duration_s"), "policy", policy, "created_ms", (json_int_t)o->now_ms,
                                 "expires_ms", (json_int_t)(o->now_ms + tool->request_ttl_ms));
     json_t *row = json_deep_copy(content);
-    enum status st = leaf(o, "request.created", content, &seq);
+    enum status st = write_leaf(o, "request.created", content, &seq);
     if (st == OK && (json_object_set_new(row, "state", json_string("pending")) != 0
                      || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
         st = fail(&o->err, NO_MEMORY, "request");
     if (st == OK)
         st = store_insert(o->s->store, "request", row, &o->err);
     if (st == OK)
-        event_item(o, id, "pending");
+        queue_item_event(o, id, "pending");
     if (st == OK)
         *row_out = row;
     else
@@ -58,7 +58,7 @@ enum status op_request_create(struct op *o)
     json_t *row = NULL;
     const struct tool *tool = config_tool(o->s->config, slice_str(str(o->m, "tool")));
     if (tool == NULL)
-        return refuse(o, UNKNOWN_TOOL, "The config names no such tool");
+        return refuse_op(o, UNKNOWN_TOOL, "The config names no such tool");
     enum status st = check_request(o, tool, num(o->m, "duration_s"));
     if (st != OK)
         return st;
@@ -203,7 +203,7 @@ enum status op_item_get(struct op *o)
     if (st != OK)
         return st;
     if (!item_may_see(o, &it))
-        st = refuse(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see");
+        st = refuse_op(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see");
     else if (json_object_set_new(o->answer, "item", view_item(o, it.row)) != 0)
         st = fail(&o->err, NO_MEMORY, "answer");
     item_done(&it);

@@ -31,7 +31,7 @@ static enum status keep_segment(struct op *o, const char *session)
 {
     const json_t *m = o->m;
     uint64_t seq = 0;
-    enum status st = leaf(o, "segment",
+    enum status st = write_leaf(o, "segment",
                           json_pack("{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "session", session, "number", (json_int_t)num(m, "number"),
                                     "digest", str(m, "digest"), "from_ms", (json_int_t)num(m, "from_ms"), "to_ms",
                                     (json_int_t)num(m, "to_ms"), "exchanges", (json_int_t)num(m, "exchanges"), "bytes",
@@ -56,13 +56,13 @@ enum status op_segment(struct op *o)
     const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), session);
     json_t *row = NULL;
     if (e == NULL || e->kind != LEDGER_GRANT)
-        return refuse(o, SESSION_UNKNOWN, "The log knows no grant '%s'", session);
+        return refuse_op(o, SESSION_UNKNOWN, "The log knows no grant '%s'", session);
     enum status st = store_row(o->s->store, &row, &o->err, "SELECT digest FROM segment WHERE session = $1 AND number = $2", "si", session,
                                num(o->m, "number"));
     if (st == OK) {                   /* the recorder asks again when an answer was lost: the same segment is fine */
         bool same = strcmp(str(row, "digest"), str(o->m, "digest")) == 0;
         json_decref(row);
-        return same ? OK : refuse(o, SEGMENT_CONFLICT, "Segment %lld of '%s' is logged with another digest",
+        return same ? OK : refuse_op(o, SEGMENT_CONFLICT, "Segment %lld of '%s' is logged with another digest",
                                   (long long)num(o->m, "number"), session);
     }
     if (st == NOT_FOUND)
@@ -79,7 +79,7 @@ enum status op_segment(struct op *o)
 
 static enum status auditors_only(struct op *o)
 {
-    return is_auditor(o) ? OK : refuse(o, AUDITORS_ONLY, "%s is in no auditors' group", o->who.person->name);
+    return is_auditor(o) ? OK : refuse_op(o, AUDITORS_ONLY, "%s is in no auditors' group", o->who.person->name);
 }
 
 enum status op_sessions(struct op *o)
@@ -200,14 +200,14 @@ enum status op_session_get(struct op *o)
     if (st != OK)
         return st;
     if (strcmp(purpose, "show") != 0 && strcmp(purpose, "replay") != 0 && strcmp(purpose, "verify") != 0)
-        return refuse(o, BAD_REQUEST, "'purpose' is show, replay or verify");
+        return refuse_op(o, BAD_REQUEST, "'purpose' is show, replay or verify");
     st = store_row(o->s->store, &row, &o->err,
                    "SELECT session.*, access_grant.ended_ms FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
                    " WHERE session.session = $1", "s", id);
     if (st == NOT_FOUND)
-        return refuse(o, SESSION_UNKNOWN, "No session has this id");
+        return refuse_op(o, SESSION_UNKNOWN, "No session has this id");
     if (st == OK && num(o->m, "from") == 0)   /* who looked is part of the record; once a reading, not once a page */
-        st = leaf(o, "session.read", json_pack("{s:s, s:s, s:s}", "session", id, "by", o->who.person->name, "purpose", purpose), NULL);
+        st = write_leaf(o, "session.read", json_pack("{s:s, s:s, s:s}", "session", id, "by", o->who.person->name, "purpose", purpose), NULL);
     if (st == OK && json_object_set_new(o->answer, "session", view_session(o, row)) != 0)
         st = fail(&o->err, NO_MEMORY, "answer");
     if (st == OK)

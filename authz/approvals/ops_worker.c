@@ -24,7 +24,7 @@ enum status op_hello(struct op *o)
     char key[44];
     enum role is = strcmp(role, "worker") == 0 ? ROLE_WORKER : strcmp(role, "recorder") == 0 ? ROLE_RECORDER : ROLE_NONE;
     if (is == ROLE_NONE)
-        return refuse(o, BAD_REQUEST, "'role' is worker or recorder");
+        return refuse_op(o, BAD_REQUEST, "'role' is worker or recorder");
     b64url_encode(slice_of(log_public_key(o->s->log), 32), key);
     json_object_set_new(o->answer, "instance", json_string(o->s->config->instance));
     json_object_set(o->answer, "jwks", o->s->jwks);
@@ -72,13 +72,13 @@ enum status op_notice_ack(struct op *o)
     grant_done(&g);
     if (ledger_find(log_ledger(o->s->log), id)->noticed)
         return OK;
-    st = leaf(o, "notice.acknowledged", json_pack("{s:s, s:s, s:s}", "grant_id", id, "session", id, "identity", o->who.identity), NULL);
+    st = write_leaf(o, "notice.acknowledged", json_pack("{s:s, s:s, s:s}", "grant_id", id, "session", id, "identity", o->who.identity), NULL);
     if (st == OK)
         st = store_run(o->s->store, &o->err, "UPDATE access_grant SET noticed = 1 WHERE grant_id = $1 AND state = 'live'", "s", id);
     if (st == OK)
         st = store_row(o->s->store, &row, &o->err, "SELECT * FROM access_grant WHERE grant_id = $1", "s", id);
     if (st == OK)
-        event(o, grant_event(row));
+        queue_event(o, grant_event(row));
     json_decref(row);
     return st;
 }
@@ -90,13 +90,13 @@ enum status op_outcome(struct op *o)
     const json_t *runner = json_object_get(o->s->running, id);
     bool unknown = e != NULL && e->outcome != NULL && strcmp(e->outcome, "outcome-unknown") == 0;
     if (strcmp(outcome, "not-sent") != 0 && strcmp(outcome, "answered") != 0 && strcmp(outcome, "outcome-unknown") != 0)
-        return refuse(o, BAD_REQUEST, "'outcome' is not-sent, answered or outcome-unknown");
+        return refuse_op(o, BAD_REQUEST, "'outcome' is not-sent, answered or outcome-unknown");
     if (e == NULL || e->kind != LEDGER_HELD || strcmp(e->state, "used") != 0 || (e->outcome != NULL && !unknown))
-        return refuse(o, OUTCOME_KNOWN, "'%s' is not waiting for an outcome", id);
+        return refuse_op(o, OUTCOME_KNOWN, "'%s' is not waiting for an outcome", id);
     if (unknown && strcmp(outcome, "outcome-unknown") == 0)
         return OK;
     if (!unknown && (uint64_t)json_integer_value(runner) != o->peer->id)
-        return refuse(o, OUTCOME_KNOWN, "'%s' runs on another connection", id);
+        return refuse_op(o, OUTCOME_KNOWN, "'%s' runs on another connection", id);
     enum status st = outcome_write(o, id, outcome, num(o->m, "status"));
     if (st == OK)
         json_object_del(o->s->running, id);

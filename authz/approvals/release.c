@@ -6,7 +6,7 @@
 
 static enum status void_signoff(struct op *o, const char *why)
 {
-    return refuse(o, SIGNOFF_VOID, "%s", why);
+    return refuse_op(o, SIGNOFF_VOID, "%s", why);
 }
 
 static enum status check_now(struct op *o, const struct item *it)
@@ -14,7 +14,7 @@ static enum status check_now(struct op *o, const struct item *it)
     const json_t *f = it->facts;
     char hash[65];
     if (!item_is(it, "approved"))
-        return refuse(o, SIGNOFF_REQUIRED, "It is %s", it->state);
+        return refuse_op(o, SIGNOFF_REQUIRED, "It is %s", it->state);
     if (num(f, "expires_ms") <= o->now_ms)
         return void_signoff(o, "It has expired");
     if (strcmp(str(f, "x5t"), o->who.x5t) != 0 || strcmp(str(f, "identity"), o->who.identity) != 0
@@ -25,7 +25,7 @@ static enum status check_now(struct op *o, const struct item *it)
         return void_signoff(o, "The policy no longer allows this person, tool or action");
     policy_hash(o->s->config, it->tool, hash);
     if (strcmp(hash, str(f, "policy")) != 0)
-        return refuse(o, POLICY_CHANGED, "The rules for '%s' are not those under which it was signed off", it->tool->name);
+        return refuse_op(o, POLICY_CHANGED, "The rules for '%s' are not those under which it was signed off", it->tool->name);
     return refuse_if_locked(o, it->tool->name, str(f, "grant_id"));
 }
 
@@ -105,7 +105,7 @@ static enum status mark_used(struct op *o, const struct item *it, const char *jt
     if (st == OK && store_changed(o->s->store) != 1)
         st = fail(&o->err, CORRUPT, "'%s' is not approved in the database", it->id);
     if (st == OK)
-        st = leaf(o, "signoff.used", json_pack("{s:s, s:s, s:s, s:s, s:s}", "item", it->id, "session", str(f, "session"), "person",
+        st = write_leaf(o, "signoff.used", json_pack("{s:s, s:s, s:s, s:s, s:s}", "item", it->id, "session", str(f, "session"), "person",
                                                str(f, "person"), "digest", str(f, "digest"), "jti", jti), NULL);
     if (st == OK)
         st = store_row(o->s->store, &row, &o->err, "SELECT * FROM held WHERE item = $1", "s", it->id);
@@ -135,7 +135,7 @@ static enum status use_up(struct op *o, const struct item *it, const struct appr
         return st;
     json_object_set_new(o->answer, "run", json_true());
     json_array_append_new(o->s->erase, json_string(it->id));
-    event_item(o, it->id, "used");
+    queue_item_event(o, it->id, "used");
     snprintf(o->used_item, sizeof o->used_item, "%s", it->id);
     return OK;
 }
@@ -169,10 +169,10 @@ enum status outcome_write(struct op *o, const char *id, const char *outcome, int
     if (st == NOT_FOUND || (st == OK && store_changed(o->s->store) != 1))
         st = fail(&o->err, CORRUPT, "'%s' is not used in the database", id);
     if (st == OK)
-        st = leaf(o, "outcome", json_pack("{s:s, s:s, s:s, s:I}", "item", id, "session", str(row, "session"), "outcome", outcome, "status",
+        st = write_leaf(o, "outcome", json_pack("{s:s, s:s, s:s, s:I}", "item", id, "session", str(row, "session"), "outcome", outcome, "status",
                                           (json_int_t)status), NULL);
     if (st == OK)
-        event_item(o, id, "used");
+        queue_item_event(o, id, "used");
     json_decref(row);
     return st;
 }

@@ -72,7 +72,7 @@ static enum status first_leaf(struct op *o)
     if (log_size(o->s->log) > 0)
         return OK;
     b64url_encode(slice_of(log_public_key(o->s->log), 32), key);
-    return leaf(o, "instance.created",
+    return write_leaf(o, "instance.created",
                 json_pack("{s:s, s:s, s:O}", "instance", o->s->config->instance, "log_key", key, "jwks", o->s->jwks), NULL);
 }
 
@@ -233,7 +233,7 @@ enum status own_end(struct op *o, enum status st, struct err *err)
 
 /* ---- what ops use ---- */
 
-enum status refuse(struct op *o, enum problem_type t, const char *detail, ...)
+enum status refuse_op(struct op *o, enum problem_type t, const char *detail, ...)
 {
     va_list ap;
     va_start(ap, detail);
@@ -243,20 +243,20 @@ enum status refuse(struct op *o, enum problem_type t, const char *detail, ...)
     return REFUSED;
 }
 
-enum status leaf(struct op *o, const char *type, json_t *content, uint64_t *seq_out)
+enum status write_leaf(struct op *o, const char *type, json_t *content, uint64_t *seq_out)
 {
     return log_append(o->s->log, type, content, o->now_ms, seq_out, &o->err);
 }
 
-void event(struct op *o, json_t *e)
+void queue_event(struct op *o, json_t *e)
 {
     if (e != NULL)
         json_array_append_new(o->s->events, e);
 }
 
-void event_item(struct op *o, const char *id, const char *state)
+void queue_item_event(struct op *o, const char *id, const char *state)
 {
-    event(o, json_pack("{s:s, s:s, s:s}", "event", "item", "id", id, "state", state));
+    queue_event(o, json_pack("{s:s, s:s, s:s}", "event", "item", "id", id, "state", state));
 }
 
 const json_t *lock_on(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id)
@@ -279,7 +279,7 @@ enum status refuse_if_locked(struct op *o, const char *tool, const char *grant_i
     const json_t *lock = lock_on(o->s, o->who.person->name, o->who.x5t, tool, grant_id);
     if (lock == NULL)
         return OK;
-    return refuse(o, LOCKED, "The %s '%s' is locked: %s", str(lock, "kind"), str(lock, "value"), str(lock, "reason"));
+    return refuse_op(o, LOCKED, "The %s '%s' is locked: %s", str(lock, "kind"), str(lock, "value"), str(lock, "reason"));
 }
 
 const struct person *person_named(const struct config *c, const char *name)

@@ -140,7 +140,7 @@ static json_t *key_facts(const struct approval_key *k)
 
 static enum status log_removed(struct op *o, const struct ledger_entry *e)
 {
-    return leaf(o, "key.removed", json_pack("{s:s}", "key", e->id), NULL);
+    return write_leaf(o, "key.removed", json_pack("{s:s}", "key", e->id), NULL);
 }
 
 /* A key that is new, or now stands with another person or date, is a leaf before it counts. */
@@ -158,7 +158,7 @@ static enum status log_key(struct op *o, const struct approval_key *k)
             st = log_removed(o, e);
     }
     if (st == OK && !same)
-        return leaf(o, "key.registered", facts, NULL);
+        return write_leaf(o, "key.registered", facts, NULL);
     json_decref(facts);
     return st;
 }

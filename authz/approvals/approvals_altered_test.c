@@ -1,0 +1,284 @@
+/* A hostile hand in the database: whatever it edits, authz does not start on it, and releases nothing because of it. In one process, so that
+ * the leak checker sees the service too. */
+#include "authz/approvals/testbed.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <sqlite3.h>
+
+static struct testbed bed;
+static struct service *service;
+static struct peer worker;
+static char request_id[32], grant_id[32], held_id[32], used_id[32];
+
+static const char *text(const json_t *o, const char *name)
+{
+    const char *s = json_string_value(json_object_get(o, name));
+    return s ? s : "";
+}
+
+/* One message; the answer's `problem.type`, or "ok". *out_or_null gets the answer. */
+static const char *ask(json_t *m, int fd, json_t **out_or_null)
+{
+    static char word[64];
+    struct answer a;
+    struct err err = { .text = "" };
+    json_object_set_new(m, "n", json_integer(1));
+    assert_int_equal(service_answer(service, &worker, m, &fd, fd >= 0 ? 1 : 0, &a, &err), ANSWERED);
+    snprintf(word, sizeof word, "%s", json_is_true(json_object_get(a.message, "ok")) ? "ok" : text(json_object_get(a.message, "problem"), "type"));
+    if (out_or_null != NULL)
+        *out_or_null = json_incref(a.message);
+    answer_done(&a);
+    json_decref(m);
+    json_decref(service_events(service));
+    return word;
+}
+
+static enum status open_service(struct err *err)
+{
+    struct config *c = testbed_load(&bed);
+    enum status st = service_open(c, &service, err);
+    config_unref(c);
+    worker = (struct peer){ .id = 1 };
+    if (st == OK)
+        assert_string_equal(ask(json_pack("{s:s, s:s}", "op", "hello", "role", "worker"), -1, NULL), "ok");
+    return st;
+}
+
+static void decide(const char *name, const char *id, EVP_PKEY *key)
+{
+    struct err err = { .text = "" };
+    char kid[44], *jws = NULL;
+    json_t *answer = NULL;
+    key_fingerprint(key, kid);
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "statement", "who", who(name), "id", id, "decision", "approve", "key", kid), -1,
+                            &answer), "ok");
+    const json_t *s = json_object_get(answer, "statement");
+    assert_int_equal(statement_sign(s, key, &jws, &err), OK);
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s}", "op", "decide", "who", who(name), "statement_id", text(s, "id"), "jws", jws), -1, NULL),
+                        "ok");
+    json_decref(answer);
+    free(jws);
+}
+
+static const char *hold(const char *body, char id[32])
+{
+    int fd = -1;
+    json_t *answer = NULL, *m = hold_message(who("alice"), grant_id, body, &fd);
+    const char *word = ask(m, fd, &answer);
+    close(fd);
+    if (id != NULL)
+        snprintf(id, 32, "%s", text(json_object_get(answer, "item"), "id"));
+    json_decref(answer);
+    return word;
+}
+
+/* A granted request, one approved held request, one used. */
+static int set_up(void **state)
+{
+    struct err err = { .text = "" };
+    json_t *answer = NULL;
+    (void)state;
+    log_setup("test", LOG_LEVEL_ERROR + 1);
+    testbed_make(&bed);
+    testbed_must(open_service(&err) == OK, err.text);
+    ask(json_pack("{s:s, s:o, s:s, s:s, s:i}", "op", "request.create", "who", who("alice"), "tool", "support", "reason", "ticket 4711", "duration_s",
+                  600), -1, &answer);
+    snprintf(request_id, sizeof request_id, "%s", text(json_object_get(answer, "request"), "id"));
+    json_decref(answer);
+    decide("bob", request_id, bed.bob);
+    ask(json_pack("{s:s, s:o, s:s}", "op", "item.get", "who", who("alice"), "id", request_id), -1, &answer);
+    snprintf(grant_id, sizeof grant_id, "%s", text(json_object_get(answer, "item"), "grant_id"));
+    json_decref(answer);
+    assert_string_equal(hold("id=used", used_id), "ok");
+    decide("carol", used_id, bed.carol);
+    assert_string_equal(hold("id=used", NULL), "ok");
+    assert_string_equal(hold("id=1", held_id), "ok");
+    decide("carol", held_id, bed.carol);
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "lock", "who", who("olga"), "kind", "person", "value", "anna", "reason",
+                                      "for the test"), -1, NULL), "ok");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    service_close(service);
+    service = NULL;
+    testbed_remove(&bed);
+    return 0;
+}
+
+/* Run SQL with %s replaced by the id. */
+static void edit(const char *sql, const char *id)
+{
+    char path[512], line[2048];
+    sqlite3 *db = NULL;
+    char *why = NULL;
+    snprintf(path, sizeof path, "%s/authz.db", bed.dir);
+    const char *at = strstr(sql, "%s");
+    snprintf(line, sizeof line, "%.*s%s%s", at ? (int)(at - sql) : (int)strlen(sql), sql, at ? id : "", at ? at + 2 : "");
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    sqlite3_exec(db, "PRAGMA ignore_check_constraints = ON", NULL, NULL, NULL);
+    if (sqlite3_exec(db, line, NULL, NULL, &why) != SQLITE_OK || sqlite3_changes(db) < 1)
+        fail_msg("the test's own SQL did nothing: %s: %s", line, why ? why : "");
+    sqlite3_close(db);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    char a[512], b[512];
+    unsigned char *bytes = NULL;
+    size_t len = 0;
+    struct err err = { .text = "" };
+    snprintf(a, sizeof a, "%s/%s", bed.dir, from);
+    snprintf(b, sizeof b, "%s/%s", bed.dir, to);
+    testbed_must(file_read(a, 64 << 20, false, &bytes, &len, &err) == OK, err.text);
+    testbed_must(file_write(b, slice_of(bytes, len), 0600, &err) == OK, err.text);
+    free(bytes);
+}
+
+static void an_edited_database_does_not_start(void **state)
+{
+    (void)state;
+    const struct { const char *name, *sql, *id; } rows[] = {
+        { "used made approved again", "UPDATE held SET state = 'approved', used_ms = NULL, outcome = NULL WHERE item = '%s'", used_id },
+        { "the outcome made nicer", "UPDATE held SET outcome = 'not-sent' WHERE item = '%s'", used_id },
+        { "another digest", "UPDATE held SET digest = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' WHERE item = '%s'", held_id },
+        { "another target", "UPDATE held SET target = '/export?x=all' WHERE item = '%s'", held_id },
+        { "a longer life", "UPDATE held SET expires_ms = expires_ms + 1 WHERE item = '%s'", held_id },
+        { "a held request removed", "DELETE FROM held WHERE item = '%s'", used_id },
+        { "a decision removed", "DELETE FROM decision WHERE item = '%s'", request_id },
+        { "another approver", "UPDATE decision SET person = 'anna' WHERE item = '%s'", request_id },
+        { "another reason", "UPDATE request SET reason = 'nothing' WHERE item = '%s'", request_id },
+        { "a request pending again", "UPDATE request SET state = 'pending' WHERE item = '%s'", request_id },
+        { "a grant to another", "UPDATE access_grant SET person = 'anna' WHERE grant_id = '%s'", grant_id },
+        { "the notice skipped", "UPDATE access_grant SET noticed = 1 WHERE grant_id = '%s'", grant_id },
+        { "a lock removed", "DELETE FROM lock", "" },
+        { "a lock lifted", "UPDATE lock SET state = 'ended'", "" },
+        { "a lock on somebody else", "UPDATE lock SET value = 'alice'", "" },
+        { "a leaf's content", "UPDATE leaf SET content = replace(content, 'ticket 4711', 'ticket 4712') WHERE type = 'request.created'", "" },
+        { "a leaf's time", "UPDATE leaf SET time_ms = time_ms + 1 WHERE type = 'approval'", "" },
+        { "a leaf's type", "UPDATE leaf SET type = 'outcome' WHERE type = 'signoff.used'", "" },
+        { "a leaf under another session", "UPDATE leaf SET session = 'grt_x' WHERE type = 'held.created'", "" },
+        { "a leaf in the middle removed", "DELETE FROM leaf WHERE seq = 4", "" },
+        { "the last leaf removed", "DELETE FROM leaf WHERE seq = (SELECT max(seq) FROM leaf)", "" },
+        { "a leaf added", "INSERT INTO leaf SELECT seq + 1, type, time_ms, salt, content, digest, session FROM leaf ORDER BY seq DESC LIMIT 1", "" },
+        { "the head's number", "UPDATE head SET note = replace(note, char(10), char(10) || '1')", "" },
+        { "the head removed", "DELETE FROM head", "" },
+        { "a request that nobody made", "INSERT INTO request SELECT 'req_BBBBBBBBBBBBBBBBBBBBBB', 'grt_BBBBBBBBBBBBBBBBBBBBBB', 'anna', identity, x5t,"
+          " not_after, tool, reason, duration_s, policy, created_ms, expires_ms, 'granted', seq FROM request LIMIT 1", "" },
+    };
+    struct err err = { .text = "" };
+    service_close(service);
+    service = NULL;
+    assert_int_equal(open_service(&err), OK);   /* the used one becomes outcome-unknown; then it starts again and again */
+    service_close(service);
+    service = NULL;
+    copy_file("authz.db", "authz.db.good");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        edit(rows[i].sql, rows[i].id);
+        err.text[0] = 0;
+        enum status st = open_service(&err);
+        if (st != CORRUPT)
+            print_error("%s: %s: %s\n", rows[i].name, status_name(st), err.text);
+        assert_int_equal(st, CORRUPT);
+        assert_non_null(strstr(err.text, "authz.db was altered"));
+        copy_file("authz.db.good", "authz.db");
+    }
+    assert_int_equal(open_service(&err), OK);
+}
+
+static void an_edit_while_running_releases_nothing(void **state)
+{
+    (void)state;
+    char pending[32];
+    assert_string_equal(hold("id=2", pending), "ok");
+    edit("UPDATE held SET state = 'approved' WHERE item = '%s'", pending);
+    assert_string_equal(hold("id=2", NULL), "records-altered");
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s}", "op", "release.link", "who", who("alice"), "id", pending), -1, NULL), "records-altered");
+    edit("UPDATE held SET state = 'pending' WHERE item = '%s'", pending);
+    assert_string_equal(hold("id=2", NULL), "ok");
+    /* Used, by hand approved again, even without the leaf that says so: the running authz remembers. */
+    edit("UPDATE held SET state = 'approved', used_ms = NULL WHERE item = '%s'", used_id);
+    assert_string_equal(hold("id=used", NULL), "records-altered");
+    edit("DELETE FROM leaf WHERE type = 'signoff.used'%s", "");
+    assert_string_equal(hold("id=used", NULL), "records-altered");
+}
+
+static void an_edited_leaf_releases_nothing(void **state)
+{
+    (void)state;
+    edit("UPDATE leaf SET content = replace(content, 'carol', 'cArol') WHERE type = 'approval' AND instr(content, '%s') > 0", held_id);
+    assert_string_equal(hold("id=1", NULL), "records-altered");
+}
+
+static void an_approval_taken_from_elsewhere_releases_nothing(void **state)
+{
+    (void)state;
+    char pending[32];
+    assert_string_equal(hold("id=2", pending), "ok");
+    edit("INSERT INTO decision SELECT 'ITEM', person, requester, decision, at, key, statement || 'x', seq FROM decision WHERE item = '%s'", used_id);
+    char sql[128];
+    snprintf(sql, sizeof sql, "UPDATE decision SET item = '%s' WHERE item = 'ITEM'", pending);
+    edit(sql, "");
+    edit("UPDATE held SET state = 'approved' WHERE item = '%s'", pending);
+    assert_string_equal(hold("id=2", NULL), "records-altered");
+    edit("UPDATE held SET state = 'pending' WHERE item = '%s'", pending);
+    /* and an honest new approval finds the forged row beside it */
+    char kid[44];
+    key_fingerprint(bed.carol, kid);
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "statement", "who", who("carol"), "id", pending, "decision", "approve", "key",
+                                      kid), -1, NULL), "already-decided");
+}
+
+static void swapped_bytes_are_noticed(void **state)
+{
+    (void)state;
+    char pending[32], from[128], to[128];
+    assert_string_equal(hold("id=2", pending), "ok");
+    snprintf(from, sizeof from, "held/%s.sealed", pending);
+    snprintf(to, sizeof to, "held/%s.sealed", held_id);
+    copy_file(from, to);
+    assert_string_equal(hold("id=1", NULL), "records-altered");
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", bed.dir, to);
+    unlink(path);
+    assert_string_equal(hold("id=1", NULL), "records-altered");
+}
+
+/* A stored statement is rebuilt before it counts. */
+static void an_edited_statement_does_not_count(void **state)
+{
+    (void)state;
+    struct err err;
+    char pending[32], kid[44], *jws = NULL;
+    json_t *answer = NULL;
+    assert_string_equal(hold("id=2", pending), "ok");
+    key_fingerprint(bed.carol, kid);
+    ask(json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "statement", "who", who("carol"), "id", pending, "decision", "deny", "key", kid), -1, &answer);
+    json_t *s = json_incref(json_object_get(answer, "statement"));
+    json_decref(answer);
+    edit("UPDATE statement SET text = replace(text, '\"deny\"', '\"approve\"') WHERE item = '%s'", pending);
+    json_object_set_new(s, "decision", json_string("approve"));
+    assert_int_equal(statement_sign(s, bed.carol, &jws, &err), OK);
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s}", "op", "decide", "who", who("carol"), "statement_id", text(s, "id"), "jws", jws), -1, NULL),
+                        "records-altered");
+    free(jws);
+    json_decref(s);
+}
+
+int main(void)
+{
+#define ALTERED(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        ALTERED(an_edited_database_does_not_start), ALTERED(an_edit_while_running_releases_nothing), ALTERED(an_edited_leaf_releases_nothing),
+        ALTERED(an_approval_taken_from_elsewhere_releases_nothing), ALTERED(swapped_bytes_are_noticed),
+        ALTERED(an_edited_statement_does_not_count),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
