@@ -116,19 +116,34 @@ static enum status fetch_pages(struct client *c, const char *session, json_t *lo
     return st;
 }
 
+/* Take the log over, and gather its leaves that have content. */
+static enum status keep_log(struct evidence *e, json_t *log, struct err *err)
+{
+    size_t i;
+    json_t *leaf, *about = json_array();
+    json_array_foreach(json_array_member(log, "leaves"), i, leaf)
+        if (json_is_object(json_object_get(leaf, "content")) && json_array_append(about, leaf) != 0) {
+            json_decref(about);
+            about = NULL;
+            break;
+        }
+    json_decref(e->log);
+    json_decref(e->about);
+    e->log = log;
+    e->about = about;
+    return about != NULL ? OK : fail(err, NO_MEMORY, "log");
+}
+
 enum status evidence_fetch_log(struct client *c, struct evidence *e, struct err *err)
 {
     json_t *log = json_pack("{s:[], s:s}", "leaves", "session", e->session);
     enum status st = log != NULL ? fetch_pages(c, e->session, log, err) : fail(err, NO_MEMORY, "log");
     if (st == OK && e->log_key == NULL)
         st = client_get(c, "/.well-known/countersign-log-key", &e->log_key, err);
-    if (st != OK) {
-        json_decref(log);
-        return st;
-    }
-    json_decref(e->log);
-    e->log = log;
-    return OK;
+    if (st == OK)
+        return keep_log(e, log, err);
+    json_decref(log);
+    return st;
 }
 
 static enum status read_json(const char *path, size_t max, json_t **out, struct err *err)
@@ -166,8 +181,11 @@ enum status evidence_load(const char *recording, const char *log, const char *lo
     enum status st = OK;
     if (recording != NULL && (e.recording = strdup(recording)) == NULL)
         st = fail(err, NO_MEMORY, "recording");
+    json_t *whole_log = NULL;
     if (st == OK && log != NULL)
-        st = read_json(log, LOG_FILE_MAX, &e.log, err);
+        st = read_json(log, LOG_FILE_MAX, &whole_log, err);
+    if (whole_log != NULL)
+        st = keep_log(&e, whole_log, err);
     if (st == OK && log_key != NULL)
         st = evidence_load_key(&e, log_key, err);
     if (session == NULL)
@@ -232,7 +250,7 @@ enum status evidence_save(const struct evidence *e, const char *folder, struct e
 
 const json_t *evidence_leaves(const struct evidence *e)
 {
-    return json_array_member(e->log != NULL ? e->log : e->info, "leaves");
+    return e->log != NULL ? e->about : json_array_member(e->info, "leaves");
 }
 
 void evidence_done(struct evidence *e)
@@ -242,6 +260,7 @@ void evidence_done(struct evidence *e)
     free(e->recording);
     json_decref(e->info);
     json_decref(e->log);
+    json_decref(e->about);
     json_decref(e->log_key);
     *e = (struct evidence){ 0 };
 }

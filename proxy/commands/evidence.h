@@ -14,6 +14,7 @@ struct evidence {
     FILE *file;                       /* behind it, when it was downloaded */
     json_t *info;                     /* answer of GET /api/v1/sessions/ID: session, segments, leaves; NULL offline */
     json_t *log;                      /* { leaves, head, session }; NULL: not fetched */
+    json_t *about;                    /* of the log's leaves those with content, so that a long log is walked once */
     json_t *log_key;                  /* { instance, log_key }; NULL: not fetched */
 };
 
