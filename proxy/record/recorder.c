@@ -232,7 +232,8 @@ static bool may_sleep(struct recorder *r)
         struct ring_header *h = r->rings[i].in.h;
         uint64_t wake_at = r->rings[i].in.pos + h->bytes / 4;
         atomic_store(&h->wake_at, wake_at);
-        if (atomic_load(&h->head) >= wake_at || atomic_load(&h->wants_room) || atomic_load(&h->demand) > atomic_load(&h->durable))
+        bool waits = atomic_load(&h->wants_room) && atomic_load(&h->head) != atomic_load(&h->tail);
+        if (atomic_load(&h->head) >= wake_at || waits || atomic_load(&h->demand) > atomic_load(&h->durable))
             sleep = false;
     }
     return sleep;

@@ -100,14 +100,6 @@ static bool header_ok(const struct ustar *h, char type, uint64_t *size_out)
            && get_octal(h->size, sizeof h->size, size_out);
 }
 
-bool tar_is_front(const unsigned char block[TAR_BLOCK])
-{
-    uint64_t size;
-    struct ustar h;
-    memcpy(&h, block, sizeof h);
-    return header_ok(&h, 'x', &size);
-}
-
 enum status tar_pread(int fd, void *out, size_t len, uint64_t at, struct err *err)
 {
     unsigned char *p = out;
@@ -122,6 +114,30 @@ enum status tar_pread(int fd, void *out, size_t len, uint64_t at, struct err *er
         len -= (size_t)n;
     }
     return OK;
+}
+
+static bool is_front(const unsigned char block[TAR_BLOCK])
+{
+    uint64_t size;
+    struct ustar h;
+    memcpy(&h, block, sizeof h);
+    return header_ok(&h, 'x', &size);
+}
+
+uint64_t tar_resync(int fd, uint64_t at, uint64_t size)
+{
+    unsigned char buf[64 * TAR_BLOCK];
+    at += TAR_BLOCK;
+    while (at < size && size - at >= TAR_BLOCK) {
+        size_t n = size - at < sizeof buf ? (size_t)((size - at) / TAR_BLOCK * TAR_BLOCK) : sizeof buf;
+        if (tar_pread(fd, buf, n, at, NULL) != OK)
+            return size;
+        for (size_t i = 0; i < n; i += TAR_BLOCK)
+            if (is_front(buf + i))
+                return at + i;
+        at += n;
+    }
+    return size;
 }
 
 static bool read_name(const struct ustar *h, unsigned *number_out)

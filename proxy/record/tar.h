@@ -36,8 +36,8 @@ struct tar_member {
 /* Read the member that starts at `at`, in a file of `size` bytes. OK: the caller frees comment. CLOSED: the end of the archive (a zero block, or the end of
  * the file exactly). BAD_INPUT: no whole member of ours is there. IO_FAILED. */
 MUST_CHECK enum status tar_read_member(int fd, uint64_t at, uint64_t size, struct tar_member *out, struct err *err);
-/* Does this block look like the first header of a member? For finding the way again after a damaged one. */
-bool tar_is_front(const unsigned char block[TAR_BLOCK]);
+/* The next offset after `at` where a member's first header lies, for finding the way again after a damaged one; `size` if there is none. */
+uint64_t tar_resync(int fd, uint64_t at, uint64_t size);
 /* All of len bytes at offset at; IO_FAILED also when the file ends before. */
 MUST_CHECK enum status tar_pread(int fd, void *out, size_t len, uint64_t at, struct err *err);
 

@@ -57,7 +57,7 @@ struct warc_head {
     unsigned segment_number;          /* 0: not segmented */
     bool segment_last;
     int64_t date_ms;
-    struct slice action, from, truncated, protocol;   /* valid during the call */
+    struct slice id, origin, action, from, truncated, protocol;   /* valid during the call */
 };
 struct warc_events {
     enum status (*head)(void *to, const struct warc_head *h);

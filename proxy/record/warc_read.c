@@ -87,7 +87,7 @@ static enum warc_type type_of(struct slice v)
     return WARC_OTHER;
 }
 
-enum { SAW_TYPE = 1, SAW_LENGTH = 2, SAW_EXCHANGE = 4, SAW_SEGMENT = 8, SAW_DATE = 16, SAW_TOTAL = 32 };
+enum { SAW_TYPE = 1, SAW_LENGTH = 2, SAW_EXCHANGE = 4, SAW_SEGMENT = 8, SAW_DATE = 16, SAW_TOTAL = 32, SAW_ID = 64, SAW_ORIGIN = 128 };
 
 /* One field; false when its value is wrong. *bit: which field it was, so that a second one is noticed. */
 static bool take_field(struct slice name, struct slice v, struct warc_head *h, unsigned *bit)
@@ -114,6 +114,12 @@ static bool take_field(struct slice name, struct slice v, struct warc_head *h, u
     } else if (slice_ieq(name, SLICE("WARC-Date"))) {
         *bit = SAW_DATE;
         good = read_date(v, &h->date_ms);
+    } else if (slice_ieq(name, SLICE("WARC-Record-ID"))) {
+        *bit = SAW_ID;
+        h->id = v;
+    } else if (slice_ieq(name, SLICE("WARC-Segment-Origin-ID"))) {
+        *bit = SAW_ORIGIN;
+        h->origin = v;
     } else if (slice_ieq(name, SLICE("WARC-Truncated"))) {
         h->truncated = v;
     } else if (slice_ieq(name, SLICE("Countersign-Action"))) {

@@ -1,0 +1,324 @@
+#include "proxy/record/archive_read.h"
+
+#include "proxy/record/comment.h"
+
+#include <stdlib.h>
+
+enum status archive_add_bad(struct archive *a, unsigned number, const char *text)
+{
+    if (a->bad_count == ARCHIVE_BAD_MAX)
+        return OK;
+    struct archive_bad *v = realloc(a->bad, (a->bad_count + 1) * sizeof *v);
+    char *copy = strdup(text);
+    if (v != NULL)
+        a->bad = v;
+    if (v == NULL || copy == NULL) {
+        free(copy);
+        return NO_MEMORY;
+    }
+    v[a->bad_count++] = (struct archive_bad){ number, copy };
+    return OK;
+}
+
+static enum status item_for(struct archive *a, uint64_t id, int64_t date_ms, struct archive_item **out)
+{
+    struct archive_item *x = NULL;
+    HASH_FIND(hh, a->items, &id, sizeof id, x);
+    if (x != NULL) {
+        *out = x;
+        return OK;
+    }
+    if (a->count == ARCHIVE_EXCHANGES_MAX)
+        return BAD_INPUT;
+    x = calloc(1, sizeof *x);
+    json_t *notes = json_object();
+    if (x == NULL || notes == NULL) {
+        free(x);
+        json_decref(notes);
+        return NO_MEMORY;
+    }
+    x->id = id;
+    x->notes = notes;
+    x->pub.started_ms = date_ms;
+    x->pub.first_segment = a->segment;
+    HASH_ADD(hh, a->items, id, sizeof x->id, x);
+    if (x->hh.tbl == NULL) {
+        free(x);
+        json_decref(notes);
+        return NO_MEMORY;
+    }
+    a->count++;
+    *out = x;
+    return OK;
+}
+
+static enum status set_text(char **to, struct slice s)
+{
+    char *copy = strndup((const char *)(s.ptr ? s.ptr : (const unsigned char *)""), s.len);
+    if (copy == NULL)
+        return NO_MEMORY;
+    free(*to);
+    *to = copy;
+    return OK;
+}
+
+static void message_reset(struct archive *a, struct archive_message *m)
+{
+    a->kept -= m->bytes.len;
+    warc_bytes_done(&m->bytes);
+    *m = (struct archive_message){ 0 };
+}
+
+static enum status start_message(struct archive_item *x, const struct warc_head *h, unsigned side, struct archive_message **out)
+{
+    struct archive_message *m = &x->message[side];
+    if (m->records > 0 || h->id.len >= sizeof m->id)
+        return BAD_INPUT;   /* a second request or response of one exchange */
+    memcpy(m->id, h->id.ptr, h->id.len);
+    if (side == 0)
+        x->pub.started_ms = h->date_ms;
+    else
+        x->pub.from_tool = slice_eq(h->from, SLICE("tool"));
+    *out = m;
+    return side == 0 ? set_text(&x->action, h->action) : OK;
+}
+
+static enum status continue_message(struct archive_item *x, const struct warc_head *h, struct archive_message **out)
+{
+    for (unsigned side = 0; side < 2; side++) {
+        struct archive_message *m = &x->message[side];
+        if (m->records == 0 || !slice_eq(h->origin, slice_str(m->id)))
+            continue;
+        if (m->complete || h->segment_number != m->records + 1)
+            return BAD_INPUT;
+        *out = m;
+        return OK;
+    }
+    return NOT_FOUND;   /* its beginning lies in a segment that could not be read */
+}
+
+static enum status on_head(void *to, const struct warc_head *h)
+{
+    struct archive *a = to;
+    enum status st = OK;
+    a->item = NULL;
+    a->message = NULL;
+    a->in_metadata = false;
+    if (h->exchange == 0 || h->type == WARC_INFO || h->type == WARC_OTHER)
+        return OK;
+    st = item_for(a, h->exchange, h->date_ms, &a->item);
+    if (st != OK)
+        return st;
+    a->item->pub.last_segment = a->segment;
+    if (h->date_ms > a->item->pub.ended_ms)
+        a->item->pub.ended_ms = h->date_ms;
+    if (h->type == WARC_METADATA) {
+        a->in_metadata = true;
+        a->json_full = false;
+        a->json.len = 0;
+        return OK;
+    }
+    if (h->type == WARC_CONTINUATION) {
+        st = continue_message(a->item, h, &a->message);
+        if (st == NOT_FOUND)
+            return OK;
+    } else {
+        st = start_message(a->item, h, h->type == WARC_RESPONSE, &a->message);
+    }
+    if (st != OK)
+        return st;
+    a->message->records++;
+    a->message->complete = h->segment_number == 0 || h->segment_last;
+    a->message->cut |= h->truncated.len > 0;
+    return OK;
+}
+
+static size_t find_head_end(const struct warc_bytes *b, size_t from)
+{
+    for (size_t i = from > 3 ? from - 3 : 0; i + 4 <= b->len; i++)
+        if (memcmp(b->data + i, "\r\n\r\n", 4) == 0)
+            return i + 4;
+    return 0;
+}
+
+static enum status add_block(struct archive *a, struct archive_message *m, struct slice data)
+{
+    size_t max = m->head_len == 0 ? ARCHIVE_HEAD_MAX + ARCHIVE_BODY_MAX : m->head_len + (size_t)ARCHIVE_BODY_MAX, before = m->bytes.len;
+    m->total += data.len;
+    if (m->head_len > 0 && a->kept >= ARCHIVE_KEPT_MAX)
+        max = before;
+    size_t room = max > before ? max - before : 0;
+    if (data.len > room)
+        data.len = room;
+    enum status st = warc_bytes_put(&m->bytes, data);
+    if (st != OK)
+        return st;
+    a->kept += data.len;
+    if (m->head_len == 0) {
+        m->head_len = find_head_end(&m->bytes, before);
+        if (m->head_len == 0 && m->bytes.len > ARCHIVE_HEAD_MAX)
+            return BAD_INPUT;
+    }
+    return OK;
+}
+
+static enum status on_block(void *to, struct slice data)
+{
+    struct archive *a = to;
+    if (a->message != NULL)
+        return add_block(a, a->message, data);
+    if (!a->in_metadata || a->json_full)
+        return OK;
+    if (a->json.len + data.len > ARCHIVE_JSON_MAX) {
+        a->json_full = true;
+        return OK;
+    }
+    return warc_bytes_put(&a->json, data);
+}
+
+static enum status merge_notes(struct archive_item *x, const json_t *notes)
+{
+    for (void *at = json_object_iter((json_t *)(uintptr_t)notes); at != NULL; at = json_object_iter_next((json_t *)(uintptr_t)notes, at)) {
+        const char *name = json_object_iter_key(at);
+        json_t *v = json_object_iter_value(at);
+        for (size_t i = 0; i < (json_is_array(v) ? json_array_size(v) : 1); i++) {
+            const json_t *one = json_is_array(v) ? json_array_get(v, i) : v;
+            if (json_is_string(one) && !notes_add(x->notes, name, slice_of(json_string_value(one), json_string_length(one))))
+                return NO_MEMORY;
+        }
+    }
+    return OK;
+}
+
+static enum status take_metadata(struct archive *a)
+{
+    struct archive_item *x = a->item;
+    json_t *o = a->json_full ? NULL : json_loadb((const char *)a->json.data, a->json.len, JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(o)) {
+        json_decref(o);
+        return BAD_INPUT;
+    }
+    const json_t *ended = json_object_get(o, "ended_ms");
+    const char *why = json_string_value(json_object_get(o, "why")), *action = json_string_value(json_object_get(o, "action"));
+    enum status st = OK;
+    if (json_is_integer(ended)) {
+        x->closed = true;
+        x->pub.ended_ms = json_integer_value(ended);
+        st = set_text(&x->why, slice_str(why));
+    }
+    if (st == OK && action != NULL)
+        st = set_text(&x->action, slice_str(action));
+    if (st == OK)
+        st = merge_notes(x, json_object_get(o, "notes"));
+    json_decref(o);
+    return st;
+}
+
+static unsigned status_of(const struct archive_message *m)
+{
+    unsigned status = 0;
+    const unsigned char *p = m->bytes.data;
+    if (m->bytes.len < 12 || memcmp(p, "HTTP/1.", 7) != 0 || p[8] != ' ')
+        return 0;
+    for (size_t i = 9; i < 12; i++) {
+        if (p[i] < '0' || p[i] > '9')
+            return 0;
+        status = status * 10 + (unsigned)(p[i] - '0');
+    }
+    return status;
+}
+
+static enum status on_end(void *to)
+{
+    struct archive *a = to;
+    enum status st = OK;
+    if (a->in_metadata) {
+        st = take_metadata(a);
+    } else if (a->message != NULL && a->message == &a->item->message[1]) {
+        unsigned status = status_of(a->message);
+        if (status >= 100 && status < 200 && status != 101) {   /* interim: the real one follows */
+            char text[8];
+            size_t n = (size_t)snprintf(text, sizeof text, "%u", status);
+            message_reset(a, a->message);
+            st = notes_add(a->item->notes, "interim", slice_of(text, n)) ? OK : NO_MEMORY;
+        }
+    }
+    a->item = NULL;
+    a->message = NULL;
+    a->in_metadata = false;
+    return st;
+}
+
+struct warc_events archive_events(struct archive *a)
+{
+    return (struct warc_events){ on_head, on_block, on_end, a };
+}
+
+void archive_break_record(struct archive *a)
+{
+    if (a->message != NULL)
+        a->message->complete = false;
+    a->item = NULL;
+    a->message = NULL;
+    a->in_metadata = false;
+}
+
+/* What is public. */
+
+static enum status note_length(json_t *notes, const char *name, const struct archive_message *m)
+{
+    if (m->records == 0)
+        return OK;
+    json_t *n = json_integer((json_int_t)(m->total - m->head_len));
+    return n != NULL && json_object_set_new(notes, name, n) == 0 ? OK : NO_MEMORY;
+}
+
+static void split(const struct archive_message *m, struct slice *head, struct slice *body)
+{
+    size_t head_len = m->head_len ? m->head_len : m->bytes.len;
+    if (m->bytes.data == NULL)
+        return;
+    *head = slice_of(m->bytes.data, head_len);
+    *body = slice_of(m->bytes.data + head_len, m->bytes.len - head_len);
+}
+
+static enum status publish(struct archive_item *x)
+{
+    struct archive_exchange *p = &x->pub;
+    p->id = x->id;
+    split(&x->message[0], &p->request_head, &p->request_body);
+    split(&x->message[1], &p->response_head, &p->response_body);
+    p->status = status_of(&x->message[1]);
+    p->request_cut = x->message[0].cut || !x->message[0].complete;
+    p->response_cut = x->message[1].records > 0 && (x->message[1].cut || !x->message[1].complete);
+    if (!x->closed && set_text(&x->why, SLICE("not-closed")) != OK)
+        return NO_MEMORY;
+    p->action = slice_str(x->action);
+    p->why = slice_str(x->why);
+    p->notes = x->notes;
+    enum status st = note_length(x->notes, "request_bytes", &x->message[0]);
+    return st == OK ? note_length(x->notes, "response_bytes", &x->message[1]) : st;
+}
+
+static int by_start(const void *a, const void *b)
+{
+    const struct archive_item *x = *(struct archive_item *const *)a, *y = *(struct archive_item *const *)b;
+    if (x->pub.started_ms != y->pub.started_ms)
+        return x->pub.started_ms < y->pub.started_ms ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+enum status archive_finish(struct archive *a)
+{
+    size_t n = 0;
+    a->sorted = malloc((a->count ? a->count : 1) * sizeof(struct archive_item *));
+    if (a->sorted == NULL)
+        return NO_MEMORY;
+    for (struct archive_item *x = a->items; x != NULL; x = x->hh.next) {
+        if (publish(x) != OK)
+            return NO_MEMORY;
+        a->sorted[n++] = x;
+    }
+    qsort(a->sorted, n, sizeof(struct archive_item *), by_start);
+    return OK;
+}

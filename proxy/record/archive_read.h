@@ -1,0 +1,67 @@
+/* archive_read: putting the exchanges of a recording together from its records; behind archive.h. */
+#ifndef COUNTERSIGN_ARCHIVE_READ_H
+#define COUNTERSIGN_ARCHIVE_READ_H
+
+#include "proxy/record/archive.h"
+#include "proxy/record/warc.h"
+
+#include <uthash.h>
+
+enum {
+    ARCHIVE_BODY_MAX = 16 << 20,      /* kept of one body */
+    ARCHIVE_HEAD_MAX = 1 << 20,
+    ARCHIVE_JSON_MAX = 1 << 20,       /* of a metadata record */
+    ARCHIVE_EXCHANGES_MAX = 1 << 22,
+    ARCHIVE_BAD_MAX = 10000,
+};
+#define ARCHIVE_KEPT_MAX (UINT64_C(1) << 30)            /* of all bodies together; later ones keep their heads only */
+#define ARCHIVE_SEGMENT_MAX (UINT64_C(512) << 20)       /* decompressed: far more than a recorder puts into one */
+
+/* One message while it is put together. */
+struct archive_message {
+    char id[64];                      /* of its first record */
+    struct warc_bytes bytes;          /* head and, up to the limit, body */
+    uint64_t total;                   /* bytes of all its records */
+    size_t head_len;                  /* with its empty line; 0: not yet seen */
+    unsigned records;
+    bool complete, cut;
+};
+
+struct archive_item {
+    struct archive_exchange pub;
+    uint64_t id;
+    struct archive_message message[2];
+    char *action, *why;
+    json_t *notes;
+    bool closed;
+    UT_hash_handle hh;
+};
+
+struct archive_bad {
+    unsigned number;
+    char *text;
+};
+
+struct archive {
+    struct archive_item *items, **sorted;
+    size_t count;
+    struct archive_bad *bad;
+    size_t bad_count;
+    uint64_t kept;
+    /* the record that is being read */
+    struct archive_item *item;
+    struct archive_message *message;  /* NULL: not one that is kept */
+    struct warc_bytes json;
+    bool in_metadata, json_full;
+    unsigned segment;
+};
+
+MUST_CHECK enum status archive_add_bad(struct archive *a, unsigned number, const char *text);
+/* The callbacks for a warc_reader. */
+struct warc_events archive_events(struct archive *a);
+/* A segment ended in the middle of a record. */
+void archive_break_record(struct archive *a);
+/* All was read: fill in what is public, and sort. */
+MUST_CHECK enum status archive_finish(struct archive *a);
+
+#endif
