@@ -59,6 +59,8 @@ static size_t write_path(const config_setting_t *s, char *out, size_t max)
 }
 
 static void write_problem(struct load *l, const char *prefix, const config_setting_t *at, const char *member, const char *fmt, va_list ap)
+    __attribute__((format(printf, 5, 0)));
+static void write_problem(struct load *l, const char *prefix, const config_setting_t *at, const char *member, const char *fmt, va_list ap)
 {
     char text[1600], file[1024], path[600] = "";
     const char *shown = shown_file(l, at ? config_setting_source_file(at) : NULL, file, sizeof file);
