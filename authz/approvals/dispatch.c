@@ -38,11 +38,11 @@ static const struct field hold_fields[] = {
     { "tool", FIELD_WORD, 1, 32, false, false },
     { "action", FIELD_ASCII, 1, 128, false, false },
     { "grant_id", FIELD_WORD, ID_LEN, ID_LEN, false, false },
-    { "method", FIELD_WORD, 1, 32, false, false },
-    { "authority", FIELD_WORD, 1, 320, false, false },
-    { "target", FIELD_WORD, 1, TARGET_BYTES, false, false },
+    { "method", FIELD_WORD, 1, 64, false, TYPED },             /* as the person sent them */
+    { "authority", FIELD_WORD, 1, 320, false, TYPED },
+    { "target", FIELD_WORD, 1, TARGET_BYTES, false, TYPED },
     { "digest", FIELD_BYTES32, 0, 0, false, false },
-    { "content_type", FIELD_TEXT, 0, 1024, true, false },
+    { "content_type", FIELD_TEXT, 0, 1024, true, TYPED },
     { "body_len", FIELD_NUMBER, 0, most, false, false },
     { "body_sha256", FIELD_BYTES32, 0, 0, false, false },
     { "requirement", FIELD_WORD, 1, 16, false, false },
@@ -87,8 +87,8 @@ static const struct field session_get_fields[] = {
 };
 static const struct field log_fields[] = {
     WHO,
-    { "from", FIELD_NUMBER, 0, most, false, TYPED },
-    { "limit", FIELD_NUMBER, 1, most, false, TYPED },
+    { "from", FIELD_NUMBER, 0, most, true, TYPED },
+    { "limit", FIELD_NUMBER, 1, most, true, TYPED },
     { "session", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     END
 };

@@ -3,8 +3,10 @@
 
 #include <openssl/crypto.h>
 
+enum { CONTENT_TYPE_MAX = 1024 };
+
 /* The blob must be the request the message speaks of: authz computes the digest itself, from the bytes that will be sent. */
-static enum status check_blob(struct op *o, struct slice bytes, char content_type[1025])
+static enum status check_blob(struct op *o, struct slice bytes, char content_type[CONTENT_TYPE_MAX + 1])
 {
     struct blob b;
     unsigned char digest[32], body[32];
@@ -23,8 +25,13 @@ static enum status check_blob(struct op *o, struct slice bytes, char content_typ
     content_type[0] = 0;
     for (size_t i = 0; st == OK && i < json_array_size(b.fields); i++) {
         const json_t *pair = json_array_get(b.fields, i);
-        if (slice_ieq(slice_str(json_string_value(json_array_get(pair, 0))), SLICE("content-type")))
-            snprintf(content_type, 1025, "%.1024s", json_string_value(json_array_get(pair, 1)));
+        const char *value = json_string_value(json_array_get(pair, 1));
+        if (!slice_ieq(slice_str(json_string_value(json_array_get(pair, 0))), SLICE("content-type")))
+            continue;
+        if (strlen(value) > CONTENT_TYPE_MAX || content_type[0] != 0)
+            st = refuse_op(o, BODY_MISMATCH, "There are two Content-Types, or one longer than %d bytes", CONTENT_TYPE_MAX);
+        else
+            memcpy(content_type, value, strlen(value) + 1);
     }
     blob_done(&b);
     return st;
@@ -117,7 +124,7 @@ static enum status hold_bytes(struct op *o, const struct tool *tool, const struc
 {
     unsigned char *bytes = NULL;
     size_t len = 0;
-    char content_type[1025];
+    char content_type[CONTENT_TYPE_MAX + 1];
     bool joined = false;
     enum status st = sealed_read(o->fds[0], blob_max(o->s->config), &bytes, &len, &o->err);
     if (st == FULL)

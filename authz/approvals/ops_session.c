@@ -147,7 +147,7 @@ static void add_page(struct op *o, const json_t *rows, const char *name, const c
 enum status op_log_read(struct op *o)
 {
     json_t *rows = NULL, *head = NULL;
-    int64_t limit = num(o->m, "limit") < LEAVES_MAX ? num(o->m, "limit") : LEAVES_MAX;
+    int64_t asked = num(o->m, "limit"), limit = asked > 0 && asked < LEAVES_MAX ? asked : LEAVES_MAX;
     enum status st = auditors_only(o);
     if (st == OK)
         st = store_rows(o->s->store, &rows, &o->err, "SELECT * FROM leaf WHERE seq >= $1 ORDER BY seq LIMIT $2", "ii", num(o->m, "from"),

@@ -1,5 +1,5 @@
 /* problem: every reason authz gives for a no (RFC 9457): a stable type, a status, a title, and what to do next. The list is also in
- * authz/README.md; problem_test compares the two. */
+ * authz/README.md; approvals_tables_test compares the two. */
 #ifndef COUNTERSIGN_PROBLEM_H
 #define COUNTERSIGN_PROBLEM_H
 
