@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STREAM_OUT_MAX = 64 * 1024, RESET_BURST = 200, RESET_RATE = 20, FIELDS_SENT_MAX = 300 };
+enum { STREAM_OUT_MAX = 64 * 1024, RESET_BURST = 200, RESET_RATE = 20, FIELDS_SENT_MAX = 300, UNWANTED_MAX = 256 * 1024 };
 
 struct h2_stream {
     struct h2_stream *next, *prev;    /* of the connection */
@@ -18,7 +18,8 @@ struct h2_stream {
     struct h2_request building;       /* fields as they come */
     struct bbuf out;                  /* body for the client */
     struct fields trailers;
-    bool started, ended, deferred;
+    bool started, ended, deferred, answered;
+    size_t unwanted;                  /* what came of the request's body after the whole answer was out */
 };
 
 struct h2_conn {
@@ -154,6 +155,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         return 0;
     conn_deadline(h->conn, h->conn->snap->config->limits.body_idle_ms);
     exchange_body(s->x, slice_of(data, len));
+    if (s->answered && (s->unwanted += len) > UNWANTED_MAX)
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
     return 0;
 }
 
@@ -289,14 +292,15 @@ static void h2_free(struct conn *c)
     c->driver = NULL;
 }
 
-/* END_STREAM is out, and the client still sends what nobody wants (RFC 9113 s8.1). */
+/* END_STREAM is out, and the client may still send what nobody wants. A reset now (RFC 9113 s8.1) would make common clients, curl among them, lose the
+ * answer when their body was just on its way, so some of it is thrown away first: on_data resets when that becomes too much. */
 static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *user)
 {
     struct h2_stream *s = f->hd.stream_id ? nghttp2_session_get_stream_user_data(session, f->hd.stream_id) : NULL;
     (void)user;
     if (s != NULL && !s->ended && (f->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
         (f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS))
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_NO_ERROR);
+        s->answered = true;
     return 0;
 }
 
