@@ -238,7 +238,7 @@ class Tour:
         self.tell("dan lists the sessions and finds hers", self.sessions)
         self.tell("dan sees the held export in it, and who said yes to what", self.show)
         self.tell("dan replays it and sees what she saw, to the last contact", self.replay)
-        self.tell("no cookie or form token of hers was kept", self.redacted)
+        self.tell("no cookie of hers was kept, and no form token that she sent", self.redacted)
         self.tell("verify says that the recording is whole", self.verify)
         self.tell("one byte of the recording flipped: verify says which segment", self.flip)
 
@@ -260,7 +260,8 @@ class Tour:
 
     def redacted(self):
         secrets = [line.split("\t")[6] for line in Path(self.alice.jar).read_text().splitlines() if line.count("\t") == 6]
-        secrets += re.findall(r"csrfmiddlewaretoken=([^&]+)", self.export_body)
+        # As she sent it; the page that the tool had put it into is kept as she saw it.
+        secrets += re.findall(r"csrfmiddlewaretoken=[^&]+", self.export_body)
         expect(len(secrets) >= 2, "alice's cookie jar to hold her session", secrets)
         self.save()
         kept = subprocess.run(f"tar -xOf {self.saved}/recording.tar | zcat", shell=True, capture_output=True, check=True).stdout
