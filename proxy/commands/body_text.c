@@ -36,8 +36,8 @@ static int hex_digit(unsigned char c)
     return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Print one name or value of a form, '+' and %XX undone. A '%' that begins no escape stays. */
-static void print_decoded(FILE *out, struct slice s)
+/* Print one name or value of a form, '+' and %XX undone. A '%' that begins no escape stays; so does an escaped '=' in a name, which would look like its end. */
+static void print_decoded(FILE *out, struct slice s, bool is_name)
 {
     unsigned char *plain = malloc(s.len + 1);
     size_t n = 0;
@@ -47,8 +47,9 @@ static void print_decoded(FILE *out, struct slice s)
     }
     for (size_t i = 0; i < s.len; i++) {
         bool escape = s.ptr[i] == '%' && i + 2 < s.len && hex_digit(s.ptr[i + 1]) >= 0 && hex_digit(s.ptr[i + 2]) >= 0;
-        if (escape) {
-            plain[n++] = (unsigned char)(hex_digit(s.ptr[i + 1]) << 4 | hex_digit(s.ptr[i + 2]));
+        int c = escape ? hex_digit(s.ptr[i + 1]) << 4 | hex_digit(s.ptr[i + 2]) : 0;
+        if (escape && !(is_name && c == '=')) {
+            plain[n++] = (unsigned char)c;
             i += 2;
         } else {
             plain[n++] = s.ptr[i] == '+' ? ' ' : s.ptr[i];
@@ -66,10 +67,10 @@ static void print_form(FILE *out, struct slice s, size_t shown, const char *pref
         struct slice pair = slice_of(s.ptr, end);
         size_t eq = slice_find(pair, '=');
         fputs(prefix, out);
-        print_decoded(out, slice_of(pair.ptr, eq));
+        print_decoded(out, slice_of(pair.ptr, eq), true);
         if (eq < pair.len) {
-            fputs(" = ", out);
-            print_decoded(out, slice_from(pair, eq + 1));
+            fputc('=', out);
+            print_decoded(out, slice_from(pair, eq + 1), false);
         }
         fputc('\n', out);
         s = slice_from(s, end < s.len ? end + 1 : end);

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Exactly what is in it: forms decoded into name = value, JSON indented (as it came when it has duplicate members), text as text, anything else as hex. gzip and deflate codings are
+/* Exactly what is in it: forms decoded into name=value lines, JSON indented (as it came when it has duplicate members), text as text, anything else as hex. gzip and deflate codings are
  * undone first, and said. At most `shown` bytes of it; what is left out is said. Each line begins with prefix. */
 void body_text_print(FILE *out, const char *type, const char *coding, struct slice body, size_t shown, const char *prefix);
 /* The same, but HTML becomes the text a person sees (html_text.h), and what no person reads (images, scripts, styles, fonts) one line that names it. */

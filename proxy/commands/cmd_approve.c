@@ -230,10 +230,8 @@ static int answer_command(int argc, char **argv, struct answer *a, const char *s
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
     a->id = args[0];
-    if (!id_is_plain(a->id)) {
-        command_failed("'%s' is not the id of a request. Next: `countersign pending` lists them", a->id);
-        return EXIT_USAGE;
-    }
+    if (!id_is_plain(a->id))
+        return command_failed("no request has the id '%s'. Next: countersign pending", a->id);
     code = answer_run(a);
     answer_done(a);
     return code;

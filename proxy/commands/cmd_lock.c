@@ -4,6 +4,7 @@
 #include "proxy/commands/commands.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
+#include "proxy/commands/wrong_usage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -101,14 +102,12 @@ int cmd_lock(int argc, char **argv)
     int code;
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
-    if (list ? count != 0 : count != 2 || reason == NULL || !kind_is_known(args[0])) {
-        command_failed("%s. Next: countersign lock --help",
-                       list         ? "--list takes no argument"
-                       : count != 2 ? "a lock needs what to lock and its name, e.g. person alice"
-                       : reason == NULL ? "a lock needs a --reason"
-                                        : "what to lock is one of person, cert, grant, tool");
-        return EXIT_USAGE;
-    }
+    if (list ? count != 0 : count != 2 || reason == NULL || !kind_is_known(args[0]))
+        return wrong_usage(&usage, "%s",
+                           list             ? "--list takes no argument"
+                           : count != 2     ? "a lock needs what to lock and its name, e.g. person alice"
+                           : reason == NULL ? "a lock needs a --reason"
+                                            : "what to lock is one of person, cert, grant, tool");
     code = lock_run(&p, list ? NULL : args[0], list ? NULL : args[1], reason, json);
     profile_done(&p);
     return code;
@@ -157,10 +156,8 @@ int cmd_unlock(int argc, char **argv)
     int code;
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
-    if (!id_is_plain(args[0])) {
-        command_failed("'%s' is not the id of a lock. Next: countersign lock --list", args[0]);
-        return EXIT_USAGE;
-    }
+    if (!id_is_plain(args[0]))
+        return command_failed("no lock has the id '%s'. Next: countersign lock --list", args[0]);
     code = unlock_run(&p, args[0], reason, json);
     profile_done(&p);
     return code;

@@ -5,6 +5,7 @@
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
+#include "proxy/commands/wrong_usage.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -110,13 +111,11 @@ static int replay_run(struct replay *r, const char *session)
     return code;
 }
 
-static const char *check(struct replay *r, size_t count, char **args)
+static const char *check(struct replay *r, size_t count)
 {
     char *end = NULL;
     if (r->file == NULL && count == 0)
         return "a session or --file is missing";
-    if (count == 1 && !id_is_plain(args[0]))
-        return "that is not the id of a session; `countersign sessions` lists them";
     if (r->file == NULL && r->log != NULL)
         return "--log goes with --file";
     r->speed = strtod(r->speed_text, &end);
@@ -149,11 +148,11 @@ int cmd_replay(int argc, char **argv)
     int code;
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
-    const char *wrong = check(&r, count, args);
-    if (wrong != NULL) {
-        command_failed("%s. Next: countersign replay --help", wrong);
-        return EXIT_USAGE;
-    }
+    const char *wrong = check(&r, count);
+    if (wrong != NULL)
+        return wrong_usage(&usage, "%s", wrong);
+    if (count == 1 && !id_is_plain(args[0]))
+        return command_failed("no session has the id '%s'. Next: countersign sessions", args[0]);
     code = replay_run(&r, count == 1 ? args[0] : NULL);
     profile_done(&r.profile);
     return code;

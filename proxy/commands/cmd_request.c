@@ -5,6 +5,7 @@
 #include "proxy/commands/item.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
+#include "proxy/commands/wrong_usage.h"
 
 #include <string.h>
 #include <time.h>
@@ -134,10 +135,8 @@ int cmd_request(int argc, char **argv)
     int64_t duration_s = 0;
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
-    if (!words_read_duration(length, &duration_s) || duration_s == 0) {
-        command_failed("--for '%s' is not a length of time. Next: write it like 30m, 2h or 1h30m", length);
-        return EXIT_USAGE;
-    }
+    if (!words_read_duration(length, &duration_s) || duration_s == 0)
+        return wrong_usage(&usage, "--for '%s' is not a length of time; write it like 30m, 2h or 1h30m", length);
     code = request_run(&p, args[0], reason, duration_s, wait, json);
     profile_done(&p);
     return code;

@@ -4,6 +4,7 @@
 #include "proxy/commands/commands.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
+#include "proxy/commands/wrong_usage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -103,10 +104,8 @@ int cmd_sessions(int argc, char **argv)
     int64_t since_s = -1;
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
-    if (since != NULL && !words_read_since(since, clock_wall_s(), &since_s)) {
-        command_failed("--since '%s' is not a time. Next: write it like 2h, 2026-01-31 or 2026-01-31T12:00:00Z", since);
-        return EXIT_USAGE;
-    }
+    if (since != NULL && !words_read_since(since, clock_wall_s(), &since_s))
+        return wrong_usage(&usage, "--since '%s' is not a time; write it like 2h, 2026-01-31 or 2026-01-31T12:00:00Z", since);
     code = sessions_run(&p, person, tool, since_s, json);
     profile_done(&p);
     return code;

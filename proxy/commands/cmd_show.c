@@ -5,6 +5,7 @@
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
+#include "proxy/commands/wrong_usage.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -140,13 +141,11 @@ static int show_run(struct show *s, const char *session)
 }
 
 /* NULL, or what is wrong with the arguments. */
-static const char *check(struct show *s, size_t count, char **args)
+static const char *check(struct show *s, size_t count)
 {
     char *end = NULL;
     if (s->file == NULL && count == 0)
         return "a session or --file is missing";
-    if (count == 1 && !id_is_plain(args[0]))
-        return "that is not the id of a session; `countersign sessions` lists them";
     if (s->file == NULL && s->log != NULL)
         return "--log goes with --file";
     if (s->exchange != NULL) {
@@ -182,11 +181,11 @@ int cmd_show(int argc, char **argv)
     int code;
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
-    const char *wrong = check(&s, count, args);
-    if (wrong != NULL) {
-        command_failed("%s. Next: countersign show --help", wrong);
-        return EXIT_USAGE;
-    }
+    const char *wrong = check(&s, count);
+    if (wrong != NULL)
+        return wrong_usage(&usage, "%s", wrong);
+    if (count == 1 && !id_is_plain(args[0]))
+        return command_failed("no session has the id '%s'. Next: countersign sessions", args[0]);
     code = show_run(&s, count == 1 ? args[0] : NULL);
     profile_done(&s.profile);
     return code;

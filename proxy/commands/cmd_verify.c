@@ -6,6 +6,7 @@
 #include "proxy/commands/evidence.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
+#include "proxy/commands/wrong_usage.h"
 #include "proxy/record/archive.h"
 
 #include <stdlib.h>
@@ -181,8 +182,6 @@ static const char *check(struct verify *v, size_t count, char **args)
         return "the session is named twice";
     if (count == 1)
         v->session = args[0];
-    if (v->session != NULL && !id_is_plain(v->session))
-        return "that is not the id of a session; `countersign sessions` lists them";
     if (v->file == NULL && v->session == NULL)
         return "a session, or --file, is missing";
     if (v->file == NULL && v->log != NULL)
@@ -216,10 +215,10 @@ int cmd_verify(int argc, char **argv)
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
     const char *wrong = check(&v, count, args);
-    if (wrong != NULL) {
-        command_failed("%s. Next: countersign verify --help", wrong);
-        return EXIT_USAGE;
-    }
+    if (wrong != NULL)
+        return wrong_usage(&usage, "%s", wrong);
+    if (v.session != NULL && !id_is_plain(v.session))
+        return command_failed("no session has the id '%s'. Next: countersign sessions", v.session);
     code = verify_run(&v);
     profile_done(&v.profile);
     return code;

@@ -80,9 +80,9 @@ static void bodies_are_shown_exactly(void **state)
         size_t shown;
         const char *out;
     } cases[] = {
-        { "form", "application/x-www-form-urlencoded", "", SLICE_INIT("a=1+2&b=%3Cx%3E&c&d=%zz&=e"), 1000, "| a = 1 2\n| b = <x>\n| c\n| d = %zz\n|  = e\n" },
-        { "form that draws a line", "application/x-www-form-urlencoded; charset=utf-8", "", SLICE_INIT("a=%0aok%1b[1m"), 1000, "| a = \\x0aok\\x1b[1m\n" },
-        { "long form is cut aloud", "application/x-www-form-urlencoded", "", SLICE_INIT("a=1&b=2&c=3"), 4, "| a = 1\n| [… 7 bytes more, not shown]\n" },
+        { "form", "application/x-www-form-urlencoded", "", SLICE_INIT("a=1+2&b=%3Cx%3E&c&d=%zz&=e&f%3Dg=h%3D"), 1000, "| a=1 2\n| b=<x>\n| c\n| d=%zz\n| =e\n| f%3Dg=h=\n" },
+        { "form that draws a line", "application/x-www-form-urlencoded; charset=utf-8", "", SLICE_INIT("a=%0aok%1b[1m"), 1000, "| a=\\x0aok\\x1b[1m\n" },
+        { "long form is cut aloud", "application/x-www-form-urlencoded", "", SLICE_INIT("a=1&b=2&c=3"), 4, "| a=1\n| [… 7 bytes more, not shown]\n" },
         { "json", "application/json", "", SLICE_INIT("{\"b\":[1,2]}"), 1000, "| {\n|   \"b\": [\n|     1,\n|     2\n|   ]\n| }\n" },
         { "json with duplicates as it came", "application/json", "", SLICE_INIT("{\"a\":1,\"a\":2}"), 1000,
           "| [not JSON that reads in one way (duplicate object key near '\"a\"'), so as it came:]\n| {\"a\":1,\"a\":2}\n" },
