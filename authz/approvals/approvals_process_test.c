@@ -187,6 +187,26 @@ static void broken_peers_are_cut_off(void **state)
     expect(ask("status", "alice", NULL, NULL), "ok");   /* and authz itself goes on */
 }
 
+/* A worker that reads nothing enforces no lock: it is disconnected, and what it asked meanwhile takes bounded room. */
+static void a_worker_that_does_not_read_is_cut_off(void **state)
+{
+    (void)state;
+    struct client c;
+    struct err err;
+    enum status st = OK;
+    hello(&c, "worker");
+    json_t *m = json_pack("{s:i, s:s, s:o}", "n", 7, "op", "status", "who", who("alice"));
+    for (int i = 0; i < 3000 && st != CLOSED; i++) {
+        st = msg_send(c.fd, m, NULL, 0, &err);
+        if (st == AGAIN)
+            usleep(10 * 1000);
+    }
+    assert_int_equal(st, CLOSED);
+    json_decref(m);
+    client_close(&c);
+    expect(ask("status", "alice", NULL, NULL), "ok");
+}
+
 static void a_reload_follows_the_config(void **state)
 {
     (void)state;
@@ -234,7 +254,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(a_lock_stops_everything), STORY(nobody_unlocks_themselves), STORY(sessions_are_for_auditors),
-        STORY(broken_peers_are_cut_off), STORY(a_reload_follows_the_config), STORY(only_one_authz_runs),
+        STORY(broken_peers_are_cut_off), STORY(a_worker_that_does_not_read_is_cut_off), STORY(a_reload_follows_the_config), STORY(only_one_authz_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

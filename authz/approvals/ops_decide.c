@@ -1,7 +1,7 @@
 /* Statements and decisions: a yes or no counts only as a signature by the approver's registered key over what authz wrote down. */
 #include "authz/approvals/internal.h"
 
-enum { NONCE_LEN = 22, STATEMENTS_OPEN_MAX = 50 };
+enum { NONCE_LEN = 22 };
 
 /* The statement's id is made of its item and decision, so that nobody with the database can move a signed yes to another item. */
 static void statement_id(const char *nonce, const char *item, const char *decision, char out[ID_LEN + 1])
@@ -69,7 +69,7 @@ static enum status keep_statement(struct op *o, const struct item *it, json_t **
                                "INSERT INTO statement (id, item, person, nonce, text, exp) VALUES ($1, $2, $3, $4, $5, $6)", "sssssi", id,
                                it->id, o->who.person->name, nonce, text, now_s(o) + STATEMENT_LIFETIME_S);
     free(text);
-    if (st == OK)                     /* a person's oldest open statements make room */
+    if (st == OK)                     /* a person has 50 open statements at most; the oldest make room */
         st = store_run(o->s->store, &o->err,
                        "DELETE FROM statement WHERE person = $1 AND id NOT IN"
                        " (SELECT id FROM statement WHERE person = $1 ORDER BY exp DESC, id LIMIT 50)", "s", o->who.person->name);

@@ -223,8 +223,10 @@ enum status own_begin(struct service *s, struct op *o, struct err *err)
 enum status own_end(struct op *o, enum status st, struct err *err)
 {
     bool broken = false;
-    if (st == OK)
-        return tx_commit(o->s, &broken, err);
+    if (st == OK) {
+        st = tx_commit(o->s, &broken, err);
+        return broken ? IO_FAILED : st;   /* the callers end the process on that */
+    }
     if (o->err.text[0] != 0)
         (void)fail(err, st, "%s", o->err.text);
     tx_rollback(o->s);

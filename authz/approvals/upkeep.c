@@ -3,8 +3,6 @@
 
 #include <openssl/x509.h>
 
-enum { BATCH = 200 };
-
 /* ---- expiry ---- */
 
 static enum status expire_items(struct op *o)
