@@ -19,7 +19,14 @@ static void print_list(const json_t *names)
     }
 }
 
-static void print_tools(const json_t *tools)
+/* ":8443" of "https://console.example:8443", or "": tools are served at the same port. */
+static const char *port_of(const char *gateway)
+{
+    const char *port = strrchr(gateway, ':');
+    return port != NULL && port[1] != 0 && port[1 + strspn(port + 1, "0123456789")] == 0 ? port : "";
+}
+
+static void print_tools(const json_t *tools, const char *port)
 {
     size_t i;
     json_t *t;
@@ -30,6 +37,7 @@ static void print_tools(const json_t *tools)
         term_str(stdout, json_text(t, "tool"));
         fputs("  https://", stdout);
         term_str(stdout, json_text(t, "host"));
+        fputs(port, stdout);
         fputs(json_text_is(t, "state", "granted")   ? "  you may use it now\n"
               : json_text_is(t, "state", "pending") ? "  asked for, not decided\n"
                                                     : "  not asked for\n",
@@ -63,7 +71,7 @@ static void print_items(const char *title, const json_t *items, int64_t now_s)
         item_print(stdout, item, now_s);
 }
 
-static void print_status(const json_t *s)
+static void print_status(const json_t *s, const char *port)
 {
     int64_t now_s = clock_wall_s();
     fputs("You are ", stdout);
@@ -71,7 +79,7 @@ static void print_status(const json_t *s)
     fputs(", in the groups: ", stdout);
     print_list(json_array_member(s, "groups"));
     putchar('\n');
-    print_tools(json_array_member(s, "tools"));
+    print_tools(json_array_member(s, "tools"), port);
     print_grants(json_array_member(s, "grants"), now_s);
     print_items("Your requests for access", json_array_member(s, "requests"), now_s);
     print_items("Your held requests", json_array_member(s, "held"), now_s);
@@ -100,7 +108,7 @@ int cmd_status(int argc, char **argv)
     } else if (json) {
         code = command_json(status);
     } else {
-        print_status(status);
+        print_status(status, port_of(p.gateway));
         json_decref(status);
         code = EXIT_DONE;
     }
