@@ -34,21 +34,33 @@ static void on_term(uv_signal_t *s, int signum)
     uv_stop(&p->loop);
 }
 
+static void use(struct proxy *p, struct snapshot *fresh)
+{
+    for (unsigned i = 0; i < p->in.workers; i++)
+        worker_reload(p->workers[i], snapshot_ref(fresh));
+    snapshot_unref(p->current);
+    p->current = fresh;
+}
+
 static void on_hup(uv_signal_t *s, int signum)
 {
     struct proxy *p = s->data;
     struct snapshot *fresh = NULL;
     struct err err;
     (void)signum;
-    if (snapshot_load(p->config_path, &fresh, &err) != OK) {
-        log_error("reload.refused", "why", err.text);
+    if (snapshot_load(p->config_path, p->current->config, &fresh, &err) == OK) {
+        use(p, fresh);
+        log_info("reload.done");
         return;
     }
-    for (unsigned i = 0; i < p->in.workers; i++)
-        worker_reload(p->workers[i], snapshot_ref(fresh));
-    snapshot_unref(p->current);
-    p->current = fresh;
-    log_info("reload.done");
+    log_error("reload.refused", "why", err.text, "next", "correct the config and send SIGHUP again; until then the old one stays in force");
+    /* A half-edited config must not keep a revocation from taking effect. */
+    if (snapshot_renew(p->current, &fresh, &err) == OK) {
+        use(p, fresh);
+        log_info("reload.certificates");
+    } else {
+        log_error("reload.certificates", "why", err.text, "next", "the certificates and the revocation list read before stay in force");
+    }
 }
 
 static enum status map_rings(struct proxy *p, struct err *err)
@@ -141,7 +153,7 @@ int cmd_proxy(int argc, char **argv)
     listen_for_signals(&p);
     enum status st = inherit_take(&p.in, &err);
     if (st == OK)
-        st = snapshot_load(p.config_path, &p.first, &err);
+        st = snapshot_load(p.config_path, NULL, &p.first, &err);
     char *socket = st == OK ? config_path(p.first->config, "run/authz.sock") : NULL;
     if (st == OK)
         st = map_rings(&p, &err);

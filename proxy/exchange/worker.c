@@ -154,6 +154,51 @@ static void on_listener(uv_poll_t *p, int status, int events)
     }
 }
 
+/* ---- pools ---- */
+
+struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
+{
+    struct err err;
+    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
+        if (p->snap == s && p->tool == tool)
+            return p->pool;
+    struct pool_entry *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->pool = upstream_pool_new(&w->loop, tool, &s->config->limits, &err);
+    if (p->pool == NULL) {
+        log_error("tool.pool", "tool", tool->name, "why", err.text);
+        free(p);
+        return NULL;
+    }
+    p->snap = snapshot_ref(s);
+    p->tool = tool;
+    p->next = w->pools;
+    w->pools = p;
+    w->old_pools |= s != w->snap;
+    return p->pool;
+}
+
+static void drop_pools(struct worker *w, const struct snapshot *keep)
+{
+    w->old_pools = false;
+    for (struct pool_entry **at = &w->pools, *p; (p = *at) != NULL;) {
+        unsigned idle, busy;
+        upstream_pool_count(p->pool, &idle, &busy);
+        if (p->snap == keep || (keep != NULL && busy > 0)) {
+            w->old_pools |= p->snap != keep;
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        upstream_pool_close(p->pool);
+        snapshot_unref(p->snap);
+        free(p);
+    }
+}
+
+/* ---- time ---- */
+
 static bool conn_overdue(const struct conn *c)
 {
     if (c->state != CONN_OPEN || bbuf_len(&c->out) > 0 || c->protocol->idle(c))
@@ -215,50 +260,12 @@ static void on_tick(uv_timer_t *t)
         sweep(w, stale);
     if (now - w->started_ms > ACCEPT_AFTER_MS)
         start_accepting(w);
+    if (w->old_pools)
+        drop_pools(w, w->snap);
     if (tape_broken(w->tape))
         wake_waiters(w);              /* nobody else would tell them */
     if (w->draining)
         finish_stopping(w);
-}
-
-/* ---- pools ---- */
-
-struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
-{
-    struct err err;
-    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
-        if (p->snap == s && p->tool == tool)
-            return p->pool;
-    struct pool_entry *p = calloc(1, sizeof *p);
-    if (p == NULL)
-        return NULL;
-    p->pool = upstream_pool_new(&w->loop, tool, &s->config->limits, &err);
-    if (p->pool == NULL) {
-        log_error("tool.pool", "tool", tool->name, "why", err.text);
-        free(p);
-        return NULL;
-    }
-    p->snap = snapshot_ref(s);
-    p->tool = tool;
-    p->next = w->pools;
-    w->pools = p;
-    return p->pool;
-}
-
-static void drop_pools(struct worker *w, const struct snapshot *keep)
-{
-    for (struct pool_entry **at = &w->pools, *p; (p = *at) != NULL;) {
-        unsigned idle, busy;
-        upstream_pool_count(p->pool, &idle, &busy);
-        if (p->snap == keep || (keep != NULL && busy > 0)) {
-            at = &p->next;
-            continue;
-        }
-        *at = p->next;
-        upstream_pool_close(p->pool);
-        snapshot_unref(p->snap);
-        free(p);
-    }
 }
 
 /* ---- orders of the main thread ---- */

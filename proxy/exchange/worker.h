@@ -21,7 +21,10 @@ struct snapshot {
     SSL_CTX *tls;
     char *console_origin;             /* "https://console.example:8443" */
 };
-MUST_CHECK enum status snapshot_load(const char *config_path, struct snapshot **out, struct err *err);
+/* now: the config that is in force, or NULL; one that only a restart can bring about is refused (BAD_CONFIG). */
+MUST_CHECK enum status snapshot_load(const char *config_path, const struct config *now, struct snapshot **out, struct err *err);
+/* The same config, with its certificates, authorities and revocation list read again. */
+MUST_CHECK enum status snapshot_renew(const struct snapshot *old, struct snapshot **out, struct err *err);
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);
 
@@ -56,6 +59,7 @@ struct worker {
     _Atomic(struct snapshot *) next;  /* a new snapshot, its reference included */
     atomic_bool stopping;
     bool accepting, draining;
+    bool old_pools;                   /* some belong to an earlier snapshot, and go when they are idle */
     int64_t started_ms;
     int64_t drain_until_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
     struct waiter waiters;
