@@ -249,7 +249,9 @@ class Tour:
         return self.session
 
     def show(self):
-        shown = self.dan.does("show", self.session)
+        # What just happened is in a segment within two seconds; a look before that says that the rest is still to come.
+        shown = until(lambda: (out := self.dan.run("show", self.session)[1]).count("ended: locked") == 2 and out, 10,
+                      "the session as shown to hold both downloads that the lock ended")
         for what in (REASON, self.held_id, "bob", "carol", "export"):
             expect_in(what, shown, "the session as shown")
 

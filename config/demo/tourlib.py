@@ -34,7 +34,7 @@ def expect_in(needle, text, where):
 
 def shorten(text, most=1500):
     text = str(text)
-    return text if len(text) <= most else text[:most] + f"... ({len(text)} characters)"
+    return text if len(text) <= most else f"{text[:most * 2 // 3]}\n... ({len(text)} characters)\n{text[-most // 3:]}"
 
 
 class Story:

@@ -72,6 +72,8 @@ static enum status lay_out(int fd, struct layout *l, struct err *err)
             st = session_file_digest(fd, &m, s.digest, err);
         } else if (st == BAD_INPUT) {
             s.end = tar_resync(fd, at, l->size);
+            if (s.end == l->size && s.end - at > TAR_END && zeros(fd, s.end - TAR_END, s.end))
+                s.end -= TAR_END;   /* the end of the archive is no part of what is damaged */
             st = OK;
         }
         if (st == OK)

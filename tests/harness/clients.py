@@ -59,7 +59,7 @@ def tls_connect(port, host, ctx, session=None, timeout=PATIENCE_S, rcvbuf=None):
     raw.settimeout(timeout)
     raw.connect(("127.0.0.1", port))
     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return ctx.wrap_socket(raw, server_hostname=host, session=session)
+    return ctx.wrap_socket(raw, server_hostname=host, session=session, suppress_ragged_eofs=False)
 
 
 class H1:

@@ -273,11 +273,17 @@ class Gateway:
 
     def revoke(self, cred):
         """`countersign certs revoke`, by serial number."""
-        serial = format(cred.certificate().serial_number, "x")
+        serial = serial_of(cred)
         return checked("certs", "revoke", serial, "-c", os.path.join(self.state, "test.conf"), env=self.env())
 
     def issue_approver(self, identity, name):
         return issue(self.state, os.path.join(self.folder, "issued", name), identity.split("@")[0], identity, approver=True)
+
+
+def serial_of(cred):
+    """As OpenSSL prints it: hex, two digits a byte."""
+    digits = format(cred.certificate().serial_number, "x")
+    return digits.zfill(len(digits) + len(digits) % 2)
 
 
 def make_crl(authority, path, seconds):

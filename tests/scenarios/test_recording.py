@@ -254,7 +254,7 @@ def next_offset(members, i, data):
 
 def test_only_auditors_see_sessions(gw, session):
     for name in ("alice", "bob", "carol", "olga", "mallory", "nina"):
-        for path in ("/api/v1/sessions", f"/api/v1/sessions/{session}", f"/api/v1/sessions/{session}/recording", "/api/v1/log?from=1&limit=10"):
+        for path in ("/api/v1/sessions", f"/api/v1/sessions/{session}?purpose=show", f"/api/v1/sessions/{session}/recording", "/api/v1/log?from=1&limit=10"):
             assert gw.person(name).api("GET", path).status in (403, 404), f"{name} {path}"
     dan = gw.person("dan")
     assert session in [s["id"] for s in dan.api_ok("GET", "/api/v1/sessions")["sessions"]]

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from harness.gateway import serial_of
 from harness.live import all_kinds, check_all_end, check_none_ended
 from harness.people import give_grant, wait_until
 
@@ -68,7 +69,7 @@ def test_a_revoked_approvers_yes_does_not_count(gw, origin):
 def test_the_list_of_certificates_shows_the_revocation(gw):
     cred = gw.issue_person("nina@test.localhost", "nina-listed")
     gw.revoke(cred)
-    serial = format(cred.certificate().serial_number, "x")
+    serial = serial_of(cred)
     p = gw.run_command("certs", "list", "-c", f"{gw.state}/test.conf", "--json")
     assert p.returncode == 0 and serial in p.stdout.decode() and "revoked" in p.stdout.decode()
 

@@ -6,6 +6,7 @@ import pytest
 
 from harness.people import give_grant
 
+GATEWAY = {"limits": {"held_per_person": 1000}}
 EXPORTS = [
     "/export", "/%65xport", "/%65%78%70%6f%72%74", "/%65%78%70%6F%72%74", "//export", "///export", "/./export", "/x/../export", "/x/y/../../export",
     "/%2e/export", "/%2e%2e/export", "/x/%2e%2e/export", "/x/.%2e/export", "/x/%2E./export", "/../export", "/..//export", "/%2fexport", "/%2Fexport",
@@ -26,20 +27,19 @@ FORMS = [
 
 
 def means_export(request):
-    """What a lenient tool might make of what it got: everything decoded, cleaned and folded."""
-    target = request.target
+    """What a lenient tool might make of what it got: parameters cut off, backslashes turned, decoded up to three times, cleaned."""
+    path, _, query = request.target.partition("?")
+    path = re.sub(r";[^/]*", "", path)
     for _ in range(3):
-        target = unquote(target.replace("\\", "/"))
-    path, _, query = target.partition("?")
-    path = re.sub(r";[^/]*", "", path.replace("\\", "/"))
+        path, query = unquote(path).replace("\\", "/"), unquote(query)
     parts = []
-    for part in path.split("/"):
+    for part in path.split("\0")[0].split("/"):
         if part == "..":
             parts[-1:] = []
         elif part not in ("", "."):
             parts.append(part)
     clean = "/" + "/".join(parts)
-    return clean in ("/export",) or clean.startswith("/exports/") or (clean == "/report" and re.search(r"format(\[\])?=csv", query) is not None)
+    return clean == "/export" or clean.startswith("/exports/") or (clean == "/report" and re.search(r"format(\[\])?=csv", query) is not None)
 
 
 @pytest.fixture(scope="module", autouse=True)
