@@ -8,6 +8,7 @@
 #include "proxy/record/recorder.h"
 
 #include <openssl/crypto.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,7 +31,7 @@ static void on_term(uv_signal_t *s, int signum)
     (void)signum;
     log_info("proxy.draining");
     for (unsigned i = 0; i < p->in.workers; i++)
-        worker_drain(p->workers[i]);
+        worker_drain(p->workers[i], false);
     uv_stop(&p->loop);
 }
 
@@ -149,6 +150,7 @@ int cmd_proxy(int argc, char **argv)
     if (!options_parse(argc, argv, &u, &rest, &count, &code))
         return code;
     process_harden(parent ? (int)strtol(parent, NULL, 10) : 0);
+    signal(SIGINT, SIG_IGN);          /* Ctrl-C reaches the whole group; the parent says SIGTERM */
     log_setup("proxy", LOG_LEVEL_INFO);
     listen_for_signals(&p);
     enum status st = inherit_take(&p.in, &err);

@@ -224,6 +224,7 @@ static void on_signal(uv_signal_t *s, int signum)
     log_info("stopping");
     uv_timer_stop(&p->authz.retry);
     uv_timer_stop(&p->proxy.retry);
+    inherit_close_listeners(&p->in);  /* nobody is let in any more: better refused at once than left waiting */
     if (p->proxy.running)
         uv_process_kill(&p->proxy.process, SIGTERM);
     finish_if_stopped(p);

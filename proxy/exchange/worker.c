@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000 };
+enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000, BACKLOG_MAX = 1024, STOP_AGAIN_MS = 1000 };
 
 static void on_listener(uv_poll_t *p, int status, int events);
 
@@ -138,13 +138,9 @@ static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *
     conn_open(w, fd, text, key);
 }
 
-static void on_listener(uv_poll_t *p, int status, int events)
+static void accept_some(struct worker *w, size_t i, int budget)
 {
-    struct worker *w = p->data;
-    size_t i = (size_t)(p - w->listeners);
-    (void)status;
-    (void)events;
-    for (int budget = ACCEPT_AT_ONCE; budget > 0; budget--) {
+    for (; budget > 0; budget--) {
         struct sockaddr_storage sa = { 0 };
         socklen_t len = sizeof sa;
         int fd = accept4(w->listen_fds[i], (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -152,6 +148,14 @@ static void on_listener(uv_poll_t *p, int status, int events)
             return;                   /* EAGAIN; or no descriptors: others must close first */
         accept_one(w, fd, &sa);
     }
+}
+
+static void on_listener(uv_poll_t *p, int status, int events)
+{
+    struct worker *w = p->data;
+    (void)status;
+    (void)events;
+    accept_some(w, (size_t)(p - w->listeners), ACCEPT_AT_ONCE);
 }
 
 /* ---- pools ---- */
@@ -221,23 +225,46 @@ static void check_deadlines(struct worker *w)
     }
 }
 
-static void start_stopping(struct worker *w)
+static void close_listeners(struct worker *w)
 {
-    w->draining = true;
-    w->drain_until_ms = w->loop.now_ms + w->snap->config->limits.drain_ms;
-    for (size_t i = 0; i < w->listener_count; i++)
+    for (size_t i = 0; i < w->listener_count; i++) {
         uv_poll_stop(&w->listeners[i]);
+        uv_close((uv_handle_t *)&w->listeners[i], NULL);
+        close(w->listen_fds[i]);
+    }
+    w->listener_count = 0;
+}
+
+static void stop_all(struct worker *w)
+{
+    w->stop_again_ms = w->loop.now_ms + STOP_AGAIN_MS;
     for (struct conn *c = w->conns; c != NULL; c = c->next)
         if (c->state == CONN_OPEN)
             c->protocol->stop(c);
 }
 
+static void start_stopping(struct worker *w)
+{
+    /* Whom the kernel has let in already is still served; with a successor, by that one. */
+    for (size_t i = 0; i < w->listener_count && !atomic_load(&w->succeeded); i++)
+        accept_some(w, i, BACKLOG_MAX);
+    close_listeners(w);
+    w->draining = true;
+    w->drain_until_ms = w->loop.now_ms + w->snap->config->limits.drain_ms;
+    stop_all(w);
+}
+
 static void finish_stopping(struct worker *w)
 {
-    if (w->conns != NULL && w->loop.now_ms < w->drain_until_ms)
+    if (w->conns != NULL && w->loop.now_ms < w->drain_until_ms) {
+        if (w->loop.now_ms >= w->stop_again_ms)
+            stop_all(w);
         return;
+    }
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
+        for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+            x->why = "drained";
         conn_close(c, false);
     }
     if (w->conns == NULL)
@@ -299,8 +326,9 @@ void worker_reload(struct worker *w, struct snapshot *s)
     uv_async_send(&w->command);
 }
 
-void worker_drain(struct worker *w)
+void worker_drain(struct worker *w, bool succeeded)
 {
+    atomic_store(&w->succeeded, succeeded);
     atomic_store(&w->stopping, true);
     uv_async_send(&w->command);
 }
@@ -313,8 +341,7 @@ static void worker_main(void *arg)
     uv_run(&w->loop.uv, UV_RUN_DEFAULT);
     drop_pools(w, NULL);
     link_close(w->link);
-    for (size_t i = 0; i < w->listener_count; i++)
-        uv_close((uv_handle_t *)&w->listeners[i], NULL);
+    close_listeners(w);
     uv_close((uv_handle_t *)&w->wake_poll, NULL);
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->command, NULL);

@@ -10,10 +10,10 @@ from harness.gateway import BUILD
 
 
 class Load:
-    def __init__(self, gateway, http, name="alice", target="/load", batch=200, connections=4, streams=5, build=None):
+    def __init__(self, gateway, http, name="alice", target="/load", batch=200, connections=4, streams=5, build=None, more=()):
         cred = gateway.creds[name]
         self.args = [os.path.join(build or BUILD, "cs_load"), "--cert", cred.cert, "--key", cred.key, "--ca", gateway.ca, "--http", str(http), "-n", str(batch),
-                     "-c", str(connections), "-m", str(streams), "--timeout-s", "60", f"https://{SUPPORT}:{gateway.port}{target}"]
+                     "-c", str(connections), "-m", str(streams), "--timeout-s", "60", *more, f"https://{SUPPORT}:{gateway.port}{target}"]
         self.done = self.failed = 0
         self.reasons = collections.Counter()
         self.enough = threading.Event()
