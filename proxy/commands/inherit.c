@@ -145,6 +145,14 @@ enum status inherit_open(const struct config *c, struct inherit *out, struct err
     return OK;
 }
 
+void inherit_close_listeners(struct inherit *in)
+{
+    for (unsigned w = 0; w < in->workers; w++)
+        for (unsigned l = 0; l < in->listeners; l++)
+            close(in->worker[w].listeners[l]);
+    in->listeners = 0;
+}
+
 size_t inherit_list(const struct inherit *in, int *fds, size_t max)
 {
     size_t n = 0;
