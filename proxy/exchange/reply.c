@@ -168,6 +168,7 @@ static void problem_page(struct exchange *x, const struct problem *p)
 
 void reply_problem(struct exchange *x, const struct problem *p)
 {
+    x->refusal = p->type;             /* types are literals */
     if (x->why == NULL)
         x->why = p->type;
     if (prefers_html(x))
