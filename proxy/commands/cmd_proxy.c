@@ -41,6 +41,7 @@ static void use(struct proxy *p, struct snapshot *fresh)
         worker_reload(p->workers[i], snapshot_ref(fresh));
     snapshot_unref(p->current);
     p->current = fresh;
+    log_set_level(fresh->config->log_level);
 }
 
 static void on_hup(uv_signal_t *s, int signum)
@@ -171,6 +172,7 @@ int cmd_proxy(int argc, char **argv)
         return EXIT_REFUSED;
     }
     p.current = snapshot_ref(p.first);
+    log_set_level(p.first->config->log_level);
     log_info("proxy.started", "socket", socket);
     uv_run(&p.loop, UV_RUN_DEFAULT);
     stop(&p);

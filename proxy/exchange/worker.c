@@ -279,6 +279,7 @@ static void on_tick(uv_timer_t *t)
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
+    access_log_flush(&w->access_log);
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
     if (heard > 0)
@@ -396,6 +397,7 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
 void worker_join(struct worker *w)
 {
     uv_thread_join(&w->thread);
+    access_log_done(&w->access_log);
     tape_free(w->tape);
     access_free(w->access);
     sources_free(w->sources);

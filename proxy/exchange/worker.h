@@ -6,6 +6,7 @@
 #include "certs/trust.h"
 #include "config/config.h"
 #include "proxy/exchange/access.h"
+#include "proxy/exchange/access_log.h"
 #include "proxy/net/link.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/upstream.h"
@@ -63,6 +64,7 @@ struct worker {
     int64_t started_ms;
     int64_t drain_until_ms, stop_again_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
     struct waiter waiters;
+    struct access_log access_log;
     struct sources *sources;          /* open connections by source address */
     uv_thread_t thread;
 };
