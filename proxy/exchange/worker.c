@@ -129,10 +129,6 @@ static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *
     char text[ADDRESS_MAX] = "";
     unsigned char key[16];
     int one = 1;
-    if (w->conn_count >= w->snap->config->limits.connections) {
-        close(fd);
-        return;
-    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     source_key(sa, key, text, sizeof text);
     conn_open(w, fd, text, key);
@@ -377,8 +373,8 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     w->lost_ms = w->started_ms = clock_mono_ms();
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
-    w->sources = sources_new();
-    enum status st = w->access && w->sources ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
+    w->sources = o->sources;
+    enum status st = w->access ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
                                              : fail(err, NO_MEMORY, "worker");
     if (st != OK)
         return st;                    /* the process ends: nothing to tidy up for */
@@ -400,7 +396,6 @@ void worker_join(struct worker *w)
     access_log_done(&w->access_log);
     tape_free(w->tape);
     access_free(w->access);
-    sources_free(w->sources);
     snapshot_unref(atomic_exchange(&w->next, NULL));
     snapshot_unref(w->snap);
     free(w);

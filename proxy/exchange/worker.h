@@ -65,7 +65,7 @@ struct worker {
     int64_t drain_until_ms, stop_again_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
     struct waiter waiters;
     struct access_log access_log;
-    struct sources *sources;          /* open connections by source address */
+    struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
     uv_thread_t thread;
 };
 
@@ -79,6 +79,7 @@ struct worker_options {
     size_t ring_size;
     int wake_fd;
     unsigned char fingerprint_key[32];
+    struct sources *sources;          /* borrowed until worker_join */
 };
 MUST_CHECK enum status worker_start(const struct worker_options *o, struct worker **out, struct err *err);
 /* From the main thread: use this snapshot from now on (takes the reference). */
