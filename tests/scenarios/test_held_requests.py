@@ -156,6 +156,19 @@ def test_the_release_link_works_for_its_requester_only(gw, origin):
     assert origin.count("/export") == 0
 
 
+def test_the_release_link_works_on_its_own_tools_host_only(gw, origin):
+    """Both tools are hers; what was signed off for one must not be run by the other."""
+    alice = gw.person("alice")
+    give_grant(alice, gw.person("bob"), "billing", host="billing.test.localhost")
+    held = signed_off(gw, b"audience=elsewhere")
+    origin.reset()
+    r = alice.request("POST", f"/held/{held['id']}/release", [("Sec-Fetch-Site", "same-origin")], b"", host="console.test.localhost")
+    r = alice.request("GET", tool_path(r.get("location")), host="billing.test.localhost")
+    assert r.problem == "release-code-unknown" and origin.count("/export") == 0
+    assert alice.item(held["id"])["state"] == "approved"
+    assert alice.release(held["id"])[1].status == 200 and origin.count("/export") == 1
+
+
 def test_nobody_else_can_release(gw, origin):
     held = signed_off(gw, b"audience=release")
     for other in ("mallory", "carol", "bob", "sam"):
