@@ -195,9 +195,17 @@ static void judge_certificate(struct conn *c, struct snapshot *s)
     X509_free(leaf);
 }
 
+static void take_snapshot(struct conn *c, struct snapshot *s)
+{
+    snapshot_unref(c->snap);
+    c->snap = snapshot_ref(s);
+}
+
 bool conn_recheck(struct conn *c, struct snapshot *s)
 {
-    if (c->state != CONN_OPEN)
+    if (c->state == CONN_HANDSHAKE)
+        take_snapshot(c, s);          /* to be judged by the new list, not by the one of when it was opened */
+    if (c->state == CONN_HANDSHAKE || c->state == CONN_GONE)
         return true;
     bool was_good = c->cert == CERT_GOOD && c->person != NULL;
     judge_certificate(c, s);
@@ -207,8 +215,7 @@ bool conn_recheck(struct conn *c, struct snapshot *s)
         conn_close(c, false);
         return false;
     }
-    snapshot_unref(c->snap);
-    c->snap = snapshot_ref(s);
+    take_snapshot(c, s);
     return true;
 }
 
