@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from harness.clients import h1_request
 from harness.config_text import SUPPORT_ACTIONS, tool
 from harness.people import give_grant, hold, tool_path, wait_until
 
@@ -223,6 +224,30 @@ def test_a_failing_tool_still_uses_the_sign_off_up(gw, origin):
     assert origin.count("/export") == 1
     item = wait_until(lambda: (i := gw.person("alice").item(held["id"])).get("outcome") and i, what="the outcome")
     assert item["state"] == "used" and item["outcome"] in ("outcome-unknown", "not-sent")
+
+
+@pytest.mark.parametrize("proto", ["h1", "h2"])
+def test_the_history_says_what_became_of_it_when_the_client_left_at_once(gw, origin, proto):
+    """The sign-off is used up while authz decides; then nobody is there any more to send it for."""
+    alice = gw.person("alice")
+    for i in range(8):
+        body = b"audience=gone%d%s" % (i, proto.encode())
+        held = signed_off(gw, body)
+        if proto == "h1":
+            with alice.h1() as c:
+                c.send(h1_request("POST", "/export", f"support.test.localhost:{gw.port}", FORM, body))
+        else:
+            with alice.h2() as c:
+                stream = c.open("POST", "/export", FORM, end=False)
+                c.conn.send_data(stream, body, end_stream=True)
+                c.conn.reset_stream(stream)
+                c.flush()
+                c.request("GET", "/hello")
+        item = wait_until(lambda: (i := alice.item(held["id"])) and (i["state"] == "approved" or i.get("outcome")) and i, what="the outcome")
+        if item["state"] == "approved":   # it had left before anybody was asked
+            assert alice.post("/export", body).status == 200
+        elif item["outcome"] == "not-sent":
+            assert not any(r.body == body for r in origin.requests)
 
 
 def test_a_held_requests_raw_bytes_are_shown_to_the_approver_only(gw, origin):
