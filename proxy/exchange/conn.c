@@ -19,6 +19,16 @@ static struct conn *conn_of(struct stream *s)
     return (struct conn *)((char *)s - offsetof(struct conn, stream));
 }
 
+static void forget_assertions(struct conn *c)
+{
+    while (c->assertions != NULL) {
+        struct assertion *a = c->assertions;
+        c->assertions = a->next;
+        free(a->token);
+        free(a);
+    }
+}
+
 static void on_closed(struct stream *s)
 {
     struct conn *c = conn_of(s);
@@ -31,12 +41,7 @@ static void on_closed(struct stream *s)
         c->next->prev = c->prev;
     w->conn_count--;
     sources_leave(w->sources, c->source);
-    while (c->assertions != NULL) {
-        struct assertion *a = c->assertions;
-        c->assertions = a->next;
-        free(a->token);
-        free(a);
-    }
+    forget_assertions(c);
     bbuf_done(&c->in);
     bbuf_done(&c->out);
     free(c->cert_field);
@@ -216,6 +221,7 @@ bool conn_recheck(struct conn *c, struct snapshot *s)
         return false;
     }
     take_snapshot(c, s);
+    forget_assertions(c);             /* the person's groups may have changed */
     return true;
 }
 
