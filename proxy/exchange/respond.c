@@ -161,6 +161,6 @@ void respond_cut(struct exchange *x, const char *why)
     if (on_tape(x))
         tape_close(x->worker->tape, &x->tape, why);
     exchange_enter(x, X_DONE);
-    forward_outcome(x, "outcome-unknown");
+    forward_outcome(x, NULL);
     x->front->cut(x);
 }

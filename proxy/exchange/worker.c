@@ -116,6 +116,18 @@ static void on_event(void *arg, const json_t *event)
         start_accepting(w);
 }
 
+/* A sign-off was used up for a client that had gone: nothing of it is sent, and the history has to say so. */
+static void on_stray(void *arg, const json_t *answer)
+{
+    struct worker *w = arg;
+    const char *id = json_string_value(json_object_get(json_object_get(answer, "item"), "id"));
+    if (!json_is_true(json_object_get(answer, "run")) || id == NULL)
+        return;
+    json_t *m = json_pack("{s:s,s:s,s:s,s:i}", "op", "outcome", "id", id, "outcome", "not-sent", "status", 0);
+    if (link_call(w->link, m, NULL, 0, NULL, NULL) == 0)
+        log_warn("outcome.untold", "held", id, "outcome", "not-sent");
+}
+
 bool worker_fresh(const struct worker *w)
 {
     int64_t heard = link_heard_ms(w->link);
@@ -379,7 +391,7 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     if (st != OK)
         return st;                    /* the process ends: nothing to tidy up for */
     w->snap = snapshot_ref(o->snap);
-    struct link_handlers h = { .event = on_event, .connected = on_connected, .arg = w };
+    struct link_handlers h = { .event = on_event, .connected = on_connected, .stray = on_stray, .arg = w };
     w->link = link_new(&w->loop, o->authz_socket, &h);
     if (w->link == NULL)
         return fail(err, NO_MEMORY, "worker");

@@ -66,6 +66,39 @@ def test_a_revoked_approvers_yes_does_not_count(gw, origin):
     assert alice.item(wanted)["state"] == "pending"
 
 
+def test_a_handshake_begun_before_the_revocation_is_judged_after_it(gw, origin):
+    import socket
+    import ssl
+    from harness.clients import h1_request, tls_context
+    who = holder(gw, "alice-slow")
+    inbound, outbound = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = tls_context(gw.ca, who.cred).wrap_bio(inbound, outbound, server_hostname="support.test.localhost")
+    with socket.create_connection(("127.0.0.1", gw.port), 30) as raw:
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.do_handshake()
+        raw.sendall(outbound.read())
+        while True:
+            inbound.write(raw.recv(1 << 16))
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                raw.sendall(outbound.read())
+        gw.revoke(who.cred)               # the client's own certificate and Finished are not sent yet
+        wait_until(lambda: "revoked" in str(who.get("/hello").body), what="the revocation")
+        origin.reset()
+        tls.write(h1_request("GET", "/late", f"support.test.localhost:{gw.port}"))
+        raw.sendall(outbound.read())
+        answer = b""
+        while b"revoked" not in answer and (data := raw.recv(1 << 16)):
+            inbound.write(data)
+            try:
+                answer += tls.read(1 << 16)
+            except ssl.SSLWantReadError:
+                pass
+    assert b"403" in answer and b"revoked" in answer and origin.count("/late") == 0
+
+
 def test_the_list_of_certificates_shows_the_revocation(gw):
     cred = gw.issue_person("nina@test.localhost", "nina-listed")
     gw.revoke(cred)
