@@ -153,6 +153,9 @@ MUST_CHECK enum status config_load(const char *path, struct config **out, struct
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);      /* NULL is fine */
 
+/* The first setting that differs and is only read at the start ("listen", "workers" ...); NULL when `next` can take the place of `now`. */
+const char *config_needs_restart(const struct config *now, const struct config *next);
+
 /* Who stands behind an identity; NULL if nobody is listed. */
 const struct person *config_person(const struct config *c, struct slice identity);
 bool person_in_group(const struct person *p, const char *group);

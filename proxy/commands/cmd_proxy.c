@@ -8,6 +8,7 @@
 #include "proxy/record/recorder.h"
 
 #include <openssl/crypto.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,8 +31,16 @@ static void on_term(uv_signal_t *s, int signum)
     (void)signum;
     log_info("proxy.draining");
     for (unsigned i = 0; i < p->in.workers; i++)
-        worker_drain(p->workers[i]);
+        worker_drain(p->workers[i], false);
     uv_stop(&p->loop);
+}
+
+static void use(struct proxy *p, struct snapshot *fresh)
+{
+    for (unsigned i = 0; i < p->in.workers; i++)
+        worker_reload(p->workers[i], snapshot_ref(fresh));
+    snapshot_unref(p->current);
+    p->current = fresh;
 }
 
 static void on_hup(uv_signal_t *s, int signum)
@@ -40,15 +49,19 @@ static void on_hup(uv_signal_t *s, int signum)
     struct snapshot *fresh = NULL;
     struct err err;
     (void)signum;
-    if (snapshot_load(p->config_path, &fresh, &err) != OK) {
-        log_error("reload.refused", "why", err.text);
+    if (snapshot_load(p->config_path, p->current->config, &fresh, &err) == OK) {
+        use(p, fresh);
+        log_info("reload.done");
         return;
     }
-    for (unsigned i = 0; i < p->in.workers; i++)
-        worker_reload(p->workers[i], snapshot_ref(fresh));
-    snapshot_unref(p->current);
-    p->current = fresh;
-    log_info("reload.done");
+    log_error("reload.refused", "why", err.text, "next", "correct the config and send SIGHUP again; until then the old one stays in force");
+    /* A half-edited config must not keep a revocation from taking effect. */
+    if (snapshot_renew(p->current, &fresh, &err) == OK) {
+        use(p, fresh);
+        log_info("reload.certificates");
+    } else {
+        log_error("reload.certificates", "why", err.text, "next", "the certificates and the revocation list read before stay in force");
+    }
 }
 
 static enum status map_rings(struct proxy *p, struct err *err)
@@ -137,11 +150,12 @@ int cmd_proxy(int argc, char **argv)
     if (!options_parse(argc, argv, &u, &rest, &count, &code))
         return code;
     process_harden(parent ? (int)strtol(parent, NULL, 10) : 0);
+    signal(SIGINT, SIG_IGN);          /* Ctrl-C reaches the whole group; the parent says SIGTERM */
     log_setup("proxy", LOG_LEVEL_INFO);
     listen_for_signals(&p);
     enum status st = inherit_take(&p.in, &err);
     if (st == OK)
-        st = snapshot_load(p.config_path, &p.first, &err);
+        st = snapshot_load(p.config_path, NULL, &p.first, &err);
     char *socket = st == OK ? config_path(p.first->config, "run/authz.sock") : NULL;
     if (st == OK)
         st = map_rings(&p, &err);

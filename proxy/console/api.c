@@ -13,7 +13,7 @@ struct row {
     const char *query[NAMES_MAX];
     unsigned ok_status;
     enum api_result result;
-    const char *fixed_name, *fixed_value;
+    const char *usual_name, *usual_value;   /* a member that is set when the query does not */
 };
 
 static const struct row rows[] = {
@@ -25,8 +25,8 @@ static const struct row rows[] = {
     { "POST", "/api/v1/items/*/statement", "statement", "id", { "decision", "key" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/decisions", "decide", NULL, { "statement_id", "jws" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/sessions", "sessions", NULL, { NULL }, { "person", "tool", "since" }, 200, API_JSON, NULL, NULL },
-    { "GET", "/api/v1/sessions/*", "session.get", "id", { NULL }, { "purpose", "from" }, 200, API_JSON, NULL, NULL },
-    { "GET", "/api/v1/sessions/*/recording", "session.get", "id", { NULL }, { NULL }, 200, API_RECORDING, "purpose", "replay" },
+    { "GET", "/api/v1/sessions/*", "session.get", "id", { NULL }, { "purpose", "from" }, 200, API_JSON, "purpose", "show" },
+    { "GET", "/api/v1/sessions/*/recording", "session.get", "id", { NULL }, { "purpose" }, 200, API_RECORDING, "purpose", "replay" },
     { "GET", "/api/v1/log", "log.read", NULL, { NULL }, { "from", "limit", "session" }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/locks", "locks", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/locks", "lock", NULL, { "kind", "value", "reason" }, { NULL }, 201, API_JSON, NULL, NULL },
@@ -133,8 +133,8 @@ static enum status build(const struct row *row, const struct api_request *r, str
     }
     if (row->id_name != NULL)
         json_object_set_new(m, row->id_name, json_string(out->id));
-    if (row->fixed_name != NULL)
-        json_object_set_new(m, row->fixed_name, json_string(row->fixed_value));
+    if (row->usual_name != NULL && json_object_get(m, row->usual_name) == NULL)
+        json_object_set_new(m, row->usual_name, json_string(row->usual_value));
     out->message = m;
     out->ok_status = row->ok_status;
     out->result = row->result;

@@ -207,10 +207,14 @@ static void act(struct exchange *x)
 
 void stage_judge(struct exchange *x)
 {
+    const struct action *before = x->verdict.action;
     x->verdict = judge(x);
     x->durable = x->verdict.action != NULL && (x->verdict.action->durable || x->verdict.requirement == NEED_SIGNOFF);
-    if (!x->tape.open)
+    if (!x->tape.open) {
         exchange_begin_tape(x, act);
-    else
-        act(x);
+        return;
+    }
+    if (x->verdict.action != before)   /* the body made it another action: that is the one an auditor must see */
+        (void)!tape_note(x->worker->tape, &x->tape, "action", slice_str(x->verdict.action ? x->verdict.action->name : ""));
+    act(x);
 }

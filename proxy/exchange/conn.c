@@ -219,6 +219,10 @@ static void start_protocol(struct conn *c)
     const char *sni = SSL_get_servername(c->stream.ssl, TLSEXT_NAMETYPE_host_name);
     if (sni != NULL && strlen(sni) < sizeof c->sni)
         memcpy(c->sni, sni, strlen(sni) + 1);
+    if (c->snap != c->worker->snap) { /* a reload came during the handshake, perhaps with a revocation */
+        snapshot_unref(c->snap);
+        c->snap = snapshot_ref(c->worker->snap);
+    }
     judge_certificate(c, c->snap);
     if (c->cert != CERT_GOOD)
         log_info("certificate.refused", "source", c->address, "why", cert_state_name(c->cert), "identity",

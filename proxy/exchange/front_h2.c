@@ -27,7 +27,8 @@ struct h2_conn {
     struct conn *conn;
     struct h2_stream *streams;
     unsigned count;
-    bool in_session, stopping;        /* in_session: a callback of nghttp2 is on the stack */
+    bool in_session;                  /* a callback of nghttp2 is on the stack */
+    bool notified, stopping;          /* the first GOAWAY is out; the final one, which names the last stream */
     struct task work;
 };
 
@@ -88,7 +89,11 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, vo
     struct h2_conn *h = user;
     if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
-    struct h2_stream *s = h->stopping ? NULL : stream_new(h, f->hd.stream_id);
+    if (h->stopping) {                /* after the last stream that the GOAWAY names: the client may send it elsewhere */
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_REFUSED_STREAM);
+        return 0;
+    }
+    struct h2_stream *s = stream_new(h, f->hd.stream_id);
     if (s == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     nghttp2_session_set_stream_user_data(session, f->hd.stream_id, s);
@@ -129,11 +134,22 @@ static void headers_done(struct h2_conn *h, struct h2_stream *s, bool ended)
     }
 }
 
+static void say_last_stream(struct h2_conn *h)
+{
+    if (h->stopping)
+        return;
+    h->stopping = true;
+    nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->session), NGHTTP2_NO_ERROR, NULL, 0);
+    work_soon(h);
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *user)
 {
     struct h2_conn *h = user;
     struct h2_stream *s = f->hd.stream_id ? nghttp2_session_get_stream_user_data(session, f->hd.stream_id) : NULL;
     bool end = f->hd.flags & NGHTTP2_FLAG_END_STREAM;
+    if (f->hd.type == NGHTTP2_PING && (f->hd.flags & NGHTTP2_FLAG_ACK) && h->notified)
+        say_last_stream(h);           /* whatever the client sent before it heard of our stopping has come in */
     if (s == NULL || (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA))
         return 0;
     if (f->hd.type == NGHTTP2_HEADERS && !s->started) {
@@ -275,8 +291,13 @@ static bool h2_idle(const struct conn *c)
 static void h2_stop(struct conn *c)
 {
     struct h2_conn *h = c->driver;
-    h->stopping = true;
-    nghttp2_submit_goaway(h->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(h->session), NGHTTP2_NO_ERROR, NULL, 0);
+    if (h->notified) {                /* asked again: no answer came to the ping */
+        say_last_stream(h);
+        return;
+    }
+    h->notified = true;               /* RFC 9113 s6.8: first "no more", with the largest number; the last stream after a round trip */
+    nghttp2_submit_shutdown_notice(h->session);
+    nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL);
     work_soon(h);
 }
 

@@ -168,8 +168,10 @@ static void problem_page(struct exchange *x, const struct problem *p)
 
 void reply_problem(struct exchange *x, const struct problem *p)
 {
-    if (x->why == NULL)
-        x->why = p->type;
+    if (x->why == NULL) {             /* it outlives the caller's problem: the log has it once the exchange is over */
+        struct slice why = arena_copy(&x->arena, slice_str(p->type));
+        x->why = why.ptr != NULL ? (const char *)why.ptr : "refused";
+    }
     if (prefers_html(x))
         problem_page(x, p);
     else

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000 };
+enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000, BACKLOG_MAX = 1024, STOP_AGAIN_MS = 1000 };
 
 static void on_listener(uv_poll_t *p, int status, int events);
 
@@ -138,13 +138,9 @@ static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *
     conn_open(w, fd, text, key);
 }
 
-static void on_listener(uv_poll_t *p, int status, int events)
+static void accept_some(struct worker *w, size_t i, int budget)
 {
-    struct worker *w = p->data;
-    size_t i = (size_t)(p - w->listeners);
-    (void)status;
-    (void)events;
-    for (int budget = ACCEPT_AT_ONCE; budget > 0; budget--) {
+    for (; budget > 0; budget--) {
         struct sockaddr_storage sa = { 0 };
         socklen_t len = sizeof sa;
         int fd = accept4(w->listen_fds[i], (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -154,71 +150,12 @@ static void on_listener(uv_poll_t *p, int status, int events)
     }
 }
 
-static bool conn_overdue(const struct conn *c)
+static void on_listener(uv_poll_t *p, int status, int events)
 {
-    if (c->state != CONN_OPEN || bbuf_len(&c->out) > 0 || c->protocol->idle(c))
-        return true;                  /* the handshake, writing, or waiting for a request */
-    for (const struct exchange *x = c->exchanges; x != NULL; x = x->next)
-        if (x->state == X_HEAD || ((x->state == X_COLLECT || x->state == X_FORWARD) && !x->request_done && exchange_body_room(x) > 0))
-            return true;              /* it is the client we wait for */
-    return false;
-}
-
-static void check_deadlines(struct worker *w)
-{
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        if (c->state != CONN_GONE && w->loop.now_ms >= c->deadline_ms && conn_overdue(c)) {
-            for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
-                x->why = "client-too-slow";
-            conn_close(c, c->state == CONN_OPEN && c->protocol->idle(c));
-        }
-    }
-}
-
-static void start_stopping(struct worker *w)
-{
-    w->draining = true;
-    w->drain_until_ms = w->loop.now_ms + w->snap->config->limits.drain_ms;
-    for (size_t i = 0; i < w->listener_count; i++)
-        uv_poll_stop(&w->listeners[i]);
-    for (struct conn *c = w->conns; c != NULL; c = c->next)
-        if (c->state == CONN_OPEN)
-            c->protocol->stop(c);
-}
-
-static void finish_stopping(struct worker *w)
-{
-    if (w->conns != NULL && w->loop.now_ms < w->drain_until_ms)
-        return;
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        conn_close(c, false);
-    }
-    if (w->conns == NULL)
-        uv_stop(&w->loop.uv);
-}
-
-static void on_tick(uv_timer_t *t)
-{
-    struct worker *w = t->data;
-    w->loop.now_ms = clock_mono_ms();
-    link_tick(w->link);
-    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
-        upstream_pool_tick(p->pool);
-    check_deadlines(w);
-    int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
-    bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
-    if (heard > 0)
-        w->lost_ms = heard;
-    if (access_expire(w->access, clock_wall_s()) || stale)
-        sweep(w, stale);
-    if (now - w->started_ms > ACCEPT_AFTER_MS)
-        start_accepting(w);
-    if (tape_broken(w->tape))
-        wake_waiters(w);              /* nobody else would tell them */
-    if (w->draining)
-        finish_stopping(w);
+    struct worker *w = p->data;
+    (void)status;
+    (void)events;
+    accept_some(w, (size_t)(p - w->listeners), ACCEPT_AT_ONCE);
 }
 
 /* ---- pools ---- */
@@ -242,15 +179,18 @@ struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const st
     p->tool = tool;
     p->next = w->pools;
     w->pools = p;
+    w->old_pools |= s != w->snap;
     return p->pool;
 }
 
 static void drop_pools(struct worker *w, const struct snapshot *keep)
 {
+    w->old_pools = false;
     for (struct pool_entry **at = &w->pools, *p; (p = *at) != NULL;) {
         unsigned idle, busy;
         upstream_pool_count(p->pool, &idle, &busy);
         if (p->snap == keep || (keep != NULL && busy > 0)) {
+            w->old_pools |= p->snap != keep;
             at = &p->next;
             continue;
         }
@@ -259,6 +199,100 @@ static void drop_pools(struct worker *w, const struct snapshot *keep)
         snapshot_unref(p->snap);
         free(p);
     }
+}
+
+/* ---- time ---- */
+
+static bool conn_overdue(const struct conn *c)
+{
+    if (c->state != CONN_OPEN || bbuf_len(&c->out) > 0 || c->protocol->idle(c))
+        return true;                  /* the handshake, writing, or waiting for a request */
+    for (const struct exchange *x = c->exchanges; x != NULL; x = x->next)
+        if (x->state == X_HEAD || ((x->state == X_COLLECT || x->state == X_FORWARD) && !x->request_done && exchange_body_room(x) > 0))
+            return true;              /* it is the client we wait for */
+    return false;
+}
+
+static void check_deadlines(struct worker *w)
+{
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->state != CONN_GONE && w->loop.now_ms >= c->deadline_ms && conn_overdue(c)) {
+            for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+                x->why = "client-too-slow";
+            conn_close(c, c->state == CONN_OPEN && c->protocol->idle(c));
+        }
+    }
+}
+
+static void close_listeners(struct worker *w)
+{
+    for (size_t i = 0; i < w->listener_count; i++) {
+        uv_poll_stop(&w->listeners[i]);
+        uv_close((uv_handle_t *)&w->listeners[i], NULL);
+        close(w->listen_fds[i]);
+    }
+    w->listener_count = 0;
+}
+
+static void stop_all(struct worker *w)
+{
+    w->stop_again_ms = w->loop.now_ms + STOP_AGAIN_MS;
+    for (struct conn *c = w->conns; c != NULL; c = c->next)
+        if (c->state == CONN_OPEN)
+            c->protocol->stop(c);
+}
+
+static void start_stopping(struct worker *w)
+{
+    /* Whom the kernel has let in already is still served; with a successor, by that one. */
+    for (size_t i = 0; i < w->listener_count && !atomic_load(&w->succeeded); i++)
+        accept_some(w, i, BACKLOG_MAX);
+    close_listeners(w);
+    w->draining = true;
+    w->drain_until_ms = w->loop.now_ms + w->snap->config->limits.drain_ms;
+    stop_all(w);
+}
+
+static void finish_stopping(struct worker *w)
+{
+    if (w->conns != NULL && w->loop.now_ms < w->drain_until_ms) {
+        if (w->loop.now_ms >= w->stop_again_ms)
+            stop_all(w);
+        return;
+    }
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+            x->why = "drained";
+        conn_close(c, false);
+    }
+    if (w->conns == NULL)
+        uv_stop(&w->loop.uv);
+}
+
+static void on_tick(uv_timer_t *t)
+{
+    struct worker *w = t->data;
+    w->loop.now_ms = clock_mono_ms();
+    link_tick(w->link);
+    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
+        upstream_pool_tick(p->pool);
+    check_deadlines(w);
+    int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
+    bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
+    if (heard > 0)
+        w->lost_ms = heard;
+    if (access_expire(w->access, clock_wall_s()) || stale)
+        sweep(w, stale);
+    if (now - w->started_ms > ACCEPT_AFTER_MS)
+        start_accepting(w);
+    if (w->old_pools)
+        drop_pools(w, w->snap);
+    if (tape_broken(w->tape))
+        wake_waiters(w);              /* nobody else would tell them */
+    if (w->draining)
+        finish_stopping(w);
 }
 
 /* ---- orders of the main thread ---- */
@@ -292,8 +326,9 @@ void worker_reload(struct worker *w, struct snapshot *s)
     uv_async_send(&w->command);
 }
 
-void worker_drain(struct worker *w)
+void worker_drain(struct worker *w, bool succeeded)
 {
+    atomic_store(&w->succeeded, succeeded);
     atomic_store(&w->stopping, true);
     uv_async_send(&w->command);
 }
@@ -306,8 +341,7 @@ static void worker_main(void *arg)
     uv_run(&w->loop.uv, UV_RUN_DEFAULT);
     drop_pools(w, NULL);
     link_close(w->link);
-    for (size_t i = 0; i < w->listener_count; i++)
-        uv_close((uv_handle_t *)&w->listeners[i], NULL);
+    close_listeners(w);
     uv_close((uv_handle_t *)&w->wake_poll, NULL);
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->command, NULL);

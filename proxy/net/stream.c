@@ -91,6 +91,8 @@ enum io stream_handshake(struct stream *s)
     int r = SSL_do_handshake(s->ssl);
     if (r == 1) {
         s->read_blocked_on_write = s->write_blocked_on_read = false;
+        if (SSL_has_pending(s->ssl))  /* the first request came with the client's Finished */
+            task_soon(s->loop, &s->again);
         return IO_OK;
     }
     int code = SSL_get_error(s->ssl, r);

@@ -31,6 +31,7 @@ static void harden(SSL_CTX *ctx)
                                  SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_cipher_list(ctx, "ECDHE+AESGCM:ECDHE+CHACHA20");
     SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_read_ahead(ctx, 1);   /* one read(2) a record, not one for its header and one for the rest */
     SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384");
 }
 

@@ -119,6 +119,8 @@ static void restore_exchange(struct session *s, const json_t *o)
     x->started_ms = x->last_ms = json_integer_value(json_object_get(o, "started_ms"));
     x->uri = uri ? strdup(uri) : NULL;
     x->action = action ? strdup(action) : NULL;
+    if (x->started_ms < 0 || x->started_ms > RING_WALL_MS_MAX)
+        x->started_ms = x->last_ms = 0;
     if (ring == NULL || x->uri == NULL || x->action == NULL
         || b64url_decode(slice_str(ring), x->ring, sizeof x->ring, &len) != OK || len != sizeof x->ring
         || !restore_side(&x->side[0], json_object_get(o, "request")) || !restore_side(&x->side[1], json_object_get(o, "response"))) {

@@ -31,6 +31,8 @@ static enum status reserve(struct warc_bytes *b, size_t more)
     return OK;
 }
 
+enum { SMALL_BLOCK = 4096 };
+
 enum status warc_bytes_put(struct warc_bytes *b, struct slice s)
 {
     enum status st = reserve(b, s.len);
@@ -208,6 +210,7 @@ enum status warc_write(struct warc_writer *w, const struct warc_record *r, struc
         return FULL;
     isal_deflate_reset(&w->z);
     w->z.gzip_flag = IGZIP_GZIP;   /* which the reset forgets */
+    w->z.level = length < SMALL_BLOCK ? 0 : 1;   /* building its own Huffman tables costs a small record more than they save */
     enum status st = deflate_piece(w, slice_of(w->head, w->head_len), false, to);
     for (size_t i = 0; i < r->block_count && st == OK; i++)
         if (r->block[i].len > 0)
