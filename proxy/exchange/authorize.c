@@ -178,7 +178,7 @@ static struct verdict judge(struct exchange *x)
     struct policy_request r = {
         .methods = methods, .method_count = readings_methods(&x->request, &x->query, &x->form, &x->arena, methods),
         .path = x->request.path, .query = x->query.v, .query_count = x->query.count, .body = x->form.v, .body_count = x->form.count,
-        .body_seen = x->collected || !has_body, .body_unreadable = unreadable,
+        .body_seen = (x->collected || !has_body) && !unreadable, .body_unreadable = unreadable,
     };
     return policy_judge(x->tool, &r);
 }

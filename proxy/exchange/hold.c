@@ -146,6 +146,12 @@ static void on_release(void *arg, const json_t *answer, const int *fds, size_t f
         return;
     }
     const char *action = text(json_object_get(answer, "item"), "action");
+    if (strcmp(text(json_object_get(answer, "item"), "tool"), x->tool->name) != 0 ||
+        strcmp(text(json_object_get(answer, "item"), "grant_id"), x->grant_id) != 0) {
+        forward_outcome(x, "not-sent");   /* authz refuses this already; what was signed off goes to its own tool or nowhere */
+        exchange_broken(x, 503, "held-unreadable", "The held request belongs to another tool or grant; it was not sent.");
+        return;
+    }
     for (size_t i = 0; i < x->tool->action_count; i++)
         if (strcmp(x->tool->actions[i].name, action) == 0)
             x->verdict = (struct verdict){ .requirement = NEED_SIGNOFF, .action = &x->tool->actions[i] };
@@ -162,7 +168,7 @@ void stage_release(struct exchange *x, struct slice code)
         return;
     }
     exchange_enter(x, X_ASK);
-    json_t *m = json_pack("{s:s,s:o,s:s%}", "op", "release.use", "who", exchange_who(x), "code", code.ptr, code.len);
+    json_t *m = json_pack("{s:s,s:o,s:s,s:s%}", "op", "release.use", "who", exchange_who(x), "tool", x->tool->name, "code", code.ptr, code.len);
     x->call = link_call(x->worker->link, m, NULL, 0, on_release, x);
     if (x->call == 0)
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides can't be reached, so nothing was sent.");

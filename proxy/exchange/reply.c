@@ -178,10 +178,10 @@ static void problem_page(struct exchange *x, const struct problem *p)
 
 void reply_problem(struct exchange *x, const struct problem *p)
 {
-    if (x->why == NULL) {             /* it outlives the caller's problem: the log has it once the exchange is over */
-        struct slice why = arena_copy(&x->arena, slice_str(p->type));
-        x->why = why.ptr != NULL ? (const char *)why.ptr : "refused";
-    }
+    struct slice type = arena_copy(&x->arena, slice_str(p->type));   /* it outlives the caller's problem: the log has it once the exchange is over */
+    x->refusal = type.ptr != NULL ? (const char *)type.ptr : "refused";
+    if (x->why == NULL)
+        x->why = x->refusal;
     if (prefers_html(x))
         problem_page(x, p);
     else
