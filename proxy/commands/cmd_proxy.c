@@ -4,6 +4,7 @@
 #include "proxy/commands/commands.h"
 #include "proxy/commands/inherit.h"
 #include "proxy/commands/process.h"
+#include "proxy/exchange/operator.h"
 #include "proxy/exchange/worker.h"
 #include "proxy/record/recorder.h"
 
@@ -21,18 +22,44 @@ struct proxy {
     struct worker *workers[INHERIT_WORKERS_MAX];
     struct recorder_ring rings[INHERIT_WORKERS_MAX];
     struct recorder *recorder;
+    struct operator *operator;
+    struct metrics *metrics[INHERIT_WORKERS_MAX];
     uv_loop_t loop;
     uv_signal_t term, hup;
+    uv_async_t ended;                 /* a worker has ended */
+    atomic_uint ended_count;
+    bool draining;
 };
+
+static void drain(struct proxy *p, bool succeeded)
+{
+    if (p->draining)
+        return;
+    p->draining = true;
+    log_info("proxy.draining");
+    for (unsigned i = 0; i < p->in.workers; i++)
+        worker_drain(p->workers[i], succeeded);
+}
+
+static void worker_ended(void *arg)
+{
+    struct proxy *p = arg;
+    atomic_fetch_add(&p->ended_count, 1);
+    uv_async_send(&p->ended);
+}
+
+static void on_ended(uv_async_t *a)
+{
+    struct proxy *p = a->data;
+    if (atomic_load(&p->ended_count) == p->in.workers)
+        uv_stop(&p->loop);
+}
 
 static void on_term(uv_signal_t *s, int signum)
 {
     struct proxy *p = s->data;
     (void)signum;
-    log_info("proxy.draining");
-    for (unsigned i = 0; i < p->in.workers; i++)
-        worker_drain(p->workers[i], false);
-    uv_stop(&p->loop);
+    drain(p, false);
 }
 
 static void use(struct proxy *p, struct snapshot *fresh)
@@ -100,6 +127,7 @@ static enum status start_workers(struct proxy *p, const char *authz_socket, cons
         struct worker_options o = {
             .index = i, .snap = p->first, .authz_socket = authz_socket, .listen_fds = p->in.worker[i].listeners,
             .listen_count = p->in.listeners, .ring = p->rings[i].memory, .ring_size = p->rings[i].size, .wake_fd = p->rings[i].wake_fd,
+            .ended = worker_ended, .arg = p,
         };
         memcpy(o.fingerprint_key, key, 32);
         enum status st = worker_start(&o, &p->workers[i], err);
@@ -109,21 +137,37 @@ static enum status start_workers(struct proxy *p, const char *authz_socket, cons
     return OK;
 }
 
+/* Without numbers the gateway still works: only said. */
+static void start_operator(struct proxy *p)
+{
+    const struct config *c = p->first->config;
+    struct err err;
+    for (unsigned i = 0; i < p->in.workers; i++)
+        p->metrics[i] = worker_metrics(p->workers[i]);
+    if (c->operator_listen != NULL &&
+        operator_start(&p->loop, c->operator_listen, p->metrics, p->in.workers, c->max_staleness_ms, &p->operator, &err) != OK)
+        log_error("operator.failed", "why", err.text, "next", "there are no /metrics and no /healthz until a restart");
+}
+
 static void listen_for_signals(struct proxy *p)
 {
     uv_loop_init(&p->loop);
     uv_signal_init(&p->loop, &p->term);
     uv_signal_init(&p->loop, &p->hup);
-    p->term.data = p->hup.data = p;
+    uv_async_init(&p->loop, &p->ended, on_ended);
+    p->term.data = p->hup.data = p->ended.data = p;
     uv_signal_start(&p->term, on_term, SIGTERM);
     uv_signal_start(&p->hup, on_hup, SIGHUP);
 }
 
 static void stop(struct proxy *p)
 {
+    operator_stop(p->operator);
+    uv_run(&p->loop, UV_RUN_NOWAIT);
     for (unsigned i = 0; i < p->in.workers; i++)
         worker_join(p->workers[i]);
     recorder_stop(p->recorder);
+    uv_close((uv_handle_t *)&p->ended, NULL);
     uv_close((uv_handle_t *)&p->term, NULL);
     uv_close((uv_handle_t *)&p->hup, NULL);
     uv_run(&p->loop, UV_RUN_DEFAULT);
@@ -172,6 +216,7 @@ int cmd_proxy(int argc, char **argv)
         return EXIT_REFUSED;
     }
     p.current = snapshot_ref(p.first);
+    start_operator(&p);
     log_set_level(p.first->config->log_level);
     log_info("proxy.started", "socket", socket);
     uv_run(&p.loop, UV_RUN_DEFAULT);

@@ -30,6 +30,7 @@ static void on_closed(struct stream *s)
     if (c->next != NULL)
         c->next->prev = c->prev;
     w->conn_count--;
+    metric_add(&w->metrics.connections, (uint64_t)-1);
     sources_leave(w->sources, c->source);
     while (c->assertions != NULL) {
         struct assertion *a = c->assertions;
@@ -224,6 +225,7 @@ static void start_protocol(struct conn *c)
         c->snap = snapshot_ref(c->worker->snap);
     }
     judge_certificate(c, c->snap);
+    metric_add(&c->worker->metrics.certificates_refused, c->cert != CERT_GOOD);
     if (c->cert != CERT_GOOD)
         log_info("certificate.refused", "source", c->address, "why", cert_state_name(c->cert), "identity",
                  c->identity.name[0] ? c->identity.name : NULL, "serial", c->identity.serial[0] ? c->identity.serial : NULL);
@@ -249,6 +251,7 @@ static void do_handshake(struct conn *c)
     if (io == IO_AGAIN)
         return;
     if (io != IO_OK) {
+        metric_add(&c->worker->metrics.tls_failed, 1);
         log_info("tls.refused", "source", c->address, "why", ossl_reason());
         conn_close(c, false);
         return;
@@ -331,6 +334,7 @@ void conn_open(struct worker *w, int fd, const char *address, const unsigned cha
         w->conns->prev = c;
     w->conns = c;
     w->conn_count++;
+    metric_add(&w->metrics.connections, 1);
     conn_deadline(c, c->snap->config->limits.handshake_ms);
     stream_want(&c->stream, UV_READABLE);
 }

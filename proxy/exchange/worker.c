@@ -130,9 +130,11 @@ static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *
     unsigned char key[16];
     int one = 1;
     if (w->conn_count >= w->snap->config->limits.connections) {
+        metric_add(&w->metrics.refused_full, 1);
         close(fd);
         return;
     }
+    metric_add(&w->metrics.accepted, 1);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     source_key(sa, key, text, sizeof text);
     conn_open(w, fd, text, key);
@@ -265,6 +267,7 @@ static void finish_stopping(struct worker *w)
         next = c->next;
         for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
             x->why = "drained";
+        metric_add(&w->metrics.drained, c->state != CONN_GONE);
         conn_close(c, false);
     }
     if (w->conns == NULL)
@@ -284,6 +287,9 @@ static void on_tick(uv_timer_t *t)
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
     if (heard > 0)
         w->lost_ms = heard;
+    metric_set(&w->metrics.authz_heard_ms, (uint64_t)w->lost_ms);
+    metric_set(&w->metrics.recording_broken, tape_broken(w->tape));
+    metric_set(&w->metrics.draining, w->draining);
     if (access_expire(w->access, clock_wall_s()) || stale)
         sweep(w, stale);
     if (now - w->started_ms > ACCEPT_AFTER_MS)
@@ -321,6 +327,11 @@ static void on_command(uv_async_t *a)
         start_stopping(w);
 }
 
+struct metrics *worker_metrics(struct worker *w)
+{
+    return &w->metrics;
+}
+
 void worker_reload(struct worker *w, struct snapshot *s)
 {
     snapshot_unref(atomic_exchange(&w->next, s));
@@ -347,6 +358,7 @@ static void worker_main(void *arg)
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->command, NULL);
     loop_done(&w->loop);
+    w->ended(w->ended_arg);
 }
 
 static void start_handles(struct worker *w, const struct worker_options *o)
@@ -375,6 +387,7 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     loop_init(&w->loop);
     w->index = o->index;
     w->lost_ms = w->started_ms = clock_mono_ms();
+    metric_set(&w->metrics.authz_heard_ms, (uint64_t)w->lost_ms);
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
     w->sources = sources_new();
@@ -383,6 +396,8 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     if (st != OK)
         return st;                    /* the process ends: nothing to tidy up for */
     w->snap = snapshot_ref(o->snap);
+    w->ended = o->ended;
+    w->ended_arg = o->arg;
     struct link_handlers h = { .event = on_event, .connected = on_connected, .arg = w };
     w->link = link_new(&w->loop, o->authz_socket, &h);
     if (w->link == NULL)
