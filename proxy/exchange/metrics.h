@@ -23,7 +23,7 @@ struct metrics {
     metric accepted, refused_full, refused_source, tls_failed, certificates_refused, drained;
     metric refusals[METRIC_REFUSALS];
     /* The state of the worker, with each tick. */
-    metric authz_heard_ms, recording_broken, draining;
+    metric authz_heard_ms, recording_broken, draining, accepting;
 };
 
 /* The one writer's way of adding; n may be "negative". */

@@ -68,6 +68,7 @@ static void start_accepting(struct worker *w)
     if (w->accepting || w->draining)
         return;
     w->accepting = true;
+    metric_set(&w->metrics.accepting, 1);
     for (size_t i = 0; i < w->listener_count; i++)
         uv_poll_start(&w->listeners[i], UV_READABLE, on_listener);
 }
