@@ -76,6 +76,8 @@ class Field:
             shutil.rmtree(proxy.gateway.folder, ignore_errors=True)
 
     def close(self):
+        for late in (signal.SIGTERM, signal.SIGINT):      # a second one would leave something running
+            signal.signal(late, signal.SIG_IGN)
         gateways = " ".join(p.gateway.folder for p in self.proxies.values() if hasattr(p, "gateway"))
         self.stop()
         if self.origin:
