@@ -114,7 +114,7 @@ void reply_pump(struct exchange *x)
         x->reply = slice_from(x->reply, n);
     }
     if (x->state == X_REPLY && x->reply.len == 0 && x->reply_left == 0 && !x->end_pending)
-        respond_end(x, NULL);
+        respond_end(x);
 }
 
 static void problem_json(struct exchange *x, const struct problem *p)
@@ -168,8 +168,10 @@ static void problem_page(struct exchange *x, const struct problem *p)
 
 void reply_problem(struct exchange *x, const struct problem *p)
 {
-    if (x->why == NULL)
-        x->why = p->type;
+    if (x->why == NULL) {             /* the log's word: p lives in the caller's frame, or in authz's answer */
+        struct slice type = arena_copy(&x->arena, slice_str(p->type));
+        x->why = type.ptr ? (const char *)type.ptr : "refused";
+    }
     if (prefers_html(x))
         problem_page(x, p);
     else
