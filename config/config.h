@@ -8,6 +8,7 @@
 #define COUNTERSIGN_CONFIG_H
 
 #include "proxy/base/arena.h"
+#include "proxy/base/log.h"
 #include "proxy/base/slice.h"
 #include "proxy/base/status.h"
 
@@ -117,6 +118,7 @@ struct config {
     char *instance;                   /* names this gateway in tokens, statements, logs: [a-z0-9.-]{1,64} */
     char *user;                       /* run as; NULL: as started */
     unsigned workers;                 /* 0: one a core */
+    enum log_level log_level;         /* lowest that is shown; "info" holds the access log */
     struct listener *listeners;
     size_t listener_count;
     uint16_t public_port;             /* in URLs; default: the first listener's port */
@@ -152,6 +154,9 @@ void problems_done(struct problems *p);
 MUST_CHECK enum status config_load(const char *path, struct config **out, struct problems *problems);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);      /* NULL is fine */
+
+/* The first setting that differs and is only read at the start ("listen", "workers" ...); NULL when `next` can take the place of `now`. */
+const char *config_needs_restart(const struct config *now, const struct config *next);
 
 /* Who stands behind an identity; NULL if nobody is listed. */
 const struct person *config_person(const struct config *c, struct slice identity);

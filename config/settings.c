@@ -55,6 +55,12 @@ static bool put_requirement(struct arena *a, void *base, const char *text)
     return requirement_parse(text, &((struct action *)base)->requirement);
 }
 
+static bool put_log_level(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return log_level_parse(text, &((struct config *)base)->log_level);
+}
+
 static const struct setting need_settings[] = {
     { "group", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(need, group), .help = "Persons of this group count." },
     { "count", SHAPE_COUNT, .fallback = "1", .min = 1, .max = 16, AT(need, count),
@@ -189,6 +195,8 @@ static const struct setting root_settings[] = {
     { "state", SHAPE_TEXT, .fallback = "\".\"", .form = &form_path, .path = PATH_FOLDER, AT(config, state), .help = "The state folder: keys, database, recordings." },
     { "user", SHAPE_TEXT, NONE, .form = &form_user, AT(config, user), .help = "Run as this user. Left out: as started." },
     { "workers", SHAPE_COUNT, .fallback = "0", .max = 256, AT(config, workers), .help = "Worker threads; 0: one a core." },
+    { "log_level", SHAPE_TEXT, .fallback = "\"info\"", .form = &form_log_level, .put = put_log_level,
+      .help = "Lowest level of log lines shown. `info` holds the access log: a line `exchange` for each request, never with its query." },
     { "listen", SHAPE_TEXTS, .fallback = "[ \"127.0.0.1:8443\" ]", .min = 1, .max = LISTENERS_MAX, .form = &form_listener, .put = put_listener,
       .help = "Addresses to listen on." },
     { "public_port", SHAPE_COUNT, NONE, .min = 1, .max = 65535, AT(config, public_port), .help = "Port in URLs. Left out: that of the first listener." },

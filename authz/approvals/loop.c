@@ -316,6 +316,14 @@ static void log_problems(const struct problems *p)
         log_error("config.problem", "problem", p->text[i]);
 }
 
+static enum status renew_keys(struct loop *l)
+{
+    enum status st = service_renew_keys(l->service, &l->err);
+    if (st != OK)
+        log_error("approval_keys.kept", "why", l->err.text);
+    return st;
+}
+
 static void on_hup(uv_signal_t *h, int signum)
 {
     struct loop *l = h->data;
@@ -325,15 +333,21 @@ static void on_hup(uv_signal_t *h, int signum)
     enum status st = config_load(l->config_file, &c, &problems);
     log_problems(&problems);
     problems_done(&problems);
-    if (st == OK)
-        st = service_reload(l->service, c, &l->err);
-    else
+    const char *fixed = st == OK ? config_needs_restart(service_config(l->service), c) : NULL;
+    if (fixed != NULL)
+        st = fail(&l->err, BAD_CONFIG, "the setting `%s` has changed, which takes a restart", fixed);
+    else if (st != OK)
         (void)fail(&l->err, st, "the config has problems");
+    else
+        st = service_reload(l->service, c, &l->err);
     config_unref(c);
+    log_set_level(service_config(l->service)->log_level);
     if (st == OK)
         log_info("config.reloaded", "file", l->config_file);
     else
         log_error("config.kept", "why", l->err.text);
+    if (st == BAD_CONFIG)             /* a half-edited config must not keep an approval key from being struck off */
+        st = renew_keys(l);
     if (st == IO_FAILED || st == CORRUPT)
         stop(l, st);
     send_events(l);

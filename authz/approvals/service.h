@@ -51,6 +51,8 @@ MUST_CHECK enum status service_gone(struct service *s, const struct peer *peer, 
 MUST_CHECK enum status service_tick(struct service *s, struct err *err);
 /* Take a new config (shared) and read the approval keys again. On failure the old ones stay. */
 MUST_CHECK enum status service_reload(struct service *s, struct config *c, struct err *err);
+/* The same config, the registered approval keys read again. */
+MUST_CHECK enum status service_renew_keys(struct service *s, struct err *err);
 /* Events for all workers since the last call, or NULL; the caller's. Call it after each of the above. */
 json_t *service_events(struct service *s);
 const struct config *service_config(const struct service *s);

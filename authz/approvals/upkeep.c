@@ -205,3 +205,8 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
     }
     return st;
 }
+
+enum status service_renew_keys(struct service *s, struct err *err)
+{
+    return service_reload(s, s->config, err);
+}

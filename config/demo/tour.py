@@ -254,6 +254,9 @@ class Tour:
                       "the session as shown to hold both downloads that the lock ended")
         for what in (REASON, self.held_id, "bob", "carol", "export"):
             expect_in(what, shown, "the session as shown")
+        ran = [line for line in shown.splitlines() if re.search(r"POST /admin/support/audience/  200 ", line)]
+        expect(len(ran) == 1 and all(what in ran[0] for what in ("export", self.held_id, "carol")),
+               "the export to have run once, with carol's yes", ran)
 
     def replay(self):
         shown = self.dan.does("replay", self.session, "--speed", "0")

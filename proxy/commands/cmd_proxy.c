@@ -4,10 +4,12 @@
 #include "proxy/commands/commands.h"
 #include "proxy/commands/inherit.h"
 #include "proxy/commands/process.h"
+#include "proxy/exchange/sources.h"
 #include "proxy/exchange/worker.h"
 #include "proxy/record/recorder.h"
 
 #include <openssl/crypto.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,6 +22,7 @@ struct proxy {
     struct worker *workers[INHERIT_WORKERS_MAX];
     struct recorder_ring rings[INHERIT_WORKERS_MAX];
     struct recorder *recorder;
+    struct sources *sources;
     uv_loop_t loop;
     uv_signal_t term, hup;
 };
@@ -30,8 +33,17 @@ static void on_term(uv_signal_t *s, int signum)
     (void)signum;
     log_info("proxy.draining");
     for (unsigned i = 0; i < p->in.workers; i++)
-        worker_drain(p->workers[i]);
+        worker_drain(p->workers[i], false);
     uv_stop(&p->loop);
+}
+
+static void use(struct proxy *p, struct snapshot *fresh)
+{
+    for (unsigned i = 0; i < p->in.workers; i++)
+        worker_reload(p->workers[i], snapshot_ref(fresh));
+    snapshot_unref(p->current);
+    p->current = fresh;
+    log_set_level(fresh->config->log_level);
 }
 
 static void on_hup(uv_signal_t *s, int signum)
@@ -40,15 +52,19 @@ static void on_hup(uv_signal_t *s, int signum)
     struct snapshot *fresh = NULL;
     struct err err;
     (void)signum;
-    if (snapshot_load(p->config_path, &fresh, &err) != OK) {
-        log_error("reload.refused", "why", err.text);
+    if (snapshot_load(p->config_path, p->current->config, &fresh, &err) == OK) {
+        use(p, fresh);
+        log_info("reload.done");
         return;
     }
-    for (unsigned i = 0; i < p->in.workers; i++)
-        worker_reload(p->workers[i], snapshot_ref(fresh));
-    snapshot_unref(p->current);
-    p->current = fresh;
-    log_info("reload.done");
+    log_error("reload.refused", "why", err.text, "next", "correct the config and send SIGHUP again; until then the old one stays in force");
+    /* A half-edited config must not keep a revocation from taking effect. */
+    if (snapshot_renew(p->current, &fresh, &err) == OK) {
+        use(p, fresh);
+        log_info("reload.certificates");
+    } else {
+        log_error("reload.certificates", "why", err.text, "next", "the certificates and the revocation list read before stay in force");
+    }
 }
 
 static enum status map_rings(struct proxy *p, struct err *err)
@@ -86,6 +102,7 @@ static enum status start_workers(struct proxy *p, const char *authz_socket, cons
         struct worker_options o = {
             .index = i, .snap = p->first, .authz_socket = authz_socket, .listen_fds = p->in.worker[i].listeners,
             .listen_count = p->in.listeners, .ring = p->rings[i].memory, .ring_size = p->rings[i].size, .wake_fd = p->rings[i].wake_fd,
+            .sources = p->sources,
         };
         memcpy(o.fingerprint_key, key, 32);
         enum status st = worker_start(&o, &p->workers[i], err);
@@ -110,6 +127,7 @@ static void stop(struct proxy *p)
     for (unsigned i = 0; i < p->in.workers; i++)
         worker_join(p->workers[i]);
     recorder_stop(p->recorder);
+    sources_free(p->sources);
     uv_close((uv_handle_t *)&p->term, NULL);
     uv_close((uv_handle_t *)&p->hup, NULL);
     uv_run(&p->loop, UV_RUN_DEFAULT);
@@ -137,11 +155,13 @@ int cmd_proxy(int argc, char **argv)
     if (!options_parse(argc, argv, &u, &rest, &count, &code))
         return code;
     process_harden(parent ? (int)strtol(parent, NULL, 10) : 0);
+    signal(SIGINT, SIG_IGN);          /* Ctrl-C reaches the whole group; the parent says SIGTERM */
     log_setup("proxy", LOG_LEVEL_INFO);
     listen_for_signals(&p);
-    enum status st = inherit_take(&p.in, &err);
+    p.sources = sources_new();
+    enum status st = p.sources ? inherit_take(&p.in, &err) : fail(&err, NO_MEMORY, "sources");
     if (st == OK)
-        st = snapshot_load(p.config_path, &p.first, &err);
+        st = snapshot_load(p.config_path, NULL, &p.first, &err);
     char *socket = st == OK ? config_path(p.first->config, "run/authz.sock") : NULL;
     if (st == OK)
         st = map_rings(&p, &err);
@@ -157,6 +177,7 @@ int cmd_proxy(int argc, char **argv)
         return EXIT_REFUSED;
     }
     p.current = snapshot_ref(p.first);
+    log_set_level(p.first->config->log_level);
     log_info("proxy.started", "socket", socket);
     uv_run(&p.loop, UV_RUN_DEFAULT);
     stop(&p);

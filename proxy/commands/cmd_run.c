@@ -127,6 +127,10 @@ static void start_child(struct child *c)
 
 /* ---- signals, reload, the daily round ---- */
 
+static void watch_all(struct parent *p);
+
+/* The children read the file for themselves and decide for themselves; they are told in any case, since a config that is refused must not keep a
+ * revocation from taking effect. */
 static void reload(struct parent *p)
 {
     struct config *fresh = NULL;
@@ -135,10 +139,18 @@ static void reload(struct parent *p)
     for (size_t i = 0; i < problems.count; i++)
         log_warn("config.problem", "text", problems.text[i]);
     problems_done(&problems);
-    config_unref(fresh);
+    const char *fixed = st == OK ? config_needs_restart(p->config, fresh) : NULL;
     if (st != OK) {
-        log_error("reload.refused", "why", "the config has problems; the old one stays in force");
-        return;
+        log_error("reload.refused", "why", "the config has problems", "next", "correct them and send SIGHUP again; the old config stays in force");
+    } else if (fixed != NULL) {
+        log_error("reload.refused", "why", "a setting changed that is only read at the start", "setting", fixed, "next",
+                  "a restart is needed: run `countersign run` anew; the old config stays in force");
+        config_unref(fresh);
+    } else {
+        config_unref(p->config);
+        p->config = fresh;
+        log_set_level(fresh->log_level);
+        watch_all(p);
     }
     if (p->authz.running)
         uv_process_kill(&p->authz.process, SIGHUP);
@@ -168,13 +180,18 @@ static void watch(struct parent *p, size_t i, const char *path)
 {
     char dir[4096];
     const char *slash = path ? strrchr(path, '/') : NULL;
-    uv_fs_event_init(&p->loop, &p->watches[i]);
-    p->watches[i].data = p;
+    uv_fs_event_stop(&p->watches[i]);
     if (slash == NULL)
         return;
     snprintf(dir, sizeof dir, "%.*s", slash == path ? 1 : (int)(slash - path), path);
     if (uv_fs_event_start(&p->watches[i], on_file_event, dir, 0) != 0)
         log_warn("watch.failed", "folder", dir, "next", "after changing the CRL or the approval keys, send SIGHUP");
+}
+
+static void watch_all(struct parent *p)
+{
+    watch(p, 0, p->config->crl);
+    watch(p, 1, p->config->approval_keys);
 }
 
 static void renew_crl(struct parent *p)
@@ -208,6 +225,7 @@ static void on_signal(uv_signal_t *s, int signum)
     log_info("stopping");
     uv_timer_stop(&p->authz.retry);
     uv_timer_stop(&p->proxy.retry);
+    inherit_close_listeners(&p->in);  /* nobody is let in any more: better refused at once than left waiting */
     if (p->proxy.running)
         uv_process_kill(&p->proxy.process, SIGTERM);
     finish_if_stopped(p);
@@ -235,8 +253,11 @@ static void run_loop(struct parent *p)
     uv_timer_init(&p->loop, &p->daily);
     p->settle.data = p->daily.data = p;
     uv_timer_start(&p->daily, on_daily, DAY_MS, DAY_MS);
-    watch(p, 0, p->config->crl);
-    watch(p, 1, p->config->approval_keys);
+    for (size_t i = 0; i < WATCHES; i++) {
+        uv_fs_event_init(&p->loop, &p->watches[i]);
+        p->watches[i].data = p;
+    }
+    watch_all(p);
     init_child(p, &p->authz, "authz");
     init_child(p, &p->proxy, "proxy");
     uv_run(&p->loop, UV_RUN_DEFAULT);
@@ -295,6 +316,7 @@ int cmd_run(int argc, char **argv)
         free(absolute);
         return command_failed("%s", err.text);
     }
+    log_set_level(p.config->log_level);
     renew_crl(&p);
     uv_loop_init(&p.loop);
     log_info("started", "instance", p.config->instance, "version", COUNTERSIGN_VERSION);

@@ -11,9 +11,10 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BACKLOG = 1024 };
+enum { BACKLOG = 1024, FREE_TRIES = 60, FREE_PAUSE_MS = 50 };
 
 static enum status make_address(const struct listener *l, struct sockaddr_storage *sa, socklen_t *len, struct err *err)
 {
@@ -35,8 +36,8 @@ static enum status make_address(const struct listener *l, struct sockaddr_storag
     return fail(err, BAD_CONFIG, "listen: '%s' is not a numeric address", l->address);
 }
 
-/* One socket a worker: the kernel spreads connections over them (SO_REUSEPORT). */
-static enum status open_listener(const struct listener *l, int *fd_out, struct err *err)
+/* shared: one socket a worker, over which the kernel spreads connections (SO_REUSEPORT). */
+static enum status bind_socket(const struct listener *l, bool shared, int *fd_out, struct err *err)
 {
     struct sockaddr_storage sa;
     socklen_t len = 0;
@@ -48,11 +49,46 @@ static enum status open_listener(const struct listener *l, int *fd_out, struct e
     if (fd < 0)
         return fail(err, IO_FAILED, "socket: %s", strerror(errno));
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    if (shared)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
     if (sa.ss_family == AF_INET6)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
-    if (bind(fd, (struct sockaddr *)&sa, len) != 0 || listen(fd, BACKLOG) != 0) {
-        st = fail(err, IO_FAILED, "cannot listen on %s port %u: %s; is another program using it?", l->address, l->port, strerror(errno));
+    if (bind(fd, (struct sockaddr *)&sa, len) != 0) {
+        st = errno == EADDRINUSE ? EXISTS : IO_FAILED;
+        (void)!fail(err, st, "cannot listen on %s port %u: %s; is another program using it?", l->address, l->port, strerror(errno));
+        close(fd);
+        return st;
+    }
+    *fd_out = fd;
+    return OK;
+}
+
+/* SO_REUSEPORT would quietly share the port with another gateway of the same user, and half of its people would meet the wrong one: so ask first without it.
+ * The processes of a gateway that was just killed may need a moment to be gone. */
+static enum status check_free(const struct listener *l, struct err *err)
+{
+    const struct timespec pause = { 0, FREE_PAUSE_MS * 1000000L };
+    enum status st = OK;
+    for (unsigned i = 0; i < FREE_TRIES; i++) {
+        int fd = -1;
+        st = bind_socket(l, false, &fd, err);
+        if (st == OK)
+            close(fd);
+        if (st != EXISTS)
+            return st;
+        nanosleep(&pause, NULL);
+    }
+    return fail(err, IO_FAILED, "cannot listen on %s port %u: another program, maybe another gateway, is using it", l->address, l->port);
+}
+
+static enum status open_listener(const struct listener *l, int *fd_out, struct err *err)
+{
+    int fd = -1;
+    enum status st = bind_socket(l, true, &fd, err);
+    if (st != OK)
+        return st;
+    if (listen(fd, BACKLOG) != 0) {
+        st = fail(err, IO_FAILED, "cannot listen on %s port %u: %s", l->address, l->port, strerror(errno));
         close(fd);
         return st;
     }
@@ -87,6 +123,11 @@ enum status inherit_open(const struct config *c, struct inherit *out, struct err
     out->listeners = (unsigned)c->listener_count;
     if (out->listeners == 0 || out->listeners > INHERIT_LISTENERS_MAX)
         return fail(err, BAD_CONFIG, "listen: 1 to %d addresses are needed", INHERIT_LISTENERS_MAX);
+    for (unsigned l = 0; l < out->listeners; l++) {
+        enum status st = check_free(&c->listeners[l], err);
+        if (st != OK)
+            return st;
+    }
     for (unsigned w = 0; w < out->workers; w++) {
         struct inherit_worker *i = &out->worker[w];
         enum status st = open_ring(c, &i->ring, err);
@@ -102,6 +143,14 @@ enum status inherit_open(const struct config *c, struct inherit *out, struct err
         }
     }
     return OK;
+}
+
+void inherit_close_listeners(struct inherit *in)
+{
+    for (unsigned w = 0; w < in->workers; w++)
+        for (unsigned l = 0; l < in->listeners; l++)
+            close(in->worker[w].listeners[l]);
+    in->listeners = 0;
 }
 
 size_t inherit_list(const struct inherit *in, int *fds, size_t max)

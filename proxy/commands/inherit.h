@@ -17,6 +17,8 @@ struct inherit {
 
 /* In the parent: open everything for this config. */
 MUST_CHECK enum status inherit_open(const struct config *c, struct inherit *out, struct err *err);
+/* In the parent, when it stops. */
+void inherit_close_listeners(struct inherit *in);
 /* All descriptors in the order in which the child gets them, from INHERIT_FIRST_FD on; returns their count. */
 size_t inherit_list(const struct inherit *in, int *fds, size_t max);
 /* "WORKERS LISTENERS", for the environment variable COUNTERSIGN_INHERIT. */

@@ -69,12 +69,16 @@ static bool refuse_early(struct exchange *x)
 static void refuse_grant(struct exchange *x)
 {
     char detail[256], next[512], link[512];
-    snprintf(detail, sizeof detail, "You have no approved access to '%s' at the moment.", x->tool->name);
-    snprintf(next, sizeof next, "Ask for it, with a reason: countersign request %s --reason \"…\" --for 30m, or on the console at %s. "
+    bool may_ask = policy_may_ask(x->tool, x->conn->person);
+    snprintf(detail, sizeof detail, may_ask ? "You have no approved access to '%s' at the moment."
+             : "You have no access to '%s', and none of your groups may ask for it.", x->tool->name);
+    snprintf(next, sizeof next, "Ask for it, with a reason: `countersign request %s --reason \"…\" --for 30m`, or on the console at %s. "
              "Another person approves it.", x->tool->name, x->snap->console_origin);
+    if (!may_ask)
+        snprintf(next, sizeof next, "If your work needs it, ask the people who keep the policy of this tool. The console shows what you may ask for.");
     snprintf(link, sizeof link, "%s/?tool=%s", x->snap->console_origin, x->tool->name);
     struct problem p = { .status = 403, .type = "grant-required", .title = "You need a grant for this tool", .detail = detail, .next = next,
-                         .link = link, .link_text = "Ask for access" };
+                         .link = link, .link_text = may_ask ? "Ask for access" : "Open the console" };
     reply_problem(x, &p);
 }
 
@@ -88,8 +92,9 @@ static void refuse_stale(struct exchange *x)
 
 static void refuse_locked(struct exchange *x, const char *why)
 {
-    struct problem p = { .status = 403, .type = "locked", .title = "This is locked",
-                         .detail = why[0] ? why : "An operator ordered a stop.",
+    char detail[512];
+    snprintf(detail, sizeof detail, "An operator has stopped this%s%s", why[0] ? ": " : "", why);
+    struct problem p = { .status = 403, .type = "locked", .title = "This is locked", .detail = detail,
                          .next = "Talk to your operator or security team: only they can lift the lock." };
     reply_problem(x, &p);
 }
@@ -207,10 +212,14 @@ static void act(struct exchange *x)
 
 void stage_judge(struct exchange *x)
 {
+    const struct action *before = x->verdict.action;
     x->verdict = judge(x);
     x->durable = x->verdict.action != NULL && (x->verdict.action->durable || x->verdict.requirement == NEED_SIGNOFF);
-    if (!x->tape.open)
+    if (!x->tape.open) {
         exchange_begin_tape(x, act);
-    else
-        act(x);
+        return;
+    }
+    if (x->verdict.action != before)   /* the body made it another action: that is the one an auditor must see */
+        (void)!tape_note(x->worker->tape, &x->tape, "action", slice_str(x->verdict.action ? x->verdict.action->name : ""));
+    act(x);
 }

@@ -163,8 +163,11 @@ static void flush_task(struct task *t)
 
 void conn_flush_soon(struct conn *c)
 {
-    if (c->state == CONN_OPEN || c->state == CONN_FLUSH)
-        task_soon(&c->worker->loop, &c->flush);
+    if (c->state != CONN_OPEN && c->state != CONN_FLUSH)
+        return;
+    if (bbuf_len(&c->out) > 0 && c->flush.next == NULL)
+        conn_deadline(c, c->snap->config->limits.body_idle_ms);   /* from now on it is the client we wait for */
+    task_soon(&c->worker->loop, &c->flush);
 }
 
 void conn_finish(struct conn *c)
@@ -256,6 +259,10 @@ static void start_protocol(struct conn *c)
     const char *sni = SSL_get_servername(c->stream.ssl, TLSEXT_NAMETYPE_host_name);
     if (sni != NULL && strlen(sni) < sizeof c->sni)
         memcpy(c->sni, sni, strlen(sni) + 1);
+    if (c->snap != c->worker->snap) { /* a reload came during the handshake, perhaps with a revocation */
+        snapshot_unref(c->snap);
+        c->snap = snapshot_ref(c->worker->snap);
+    }
     judge_certificate(c, c->snap);
     if (c->cert != CERT_GOOD)
         log_info("certificate.refused", "source", c->address, "why", cert_state_name(c->cert), "identity",
@@ -338,7 +345,7 @@ void conn_open(struct worker *w, int fd, const char *address, const unsigned cha
 {
     struct conn *c = calloc(1, sizeof *c);
     SSL *ssl = c ? SSL_new(w->snap->tls) : NULL;
-    if (ssl == NULL || !sources_enter(w->sources, source, w->snap->config->limits.connections_per_source)) {
+    if (ssl == NULL || !sources_enter(w->sources, source, w->snap->config->limits.connections_per_source, w->snap->config->limits.connections)) {
         SSL_free(ssl);
         free(c);
         close(fd);

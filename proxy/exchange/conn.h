@@ -22,7 +22,7 @@ struct protocol {
     bool (*start)(struct conn *c);                  /* false: no memory */
     void (*input)(struct conn *c);                  /* bytes came into c->in */
     void (*output)(struct conn *c);                 /* c->out has room: put more */
-    void (*stop)(struct conn *c);                   /* draining: take nothing new, end when idle */
+    void (*stop)(struct conn *c);                   /* draining: take nothing new, end when idle; asked again every second */
     void (*free)(struct conn *c);                   /* and the exchanges under way */
     bool (*idle)(const struct conn *c);             /* nothing under way */
     void (*tick)(struct conn *c);                   /* every 100 ms; NULL: not needed */

@@ -56,7 +56,8 @@ struct exchange {
     void *stream;                     /* the front's own */
     int32_t stream_id;                /* HTTP/2 */
     enum exchange_state state;
-    int64_t started_ms;
+    int64_t started_ms;               /* wall clock */
+    int64_t begun_ms, answered_ms;    /* monotonic: made; the response head went out (0: not yet) */
     struct arena arena;
     struct message request;
 
@@ -109,6 +110,7 @@ struct exchange {
     bool durable, request_finished;
     struct bbuf unsure;               /* durable: recorded, not yet fsynced, so not yet delivered */
     uint64_t durable_at;
+    const char *refusal;              /* type of the problem that was the answer, or NULL */
     const char *why;                  /* a word for the log and the recording when it did not go well */
 };
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { STOPPING_IDLE_MS = 500 };      /* a request may be on its way: closing at once would lose it */
+
 struct h1_conn {
     struct exchange *x;               /* under way, or NULL */
     struct h1_body body;
@@ -186,7 +188,7 @@ static void on_next(struct task *t)
             conn_finish(c);
             return;
         }
-        conn_deadline(c, c->snap->config->limits.idle_ms);
+        conn_deadline(c, h->stopping ? STOPPING_IDLE_MS : c->snap->config->limits.idle_ms);
         conn_read(c, true);
     }
     h1_input(c);
@@ -206,10 +208,9 @@ static void h1_output(struct conn *c)
 static void h1_stop(struct conn *c)
 {
     struct h1_conn *h = c->driver;
-    h->stopping = true;
-    h->close_after = true;
-    if (h->x == NULL && bbuf_len(&c->in) == 0)
-        conn_finish(c);
+    h->stopping = true;               /* the next response head says so; one that has gone out said "keep-alive", and is kept to */
+    if (h->x == NULL && bbuf_len(&c->in) == 0 && c->deadline_ms > c->worker->loop.now_ms + STOPPING_IDLE_MS)
+        conn_deadline(c, STOPPING_IDLE_MS);
 }
 
 /* ---- the front ---- */

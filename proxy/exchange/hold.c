@@ -33,9 +33,9 @@ static void reply_held(struct exchange *x, const json_t *item)
 {
     char detail[512], next[512], link[512];
     const char *id = text(item, "id");
-    snprintf(detail, sizeof detail, "'%s' on '%s' needs the sign-off of another person, for exactly this request. It waits as %s (%s).",
-             x->verdict.action->name, x->tool->name, id, text(item, "state"));
-    snprintf(next, sizeof next, "Tell an approver: countersign approve %s. Once signed off, release it on the console, or send the same bytes again; "
+    snprintf(detail, sizeof detail, "'%s' on '%s' needs the sign-off of another person, for exactly this request. Nothing was sent to the tool; the request "
+             "waits as `%s`.", x->verdict.action->name, x->tool->name, id);
+    snprintf(next, sizeof next, "Ask an approver to run `countersign approve %s`. Once it is signed off, run it from the console, or send the same bytes again; "
              "it runs once.", id);
     snprintf(link, sizeof link, "%s/held/%s", x->snap->console_origin, id);
     struct problem p = { .status = 403, .type = "signoff-required", .title = "This request is held", .detail = detail, .next = next,

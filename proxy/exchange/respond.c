@@ -56,6 +56,7 @@ static bool step_head(struct exchange *x)
         memcpy(x->conn->served_grant, x->grant_id, sizeof x->grant_id);
         snprintf(x->conn->served_tool, sizeof x->conn->served_tool, "%s", x->tool->name);
     }
+    x->answered_ms = x->worker->loop.now_ms;
     x->front->head(x, x->response.status, &x->response_fields, x->response.has_length ? (int64_t)x->response.content_length : -1,
                    x->no_body);
     return true;

@@ -1,35 +1,65 @@
 #include "proxy/exchange/worker.h"
+
+#include "proxy/base/log.h"
 #include "proxy/net/tls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum status snapshot_load(const char *config_path, struct snapshot **out, struct err *err)
+/* The rest of a snapshot whose config is there; takes s in every case. spare: used when the server's own certificate can't be read, or NULL. */
+static enum status complete(struct snapshot *s, SSL_CTX *spare, struct snapshot **out, struct err *err)
 {
-    enum status st = OK;
-    struct problems problems = { 0 };
-    struct snapshot *s = calloc(1, sizeof *s);
-    if (s == NULL)
-        return fail(err, NO_MEMORY, "snapshot");
-    atomic_init(&s->refs, 1);
-    st = config_load(config_path, &s->config, &problems);
-    if (st != OK)
-        (void)fail(err, st, "%s", problems.count ? problems.text[0] : "the config can't be read");
-    problems_done(&problems);
-    if (st == OK)
-        st = trust_load(s->config->client_ca, s->config->crl, &s->trust, err);
+    enum status st = trust_load(s->config->client_ca, s->config->crl, &s->trust, err);
     if (st == OK)
         st = tls_server_context(s->config, &s->tls, err);
-    if (st == OK) {
-        s->console_origin = config_origin(s->config, s->config->console_host);
-        if (s->console_origin == NULL)
-            st = fail(err, NO_MEMORY, "snapshot");
+    if (st != OK && s->trust != NULL && spare != NULL && SSL_CTX_up_ref(spare) == 1) {
+        log_error("reload.server_certificate", "why", err->text, "next", "the one read before stays in use");
+        s->tls = spare;
+        st = OK;
     }
+    if (st == OK && (s->console_origin = config_origin(s->config, s->config->console_host)) == NULL)
+        st = fail(err, NO_MEMORY, "snapshot");
     if (st == OK)
         *out = s;
     else
         snapshot_unref(s);
     return st;
+}
+
+static struct snapshot *empty(void)
+{
+    struct snapshot *s = calloc(1, sizeof *s);
+    if (s != NULL)
+        atomic_init(&s->refs, 1);
+    return s;
+}
+
+enum status snapshot_load(const char *config_path, const struct config *now, struct snapshot **out, struct err *err)
+{
+    struct problems problems = { 0 };
+    struct snapshot *s = empty();
+    if (s == NULL)
+        return fail(err, NO_MEMORY, "snapshot");
+    enum status st = config_load(config_path, &s->config, &problems);
+    if (st != OK)
+        (void)fail(err, st, "%s", problems.count ? problems.text[0] : "the config can't be read");
+    problems_done(&problems);
+    const char *fixed = st == OK && now != NULL ? config_needs_restart(now, s->config) : NULL;
+    if (fixed != NULL)
+        st = fail(err, BAD_CONFIG, "the setting `%s` has changed, which takes a restart: run `countersign run` anew, or put it back", fixed);
+    if (st == OK)
+        return complete(s, NULL, out, err);
+    snapshot_unref(s);
+    return st;
+}
+
+enum status snapshot_renew(const struct snapshot *old, struct snapshot **out, struct err *err)
+{
+    struct snapshot *s = empty();
+    if (s == NULL)
+        return fail(err, NO_MEMORY, "snapshot");
+    s->config = config_ref(old->config);
+    return complete(s, old->tls, out, err);
 }
 
 struct snapshot *snapshot_ref(struct snapshot *s)

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000 };
+enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000, BACKLOG_MAX = 1024, STOP_AGAIN_MS = 1000 };
 
 static void on_listener(uv_poll_t *p, int status, int events);
 
@@ -147,22 +147,14 @@ static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *
     char text[ADDRESS_MAX] = "";
     unsigned char key[16];
     int one = 1;
-    if (w->conn_count >= w->snap->config->limits.connections) {
-        close(fd);
-        return;
-    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     source_key(sa, key, text, sizeof text);
     conn_open(w, fd, text, key);
 }
 
-static void on_listener(uv_poll_t *p, int status, int events)
+static void accept_some(struct worker *w, size_t i, int budget)
 {
-    struct worker *w = p->data;
-    size_t i = (size_t)(p - w->listeners);
-    (void)status;
-    (void)events;
-    for (int budget = ACCEPT_AT_ONCE; budget > 0; budget--) {
+    for (; budget > 0; budget--) {
         struct sockaddr_storage sa = { 0 };
         socklen_t len = sizeof sa;
         int fd = accept4(w->listen_fds[i], (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -171,6 +163,59 @@ static void on_listener(uv_poll_t *p, int status, int events)
         accept_one(w, fd, &sa);
     }
 }
+
+static void on_listener(uv_poll_t *p, int status, int events)
+{
+    struct worker *w = p->data;
+    (void)status;
+    (void)events;
+    accept_some(w, (size_t)(p - w->listeners), ACCEPT_AT_ONCE);
+}
+
+/* ---- pools ---- */
+
+struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
+{
+    struct err err;
+    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
+        if (p->snap == s && p->tool == tool)
+            return p->pool;
+    struct pool_entry *p = calloc(1, sizeof *p);
+    if (p == NULL)
+        return NULL;
+    p->pool = upstream_pool_new(&w->loop, tool, &s->config->limits, &err);
+    if (p->pool == NULL) {
+        log_error("tool.pool", "tool", tool->name, "why", err.text);
+        free(p);
+        return NULL;
+    }
+    p->snap = snapshot_ref(s);
+    p->tool = tool;
+    p->next = w->pools;
+    w->pools = p;
+    w->old_pools |= s != w->snap;
+    return p->pool;
+}
+
+static void drop_pools(struct worker *w, const struct snapshot *keep)
+{
+    w->old_pools = false;
+    for (struct pool_entry **at = &w->pools, *p; (p = *at) != NULL;) {
+        unsigned idle, busy;
+        upstream_pool_count(p->pool, &idle, &busy);
+        if (p->snap == keep || (keep != NULL && busy > 0)) {
+            w->old_pools |= p->snap != keep;
+            at = &p->next;
+            continue;
+        }
+        *at = p->next;
+        upstream_pool_close(p->pool);
+        snapshot_unref(p->snap);
+        free(p);
+    }
+}
+
+/* ---- time ---- */
 
 static bool conn_overdue(const struct conn *c)
 {
@@ -198,23 +243,46 @@ static void check_deadlines(struct worker *w)
     }
 }
 
-static void start_stopping(struct worker *w)
+static void close_listeners(struct worker *w)
 {
-    w->draining = true;
-    w->drain_until_ms = w->loop.now_ms + w->snap->config->limits.drain_ms;
-    for (size_t i = 0; i < w->listener_count; i++)
+    for (size_t i = 0; i < w->listener_count; i++) {
         uv_poll_stop(&w->listeners[i]);
+        uv_close((uv_handle_t *)&w->listeners[i], NULL);
+        close(w->listen_fds[i]);
+    }
+    w->listener_count = 0;
+}
+
+static void stop_all(struct worker *w)
+{
+    w->stop_again_ms = w->loop.now_ms + STOP_AGAIN_MS;
     for (struct conn *c = w->conns; c != NULL; c = c->next)
         if (c->state == CONN_OPEN)
             c->protocol->stop(c);
 }
 
+static void start_stopping(struct worker *w)
+{
+    /* Whom the kernel has let in already is still served; with a successor, by that one. */
+    for (size_t i = 0; i < w->listener_count && !atomic_load(&w->succeeded); i++)
+        accept_some(w, i, BACKLOG_MAX);
+    close_listeners(w);
+    w->draining = true;
+    w->drain_until_ms = w->loop.now_ms + w->snap->config->limits.drain_ms;
+    stop_all(w);
+}
+
 static void finish_stopping(struct worker *w)
 {
-    if (w->conns != NULL && w->loop.now_ms < w->drain_until_ms)
+    if (w->conns != NULL && w->loop.now_ms < w->drain_until_ms) {
+        if (w->loop.now_ms >= w->stop_again_ms)
+            stop_all(w);
         return;
+    }
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
+        for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+            x->why = "drained";
         conn_close(c, false);
     }
     if (w->conns == NULL)
@@ -229,6 +297,7 @@ static void on_tick(uv_timer_t *t)
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
+    access_log_flush(&w->access_log);
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
     if (heard > 0)
@@ -237,50 +306,12 @@ static void on_tick(uv_timer_t *t)
         sweep(w, stale);
     if (now - w->started_ms > ACCEPT_AFTER_MS)
         start_accepting(w);
+    if (w->old_pools)
+        drop_pools(w, w->snap);
     if (tape_broken(w->tape))
         wake_waiters(w);              /* nobody else would tell them */
     if (w->draining)
         finish_stopping(w);
-}
-
-/* ---- pools ---- */
-
-struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
-{
-    struct err err;
-    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
-        if (p->snap == s && p->tool == tool)
-            return p->pool;
-    struct pool_entry *p = calloc(1, sizeof *p);
-    if (p == NULL)
-        return NULL;
-    p->pool = upstream_pool_new(&w->loop, tool, &s->config->limits, &err);
-    if (p->pool == NULL) {
-        log_error("tool.pool", "tool", tool->name, "why", err.text);
-        free(p);
-        return NULL;
-    }
-    p->snap = snapshot_ref(s);
-    p->tool = tool;
-    p->next = w->pools;
-    w->pools = p;
-    return p->pool;
-}
-
-static void drop_pools(struct worker *w, const struct snapshot *keep)
-{
-    for (struct pool_entry **at = &w->pools, *p; (p = *at) != NULL;) {
-        unsigned idle, busy;
-        upstream_pool_count(p->pool, &idle, &busy);
-        if (p->snap == keep || (keep != NULL && busy > 0)) {
-            at = &p->next;
-            continue;
-        }
-        *at = p->next;
-        upstream_pool_close(p->pool);
-        snapshot_unref(p->snap);
-        free(p);
-    }
 }
 
 /* ---- orders of the main thread ---- */
@@ -314,8 +345,9 @@ void worker_reload(struct worker *w, struct snapshot *s)
     uv_async_send(&w->command);
 }
 
-void worker_drain(struct worker *w)
+void worker_drain(struct worker *w, bool succeeded)
 {
+    atomic_store(&w->succeeded, succeeded);
     atomic_store(&w->stopping, true);
     uv_async_send(&w->command);
 }
@@ -328,8 +360,7 @@ static void worker_main(void *arg)
     uv_run(&w->loop.uv, UV_RUN_DEFAULT);
     drop_pools(w, NULL);
     link_close(w->link);
-    for (size_t i = 0; i < w->listener_count; i++)
-        uv_close((uv_handle_t *)&w->listeners[i], NULL);
+    close_listeners(w);
     uv_close((uv_handle_t *)&w->wake_poll, NULL);
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->command, NULL);
@@ -364,8 +395,8 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     w->lost_ms = w->started_ms = clock_mono_ms();
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
-    w->sources = sources_new();
-    enum status st = w->access && w->sources ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
+    w->sources = o->sources;
+    enum status st = w->access ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
                                              : fail(err, NO_MEMORY, "worker");
     if (st != OK)
         return st;                    /* the process ends: nothing to tidy up for */
@@ -384,9 +415,9 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
 void worker_join(struct worker *w)
 {
     uv_thread_join(&w->thread);
+    access_log_done(&w->access_log);
     tape_free(w->tape);
     access_free(w->access);
-    sources_free(w->sources);
     snapshot_unref(atomic_exchange(&w->next, NULL));
     snapshot_unref(w->snap);
     free(w);

@@ -6,6 +6,7 @@
 #include "certs/trust.h"
 #include "config/config.h"
 #include "proxy/exchange/access.h"
+#include "proxy/exchange/access_log.h"
 #include "proxy/net/link.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/upstream.h"
@@ -21,7 +22,10 @@ struct snapshot {
     SSL_CTX *tls;
     char *console_origin;             /* "https://console.example:8443" */
 };
-MUST_CHECK enum status snapshot_load(const char *config_path, struct snapshot **out, struct err *err);
+/* now: the config that is in force, or NULL; one that only a restart can bring about is refused (BAD_CONFIG). */
+MUST_CHECK enum status snapshot_load(const char *config_path, const struct config *now, struct snapshot **out, struct err *err);
+/* The same config, with its certificates, authorities and revocation list read again. */
+MUST_CHECK enum status snapshot_renew(const struct snapshot *old, struct snapshot **out, struct err *err);
 struct snapshot *snapshot_ref(struct snapshot *s);
 void snapshot_unref(struct snapshot *s);
 
@@ -54,12 +58,14 @@ struct worker {
     uv_timer_t tick;
     uv_async_t command;               /* the main thread put something into `next` or `stopping` */
     _Atomic(struct snapshot *) next;  /* a new snapshot, its reference included */
-    atomic_bool stopping;
+    atomic_bool stopping, succeeded;  /* succeeded: another process accepts from the same sockets */
     bool accepting, draining;
+    bool old_pools;                   /* some belong to an earlier snapshot, and go when they are idle */
     int64_t started_ms;
-    int64_t drain_until_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
+    int64_t drain_until_ms, stop_again_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
     struct waiter waiters;
-    struct sources *sources;          /* open connections by source address */
+    struct access_log access_log;
+    struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
     uv_thread_t thread;
 };
 
@@ -73,12 +79,14 @@ struct worker_options {
     size_t ring_size;
     int wake_fd;
     unsigned char fingerprint_key[32];
+    struct sources *sources;          /* borrowed until worker_join */
 };
 MUST_CHECK enum status worker_start(const struct worker_options *o, struct worker **out, struct err *err);
 /* From the main thread: use this snapshot from now on (takes the reference). */
 void worker_reload(struct worker *w, struct snapshot *s);
-/* From the main thread: stop accepting, let exchanges end until the drain deadline. */
-void worker_drain(struct worker *w);
+/* From the main thread: stop accepting, let exchanges end until the drain deadline, then reset what is left. succeeded: another process has the listening
+ * sockets too, and serves who waits there. */
+void worker_drain(struct worker *w, bool succeeded);
 /* Wait for its end, free. */
 void worker_join(struct worker *w);
 

@@ -72,8 +72,8 @@ static void message_reset(struct archive *a, struct archive_message *m)
 static enum status start_message(struct archive_item *x, const struct warc_head *h, unsigned side, struct archive_message **out)
 {
     struct archive_message *m = &x->message[side];
-    if (m->records > 0 || h->id.len >= sizeof m->id)
-        return BAD_INPUT;   /* a second request or response of one exchange */
+    if (m->records > 0 || h->id.len == 0 || h->id.len >= sizeof m->id)
+        return BAD_INPUT;   /* a second request or response of one exchange, or one without a name */
     memcpy(m->id, h->id.ptr, h->id.len);
     if (side == 0)
         x->pub.started_ms = h->date_ms;

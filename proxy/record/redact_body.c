@@ -54,7 +54,10 @@ static bool boundary_ok(struct slice b)
 static enum body_kind read_type(struct slice value, unsigned char *boundary_out, size_t *boundary_len_out)
 {
     struct slice rest = value, boundary = { 0 };
-    enum body_kind kind = kind_of_type(take_until(&rest, ';'));
+    struct slice type = take_until(&rest, ';');
+    enum body_kind kind = kind_of_type(type);
+    if (kind != BODY_OTHER && slice_find(type, ',') < type.len)
+        return BODY_UNREADABLE;
     if (kind == BODY_OTHER)   /* a list of types, one of which might be read */
         return slice_find(value, ',') < value.len && kind_of_type(slice_trim(slice_from(value, slice_find(value, ',') + 1))) != BODY_OTHER
                    ? BODY_UNREADABLE : BODY_OTHER;

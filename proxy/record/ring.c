@@ -191,7 +191,7 @@ enum status ring_next(struct ring_in *in, struct ring_entry *out)
     out->kind = head.kind;
     out->flags = head.flags;
     out->exchange = head.exchange;
-    out->wall_ms = head.wall_ms;
+    out->wall_ms = head.wall_ms < 0 ? 0 : head.wall_ms > RING_WALL_MS_MAX ? RING_WALL_MS_MAX : head.wall_ms;
     parts_at(in, in->pos + sizeof head, head.len - sizeof head, c.part);
     (void)ring_take(&c, out->session_bytes, head.session_len);
     out->session = slice_of(out->session_bytes, head.session_len);

@@ -27,6 +27,7 @@ enum {
     RING_ID_BYTES = 16,
 };
 #define RING_AWAKE UINT64_MAX
+#define RING_WALL_MS_MAX INT64_C(253402300799999)   /* the end of the year 9999: no date is longer in text */
 
 /* The first page. Each side's words keep to their own cache lines. */
 struct ring_header {

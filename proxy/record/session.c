@@ -231,6 +231,17 @@ static bool is_word(const char *name)
     return true;
 }
 
+/* What the body said made it another action than the head alone. */
+static enum status change_action(struct record_exchange *x, struct slice name)
+{
+    char *action = strndup((const char *)name.ptr, name.len);
+    if (action == NULL)
+        return NO_MEMORY;
+    free(x->action);
+    x->action = action;
+    return OK;
+}
+
 static enum status take_note(struct record_exchange *x, struct ring_cursor payload)
 {
     char name[ENTRY_NAME_MAX + 1], value[ENTRY_VALUE_MAX];
@@ -239,6 +250,8 @@ static enum status take_note(struct record_exchange *x, struct ring_cursor paylo
     size_t len = ring_left(&payload) < sizeof value ? ring_left(&payload) : sizeof value;
     if (!ring_take(&payload, value, len))
         return CORRUPT;
+    if (strcmp(name, "action") == 0)
+        return change_action(x, slice_of(value, len));
     if (x->notes == NULL)
         x->notes = json_object();
     return notes_add(x->notes, name, slice_of(value, len)) ? OK : NO_MEMORY;

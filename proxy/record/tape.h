@@ -52,7 +52,7 @@ MUST_CHECK enum status tape_response(struct tape *t, struct tape_exchange *x, co
 /* A piece of body; all of it is taken, or FULL. */
 MUST_CHECK enum status tape_body(struct tape *t, struct tape_exchange *x, enum tape_side side, struct slice data);
 MUST_CHECK enum status tape_finish(struct tape *t, struct tape_exchange *x, enum tape_side side, enum tape_end how);
-/* A fact about the exchange, kept as a metadata record: name "held" value "hld_…", "outcome" … */
+/* A fact about the exchange, kept as a metadata record: name "held" value "hld_…", "outcome" … "action" replaces what tape_begin was given. */
 MUST_CHECK enum status tape_note(struct tape *t, struct tape_exchange *x, const char *name, struct slice value);
 /* The end. Sides not finished count as cut off. Always succeeds: its room is reserved by tape_begin. `why`: a word, or NULL when all went well. */
 void tape_close(struct tape *t, struct tape_exchange *x, const char *why);

@@ -47,9 +47,31 @@ void pattern_sha256(uint64_t len, char hex[65])
     to_hex(digest, hex);
 }
 
-void answer_begin(struct answer *a, const struct options *o)
+bool take_turn(struct worker *w)
 {
-    *a = (struct answer){ .begun_us = now_us() };
+    if (w->has_turn)
+        return true;
+    long left = atomic_fetch_sub(w->left, 1);
+    if (left <= 0)
+        return false;
+    w->has_turn = true;
+    w->due_us = w->o->rate > 0 ? w->begun_us + (uint64_t)((double)(w->o->requests - (unsigned long)left) * 1e6 / w->o->rate) : 0;
+    return true;
+}
+
+uint64_t turn_wait_us(const struct worker *w)
+{
+    if (w->due_us == 0)
+        return 0;
+    uint64_t now = now_us();
+    return w->due_us > now ? w->due_us - now : 0;
+}
+
+void answer_begin(struct answer *a, struct worker *w)
+{
+    const struct options *o = w->o;
+    *a = (struct answer){ .begun_us = w->due_us ? w->due_us : now_us() };
+    w->has_turn = false;
     if (o->expect_sha256 != NULL && (a->digest = EVP_MD_CTX_new()) != NULL)
         EVP_DigestInit_ex(a->digest, EVP_sha256(), NULL);
 }

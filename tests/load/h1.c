@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 enum { IN_MAX = 65536 };
 
@@ -156,24 +157,41 @@ static bool ensure_open(struct h1 *c)
     return tls_open(c->w, false);
 }
 
+static bool exchange(struct h1 *c)
+{
+    struct worker *w = c->w;
+    struct answer a;
+    answer_begin(&a, w);
+    w->error[0] = 0;
+    /* An early answer may come while the upload breaks off: read it even then. */
+    bool open = ensure_open(c);
+    bool sent = open && send_request(w);
+    bool complete = open && read_answer(c, &a) && (sent || w->o->upload_bytes > 0);
+    answer_end(&a, w, complete, w->error[0] ? w->error : NULL);
+    c->close_after = c->close_after || !complete || !sent || w->o->handshakes;
+    return complete;
+}
+
 void h1_run(struct worker *w)
 {
     struct h1 c = { .w = w, .buf = malloc(IN_MAX + 1) };
     unsigned broken = 0;
     if (c.buf == NULL)
         return;
-    while (broken < 100 && atomic_fetch_sub(w->left, 1) > 0) {
-        struct answer a;
-        answer_begin(&a, w->o);
-        w->error[0] = 0;
-        /* An early answer may come while the upload breaks off: read it even then. */
-        bool open = ensure_open(&c);
-        bool sent = open && send_request(w);
-        bool complete = open && read_answer(&c, &a) && (sent || w->o->upload_bytes > 0);
-        answer_end(&a, w, complete, w->error[0] ? w->error : NULL);
-        broken = complete ? 0 : broken + 1;
-        c.close_after = c.close_after || !complete || !sent;
+    while (broken < 100 && take_turn(w)) {
+        uint64_t wait_us = turn_wait_us(w);
+        if (wait_us > 0)
+            usleep((useconds_t)wait_us);
+        broken = exchange(&c) ? 0 : broken + 1;
     }
     tls_close(w);
     free(c.buf);
+}
+
+bool h1_once(struct worker *w)
+{
+    struct h1 c = { .w = w, .buf = malloc(IN_MAX + 1) };
+    bool done = c.buf != NULL && exchange(&c) && !c.close_after;
+    free(c.buf);
+    return done;
 }

@@ -68,15 +68,13 @@ static nghttp2_nv pair(const char *name, size_t name_len, const char *value)
     return (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, name_len, strlen(value), NGHTTP2_NV_FLAG_NONE };
 }
 
-/* Submit one request, unless none is left. */
+/* Submit the request whose turn it is. */
 static bool submit(struct h2 *c)
 {
     const struct options *o = c->w->o;
     nghttp2_nv nv[6 + HEADERS_MAX];
     size_t n = 0;
     char length[24];
-    if (atomic_fetch_sub(c->w->left, 1) <= 0)
-        return false;
     nv[n++] = pair(":method", 7, o->method);
     nv[n++] = pair(":scheme", 7, "https");
     nv[n++] = pair(":authority", 10, o->authority);
@@ -88,7 +86,7 @@ static bool submit(struct h2 *c)
     struct stream *st = calloc(1, sizeof *st);
     if (st == NULL)
         return false;
-    answer_begin(&st->answer, o);
+    answer_begin(&st->answer, c->w);
     nghttp2_data_provider body = { .source.ptr = st, .read_callback = on_upload };
     if (o->upload_bytes > 0) {
         snprintf(length, sizeof length, "%llu", (unsigned long long)o->upload_bytes);
@@ -197,23 +195,33 @@ static int pull(struct h2 *c)
     return e == SSL_ERROR_WANT_READ || e == SSL_ERROR_WANT_WRITE ? 0 : -1;
 }
 
+static bool may_submit(struct h2 *c)
+{
+    return !c->stop && c->open < c->w->o->streams && take_turn(c->w);
+}
+
 /* Until nothing is open and nothing left, or the connection breaks. NULL, or why it broke. */
 static const char *drive(struct h2 *c)
 {
+    struct worker *w = c->w;
     for (;;) {
-        while (!c->stop && c->open < c->w->o->streams && submit(c))
+        while (may_submit(c) && turn_wait_us(w) == 0 && submit(c))
             ;
         int out = push(c), in = pull(c);
         if (out < 0 || in < 0)
             return "connection closed";
-        if (c->open == 0 && (c->stop || atomic_load(c->w->left) <= 0))
+        if (c->open == 0 && (c->stop || (!w->has_turn && atomic_load(w->left) <= 0)))
             return NULL;
         if (out > 0 || in > 0)
             continue;
         struct pollfd p = { .fd = c->w->fd, .events = POLLIN };
         if (c->out_at < c->out_len || nghttp2_session_want_write(c->session))
             p.events |= POLLOUT;
-        if (poll(&p, 1, (int)c->w->o->timeout_s * 1000) <= 0)
+        uint64_t wait_us = may_submit(c) ? turn_wait_us(w) : 0;
+        struct timespec patience = { .tv_sec = w->o->timeout_s };
+        if (wait_us > 0)
+            patience = (struct timespec){ (time_t)(wait_us / 1000000), (long)(wait_us % 1000000) * 1000 };
+        if (ppoll(&p, 1, &patience, NULL) <= 0 && wait_us == 0)
             return "no progress within the time-out";
     }
 }
@@ -242,15 +250,17 @@ void h2_run(struct worker *w)
     if (c == NULL)
         return;
     c->w = w;
-    while (atomic_load(w->left) > 0 && broken < 10) {
+    while ((w->has_turn || atomic_load(w->left) > 0) && broken < 10) {
         w->error[0] = 0;
         if (one_connection(c)) {
             broken = 0;
             continue;
         }
         broken++;
-        if (w->error[0] != 0 && atomic_fetch_sub(w->left, 1) > 0)
+        if (w->error[0] != 0 && take_turn(w)) {
+            w->has_turn = false;
             tally_fail(&w->tally, 1, w->error);
+        }
     }
     tls_close(w);
     free(c);

@@ -20,7 +20,11 @@ static const char usage[] =
     "  --header 'name: value'   at most 16; names in lower case\n"
     "  --expect-status N        default 200\n"
     "  --expect-bytes N  --expect-sha256 HEX|pattern   what each answer's body must be\n"
-    "  --timeout-s N            without progress (default 30)\n";
+    "  --timeout-s N            without progress (default 30)\n"
+    "  --rate N                 begin N requests a second; latency then counts from when each was due\n"
+    "  --handshakes             a new connection, with a full handshake, for every request (--http 1)\n"
+    "  --idle                   one request on each of -c connections, a line of JSON, then hold them until standard input ends (--http 1)\n"
+    "  --cipher NAME --group NAME   the only TLS 1.3 suite and key exchange to offer\n";
 
 static int wrong_usage(const char *why)
 {
@@ -55,7 +59,7 @@ static bool set_option(struct options *o, int code, const char *value)
     case 'T': o->address = value; return true;
     case 'H': o->http = (unsigned)strtoul(value, NULL, 10); return o->http == 1 || o->http == 2;
     case 'n': o->requests = strtoul(value, NULL, 10); return o->requests > 0;
-    case 'c': o->connections = strtoul(value, NULL, 10); return o->connections > 0 && o->connections <= 4096;
+    case 'c': o->connections = strtoul(value, NULL, 10); return o->connections > 0 && o->connections <= 16384;
     case 'm': o->streams = strtoul(value, NULL, 10); return o->streams > 0;
     case 'M': o->method = value; return true;
     case 'U': o->upload_bytes = strtoull(value, NULL, 10); return true;
@@ -63,6 +67,11 @@ static bool set_option(struct options *o, int code, const char *value)
     case 'B': o->expect_bytes = strtoll(value, NULL, 10); return true;
     case 'D': o->expect_sha256 = value; return true;
     case 'W': o->timeout_s = (unsigned)strtoul(value, NULL, 10); return o->timeout_s > 0;
+    case 'R': o->rate = strtod(value, NULL); return o->rate > 0;
+    case 'N': o->handshakes = true; return true;
+    case 'I': o->idle = true; return true;
+    case 'X': o->cipher = value; return true;
+    case 'G': o->group = value; return true;
     case 'F':
         if (o->header_count == HEADERS_MAX || strchr(value, ':') == NULL)
             return false;
@@ -77,7 +86,8 @@ static int read_options(int argc, char **argv, struct options *o)
     static const struct option longs[] = {
         { "cert", 1, 0, 'C' }, { "key", 1, 0, 'K' }, { "ca", 1, 0, 'A' }, { "connect", 1, 0, 'T' }, { "http", 1, 0, 'H' },
         { "method", 1, 0, 'M' }, { "upload", 1, 0, 'U' }, { "header", 1, 0, 'F' }, { "expect-status", 1, 0, 'S' },
-        { "expect-bytes", 1, 0, 'B' }, { "expect-sha256", 1, 0, 'D' }, { "timeout-s", 1, 0, 'W' }, { "help", 0, 0, 'h' }, { 0 },
+        { "expect-bytes", 1, 0, 'B' }, { "expect-sha256", 1, 0, 'D' }, { "timeout-s", 1, 0, 'W' }, { "rate", 1, 0, 'R' },
+        { "handshakes", 0, 0, 'N' }, { "idle", 0, 0, 'I' }, { "cipher", 1, 0, 'X' }, { "group", 1, 0, 'G' }, { "help", 0, 0, 'h' }, { 0 },
     };
     static char pattern_hex[65];
     for (int code; (code = getopt_long(argc, argv, "n:c:m:h", longs, NULL)) != -1;) {
@@ -92,6 +102,8 @@ static int read_options(int argc, char **argv, struct options *o)
         return wrong_usage("one URL, https://HOST:PORT/PATH, is needed");
     if (o->ca == NULL)
         return wrong_usage("--ca is needed");
+    if ((o->handshakes || o->idle) && o->http != 1)
+        return wrong_usage("--handshakes and --idle need --http 1");
     if (o->method == NULL)
         o->method = o->upload_bytes ? "POST" : "GET";
     if (o->expect_sha256 != NULL && strcmp(o->expect_sha256, "pattern") == 0) {
@@ -172,6 +184,8 @@ int main(int argc, char **argv)
     int bad = read_options(argc, argv, &o);
     if (bad != 0 || !tls_setup(&o))
         return bad ? bad : 1;
+    if (o.idle)
+        return idle_run(&o);
     atomic_long left = (long)o.requests;
     struct worker *workers = calloc(o.connections, sizeof *workers);
     pthread_t *threads = calloc(o.connections, sizeof *threads);
@@ -180,7 +194,7 @@ int main(int argc, char **argv)
         return 1;
     uint64_t begun = now_us();
     for (unsigned long i = 0; i < o.connections; i++) {
-        workers[i] = (struct worker){ .o = &o, .left = &left, .fd = -1 };
+        workers[i] = (struct worker){ .o = &o, .left = &left, .begun_us = begun, .fd = -1 };
         workers[i].tally.latency_us = calloc(o.requests + 1, sizeof(uint32_t));
         if (workers[i].tally.latency_us == NULL || pthread_create(&threads[i], NULL, run_worker, &workers[i]) != 0)
             return 1;

@@ -27,15 +27,17 @@ bool tls_setup(struct options *o)
     o->tls = SSL_CTX_new(TLS_client_method());
     if (o->tls == NULL)
         return false;
-    SSL_CTX_set_mode(o->tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_mode(o->tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | (o->idle ? SSL_MODE_RELEASE_BUFFERS : 0));
     SSL_CTX_set_verify(o->tls, SSL_VERIFY_PEER, NULL);
     const unsigned char *alpn = o->http == 2 ? h2 : h1;
     bool ok = SSL_CTX_load_verify_file(o->tls, o->ca) == 1
         && (o->cert == NULL || SSL_CTX_use_certificate_chain_file(o->tls, o->cert) == 1)
         && (o->key == NULL || SSL_CTX_use_PrivateKey_file(o->tls, o->key, SSL_FILETYPE_PEM) == 1)
+        && (o->cipher == NULL || (SSL_CTX_set_ciphersuites(o->tls, o->cipher) == 1 && SSL_CTX_set_min_proto_version(o->tls, TLS1_3_VERSION) == 1))
+        && (o->group == NULL || SSL_CTX_set1_groups_list(o->tls, o->group) == 1)
         && SSL_CTX_set_alpn_protos(o->tls, alpn, (unsigned)strlen((const char *)alpn)) == 0;
     if (!ok)
-        fprintf(stderr, "cs_load: certificate, key or CA: %s\n", why_ssl());
+        fprintf(stderr, "cs_load: certificate, key, CA, cipher or group: %s\n", why_ssl());
     return ok;
 }
 

@@ -42,7 +42,9 @@ class GatewayLoginMiddleware(RemoteUserMiddleware):
 
 
 class GatewayBackend(RemoteUserBackend):
-    def configure_user(self, request, user):
+    def configure_user(self, request, user, created=True):   # Django 3.2 asks for new users only, and without the last argument
+        if not created:
+            return user
         user.set_unusable_password()
         user.email = user.username if "@" in user.username else ""
         user.is_staff = True

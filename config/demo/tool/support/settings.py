@@ -13,6 +13,8 @@ import os
 import secrets
 from pathlib import Path
 
+import django
+
 
 def _required(name):
     value = os.environ.get(name, "")
@@ -91,7 +93,7 @@ TEMPLATES = [
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True
-CSRF_TRUSTED_ORIGINS = [PUBLIC_HOST]
+CSRF_TRUSTED_ORIGINS = [PUBLIC_HOST if django.VERSION < (4, 0) else f"https://{PUBLIC_HOST}"]   # Debian 12 has 3.2, 13 has 4.2
 
 STATIC_URL = "/static/"
 LANGUAGE_CODE = "en-gb"

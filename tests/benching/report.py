@@ -1,0 +1,35 @@
+"""The figures as a table for people."""
+
+PLAIN = ("nginx", "haproxy")
+
+COLUMNS = {
+    "cpu": [("CPU s/1000", "cpu_s_per_1000", "{:.4f}"), ("req/s", "requests_per_s", "{:.0f}"), ("busy", "busy", "{:.0%}"),
+            ("p50 ms", "p50_ms", "{:.2f}"), ("p99 ms", "p99_ms", "{:.2f}"), ("RSS MiB", "rss_mib", "{:.0f}")],
+    "bulk": [("CPU s/GiB", "cpu_s_per_gib", "{:.3f}"), ("MiB/s", "mib_per_s", "{:.0f}"), ("busy", "busy", "{:.0%}"), ("RSS MiB", "rss_mib", "{:.0f}")],
+    "latency": [("p99 ms", "p99_ms", "{:.2f}"), ("p50 ms", "p50_ms", "{:.2f}"), ("rate/s", "rate", "{:.0f}"), ("CPU s/1000", "cpu_s_per_1000", "{:.4f}"),
+                ("busy", "busy", "{:.0%}")],
+    "idle": [("KiB each", "kib_per_connection", "{:.1f}"), ("held", "connections", "{:.0f}"), ("RSS MiB", "rss_mib", "{:.0f}")],
+}
+
+
+def ratios(kind, results):
+    """{proxy: first column against the better of plain nginx and plain HAProxy}, where one of them was measured."""
+    key = COLUMNS[kind][0][1]
+    plain = [results[p][key] for p in PLAIN if p in results]
+    if not plain or min(plain) <= 0:
+        return {}
+    return {name: r[key] / min(plain) for name, r in results.items()}
+
+
+def table(case, results):
+    columns = COLUMNS[case.kind]
+    ratio = ratios(case.kind, results)
+    lines = [f"\n{case.name}: {case.what}", "  " + " " * 16 + "".join(f"{title:>12}" for title, _, _ in columns) + f"{'ratio':>9}"]
+    for name, r in results.items():
+        cells = "".join(f"{form.format(r[key]):>12}" for _, key, form in columns)
+        lines.append(f"  {name:<16}{cells}" + (f"{ratio[name]:>9.2f}" if name in ratio else ""))
+        threads = r.get("threads_cpu_s_per_1000", {})
+        if name.startswith("countersign") and sum(threads.values()) > 0:
+            shares = sorted(threads.items(), key=lambda t: -t[1])
+            lines.append(" " * 20 + "of which " + ", ".join(f"{n} {s:.4f}" for n, s in shares if s > 0.005 * sum(threads.values())))
+    return "\n".join(lines)
