@@ -67,10 +67,14 @@ def check_signature(gw, signed, signature, kid):
     ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key().verify(der, signed.encode(), ec.ECDSA(hashes.SHA256()))
 
 
-def test_the_keys_stand_on_the_tools_host_too(gw, origin):
-    """So that a tool can fetch them where its own pages are (proxy/console/README.md)."""
-    r = gw.person("alice").request("GET", "/.well-known/jwks.json", host=SUPPORT)
-    assert r.status == 200 and r.json().get("keys") and origin.count() == 0
+def test_a_grant_of_seconds_asserts_who_it_is_too(gateway_of, origin):
+    """The assertion lives no longer than the grant: less than what is worth keeping."""
+    g = gateway_of()
+    give_grant(g.person("alice"), g.person("bob"), duration_s=30)
+    for proto in ("h1", "h2"):
+        origin.reset()
+        assert g.person("alice").get("/short", proto=proto).status == 200
+        assert origin.last("/short").get("Countersign-Assertion")
 
 
 @pytest.mark.parametrize("named", ["X-Important", "Countersign-Assertion", "Client-Cert", "Host", "Content-Length", "X-Forwarded-For", "Cookie", "Authorization"])
