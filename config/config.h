@@ -97,6 +97,7 @@ struct person {
 struct listener {
     char *address;                    /* numeric IPv4 or IPv6 */
     uint16_t port;
+    bool proxied;                     /* connections begin with a PROXY protocol v2 header */
 };
 
 struct limits {
@@ -121,6 +122,8 @@ struct config {
     enum log_level log_level;         /* lowest that is shown; "info" holds the access log */
     struct listener *listeners;
     size_t listener_count;
+    char **proxied_listeners;         /* as written; the listeners say `proxied` */
+    size_t proxied_count;
     char *operator_listen;            /* "127.0.0.1:9464" or "/path/of.sock": /metrics and /healthz; NULL: nowhere */
     uint16_t public_port;             /* in URLs; default: the first listener's port */
     char *console_host;               /* lower case, no port */

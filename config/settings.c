@@ -26,7 +26,7 @@ static bool put_listener(struct arena *a, void *base, const char *text)
     if (!listener_parse(text, address, &port) || c->listener_count == LISTENERS_MAX)
         return true;                  /* reported already */
     char *copy = (char *)arena_copy(a, slice_str(address)).ptr;
-    c->listeners[c->listener_count++] = (struct listener){ copy, port };
+    c->listeners[c->listener_count++] = (struct listener){ .address = copy, .port = port };
     return copy != NULL;
 }
 
@@ -199,6 +199,9 @@ static const struct setting root_settings[] = {
       .help = "Lowest level of log lines shown. `info` holds the access log: a line `exchange` for each request, never with its query." },
     { "listen", SHAPE_TEXTS, .fallback = "[ \"127.0.0.1:8443\" ]", .min = 1, .max = LISTENERS_MAX, .form = &form_listener, .put = put_listener,
       .help = "Addresses to listen on." },
+    { "proxy_protocol", SHAPE_TEXTS, .fallback = "[ ]", .max = LISTENERS_MAX, .form = &form_listener, COUNTED(config, proxied_listeners, proxied_count),
+      .help = "Those addresses of `listen` on which a load balancer begins each connection with a PROXY protocol v2 header. Whoever reaches such an address can claim "
+              "any source: let only the load balancer reach it." },
     { "operator_listen", SHAPE_TEXT, NONE, .form = &form_operator_listen, AT(config, operator_listen),
       .help = "Where `/metrics` and `/healthz` are answered, in plain HTTP: a loopback address, or the absolute path of a Unix socket. Left out: nowhere." },
     { "public_port", SHAPE_COUNT, NONE, .min = 1, .max = 65535, AT(config, public_port), .help = "Port in URLs. Left out: that of the first listener." },

@@ -197,6 +197,11 @@ def test_a_full_disk_refuses_instead_of_forgetting(small_disk, origin):
 
 
 def test_two_gateways_cannot_share_a_state_folder(g):
-    p = g.run_command("run", "-c", os.path.join(g.state, "test.conf"), timeout=60)
+    """One with the same addresses takes the first one's place (test_takeover.py); any other is refused."""
+    from harness.config_text import config_text
+    path = os.path.join(g.state, "second.conf")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(config_text({**g.config, "listen": ["127.0.0.1:1"]}))
+    p = g.run_command("run", "-c", path, timeout=60)
     assert p.returncode != 0 and p.stderr
     assert g.person("alice").get("/still").status == 200
