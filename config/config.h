@@ -100,6 +100,10 @@ struct listener {
     bool proxied;                     /* connections begin with a PROXY protocol v2 header */
 };
 
+struct server_pair {                  /* a further certificate of the gateway, chosen by the name the client asks for (SNI) */
+    char *certificate, *key;
+};
+
 struct limits {
     unsigned connections;             /* in all */
     unsigned connections_per_source;
@@ -128,6 +132,9 @@ struct config {
     uint16_t public_port;             /* in URLs; default: the first listener's port */
     char *console_host;               /* lower case, no port */
     char *tls_certificate, *tls_key;  /* server certificate chain and key, PEM */
+    struct server_pair *more_certificates;
+    size_t more_certificate_count;
+    int64_t hsts_ms;                  /* Strict-Transport-Security: max-age */
     char *client_ca;                  /* PEM roots (and intermediates) for people's certificates */
     char *crl;                        /* PEM; must be current, else everybody is refused */
     int64_t max_staleness_ms;         /* authz silent this long: live exchanges end (default 3 s) */

@@ -142,9 +142,21 @@ static const struct setting person_settings[] = {
 static const struct section person_section = { "people", person_settings, sizeof(struct person),
     "Rules about \"someone else\" compare persons, not identities. Often kept in a file of its own: `@include \"people.conf\"` (relative to the main file)." };
 
+static const struct setting pair_settings[] = {
+    { "certificate", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(server_pair, certificate), .help = "Certificate chain, PEM." },
+    { "key", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(server_pair, key), .help = "Its private key, PEM, readable by the gateway's user only." },
+    { 0 },
+};
+static const struct section pair_section = { "tls.more", pair_settings, sizeof(struct server_pair),
+    "Further certificates. The first whose names fit the host that the client asks for (SNI) is shown; else the main one." };
+
 static const struct setting tls_settings[] = {
     { "certificate", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, tls_certificate), .help = "The gateway's certificate chain, PEM." },
     { "key", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, tls_key), .help = "Its private key, PEM, readable by the gateway's user only." },
+    { "more", SHAPE_LIST, .fallback = "( )", .max = 1000, COUNTED(config, more_certificates, more_certificate_count), .sub = &pair_section,
+      .help = "Further certificates, chosen by the host that the client asks for." },
+    { "hsts", SHAPE_TIME, .fallback = "\"365d\"", .max = 3650 * DAY, AT(config, hsts_ms),
+      .help = "How long browsers remember to use https only (Strict-Transport-Security), in the answers of all tools and of the console." },
     { "client_ca", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, client_ca), .help = "Authorities for people's certificates, PEM." },
     { "crl", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, crl), .help = "Revocation list, PEM. Must be current, else everybody is refused." },
     { 0 },
