@@ -84,7 +84,7 @@ static const struct section field_section = { "fields", field_settings, sizeof(s
 static const struct setting action_settings[] = {
     { "name", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(action, name), .help = "Unique within the tool; shown to approvers." },
     { "methods", SHAPE_TEXTS, .fallback = "[ ]", .max = 32, .form = &form_method, COUNTED(action, methods, method_count),
-      .help = "Methods, upper case; empty: any. HEAD is not implied by GET." },
+      .help = "Methods, upper case; empty: any. GET implies HEAD for \"signoff\" and \"deny\", not for \"grant\"." },
     { "path", SHAPE_TEXT, REQUIRED, .form = &form_path_pattern, AT(action, path),
       .help = "Pattern of the whole path in its normal form. `*` matches within one segment, `**` across segments; `/**/` also stands for a single `/`." },
     { "query", SHAPE_LIST, .fallback = "( )", .max = 32, COUNTED(action, query, query_count), .sub = &field_section, .help = "Conditions on the query." },

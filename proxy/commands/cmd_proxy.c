@@ -5,6 +5,7 @@
 #include "proxy/commands/inherit.h"
 #include "proxy/commands/process.h"
 #include "proxy/exchange/operator.h"
+#include "proxy/exchange/sources.h"
 #include "proxy/exchange/worker.h"
 #include "proxy/record/recorder.h"
 
@@ -26,6 +27,7 @@ struct proxy {
     struct recorder_ring rings[INHERIT_WORKERS_MAX + INHERIT_OLD_MAX];
     unsigned ring_count;
     struct recorder *recorder;
+    struct sources *sources;
     struct operator *operator;
     struct metrics *metrics[INHERIT_WORKERS_MAX];
     uv_loop_t loop;
@@ -188,6 +190,7 @@ static enum status start_workers(struct proxy *p, const char *authz_socket, cons
         struct worker_options o = {
             .index = i, .snap = p->first, .authz_socket = authz_socket, .listen_fds = p->in.worker[i].listeners,
             .listen_count = p->in.listeners, .ring = p->rings[i].memory, .ring_size = p->rings[i].size, .wake_fd = p->rings[i].wake_fd,
+            .sources = p->sources,
             .ended = worker_ended, .arg = p,
         };
         memcpy(o.fingerprint_key, key, 32);
@@ -231,6 +234,7 @@ static void stop(struct proxy *p)
     for (unsigned i = 0; i < p->in.workers; i++)
         worker_join(p->workers[i]);
     recorder_stop(p->recorder);
+    sources_free(p->sources);
     uv_close((uv_handle_t *)&p->ended, NULL);
     uv_close((uv_handle_t *)&p->term, NULL);
     uv_close((uv_handle_t *)&p->hup, NULL);
@@ -264,7 +268,8 @@ int cmd_proxy(int argc, char **argv)
     signal(SIGINT, SIG_IGN);          /* Ctrl-C reaches the whole group; the parent says SIGTERM */
     log_setup("proxy", LOG_LEVEL_INFO);
     listen_for_signals(&p);
-    enum status st = inherit_take(&p.in, &err);
+    p.sources = sources_new();
+    enum status st = p.sources ? inherit_take(&p.in, &err) : fail(&err, NO_MEMORY, "sources");
     if (st == OK)
         st = snapshot_load(p.config_path, NULL, &p.first, &err);
     char *socket = st == OK ? config_path(p.first->config, "run/authz.sock") : NULL;

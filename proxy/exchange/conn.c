@@ -20,6 +20,16 @@ static struct conn *conn_of(struct stream *s)
     return (struct conn *)((char *)s - offsetof(struct conn, stream));
 }
 
+static void forget_assertions(struct conn *c)
+{
+    while (c->assertions != NULL) {
+        struct assertion *a = c->assertions;
+        c->assertions = a->next;
+        free(a->token);
+        free(a);
+    }
+}
+
 static void on_closed(struct stream *s)
 {
     struct conn *c = conn_of(s);
@@ -34,12 +44,7 @@ static void on_closed(struct stream *s)
     metric_add(&w->metrics.connections, (uint64_t)-1);
     if (c->counted)
         sources_leave(w->sources, c->source);
-    while (c->assertions != NULL) {
-        struct assertion *a = c->assertions;
-        c->assertions = a->next;
-        free(a->token);
-        free(a);
-    }
+    forget_assertions(c);
     bbuf_done(&c->in);
     bbuf_done(&c->out);
     free(c->cert_field);
@@ -159,8 +164,11 @@ static void flush_task(struct task *t)
 
 void conn_flush_soon(struct conn *c)
 {
-    if (c->state == CONN_OPEN || c->state == CONN_FLUSH)
-        task_soon(&c->worker->loop, &c->flush);
+    if (c->state != CONN_OPEN && c->state != CONN_FLUSH)
+        return;
+    if (bbuf_len(&c->out) > 0 && c->flush.next == NULL)
+        conn_deadline(c, c->snap->config->limits.body_idle_ms);   /* from now on it is the client we wait for */
+    task_soon(&c->worker->loop, &c->flush);
 }
 
 void conn_finish(struct conn *c)
@@ -198,9 +206,17 @@ static void judge_certificate(struct conn *c, struct snapshot *s)
     X509_free(leaf);
 }
 
+static void take_snapshot(struct conn *c, struct snapshot *s)
+{
+    snapshot_unref(c->snap);
+    c->snap = snapshot_ref(s);
+}
+
 bool conn_recheck(struct conn *c, struct snapshot *s)
 {
-    if (c->state != CONN_OPEN)
+    if (c->state == CONN_HANDSHAKE)
+        take_snapshot(c, s);          /* to be judged by the new list, not by the one of when it was opened */
+    if (c->state == CONN_HANDSHAKE || c->state == CONN_GONE)
         return true;
     bool was_good = c->cert == CERT_GOOD && c->person != NULL;
     judge_certificate(c, s);
@@ -210,8 +226,8 @@ bool conn_recheck(struct conn *c, struct snapshot *s)
         conn_close(c, false);
         return false;
     }
-    snapshot_unref(c->snap);
-    c->snap = snapshot_ref(s);
+    take_snapshot(c, s);
+    forget_assertions(c);             /* the person's groups may have changed */
     return true;
 }
 
@@ -293,8 +309,9 @@ static void do_read(struct conn *c)
 static bool name_source(struct conn *c, const struct sockaddr_storage *sa)
 {
     source_key(sa, c->source, c->address, sizeof c->address);
-    c->counted = sources_enter(c->worker->sources, c->source, c->worker->snap->config->limits.connections_per_source);
-    metric_add(&c->worker->metrics.refused_source, !c->counted);
+    const struct limits *l = &c->worker->snap->config->limits;
+    c->counted = sources_enter(c->worker->sources, c->source, l->connections_per_source, l->connections);
+    metric_add(&c->worker->metrics.refused, !c->counted);
     return c->counted;
 }
 

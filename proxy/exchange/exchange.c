@@ -62,7 +62,7 @@ void exchange_free(struct exchange *x)
     upstream_abort(x->up);
     x->up = NULL;
     link_cancel(x->worker->link, x->call);
-    forward_outcome(x, "outcome-unknown");
+    forward_outcome(x, NULL);
     waiter_leave(&x->waiter);
     if (x->tape.open)
         tape_close(x->worker->tape, &x->tape, x->why ? x->why : "cut");
@@ -276,6 +276,8 @@ void exchange_broken(struct exchange *x, unsigned status, const char *type, cons
     x->why = type;
     upstream_abort(x->up);
     x->up = NULL;
+    link_cancel(x->worker->link, x->call);   /* an answer must not go on with what ends here */
+    x->call = 0;
     if (x->state == X_DONE)
         return;
     if (x->state == X_RESPOND || x->state == X_REPLY) {

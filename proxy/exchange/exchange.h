@@ -90,6 +90,7 @@ struct exchange {
 
     /* the tool's side */
     struct upstream *up;
+    struct slice assertion;           /* what tells the tool who this is; the exchange's own, as the connection's may be replaced */
     bool fresh, chunked, head_written, request_sent;
 
     /* what goes to the client, from the tool or our own */
@@ -157,7 +158,8 @@ void exchange_broken(struct exchange *x, unsigned status, const char *type, cons
 
 /* ---- forward.c ---- */
 void forward_pump(struct exchange *x);          /* request body towards the tool */
-void forward_outcome(struct exchange *x, const char *outcome);   /* of a released held request, to authz; once */
+/* Of a released held request, to authz; once. outcome NULL: not-sent while nothing was written to the tool, else unknown. */
+void forward_outcome(struct exchange *x, const char *outcome);
 
 /* ---- respond.c: what goes to the client is recorded first ---- */
 /* x->response and x->response_fields are set: send them. */

@@ -89,8 +89,6 @@ static void step_end(struct exchange *x)
         return;
     x->end_pending = false;
     exchange_enter(x, X_DONE);
-    if (x->from_tool)
-        forward_outcome(x, "answered");
     x->front->end(x, &x->end_trailers);
 }
 
@@ -146,6 +144,8 @@ void respond_body(struct exchange *x, struct slice data)
 void respond_end(struct exchange *x, const struct fields *trailers)
 {
     x->end_pending = true;
+    if (x->from_tool)
+        forward_outcome(x, "answered");   /* told before the client has the last byte: who asks then, finds it so */
     if (trailers != NULL)
         x->end_trailers = *trailers;
     respond_step(x);
@@ -161,6 +161,6 @@ void respond_cut(struct exchange *x, const char *why)
     if (on_tape(x))
         tape_close(x->worker->tape, &x->tape, why);
     exchange_enter(x, X_DONE);
-    forward_outcome(x, "outcome-unknown");
+    forward_outcome(x, NULL);
     x->front->cut(x);
 }

@@ -117,6 +117,18 @@ static void on_event(void *arg, const json_t *event)
         start_accepting(w);
 }
 
+/* A sign-off was used up for a client that had gone: nothing of it is sent, and the history has to say so. */
+static void on_stray(void *arg, const json_t *answer)
+{
+    struct worker *w = arg;
+    const char *id = json_string_value(json_object_get(json_object_get(answer, "item"), "id"));
+    if (!json_is_true(json_object_get(answer, "run")) || id == NULL)
+        return;
+    json_t *m = json_pack("{s:s,s:s,s:s,s:i}", "op", "outcome", "id", id, "outcome", "not-sent", "status", 0);
+    if (link_call(w->link, m, NULL, 0, NULL, NULL) == 0)
+        log_warn("outcome.untold", "held", id, "outcome", "not-sent");
+}
+
 bool worker_fresh(const struct worker *w)
 {
     int64_t heard = link_heard_ms(w->link);
@@ -128,12 +140,12 @@ bool worker_fresh(const struct worker *w)
 static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *sa, bool proxied)
 {
     int one = 1;
-    if (w->conn_count >= w->snap->config->limits.connections) {
-        metric_add(&w->metrics.refused_full, 1);
+    metric_add(&w->metrics.accepted, 1);
+    if (w->conn_count >= w->snap->config->limits.connections) {   /* over all workers it is counted once the source is known */
+        metric_add(&w->metrics.refused, 1);
         close(fd);
         return;
     }
-    metric_add(&w->metrics.accepted, 1);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     conn_open(w, fd, sa, proxied);
 }
@@ -272,6 +284,21 @@ static void finish_stopping(struct worker *w)
         uv_stop(&w->loop.uv);
 }
 
+/* Once a second: what time alone has ended, a certificate or the revocation list that vouches for all of them. */
+static void end_expired(struct worker *w)
+{
+    int64_t now_s = clock_wall_s();
+    if (now_s == w->expired_checked_s)
+        return;
+    w->expired_checked_s = now_s;
+    bool list_stale = trust_crl_until(w->snap->trust) <= now_s;
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        if (list_stale || (c->cert == CERT_GOOD && c->identity.not_after_s <= now_s))
+            (void)conn_recheck(c, w->snap);
+    }
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct worker *w = t->data;
@@ -280,6 +307,7 @@ static void on_tick(uv_timer_t *t)
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
+    end_expired(w);
     access_log_flush(&w->access_log);
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
@@ -388,15 +416,15 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     metric_set(&w->metrics.authz_heard_ms, (uint64_t)w->lost_ms);
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
-    w->sources = sources_new();
-    enum status st = w->access && w->sources ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
+    w->sources = o->sources;
+    enum status st = w->access ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
                                              : fail(err, NO_MEMORY, "worker");
     if (st != OK)
         return st;                    /* the process ends: nothing to tidy up for */
     w->snap = snapshot_ref(o->snap);
     w->ended = o->ended;
     w->ended_arg = o->arg;
-    struct link_handlers h = { .event = on_event, .connected = on_connected, .arg = w };
+    struct link_handlers h = { .event = on_event, .connected = on_connected, .stray = on_stray, .arg = w };
     w->link = link_new(&w->loop, o->authz_socket, &h);
     if (w->link == NULL)
         return fail(err, NO_MEMORY, "worker");
@@ -413,7 +441,6 @@ void worker_join(struct worker *w)
     access_log_done(&w->access_log);
     tape_free(w->tape);
     access_free(w->access);
-    sources_free(w->sources);
     snapshot_unref(atomic_exchange(&w->next, NULL));
     snapshot_unref(w->snap);
     free(w);

@@ -61,6 +61,7 @@ struct worker {
     uv_async_t command;               /* the main thread put something into `next` or `stopping` */
     _Atomic(struct snapshot *) next;  /* a new snapshot, its reference included */
     atomic_bool stopping, succeeded;  /* succeeded: another process accepts from the same sockets */
+    int64_t expired_checked_s;
     bool accepting, draining;
     bool old_pools;                   /* some belong to an earlier snapshot, and go when they are idle */
     int64_t started_ms;
@@ -68,7 +69,7 @@ struct worker {
     struct waiter waiters;
     struct metrics metrics;
     struct access_log access_log;
-    struct sources *sources;          /* open connections by source address */
+    struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
     uv_thread_t thread;
     void (*ended)(void *arg);
     void *ended_arg;
@@ -84,6 +85,7 @@ struct worker_options {
     size_t ring_size;
     int wake_fd;
     unsigned char fingerprint_key[32];
+    struct sources *sources;          /* borrowed until worker_join */
     void (*ended)(void *arg);         /* from the worker's thread, last of all: worker_join will not wait */
     void *arg;
 };

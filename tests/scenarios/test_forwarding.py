@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.config_text import SUPPORT
+from harness.config_text import SUPPORT, CONSOLE
 from harness.people import give_grant
 
 PROTOS = ["h1", "h2"]
@@ -58,13 +58,23 @@ def claims_text(request):
 def check_signature(gw, signed, signature, kid):
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, utils
-    r = gw.person("alice").request("GET", "/.well-known/jwks.json", host=SUPPORT)
+    r = gw.person("alice").request("GET", "/.well-known/jwks.json", host=CONSOLE)
     key = next(k for k in r.json()["keys"] if k["kid"] == kid)
     assert (key["kty"], key["crv"]) == ("EC", "P-256") and "d" not in key
     x, y = (int.from_bytes(base64.urlsafe_b64decode(key[n] + "=="), "big") for n in "xy")
     raw = base64.urlsafe_b64decode(signature + "==")
     der = utils.encode_dss_signature(int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:], "big"))
     ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key().verify(der, signed.encode(), ec.ECDSA(hashes.SHA256()))
+
+
+def test_a_grant_of_seconds_asserts_who_it_is_too(gateway_of, origin):
+    """The assertion lives no longer than the grant: less than what is worth keeping."""
+    g = gateway_of()
+    give_grant(g.person("alice"), g.person("bob"), duration_s=30)
+    for proto in ("h1", "h2"):
+        origin.reset()
+        assert g.person("alice").get("/short", proto=proto).status == 200
+        assert origin.last("/short").get("Countersign-Assertion")
 
 
 @pytest.mark.parametrize("named", ["X-Important", "Countersign-Assertion", "Client-Cert", "Host", "Content-Length", "X-Forwarded-For", "Cookie", "Authorization"])
