@@ -96,8 +96,6 @@ static void step_end(struct exchange *x)
         return;
     x->end_pending = false;
     exchange_enter(x, X_DONE);
-    if (x->from_tool)
-        forward_outcome(x, "answered");
     x->front->end(x);
 }
 
