@@ -289,6 +289,25 @@ static void finish_stopping(struct worker *w)
         uv_stop(&w->loop.uv);
 }
 
+static void recheck_all(struct worker *w)
+{
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        (void)conn_recheck(c, w->snap);
+    }
+}
+
+/* A revocation list that runs out while it is in force says nothing about anybody any more (promise 8). */
+static void check_crl(struct worker *w)
+{
+    int64_t until = trust_crl_until(w->snap->trust);
+    if (w->crl_ran_out || until == 0 || until > clock_wall_s())
+        return;
+    w->crl_ran_out = true;
+    log_error("crl.stale", "next", "put a current revocation list in place; nobody it covers gets in before");
+    recheck_all(w);
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct worker *w = t->data;
@@ -297,6 +316,7 @@ static void on_tick(uv_timer_t *t)
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
+    check_crl(w);
     access_log_flush(&w->access_log);
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
@@ -320,10 +340,8 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
 {
     struct snapshot *old = w->snap;
     w->snap = s;
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        (void)conn_recheck(c, s);
-    }
+    w->crl_ran_out = false;
+    recheck_all(w);
     drop_pools(w, s);
     snapshot_unref(old);
 }

@@ -59,6 +59,7 @@ struct worker {
     uv_async_t command;               /* the main thread put something into `next` or `stopping` */
     _Atomic(struct snapshot *) next;  /* a new snapshot, its reference included */
     atomic_bool stopping, succeeded;  /* succeeded: another process accepts from the same sockets */
+    bool crl_ran_out;                 /* the snapshot's revocation list is past its end, and all connections were asked again */
     bool accepting, draining;
     bool old_pools;                   /* some belong to an earlier snapshot, and go when they are idle */
     int64_t started_ms;
