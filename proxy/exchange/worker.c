@@ -152,14 +152,26 @@ static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *
     conn_open(w, fd, text, key);
 }
 
+/* Until the next tick. */
+static void pause_accepting(struct worker *w)
+{
+    log_warn("accept.paused", "why", strerror(errno));
+    w->accepting = false;
+    for (size_t i = 0; i < w->listener_count; i++)
+        uv_poll_stop(&w->listeners[i]);
+}
+
 static void accept_some(struct worker *w, size_t i, int budget)
 {
     for (; budget > 0; budget--) {
         struct sockaddr_storage sa = { 0 };
         socklen_t len = sizeof sa;
         int fd = accept4(w->listen_fds[i], (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0)
-            return;                   /* EAGAIN; or no descriptors: others must close first */
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                pause_accepting(w);   /* others must close first; the listener stays readable meanwhile, so don't spin on it */
+            return;
+        }
         accept_one(w, fd, &sa);
     }
 }
