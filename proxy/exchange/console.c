@@ -364,11 +364,15 @@ static void with_body(struct exchange *x)
         x->page->show(x);
 }
 
-/* A page of another origin must not decide, ask or release in the person's name. */
+/* A page of another origin must not decide, ask or release in the person's name; nor load anything of the console's as a part of itself, since
+ * reading is an entry in the log ("session.read") too. It may send the browser here. */
 static bool comes_from_elsewhere(const struct exchange *x)
 {
     struct slice site = fields_get(&x->request.fields, SLICE("sec-fetch-site")), origin = fields_get(&x->request.fields, SLICE("origin"));
-    if (slice_eq(x->request.method, SLICE("GET")) || slice_eq(x->request.method, SLICE("HEAD")))
+    struct slice mode = fields_get(&x->request.fields, SLICE("sec-fetch-mode")), dest = fields_get(&x->request.fields, SLICE("sec-fetch-dest"));
+    bool reads = slice_eq(x->request.method, SLICE("GET")) || slice_eq(x->request.method, SLICE("HEAD"));
+    bool page = slice_eq(mode, SLICE("navigate")) && (dest.ptr == NULL || slice_eq(dest, SLICE("document")));
+    if (reads && (site.ptr == NULL || page))
         return false;
     if (site.ptr != NULL)
         return !slice_eq(site, SLICE("same-origin")) && !slice_eq(site, SLICE("none"));
