@@ -276,6 +276,16 @@ const char *access_locked(const struct access *a, const char *person, const char
     return NULL;
 }
 
+const char *access_ended(const struct access *a, const char *grant_id, const char *tool, bool authz_stale, int64_t now_s)
+{
+    const struct live_grant *g = access_grant_by_id(a, grant_id);
+    if (authz_stale)
+        return "authorization-unavailable";
+    if (g == NULL || g->exp_s <= now_s)
+        return "grant-ended";
+    return access_locked(a, NULL, NULL, tool, grant_id) != NULL ? "locked" : NULL;
+}
+
 const json_t *access_jwks(const struct access *a)
 {
     return a->jwks;

@@ -10,6 +10,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -204,6 +206,28 @@ static void judge_certificate(struct conn *c, struct snapshot *s)
     if (c->cert == CERT_GOOD && c->cert_field == NULL)
         c->cert_field = make_cert_field(leaf);
     X509_free(leaf);
+}
+
+/* Bytes that the kernel holds and the client has not acknowledged. */
+static int kernel_holds(const struct conn *c)
+{
+    int queued = 0;
+    return ioctl(c->stream.fd, SIOCOUTQ, &queued) == 0 ? queued : 0;
+}
+
+bool conn_owes(const struct conn *c)
+{
+    return bbuf_len(&c->out) > 0 || kernel_holds(c) > 0;
+}
+
+bool conn_lingers_on(struct conn *c)
+{
+    int before = c->unacked;
+    c->unacked = kernel_holds(c);
+    if (c->unacked == 0 || (before > 0 && c->unacked >= before))
+        return false;
+    conn_deadline(c, c->snap->config->limits.body_idle_ms);
+    return true;
 }
 
 static void take_snapshot(struct conn *c, struct snapshot *s)

@@ -292,19 +292,12 @@ void exchange_broken(struct exchange *x, unsigned status, const char *type, cons
 
 bool exchange_may_go_on(struct exchange *x, bool authz_stale)
 {
-    const struct conn *c = x->conn;
-    if (x->state == X_DONE || x->tool == NULL || x->grant_id[0] == 0)
+    if (x->tool == NULL || x->grant_id[0] == 0)   /* done or not: over HTTP/2 its last bytes wait for the client's window */
         return true;
-    const struct live_grant *g = access_grant_by_id(x->worker->access, x->grant_id);
-    if (authz_stale)
-        x->why = "authorization-unavailable";
-    else if (g == NULL || g->exp_s <= clock_wall_s())
-        x->why = "grant-ended";
-    else if (access_locked(x->worker->access, c->person->name, c->identity.x5t, x->tool->name, x->grant_id) != NULL)
-        x->why = "locked";
-    else
-        return true;
-    return false;
+    const char *why = access_ended(x->worker->access, x->grant_id, x->tool->name, authz_stale, clock_wall_s());
+    if (why != NULL)
+        x->why = why;
+    return why == NULL;
 }
 
 json_t *exchange_who(const struct exchange *x)

@@ -26,8 +26,6 @@ static void reply_refused(struct exchange *x, const json_t *answer)
     json_int_t status = json_integer_value(json_object_get(q, "status"));
     struct problem p = { .status = status >= 400 && status <= 599 ? (unsigned)status : 403, .type = text(q, "type"), .title = text(q, "title"),
                          .detail = text(q, "detail"), .next = text(q, "next") };
-    struct slice type = arena_copy(&x->arena, slice_str(p.type));   /* outlives the answer: it is the log's word */
-    x->why = type.ptr ? (const char *)type.ptr : "refused";
     reply_problem(x, &p);
 }
 

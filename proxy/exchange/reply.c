@@ -114,7 +114,7 @@ void reply_pump(struct exchange *x)
         x->reply = slice_from(x->reply, n);
     }
     if (x->state == X_REPLY && x->reply.len == 0 && x->reply_left == 0 && !x->end_pending)
-        respond_end(x, NULL);
+        respond_end(x);
 }
 
 static void problem_json(struct exchange *x, const struct problem *p)

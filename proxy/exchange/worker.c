@@ -40,15 +40,13 @@ void waiter_leave(struct waiter *x)
 
 static void wake_waiters(struct worker *w)
 {
-    struct waiter *last = w->waiters.prev;
-    while (w->waiters.next != &w->waiters) {
-        struct waiter *x = w->waiters.next;
-        bool end = x == last;
+    struct waiter mark = { 0 };       /* who waits again meanwhile comes behind it, and no waking can take it away */
+    worker_wait(w, &mark);
+    for (struct waiter *x; (x = w->waiters.next) != &mark;) {
         waiter_leave(x);
         x->wake(x);
-        if (end)
-            break;
     }
+    waiter_leave(&mark);
 }
 
 static void on_wake(uv_poll_t *p, int status, int events)
@@ -75,16 +73,24 @@ static void start_accepting(struct worker *w)
 
 /* ---- authz ---- */
 
+/* Why a connection must end, or NULL. Its exchanges may be over and their bytes still on the way. */
+static const char *why_end(const struct worker *w, const struct conn *c, bool stale)
+{
+    if (access_locked(w->access, c->person->name, c->identity.x5t, NULL, NULL) != NULL)
+        return "locked";
+    for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+        if (!exchange_may_go_on(x, stale))
+            return x->why;
+    return c->served_grant[0] != 0 && conn_owes(c) ? access_ended(w->access, c->served_grant, c->served_tool, stale, clock_wall_s()) : NULL;
+}
+
 static void sweep(struct worker *w, bool stale)
 {
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->state != CONN_OPEN || c->cert != CERT_GOOD || c->person == NULL)
+        if (c->state == CONN_HANDSHAKE || c->state == CONN_GONE || c->cert != CERT_GOOD || c->person == NULL)
             continue;
-        const char *why = access_locked(w->access, c->person->name, c->identity.x5t, NULL, NULL) ? "locked" : NULL;
-        for (struct exchange *x = c->exchanges; x != NULL && why == NULL; x = x->next)
-            if (!exchange_may_go_on(x, stale))
-                why = x->why;
+        const char *why = why_end(w, c, stale);
         if (why == NULL)
             continue;
         for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
@@ -229,7 +235,11 @@ static void check_deadlines(struct worker *w)
 {
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->state != CONN_GONE && w->loop.now_ms >= c->deadline_ms && conn_overdue(c)) {
+        if (c->state == CONN_OPEN && c->protocol->tick != NULL)
+            c->protocol->tick(c);
+        if (c->state == CONN_GONE || w->loop.now_ms < c->deadline_ms || (c->state == CONN_LINGER && conn_lingers_on(c)))
+            continue;
+        if (conn_overdue(c)) {
             for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
                 x->why = "client-too-slow";
             conn_close(c, c->state == CONN_OPEN && c->protocol->idle(c));

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.config_text import SUPPORT, CONSOLE
+from harness.config_text import CONSOLE, SUPPORT
 from harness.people import give_grant
 
 PROTOS = ["h1", "h2"]
