@@ -121,6 +121,7 @@ struct config {
     enum log_level log_level;         /* lowest that is shown; "info" holds the access log */
     struct listener *listeners;
     size_t listener_count;
+    char *operator_listen;            /* "127.0.0.1:9464" or "/path/of.sock": /metrics and /healthz; NULL: nowhere */
     uint16_t public_port;             /* in URLs; default: the first listener's port */
     char *console_host;               /* lower case, no port */
     char *tls_certificate, *tls_key;  /* server certificate chain and key, PEM */

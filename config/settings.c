@@ -199,6 +199,8 @@ static const struct setting root_settings[] = {
       .help = "Lowest level of log lines shown. `info` holds the access log: a line `exchange` for each request, never with its query." },
     { "listen", SHAPE_TEXTS, .fallback = "[ \"127.0.0.1:8443\" ]", .min = 1, .max = LISTENERS_MAX, .form = &form_listener, .put = put_listener,
       .help = "Addresses to listen on." },
+    { "operator_listen", SHAPE_TEXT, NONE, .form = &form_operator_listen, AT(config, operator_listen),
+      .help = "Where `/metrics` and `/healthz` are answered, in plain HTTP: a loopback address, or the absolute path of a Unix socket. Left out: nowhere." },
     { "public_port", SHAPE_COUNT, NONE, .min = 1, .max = 65535, AT(config, public_port), .help = "Port in URLs. Left out: that of the first listener." },
     { "console", SHAPE_TEXT, REQUIRED, .form = &form_host, AT(config, console_host), .help = "Host name of the console." },
     { "tls", SHAPE_GROUP, REQUIRED, .sub = &tls_section, .help = "Certificates and keys." },

@@ -16,6 +16,7 @@ struct live_grant {
     struct live_grant *next;          /* further grants of the same certificate and tool */
     char grant_id[GRANT_ID_MAX + 1];
     int64_t exp_s;
+    unsigned char token_sha256[32];   /* of the grant's token, for clients that present it */
     bool noticed;                     /* the person saw that the session is recorded */
     void *entry;
 };

@@ -42,6 +42,7 @@ static void on_closed(struct stream *s)
     if (c->next != NULL)
         c->next->prev = c->prev;
     w->conn_count--;
+    metric_add(&w->metrics.connections, (uint64_t)-1);
     sources_leave(w->sources, c->source);
     forget_assertions(c);
     bbuf_done(&c->in);
@@ -264,6 +265,7 @@ static void start_protocol(struct conn *c)
         c->snap = snapshot_ref(c->worker->snap);
     }
     judge_certificate(c, c->snap);
+    metric_add(&c->worker->metrics.certificates_refused, c->cert != CERT_GOOD);
     if (c->cert != CERT_GOOD)
         log_info("certificate.refused", "source", c->address, "why", cert_state_name(c->cert), "identity",
                  c->identity.name[0] ? c->identity.name : NULL, "serial", c->identity.serial[0] ? c->identity.serial : NULL);
@@ -289,6 +291,7 @@ static void do_handshake(struct conn *c)
     if (io == IO_AGAIN)
         return;
     if (io != IO_OK) {
+        metric_add(&c->worker->metrics.tls_failed, 1);
         log_info("tls.refused", "source", c->address, "why", ossl_reason());
         conn_close(c, false);
         return;
@@ -345,7 +348,9 @@ void conn_open(struct worker *w, int fd, const char *address, const unsigned cha
 {
     struct conn *c = calloc(1, sizeof *c);
     SSL *ssl = c ? SSL_new(w->snap->tls) : NULL;
-    if (ssl == NULL || !sources_enter(w->sources, source, w->snap->config->limits.connections_per_source, w->snap->config->limits.connections)) {
+    const struct limits *l = &w->snap->config->limits;
+    if (ssl == NULL || !sources_enter(w->sources, source, l->connections_per_source, l->connections)) {
+        metric_add(&w->metrics.refused_full, 1);
         SSL_free(ssl);
         free(c);
         close(fd);
@@ -371,6 +376,7 @@ void conn_open(struct worker *w, int fd, const char *address, const unsigned cha
         w->conns->prev = c;
     w->conns = c;
     w->conn_count++;
+    metric_add(&w->metrics.connections, 1);
     conn_deadline(c, c->snap->config->limits.handshake_ms);
     stream_want(&c->stream, UV_READABLE);
 }

@@ -41,6 +41,7 @@ struct exchange *exchange_new(struct conn *c, const struct front *front, void *s
     x->stream = stream;
     x->started_ms = clock_wall_ms();
     x->begun_ms = clock_mono_ms();
+    metric_add(&c->worker->metrics.active_requests, 1);
     x->reply_fd = -1;
     x->waiter.wake = exchange_wake;
     arena_init(&x->arena, EXCHANGE_ARENA_MAX);
@@ -65,8 +66,12 @@ void exchange_free(struct exchange *x)
     waiter_leave(&x->waiter);
     if (x->tape.open)
         tape_close(x->worker->tape, &x->tape, x->why ? x->why : "cut");
-    if (x->request.method.len > 0)
+    metric_add(&x->worker->metrics.active_requests, (uint64_t)-1);
+    if (x->request.method.len > 0) {
         access_log_put(&x->worker->access_log, x);
+        metrics_exchange(&x->worker->metrics, c->protocol == &protocol_h2, x->head_sent ? x->response.status : 0,
+                         (uint64_t)(clock_mono_ms() - x->begun_ms), x->request_bytes, x->response_bytes, x->refusal);
+    }
     if (x->prev != NULL)
         x->prev->next = x->next;
     else

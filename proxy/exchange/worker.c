@@ -66,6 +66,7 @@ static void start_accepting(struct worker *w)
     if (w->accepting || w->draining)
         return;
     w->accepting = true;
+    metric_set(&w->metrics.accepting, 1);
     for (size_t i = 0; i < w->listener_count; i++)
         uv_poll_start(&w->listeners[i], UV_READABLE, on_listener);
 }
@@ -147,6 +148,7 @@ static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *
     char text[ADDRESS_MAX] = "";
     unsigned char key[16];
     int one = 1;
+    metric_add(&w->metrics.accepted, 1);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     source_key(sa, key, text, sizeof text);
     conn_open(w, fd, text, key);
@@ -295,29 +297,26 @@ static void finish_stopping(struct worker *w)
         next = c->next;
         for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
             x->why = "drained";
+        metric_add(&w->metrics.drained, c->state != CONN_GONE);
         conn_close(c, false);
     }
     if (w->conns == NULL)
         uv_stop(&w->loop.uv);
 }
 
-static void recheck_all(struct worker *w)
+/* Once a second: what time alone has ended, a certificate or the revocation list that vouches for all of them. */
+static void end_expired(struct worker *w)
 {
+    int64_t now_s = clock_wall_s();
+    if (now_s == w->expired_checked_s)
+        return;
+    w->expired_checked_s = now_s;
+    bool list_stale = trust_crl_until(w->snap->trust) <= now_s;
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
-        (void)conn_recheck(c, w->snap);
+        if (list_stale || (c->cert == CERT_GOOD && c->identity.not_after_s <= now_s))
+            (void)conn_recheck(c, w->snap);
     }
-}
-
-/* A revocation list that runs out while it is in force says nothing about anybody any more (promise 8). */
-static void check_crl(struct worker *w)
-{
-    int64_t until = trust_crl_until(w->snap->trust);
-    if (w->crl_ran_out || until == 0 || until > clock_wall_s())
-        return;
-    w->crl_ran_out = true;
-    log_error("crl.stale", "next", "put a current revocation list in place; nobody it covers gets in before");
-    recheck_all(w);
 }
 
 static void on_tick(uv_timer_t *t)
@@ -328,12 +327,15 @@ static void on_tick(uv_timer_t *t)
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
-    check_crl(w);
+    end_expired(w);
     access_log_flush(&w->access_log);
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
     if (heard > 0)
         w->lost_ms = heard;
+    metric_set(&w->metrics.authz_heard_ms, (uint64_t)w->lost_ms);
+    metric_set(&w->metrics.recording_broken, tape_broken(w->tape));
+    metric_set(&w->metrics.draining, w->draining);
     if (access_expire(w->access, clock_wall_s()) || stale)
         sweep(w, stale);
     if (now - w->started_ms > ACCEPT_AFTER_MS)
@@ -352,8 +354,10 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
 {
     struct snapshot *old = w->snap;
     w->snap = s;
-    w->crl_ran_out = false;
-    recheck_all(w);
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        (void)conn_recheck(c, s);
+    }
     drop_pools(w, s);
     snapshot_unref(old);
 }
@@ -367,6 +371,11 @@ static void on_command(uv_async_t *a)
         take_snapshot(w, s);
     if (atomic_load(&w->stopping) && !w->draining)
         start_stopping(w);
+}
+
+struct metrics *worker_metrics(struct worker *w)
+{
+    return &w->metrics;
 }
 
 void worker_reload(struct worker *w, struct snapshot *s)
@@ -395,6 +404,7 @@ static void worker_main(void *arg)
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->command, NULL);
     loop_done(&w->loop);
+    w->ended(w->ended_arg);
 }
 
 static void start_handles(struct worker *w, const struct worker_options *o)
@@ -423,6 +433,7 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     loop_init(&w->loop);
     w->index = o->index;
     w->lost_ms = w->started_ms = clock_mono_ms();
+    metric_set(&w->metrics.authz_heard_ms, (uint64_t)w->lost_ms);
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
     w->sources = o->sources;
@@ -431,6 +442,8 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     if (st != OK)
         return st;                    /* the process ends: nothing to tidy up for */
     w->snap = snapshot_ref(o->snap);
+    w->ended = o->ended;
+    w->ended_arg = o->arg;
     struct link_handlers h = { .event = on_event, .connected = on_connected, .stray = on_stray, .arg = w };
     w->link = link_new(&w->loop, o->authz_socket, &h);
     if (w->link == NULL)

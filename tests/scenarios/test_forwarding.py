@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.config_text import SUPPORT
+from harness.config_text import CONSOLE, SUPPORT
 from harness.people import give_grant
 
 PROTOS = ["h1", "h2"]
@@ -58,7 +58,7 @@ def claims_text(request):
 def check_signature(gw, signed, signature, kid):
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, utils
-    r = gw.person("alice").request("GET", "/.well-known/jwks.json", host=SUPPORT)
+    r = gw.person("alice").request("GET", "/.well-known/jwks.json", host=CONSOLE)
     key = next(k for k in r.json()["keys"] if k["kid"] == kid)
     assert (key["kty"], key["crv"]) == ("EC", "P-256") and "d" not in key
     x, y = (int.from_bytes(base64.urlsafe_b64decode(key[n] + "=="), "big") for n in "xy")
