@@ -10,6 +10,7 @@
 enum { CONN_IN_MAX = 64 * 1024, CONN_OUT_MAX = 64 * 1024, ADDRESS_MAX = 46 };
 
 enum conn_state {
+    CONN_PREFACE,                     /* a load balancer says who it is (PROXY protocol) */
     CONN_HANDSHAKE,
     CONN_OPEN,
     CONN_FLUSH,                       /* write what is queued */
@@ -61,11 +62,12 @@ struct conn {
     char served_tool[TOOL_NAME_MAX + 1];
     int unacked;                      /* CONN_LINGER: bytes the client had not taken when last looked */
     bool want_read;
+    bool counted;                     /* among the connections of its source */
     bool cut;                         /* close by reset once `out` is written */
 };
 
-/* A new connection on an accepted socket (taken). */
-void conn_open(struct worker *w, int fd, const char *address, const unsigned char source[16]);
+/* A new connection on an accepted socket (taken). proxied: a PROXY protocol header comes first, and says whose connection it is. */
+void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bool proxied);
 /* Write what is in c->out soon, at the end of this turn. */
 void conn_flush_soon(struct conn *c);
 /* Close once c->out is written. */

@@ -219,7 +219,7 @@ static void on_head(void *user, const struct message *m)
         exchange_broken(x, 502, "tool-answer-invalid", "The tool's answer has too many fields.");
         return;
     }
-    (void)!fields_add(&x->response_fields, &x->arena, 256, SLICE("strict-transport-security"), SLICE("max-age=31536000"));
+    (void)!fields_add(&x->response_fields, &x->arena, 256, SLICE("strict-transport-security"), slice_str(x->snap->hsts));
     x->no_body = m->framing == BODY_NONE;
     exchange_enter(x, X_RESPOND);
     respond_head(x, true);
@@ -241,7 +241,6 @@ static void on_end(void *user, const struct fields *trailers)
     struct exchange *x = user;
     (void)trailers;
     x->up = NULL;
-    forward_outcome(x, "answered");   /* now, and not when the last byte is delivered: the client may leave before that */
     forward_pump(x);
     respond_end(x);
 }

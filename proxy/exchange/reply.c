@@ -45,7 +45,7 @@ static void begin_reply(struct exchange *x, unsigned status, const char *content
     add(x, "cache-control", "no-store");
     add(x, "x-content-type-options", "nosniff");
     add(x, "referrer-policy", "no-referrer");
-    add(x, "strict-transport-security", "max-age=31536000");
+    add(x, "strict-transport-security", x->snap->hsts);
     if (content_type != NULL && strncmp(content_type, "text/html", 9) == 0) {
         add(x, "content-security-policy", html_csp());
         add(x, "x-frame-options", "DENY");

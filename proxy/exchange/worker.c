@@ -143,15 +143,17 @@ bool worker_fresh(const struct worker *w)
 
 /* ---- connections ---- */
 
-static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *sa)
+static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *sa, bool proxied)
 {
-    char text[ADDRESS_MAX] = "";
-    unsigned char key[16];
     int one = 1;
     metric_add(&w->metrics.accepted, 1);
+    if (w->conn_count >= w->snap->config->limits.connections) {   /* over all workers it is counted once the source is known */
+        metric_add(&w->metrics.refused, 1);
+        close(fd);
+        return;
+    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    source_key(sa, key, text, sizeof text);
-    conn_open(w, fd, text, key);
+    conn_open(w, fd, sa, proxied);
 }
 
 /* Until the next tick. */
@@ -174,7 +176,7 @@ static void accept_some(struct worker *w, size_t i, int budget)
                 pause_accepting(w);   /* others must close first; the listener stays readable meanwhile, so don't spin on it */
             return;
         }
-        accept_one(w, fd, &sa);
+        accept_one(w, fd, &sa, w->snap->config->listeners[i].proxied);   /* a reload keeps their order (config_needs_restart) */
     }
 }
 

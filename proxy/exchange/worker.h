@@ -22,6 +22,7 @@ struct snapshot {
     struct trust *trust;              /* the CA and the revocation list as of now */
     SSL_CTX *tls;
     char *console_origin;             /* "https://console.example:8443" */
+    char hsts[32];                    /* "max-age=31536000" */
 };
 /* now: the config that is in force, or NULL; one that only a restart can bring about is refused (BAD_CONFIG). */
 MUST_CHECK enum status snapshot_load(const char *config_path, const struct config *now, struct snapshot **out, struct err *err);
