@@ -1,12 +1,13 @@
 #include "proxy/commands/notify.h"
 
+#include "proxy/base/clock.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { SOCKETS_MAX = 64 };
@@ -31,10 +32,8 @@ void notify_systemd(const char *state)
 
 void notify_reloading(void)
 {
-    struct timespec now;
     char text[64];
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    snprintf(text, sizeof text, "RELOADING=1\nMONOTONIC_USEC=%lld", (long long)clock_mono_ms() * 1000);
     notify_systemd(text);
 }
 

@@ -151,8 +151,6 @@ void respond_body(struct exchange *x, struct slice data)
 void respond_end(struct exchange *x)
 {
     x->end_pending = true;
-    if (x->from_tool)
-        forward_outcome(x, "answered");   /* told before the client has the last byte: who asks then, finds it so */
     respond_step(x);
 }
 

@@ -306,17 +306,35 @@ static void finish_stopping(struct worker *w)
         uv_stop(&w->loop.uv);
 }
 
-/* Once a second: what time alone has ended, a certificate or the revocation list that vouches for all of them. */
+static void recheck_all(struct worker *w)
+{
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        (void)conn_recheck(c, w->snap);
+    }
+}
+
+/* A revocation list that runs out while it is in force says nothing about anybody any more (promise 8). */
+static void check_crl(struct worker *w)
+{
+    int64_t until = trust_crl_until(w->snap->trust);
+    if (w->crl_ran_out || until == 0 || until > clock_wall_s())
+        return;
+    w->crl_ran_out = true;
+    log_error("crl.stale", "next", "put a current revocation list in place; nobody it covers gets in before");
+    recheck_all(w);
+}
+
+/* Once a second: a certificate that ends ends its live connections too. */
 static void end_expired(struct worker *w)
 {
     int64_t now_s = clock_wall_s();
     if (now_s == w->expired_checked_s)
         return;
     w->expired_checked_s = now_s;
-    bool list_stale = trust_crl_until(w->snap->trust) <= now_s;
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
-        if (list_stale || (c->cert == CERT_GOOD && c->identity.not_after_s <= now_s))
+        if (c->cert == CERT_GOOD && c->identity.not_after_s <= now_s)
             (void)conn_recheck(c, w->snap);
     }
 }
@@ -330,6 +348,7 @@ static void on_tick(uv_timer_t *t)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
     end_expired(w);
+    check_crl(w);
     access_log_flush(&w->access_log);
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
@@ -356,10 +375,8 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
 {
     struct snapshot *old = w->snap;
     w->snap = s;
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        (void)conn_recheck(c, s);
-    }
+    w->crl_ran_out = false;
+    recheck_all(w);
     drop_pools(w, s);
     snapshot_unref(old);
 }

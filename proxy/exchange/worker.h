@@ -62,6 +62,7 @@ struct worker {
     _Atomic(struct snapshot *) next;  /* a new snapshot, its reference included */
     atomic_bool stopping, succeeded;  /* succeeded: another process accepts from the same sockets */
     int64_t expired_checked_s;
+    bool crl_ran_out;                 /* the snapshot's revocation list is past its end, and all connections were asked again */
     bool accepting, draining;
     bool old_pools;                   /* some belong to an earlier snapshot, and go when they are idle */
     int64_t started_ms;
