@@ -47,13 +47,56 @@ static void keep(struct best *best, const struct action *a, size_t at, bool loos
 
 /* ---- conditions ----------------------------------------------------------------------------------------------- */
 
+/* What form libraries strip from the ends of a value (Django's CharField, Laravel's TrimStrings): control bytes and space, and U+0085, U+00A0, U+1680,
+ * U+2000 to U+200F, U+2028 to U+202F, U+205F, U+3000, U+FEFF in UTF-8. Length of one at the start of s, or 0. */
+static size_t space_length(struct slice s)
+{
+    const unsigned char *p = s.ptr;
+    if (s.len >= 1 && p[0] <= 0x20)
+        return 1;
+    if (s.len >= 2 && p[0] == 0xc2 && (p[1] == 0x85 || p[1] == 0xa0))
+        return 2;
+    if (s.len < 3)
+        return 0;
+    bool general = p[0] == 0xe2 && p[1] == 0x80 && (p[2] <= 0x8f || (p[2] >= 0xa8 && p[2] <= 0xaf));
+    bool other = (p[0] == 0xe1 && p[1] == 0x9a && p[2] == 0x80) || (p[0] == 0xe2 && p[1] == 0x81 && p[2] == 0x9f) ||
+                 (p[0] == 0xe3 && p[1] == 0x80 && p[2] == 0x80) || (p[0] == 0xef && p[1] == 0xbb && p[2] == 0xbf);
+    return general || other ? 3 : 0;
+}
+
+static struct slice stripped(struct slice s)
+{
+    size_t n;
+    while ((n = space_length(s)) > 0)
+        s = slice_from(s, n);
+    for (bool more = true; more;) {
+        more = false;
+        for (n = 1; n <= 3 && n <= s.len && !more; n++)
+            if (space_length(slice_from(s, s.len - n)) == n) {
+                s.len -= n;
+                more = true;
+            }
+    }
+    return s;
+}
+
 static bool any_field(const struct field_rule *rule, const struct reading *readings, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         if (slice_ieq(slice_str(rule->name), readings[i].name) &&
-            (rule->equals == NULL || value_matches_loosely(rule->equals, readings[i].value)))
+            (rule->equals == NULL || value_matches_loosely(rule->equals, readings[i].value) ||
+             value_matches_loosely(rule->equals, stripped(readings[i].value))))
             return true;
     return false;
+}
+
+/* Rails' params and PHP's $_REQUEST hold the query and the body as one, so what a rule wants of the body may stand in the query. */
+static bool body_matches(const struct action *a, const struct policy_request *r)
+{
+    for (size_t i = 0; i < a->body_count; i++)
+        if (!any_field(&a->body[i], r->body, r->body_count) && !any_field(&a->body[i], r->query, r->query_count))
+            return false;
+    return true;
 }
 
 static bool every_field(const struct field_rule *rule, const struct reading *readings, size_t count)
@@ -69,10 +112,11 @@ static bool every_field(const struct field_rule *rule, const struct reading *rea
     return there;
 }
 
-static bool fields_match(const struct field_rule *rules, size_t rule_count, const struct reading *readings, size_t count, bool every)
+typedef bool field_test(const struct field_rule *rule, const struct reading *readings, size_t count);
+static bool fields_match(const struct field_rule *rules, size_t rule_count, const struct reading *readings, size_t count, field_test *holds)
 {
     for (size_t i = 0; i < rule_count; i++)
-        if (!(every ? every_field : any_field)(&rules[i], readings, count))
+        if (!holds(&rules[i], readings, count))
             return false;
     return true;
 }
@@ -103,14 +147,16 @@ static bool may_override(const struct policy_request *r)
 static void consider_strict(struct tally *t, const struct action *a, size_t at, const struct policy_request *r, bool loose)
 {
     bool method = false;
-    for (size_t i = 0; i < r->method_count; i++)
-        method = method || names_method(a, r->methods[i], true);
+    for (size_t i = 0; i < r->method_count; i++)   /* most frameworks run HEAD as GET, and throw the content away */
+        method = method || names_method(a, r->methods[i], true) ||
+                 (slice_ieq(r->methods[i], SLICE("HEAD")) && names_method(a, SLICE("GET"), true));
     bool overridden = !method && may_override(r);
-    if ((!method && !overridden) || !fields_match(a->query, a->query_count, r->query, r->query_count, false))
+    if ((!method && !overridden) || !fields_match(a->query, a->query_count, r->query, r->query_count, any_field))
         return;
-    if ((a->body_count > 0 || overridden) && !body_known(r))
+    bool matches = body_matches(a, r);
+    if ((!matches || overridden) && !body_known(r))
         keep(loose ? &t->want_loose : &t->want_strict, a, at, loose);
-    else if (a->body_count == 0 || r->body_unreadable || fields_match(a->body, a->body_count, r->body, r->body_count, false))
+    else if (matches || r->body_unreadable)
         keep(loose ? &t->loose_strict : &t->strict, a, at, loose);
 }
 
@@ -119,13 +165,13 @@ static void consider_grant(struct tally *t, const struct action *a, size_t at, c
     uint64_t covers = 0;
     for (size_t i = 0; i < r->method_count; i++)
         covers |= (uint64_t)names_method(a, r->methods[i], false) << i;
-    if (covers == 0 || !fields_match(a->query, a->query_count, r->query, r->query_count, true))
+    if (covers == 0 || !fields_match(a->query, a->query_count, r->query, r->query_count, every_field))
         return;
     if (a->body_count > 0 && !body_known(r)) {
         keep(&t->want_grant, a, at, false);
         return;
     }
-    if (a->body_count > 0 && (r->body_unreadable || !fields_match(a->body, a->body_count, r->body, r->body_count, true)))
+    if (a->body_count > 0 && (r->body_unreadable || !fields_match(a->body, a->body_count, r->body, r->body_count, every_field)))
         return;
     t->granted_methods |= covers;
     keep(&t->grant, a, at, false);

@@ -68,6 +68,15 @@ static const struct row rows[] = {
     { "body unreadable", &tool, "POST", "/admin/audience/", "", "!", NEED_SIGNOFF, "export", false },
     { "body unreadable elsewhere", &tool, "POST", "/admin/", "", "!", NEED_GRANT, "work", false },
 
+    { "export with spaces that forms strip", &tool, "POST", "/admin/audience/", "", "action= export_csv", NEED_SIGNOFF, "export", false },
+    { "export with other spaces", &tool, "POST", "/admin/audience/", "", "action=\xc2\xa0\xe3\x80\x80\texport", NEED_SIGNOFF, "export", false },
+    { "half a space", &tool, "POST", "/admin/audience/", "", "action=\xe3\x80", NEED_GRANT, "work", false },
+    { "only spaces", &tool, "POST", "/admin/audience/", "", "action= \xc2\xa0 ", NEED_GRANT, "work", false },
+    { "the query says export", &tool, "POST", "/admin/audience/", "action=export", "action=view", NEED_SIGNOFF, "export", false },
+    { "the query says export, body unread", &tool, "POST", "/admin/audience/", "action=export", NULL, NEED_SIGNOFF, "export", false },
+    { "HEAD runs GET", &tool, "HEAD", "/admin/export:csv", "", "", NEED_SIGNOFF, "csv", false },
+    { "HEAD allows no GET", &narrow, "HEAD", "/q", "action=view", "", NEED_DENY, NULL, false },
+
     { "path in upper case", &tool, "POST", "/ADMIN/Audience/", "", "action=export", NEED_SIGNOFF, "export", false },
     { "no slash at the end", &tool, "POST", "/admin/audience", "", "action=export", NEED_SIGNOFF, "export", false },
     { "one slash more", &tool, "GET", "/admin/export:csv/", "", "", NEED_SIGNOFF, "csv", false },

@@ -8,6 +8,7 @@
 #define COUNTERSIGN_CONFIG_H
 
 #include "proxy/base/arena.h"
+#include "proxy/base/log.h"
 #include "proxy/base/slice.h"
 #include "proxy/base/status.h"
 
@@ -117,6 +118,7 @@ struct config {
     char *instance;                   /* names this gateway in tokens, statements, logs: [a-z0-9.-]{1,64} */
     char *user;                       /* run as; NULL: as started */
     unsigned workers;                 /* 0: one a core */
+    enum log_level log_level;         /* lowest that is shown; "info" holds the access log */
     struct listener *listeners;
     size_t listener_count;
     uint16_t public_port;             /* in URLs; default: the first listener's port */

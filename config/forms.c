@@ -214,6 +214,12 @@ static bool is_identity(const char *t)
     return strspn(t, LOWER DIGIT "!#$%&'*+/=?^_`{|}~.-") == (size_t)(at - t);
 }
 
+static bool is_log_level(const char *t)
+{
+    enum log_level level;
+    return log_level_parse(t, &level);
+}
+
 static bool is_listener(const char *t)
 {
     char address[ADDRESS_MAX];
@@ -271,5 +277,6 @@ const struct form
     form_origin = { is_origin, "an origin as browsers send it: \"https://a.example\" (no path, no default port)", NULL },
     form_requirement = { is_requirement, "\"grant\", \"signoff\" or \"deny\"", NULL },
     form_target_allow = { is_target_allow, "\"encoded-slash\", \"backslash\", \"empty-segment\" or \"double-encoding\"", NULL },
+    form_log_level = { is_log_level, "\"debug\", \"info\", \"warn\" or \"error\"", NULL },
     form_user = { is_user, "the name of a user of this system", NULL },
     form_path = { is_path, "a path, absolute or relative to this file's folder", NULL };

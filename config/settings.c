@@ -55,6 +55,12 @@ static bool put_requirement(struct arena *a, void *base, const char *text)
     return requirement_parse(text, &((struct action *)base)->requirement);
 }
 
+static bool put_log_level(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return log_level_parse(text, &((struct config *)base)->log_level);
+}
+
 static const struct setting need_settings[] = {
     { "group", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(need, group), .help = "Persons of this group count." },
     { "count", SHAPE_COUNT, .fallback = "1", .min = 1, .max = 16, AT(need, count),
@@ -78,7 +84,7 @@ static const struct section field_section = { "fields", field_settings, sizeof(s
 static const struct setting action_settings[] = {
     { "name", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(action, name), .help = "Unique within the tool; shown to approvers." },
     { "methods", SHAPE_TEXTS, .fallback = "[ ]", .max = 32, .form = &form_method, COUNTED(action, methods, method_count),
-      .help = "Methods, upper case; empty: any. HEAD is not implied by GET." },
+      .help = "Methods, upper case; empty: any. GET implies HEAD for \"signoff\" and \"deny\", not for \"grant\"." },
     { "path", SHAPE_TEXT, REQUIRED, .form = &form_path_pattern, AT(action, path),
       .help = "Pattern of the whole path in its normal form. `*` matches within one segment, `**` across segments; `/**/` also stands for a single `/`." },
     { "query", SHAPE_LIST, .fallback = "( )", .max = 32, COUNTED(action, query, query_count), .sub = &field_section, .help = "Conditions on the query." },
@@ -191,6 +197,8 @@ static const struct setting root_settings[] = {
     { "state", SHAPE_TEXT, .fallback = "\".\"", .form = &form_path, .path = PATH_FOLDER, AT(config, state), .help = "The state folder: keys, database, recordings." },
     { "user", SHAPE_TEXT, NONE, .form = &form_user, AT(config, user), .help = "Run as this user. Left out: as started." },
     { "workers", SHAPE_COUNT, .fallback = "0", .max = 256, AT(config, workers), .help = "Worker threads; 0: one a core." },
+    { "log_level", SHAPE_TEXT, .fallback = "\"info\"", .form = &form_log_level, .put = put_log_level,
+      .help = "Lowest level of log lines shown. `info` holds the access log: a line `exchange` for each request, never with its query." },
     { "listen", SHAPE_TEXTS, .fallback = "[ \"127.0.0.1:8443\" ]", .min = 1, .max = LISTENERS_MAX, .form = &form_listener, .put = put_listener,
       .help = "Addresses to listen on." },
     { "public_port", SHAPE_COUNT, NONE, .min = 1, .max = 65535, AT(config, public_port), .help = "Port in URLs. Left out: that of the first listener." },

@@ -60,14 +60,18 @@ static void a_signoff_runs_once(void **state)
     decide("carol", id, "approve", bed.carol, "approved");
     json_t *code = member(ask("release.link", "alice", "id", id), "code");
     expect(ask("release.link", "anna", "id", id), "not-found");
-    expect(ask("release.use", "anna", "code", json_string_value(code)), "release-code-unknown");
-    json_t *answer = ask("release.use", "alice", "code", json_string_value(code));
+    expect(release("anna", "support", json_string_value(code)), "release-code-unknown");
+    json_t *elsewhere = member(ask("release.link", "alice", "id", id), "code");
+    expect(release("alice", "vault", json_string_value(elsewhere)), "release-code-unknown");   /* another tool's host */
+    expect(release("alice", "support", json_string_value(elsewhere)), "release-code-unknown"); /* used up by that */
+    json_decref(elsewhere);
+    json_t *answer = release("alice", "support", json_string_value(code));
     assert_true(json_is_true(json_object_get(answer, "run")));
     assert_true(strlen(text(answer, "token")) > 100);
     read_fd(worker.fd_in, bytes, sizeof bytes);
     assert_non_null(strstr(bytes + 4, "id=1"));
     expect(answer, "ok");
-    expect(ask("release.use", "alice", "code", json_string_value(code)), "release-code-unknown");
+    expect(release("alice", "support", json_string_value(code)), "release-code-unknown");
     expect(ask("release.link", "alice", "id", id), "already-used");
     expect(ask("held.raw", "carol", "id", id), "held-gone");
     hold_id("id=1", second);

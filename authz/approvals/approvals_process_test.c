@@ -36,7 +36,7 @@ static void a_lock_stops_everything(void **state)
     expect(request("alice", "support", "because", 60), "locked");
     expect(request_as(who_with("alice@laptop.localhost", "laptop"), "support", "because", 60), "locked");
     expect(hold("id=1"), "locked");
-    expect(ask("release.use", "alice", "code", json_string_value(code)), "locked");
+    expect(release("alice", "support", json_string_value(code)), "locked");
     expect(statement("bob", text(r, "id"), "approve", bed.bob), "not-pending");
     expect(ask("status", "alice", NULL, NULL), "ok");
     assert_int_equal(testbed_signal(&bed, SIGKILL), 128 + SIGKILL);   /* and it holds over a restart */

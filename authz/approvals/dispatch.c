@@ -48,7 +48,9 @@ static const struct field hold_fields[] = {
     { "requirement", FIELD_WORD, 1, 16, false, false },
     END
 };
-static const struct field release_fields[] = { WHO, { "code", FIELD_TEXT, 0, ID_TEXT, false, TYPED }, END };
+static const struct field release_fields[] = {
+    WHO, { "tool", FIELD_WORD, 1, 32, false, false }, { "code", FIELD_TEXT, 0, ID_TEXT, false, TYPED }, END
+};
 static const struct field outcome_fields[] = {
     { "id", FIELD_WORD, 1, 64, false, false },
     { "outcome", FIELD_WORD, 1, 32, false, false },

@@ -341,6 +341,7 @@ static void on_hup(uv_signal_t *h, int signum)
     else
         st = service_reload(l->service, c, &l->err);
     config_unref(c);
+    log_set_level(service_config(l->service)->log_level);
     if (st == OK)
         log_info("config.reloaded", "file", l->config_file);
     else

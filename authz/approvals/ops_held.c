@@ -258,6 +258,8 @@ enum status op_release_use(struct op *o)
         return st;
     if (strcmp(str(it.facts, "person"), o->who.person->name) != 0)
         st = refuse_op(o, RELEASE_CODE_UNKNOWN, "The code was made for somebody else");
+    else if (strcmp(str(it.facts, "tool"), str(o->m, "tool")) != 0)   /* else another tool would get what was signed off for this one */
+        st = refuse_op(o, RELEASE_CODE_UNKNOWN, "The code was made for '%s', not for this tool", str(it.facts, "tool"));
     else if (item_is(&it, "used"))
         st = refuse_op(o, ALREADY_USED, "It ran once; that is all a sign-off allows");
     else

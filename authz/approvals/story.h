@@ -64,6 +64,11 @@ static MAYBE_UNUSED json_t *ask(const char *op, const char *name, const char *me
     return client_ask(&worker, m);
 }
 
+static MAYBE_UNUSED json_t *release(const char *name, const char *tool, const char *code)
+{
+    return client_ask(&worker, json_pack("{s:s, s:o, s:s, s:s}", "op", "release.use", "who", who(name), "tool", tool, "code", code));
+}
+
 static MAYBE_UNUSED json_t *request_as(json_t *by, const char *tool, const char *reason, int duration_s)
 {
     return client_ask(&worker, json_pack("{s:s, s:o, s:s, s:s, s:i}", "op", "request.create", "who", by, "tool", tool, "reason", reason,

@@ -64,6 +64,7 @@ int cmd_authz(int argc, char **argv)
         return command_failed("the config '%s' has problems; correct them, then `countersign check -c %s`", path, path);
     struct service *s = NULL;
     struct err err = { .text = "" };
+    log_set_level(c->log_level);
     enum status st = service_open(c, &s, &err);
     config_unref(c);
     if (st != OK) {

@@ -4,6 +4,7 @@
 #include "proxy/commands/commands.h"
 #include "proxy/commands/inherit.h"
 #include "proxy/commands/process.h"
+#include "proxy/exchange/sources.h"
 #include "proxy/exchange/worker.h"
 #include "proxy/record/recorder.h"
 
@@ -21,6 +22,7 @@ struct proxy {
     struct worker *workers[INHERIT_WORKERS_MAX];
     struct recorder_ring rings[INHERIT_WORKERS_MAX];
     struct recorder *recorder;
+    struct sources *sources;
     uv_loop_t loop;
     uv_signal_t term, hup;
 };
@@ -41,6 +43,7 @@ static void use(struct proxy *p, struct snapshot *fresh)
         worker_reload(p->workers[i], snapshot_ref(fresh));
     snapshot_unref(p->current);
     p->current = fresh;
+    log_set_level(fresh->config->log_level);
 }
 
 static void on_hup(uv_signal_t *s, int signum)
@@ -99,6 +102,7 @@ static enum status start_workers(struct proxy *p, const char *authz_socket, cons
         struct worker_options o = {
             .index = i, .snap = p->first, .authz_socket = authz_socket, .listen_fds = p->in.worker[i].listeners,
             .listen_count = p->in.listeners, .ring = p->rings[i].memory, .ring_size = p->rings[i].size, .wake_fd = p->rings[i].wake_fd,
+            .sources = p->sources,
         };
         memcpy(o.fingerprint_key, key, 32);
         enum status st = worker_start(&o, &p->workers[i], err);
@@ -123,6 +127,7 @@ static void stop(struct proxy *p)
     for (unsigned i = 0; i < p->in.workers; i++)
         worker_join(p->workers[i]);
     recorder_stop(p->recorder);
+    sources_free(p->sources);
     uv_close((uv_handle_t *)&p->term, NULL);
     uv_close((uv_handle_t *)&p->hup, NULL);
     uv_run(&p->loop, UV_RUN_DEFAULT);
@@ -153,7 +158,8 @@ int cmd_proxy(int argc, char **argv)
     signal(SIGINT, SIG_IGN);          /* Ctrl-C reaches the whole group; the parent says SIGTERM */
     log_setup("proxy", LOG_LEVEL_INFO);
     listen_for_signals(&p);
-    enum status st = inherit_take(&p.in, &err);
+    p.sources = sources_new();
+    enum status st = p.sources ? inherit_take(&p.in, &err) : fail(&err, NO_MEMORY, "sources");
     if (st == OK)
         st = snapshot_load(p.config_path, NULL, &p.first, &err);
     char *socket = st == OK ? config_path(p.first->config, "run/authz.sock") : NULL;
@@ -171,6 +177,7 @@ int cmd_proxy(int argc, char **argv)
         return EXIT_REFUSED;
     }
     p.current = snapshot_ref(p.first);
+    log_set_level(p.first->config->log_level);
     log_info("proxy.started", "socket", socket);
     uv_run(&p.loop, UV_RUN_DEFAULT);
     stop(&p);

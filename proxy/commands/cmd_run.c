@@ -149,6 +149,7 @@ static void reload(struct parent *p)
     } else {
         config_unref(p->config);
         p->config = fresh;
+        log_set_level(fresh->log_level);
         watch_all(p);
     }
     if (p->authz.running)
@@ -315,6 +316,7 @@ int cmd_run(int argc, char **argv)
         free(absolute);
         return command_failed("%s", err.text);
     }
+    log_set_level(p.config->log_level);
     renew_crl(&p);
     uv_loop_init(&p.loop);
     log_info("started", "instance", p.config->instance, "version", COUNTERSIGN_VERSION);

@@ -4,8 +4,8 @@
 #include <string.h>
 
 static const char config_head[] =
-    "# Countersign's configuration (libconfig). `countersign check -c FILE` shows every problem with file and line; the README lists every\n"
-    "# setting. Paths are relative to this file. Sizes and times are strings with a unit: \"64KiB\", \"15m\".\n"
+    "# Countersign's configuration (libconfig). `countersign check -c FILE` shows every problem with file and line, and\n"
+    "# `countersign check --reference` explains every setting. Paths are relative to this file. Sizes and times are strings with a unit: \"64KiB\", \"15m\".\n"
     "# A running gateway reads this again when it gets SIGHUP, and keeps the old settings if the new ones are wrong.\n"
     "\n"
     "# Names this gateway in tokens, statements and logs. Do not change it later: what was signed carries it.\n"

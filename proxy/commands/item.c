@@ -28,7 +28,8 @@ void item_print_needs(FILE *out, const json_t *item)
     if (json_array_size(needs) == 0)
         fputs("somebody else", out);
     json_array_foreach(needs, i, need) {
-        fprintf(out, "%s%lld of ", i ? " and " : "", (long long)json_number(need, "count"));
+        long long count = json_number(need, "count");
+        fprintf(out, "%s%lld %s of ", i ? " and " : "", count, count == 1 ? "person" : "persons");
         term_str(out, json_text(need, "group"));
     }
     print_text(out, " (not ", item, "requester", ")");
@@ -73,7 +74,7 @@ void item_print_state(FILE *out, const json_t *item, int64_t now_s)
     int64_t expires = json_number(item, "expires");
     const char *state = json_text(item, "state");
     if (strcmp(state, "pending") == 0) {
-        fputs("waits for a yes of ", out);
+        fputs("waits for a yes from ", out);
         item_print_needs(out, item);
         fprintf(out, " until %s (%s left)", words_time(expires, text), words_duration(expires - now_s, left));
     } else if (strcmp(state, "approved") == 0) {

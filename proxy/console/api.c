@@ -153,7 +153,7 @@ enum status api_route(const struct api_request *r, struct api_call *out, struct 
     }
     if (path_known)
         return refuse(why, 405, "method-not-allowed", "This call does not know that method.", "See proxy/console/README.md for the calls.");
-    return refuse(why, 404, "not-found", "There is no such call or page.", "The calls of the API are listed in proxy/console/README.md.");
+    return refuse(why, 404, "not-found", "There is no such call or page.", "Start from the console's front page. The calls of the API are listed in proxy/console/README.md.");
 }
 
 json_t *api_answer(const json_t *answer)

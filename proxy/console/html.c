@@ -10,29 +10,41 @@
 enum { HTML_MAX = 1 << 20 };
 
 /* One style for all pages: system fonts and colours, light and dark, readable on a phone, visible focus. Its hash is in the policy, so no other style runs. */
-#define STYLE                                                                                                                  \
-    ":root{color-scheme:light dark;--bg:#fbfaf7;--fg:#1c1b19;--soft:#5d5a54;--line:#dcd8cf;--card:#fff;--go:#0b5c4a;"            \
-    "--goink:#fff;--warn:#8a3b00;--mark:#fff3dc}"                                                                              \
-    "@media(prefers-color-scheme:dark){:root{--bg:#151614;--fg:#ece9e2;--soft:#a8a49a;--line:#34352f;--card:#1d1e1b;"          \
-    "--go:#5fd0b1;--goink:#06241c;--warn:#ffb067;--mark:#33270f}}"                                                             \
-    "*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.55 system-ui,sans-serif}"            \
-    "main{max-width:46rem;margin:0 auto;padding:2rem 1rem 4rem}header{border-bottom:1px solid var(--line)}"                    \
-    "header p{max-width:46rem;margin:0 auto;padding:.8rem 1rem;font-weight:600;letter-spacing:.02em}"                          \
-    "header a{color:inherit;text-decoration:none}"                                                                             \
-    "h1{font-size:1.6rem;line-height:1.25;margin:0 0 .6rem}h2{font-size:1.1rem;margin:2.2rem 0 .6rem}"                          \
-    "p{margin:.5rem 0}.soft{color:var(--soft)}.warn{color:var(--warn);font-weight:600}"                                          \
-    ".card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:1rem 1.1rem;margin:.8rem 0}"        \
-    ".next{background:var(--mark);border-radius:.6rem;padding:.8rem 1.1rem;margin:1rem 0}"                                     \
-    "code,pre{font:.88em/1.5 ui-monospace,monospace;overflow-wrap:anywhere}pre{white-space:pre-wrap;background:var(--card);"   \
-    "border:1px solid var(--line);border-radius:.5rem;padding:.7rem .9rem;margin:.5rem 0}"                                     \
-    "dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem;margin:.6rem 0}dt{color:var(--soft)}"               \
-    "dd{margin:0;overflow-wrap:anywhere}@media(max-width:32rem){dl{grid-template-columns:1fr}dd{margin-bottom:.5rem}}"         \
-    "label{display:block;margin:.7rem 0 .2rem;font-weight:600}input,select,textarea{font:inherit;color:inherit;width:100%;"    \
-    "padding:.5rem .6rem;border:1px solid var(--line);border-radius:.45rem;background:var(--bg)}"                              \
-    "button,.button{display:inline-block;font:inherit;font-weight:600;margin:.9rem .5rem 0 0;padding:.55rem 1.1rem;border:0;"  \
-    "border-radius:.45rem;background:var(--go);color:var(--goink);cursor:pointer;text-decoration:none}a{color:var(--go)}"      \
-    ".button{color:var(--goink)}:focus-visible{outline:3px solid var(--go);outline-offset:2px}"                                \
-    ".state{display:inline-block;padding:.05rem .5rem;border:1px solid var(--line);border-radius:1rem;font-size:.85rem}"
+#define STYLE                                                                                                 \
+    ":root{color-scheme:light dark;--bg:#fbfaf7;--fg:#1c1b19;--soft:#5d5a54;--line:#dcd8cf;--edge:#86827a;"   \
+    "--card:#fff;--go:#0b5c4a;--goink:#fff;--warn:#8a3b00;--mark:#fff3dc}"                                    \
+    "@media(prefers-color-scheme:dark){:root{--bg:#151614;--fg:#ece9e2;--soft:#a8a49a;--line:#34352f;"        \
+    "--edge:#7d7e76;--card:#1d1e1b;--go:#5fd0b1;--goink:#06241c;--warn:#ffb067;--mark:#33270f}}"              \
+    "*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--fg);"                             \
+    "font:16px/1.55 system-ui,sans-serif}"                                                                    \
+    "main{max-width:46rem;margin:0 auto;padding:2rem 1rem 4rem}header{border-bottom:1px solid var(--line)}"   \
+    "header p{max-width:46rem;margin:0 auto;padding:.8rem 1rem;font-weight:600;letter-spacing:.02em}"         \
+    "header a{color:inherit;text-decoration:none}header a:hover{text-decoration:underline}"                   \
+    "h1{font-size:1.6rem;line-height:1.25;margin:0 0 .6rem}h2{font-size:1.1rem;margin:2.2rem 0 .6rem}"        \
+    "p{margin:.5rem 0}.soft{color:var(--soft)}.warn{color:var(--warn);font-weight:600}"                       \
+    ".card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:1rem 1.1rem;"      \
+    "margin:.8rem 0}"                                                                                         \
+    ".next{background:var(--mark);border-radius:.6rem;padding:.8rem 1.1rem;margin:1rem 0}"                    \
+    ".card>:first-child,.next>:first-child{margin-top:0}"                                                     \
+    ".card>:last-child,.next>:last-child{margin-bottom:0}"                                                    \
+    "code,pre{font:.88em/1.5 ui-monospace,monospace;overflow-wrap:anywhere}pre{white-space:pre-wrap;"         \
+    "background:var(--card);color:var(--fg);border:1px solid var(--line);border-radius:.5rem;"                \
+    "padding:.7rem .9rem;margin:.5rem 0}"                                                                     \
+    "dl{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem;margin:.6rem 0}"                   \
+    "dt{color:var(--soft)}"                                                                                   \
+    "dd{margin:0;overflow-wrap:anywhere}@media(max-width:32rem){dl{grid-template-columns:1fr;row-gap:0}"      \
+    "dt{font-size:.9rem}dd{margin-bottom:.45rem}}"                                                            \
+    "label{display:block;margin:.8rem 0 .2rem;font-weight:600}input,select,textarea{font:inherit;"            \
+    "color:inherit;width:100%;padding:.5rem .6rem;border:1px solid var(--edge);border-radius:.45rem;"         \
+    "background:var(--bg)}"                                                                                   \
+    "button,.button{display:inline-block;font:inherit;font-weight:600;margin:.9rem .5rem 0 0;"                \
+    "padding:.55rem 1.1rem;border:0;border-radius:.45rem;background:var(--go);color:var(--goink);"            \
+    "cursor:pointer;text-decoration:none}"                                                                    \
+    "a{color:var(--go)}.button{color:var(--goink)}:focus-visible{outline:3px solid var(--go);"                \
+    "outline-offset:2px}"                                                                                     \
+    "details{margin:2.2rem 0 0}summary{cursor:pointer;font-weight:600}"                                       \
+    ".state{display:inline-block;padding:.05rem .5rem;border:1px solid var(--edge);border-radius:1rem;"       \
+    "font-size:.85rem;white-space:nowrap}"
 
 static bool make_room(struct html *h, size_t more)
 {
@@ -105,12 +117,37 @@ void html_element(struct html *h, const char *name, const char *cls, const char 
     html_raw(h, ">\n");
 }
 
-void html_begin(struct html *h, const char *title)
+void html_prose(struct html *h, const char *text)
+{
+    bool in_code = false;
+    const char *tick;
+    while ((tick = strchr(text, '`')) != NULL) {
+        html_text(h, slice_of(text, (size_t)(tick - text)));
+        html_raw(h, in_code ? "</code>" : "<code>");
+        in_code = !in_code;
+        text = tick + 1;
+    }
+    html_str(h, text);
+    if (in_code)
+        html_raw(h, "</code>");
+}
+
+void html_sentence(struct html *h, const char *text)
+{
+    size_t len = strlen(text);
+    html_prose(h, text);
+    if (len > 0 && strchr(".!?:)", text[len - 1]) == NULL)
+        html_raw(h, ".");
+}
+
+void html_begin(struct html *h, const char *title, const char *home)
 {
     html_raw(h, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                 "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
     html_str(h, title);
-    html_raw(h, " · Countersign</title>\n<style>" STYLE "</style>\n</head>\n<body>\n<header><p>Countersign</p></header>\n<main>\n");
+    html_raw(h, " · Countersign</title>\n<style>" STYLE "</style>\n</head>\n<body>\n<header><p><a href=\"");
+    html_str(h, home);
+    html_raw(h, "/\">Countersign</a></p></header>\n<main>\n");
     html_element(h, "h1", NULL, title);
 }
 

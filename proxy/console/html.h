@@ -18,8 +18,12 @@ static inline void html_str(struct html *h, const char *text) { html_text(h, sli
 void html_number(struct html *h, long long n);
 /* <name class="…">escaped text</name>; cls NULL: none. */
 void html_element(struct html *h, const char *name, const char *cls, const char *text);
-/* Head, style and the opening of <main>; and the end of it. */
-void html_begin(struct html *h, const char *title);
+/* Escaped text in which `words between backticks` are set as code. */
+void html_prose(struct html *h, const char *text);
+/* The same, with a full stop where the text ends without any. */
+void html_sentence(struct html *h, const char *text);
+/* Head, style and the opening of <main>; and the end of it. home: the console's origin, "" on the console itself. */
+void html_begin(struct html *h, const char *title, const char *home);
 void html_end(struct html *h);
 void html_done(struct html *h);
 /* The Content-Security-Policy for such pages: no script at all, this one style. Valid for the life of the process. */

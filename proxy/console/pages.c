@@ -20,16 +20,28 @@ static void term(struct html *h, const char *name, const char *value)
     html_element(h, "dd", NULL, value);
 }
 
-static void when(struct html *h, const char *name, const json_t *o, const char *member)
+/* "2026-11-23 12:29:17 UTC", and how much of it is left. */
+static void when(struct html *h, const char *name, const json_t *o, const char *member, bool is_end)
 {
-    char at[CLOCK_TEXT_MAX];
+    char at[CLOCK_TEXT_MAX], all[CLOCK_TEXT_MAX + 40];
     json_int_t s = json_integer_value(json_object_get(o, member));
+    json_int_t left = s - clock_wall_s();
     if (s <= 0)
         return;
     clock_rfc3339(s * 1000, at);
     at[10] = ' ';
     memcpy(at + 19, " UTC", 5);
-    term(h, name, at);
+    if (is_end && left > 0)
+        snprintf(all, sizeof all, "%s (%lld %s left)", at, (long long)(left >= 120 ? left / 60 : left), left >= 120 ? "min" : "s");
+    else
+        snprintf(all, sizeof all, "%s", at);
+    term(h, name, all);
+}
+
+static bool is_open(const json_t *item)
+{
+    const char *state = text(item, "state");
+    return strcmp(state, "pending") == 0 || strcmp(state, "approved") == 0;
 }
 
 static void command(struct html *h, const char *verb, const char *id)
@@ -41,64 +53,143 @@ static void command(struct html *h, const char *verb, const char *id)
     html_raw(h, "</pre>\n");
 }
 
-static void item_terms(struct html *h, const json_t *item)
+/* "1 person of support-lead, 2 of security": whose yes is asked for. */
+static void item_needs(struct html *h, const json_t *item)
+{
+    size_t i;
+    json_t *need;
+    html_raw(h, "<dt>Needs a yes from</dt><dd>");
+    json_array_foreach(json_object_get(item, "needs"), i, need) {
+        json_int_t count = json_integer_value(json_object_get(need, "count"));
+        html_raw(h, i > 0 ? ", and " : "");
+        html_number(h, count);
+        html_raw(h, count == 1 ? " person of " : " persons of ");
+        html_str(h, text(need, "group"));
+    }
+    html_raw(h, "</dd>");
+}
+
+static void item_request(struct html *h, const json_t *item)
 {
     char size[48];
-    html_raw(h, "<dl>");
-    term(h, "Who", text(item, "requester"));
-    term(h, "Tool", text(item, "tool"));
-    term(h, "Why", text(item, "reason"));
-    term(h, "Action", text(item, "action"));
-    if (text(item, "method")[0] != 0) {
-        html_raw(h, "<dt>Request</dt><dd><code>");
-        html_str(h, text(item, "method"));
-        html_raw(h, " https://");
-        html_str(h, text(item, "authority"));
-        html_str(h, text(item, "target"));
-        html_raw(h, "</code></dd>");
-        snprintf(size, sizeof size, "%lld bytes", (long long)json_integer_value(json_object_get(item, "body_len")));
-        term(h, "Body", size);
-        html_raw(h, "<dt>Digest</dt><dd><code>");
-        html_str(h, text(item, "digest"));
+    html_raw(h, "<dt>Request</dt><dd><code>");
+    html_str(h, text(item, "method"));
+    html_raw(h, " https://");
+    html_str(h, text(item, "authority"));
+    html_str(h, text(item, "target"));
+    html_raw(h, "</code></dd>");
+    snprintf(size, sizeof size, "%lld bytes", (long long)json_integer_value(json_object_get(item, "body_len")));
+    term(h, "Body", size);
+    html_raw(h, "<dt>Digest</dt><dd><code>");
+    html_str(h, text(item, "digest"));
+    html_raw(h, "</code></dd>");
+}
+
+static void item_decisions(struct html *h, const json_t *item)
+{
+    size_t i;
+    json_t *d;
+    json_array_foreach(json_object_get(item, "decisions"), i, d) {
+        html_raw(h, strcmp(text(d, "decision"), "approve") == 0 ? "<dt>Yes from</dt><dd>" : "<dt>No from</dt><dd>");
+        html_str(h, text(d, "person"));
+        html_raw(h, ", signed with the key <code>");
+        html_str(h, text(d, "key"));
         html_raw(h, "</code></dd>");
     }
-    when(h, "Asked", item, "created");
-    when(h, "Waits until", item, "expires");
+}
+
+static void item_terms(struct html *h, const json_t *item, bool mine)
+{
+    char minutes[48];
+    json_int_t duration_s = json_integer_value(json_object_get(item, "duration_s"));
+    bool pending = strcmp(text(item, "state"), "pending") == 0;
+    html_raw(h, "<dl>");
+    if (!mine)
+        term(h, "Who", text(item, "requester"));
+    term(h, "Tool", text(item, "tool"));
+    term(h, "Why", text(item, "reason"));
+    if (duration_s > 0) {
+        snprintf(minutes, sizeof minutes, "%lld min", (long long)((duration_s + 59) / 60));
+        term(h, "For", minutes);
+    }
+    term(h, "Action", text(item, "action"));
+    if (text(item, "method")[0] != 0)
+        item_request(h, item);
+    when(h, "Asked", item, "created", false);
+    if (pending)
+        item_needs(h, item);
+    item_decisions(h, item);
+    if (is_open(item))
+        when(h, pending ? "Waits until" : "Can run until", item, "expires", true);
     html_raw(h, "</dl>\n");
 }
 
 static void item_head(struct html *h, const json_t *item)
 {
-    html_raw(h, "<code>");
+    html_raw(h, "<p><code>");
     html_str(h, text(item, "id"));
     html_raw(h, "</code> <span class=\"state\">");
     html_str(h, text(item, "state"));
-    html_raw(h, "</span>");
+    html_raw(h, "</span></p>");
+}
+
+/* How an approver answers: never in the browser, since the signature is made where the key is. */
+static void how_to_answer(struct html *h, const char *id)
+{
+    html_element(h, "p", "soft", "Answer with your own key, on your own machine. The command shows everything before it signs; deny instead of approve says no.");
+    command(h, "approve", id);
+}
+
+static void put_item(struct html *h, const json_t *item, bool mine)
+{
+    const char *id = text(item, "id");
+    bool held = strcmp(text(item, "kind"), "signoff") == 0;
+    html_raw(h, "<div class=\"card\">");
+    item_head(h, item);
+    item_terms(h, item, mine);
+    if (mine && held) {
+        html_raw(h, "<a class=\"button\" href=\"/held/");
+        html_str(h, id);
+        html_raw(h, strcmp(text(item, "state"), "approved") == 0 ? "\">Look and run it</a>" : "\">Look at it</a>");
+    } else if (!mine) {
+        how_to_answer(h, id);
+    }
+    html_raw(h, "</div>\n");
+}
+
+static size_t put_items(struct html *h, const json_t *list, bool mine, bool open)
+{
+    size_t i, n = 0;
+    json_t *item;
+    json_array_foreach((json_t *)(uintptr_t)list, i, item)
+        if (is_open(item) == open) {
+            if (h != NULL)
+                put_item(h, item, mine);
+            n++;
+        }
+    return n;
 }
 
 static void list_items(struct html *h, const json_t *list, const char *title, bool mine)
 {
-    size_t i;
-    json_t *item;
-    if (json_array_size(list) == 0)
+    if (put_items(NULL, list, mine, true) == 0)
         return;
     html_element(h, "h2", NULL, title);
-    json_array_foreach((json_t *)(uintptr_t)list, i, item) {
-        const char *id = text(item, "id");
-        bool held = strcmp(text(item, "kind"), "signoff") == 0;
-        html_raw(h, "<div class=\"card\">");
-        item_head(h, item);
-        item_terms(h, item);
-        if (mine && held) {
-            html_raw(h, "<a class=\"button\" href=\"/held/");
-            html_str(h, id);
-            html_raw(h, "\">Open</a>");
-        } else if (!mine) {
-            html_element(h, "p", "soft", "Say yes or no with your own key, on your machine; it shows you exactly what you sign:");
-            command(h, "approve", id);
-        }
-        html_raw(h, "</div>\n");
-    }
+    put_items(h, list, mine, true);
+}
+
+/* What is over is still there, but does not stand in the way. */
+static void list_earlier(struct html *h, const json_t *requests, const json_t *held)
+{
+    size_t n = put_items(NULL, requests, true, false) + put_items(NULL, held, true, false);
+    if (n == 0)
+        return;
+    html_raw(h, "<details><summary>Earlier requests (");
+    html_number(h, (long long)n);
+    html_raw(h, ")</summary>\n");
+    put_items(h, held, true, false);
+    put_items(h, requests, true, false);
+    html_raw(h, "</details>\n");
 }
 
 static void list_grants(struct html *h, const struct config *c, const json_t *grants)
@@ -115,8 +206,7 @@ static void list_grants(struct html *h, const struct config *c, const json_t *gr
         html_str(h, text(g, "tool"));
         html_raw(h, "</strong><dl>");
         term(h, "Why", text(g, "reason"));
-        when(h, "Until", g, "exp");
-        when(h, "Until", g, "expires");
+        when(h, "Until", g, "exp", true);
         html_raw(h, "</dl>");
         if (origin != NULL) {
             html_raw(h, "<a class=\"button\" href=\"");
@@ -128,53 +218,136 @@ static void list_grants(struct html *h, const struct config *c, const json_t *gr
     }
 }
 
-static void ask_form(struct html *h, const json_t *tools, const char *chosen)
+/* The longest grant of a tool; 0 if it has left the config since. */
+static long long tool_minutes(const struct config *c, const json_t *t)
+{
+    const struct tool *tool = config_tool(c, slice_str(text(t, "tool")));
+    return tool ? (long long)(tool->max_duration_ms / 60000) : 0;
+}
+
+/* The options, each with its longest time; true if `chosen` is one of them, or nothing was chosen. */
+static bool ask_tools(struct html *h, const struct config *c, const json_t *tools, const char *chosen, long long *longest)
 {
     size_t i;
     json_t *t;
+    bool found = chosen == NULL || chosen[0] == 0;
+    json_array_foreach((json_t *)(uintptr_t)tools, i, t) {
+        const char *name = text(t, "tool");
+        bool is_chosen = chosen != NULL && strcmp(chosen, name) == 0;
+        long long minutes = tool_minutes(c, t);
+        found = found || is_chosen;
+        *longest = minutes > *longest ? minutes : *longest;
+        html_raw(h, is_chosen ? "<option selected value=\"" : "<option value=\"");
+        html_str(h, name);
+        html_raw(h, "\">");
+        html_str(h, name);
+        if (minutes > 0) {
+            html_raw(h, " (at most ");
+            html_number(h, minutes);
+            html_raw(h, " min)");
+        }
+        html_raw(h, "</option>");
+    }
+    return found;
+}
+
+static void may_not_ask(struct html *h, const char *chosen)
+{
+    html_raw(h, "<p>You may not ask for <strong>");
+    html_str(h, chosen);
+    html_raw(h, "</strong>. If your work needs it, ask the people who keep its policy.</p>\n");
+}
+
+static void ask_form(struct html *h, const struct config *c, const json_t *tools, const char *chosen)
+{
+    long long longest = 0;
     html_element(h, "h2", NULL, "Ask for access");
     if (json_array_size(tools) == 0) {
-        html_element(h, "p", "soft", "There is no tool that you may ask for.");
+        if (chosen != NULL && chosen[0] != 0)
+            may_not_ask(h, chosen);
+        html_element(h, "p", "soft", "There is no tool that your groups may ask for.");
         return;
     }
     html_raw(h, "<form class=\"card\" method=\"post\" action=\"/ask\"><label for=\"tool\">Tool</label><select id=\"tool\" name=\"tool\">");
-    json_array_foreach((json_t *)(uintptr_t)tools, i, t) {
-        const char *name = text(t, "tool");
-        html_raw(h, chosen != NULL && strcmp(chosen, name) == 0 ? "<option selected>" : "<option>");
-        html_str(h, name);
-        html_raw(h, "</option>");
-    }
+    bool found = ask_tools(h, c, tools, chosen, &longest);
     html_raw(h, "</select><label for=\"reason\">Why do you need it?</label>"
-                "<textarea id=\"reason\" name=\"reason\" rows=\"3\" required minlength=\"3\" maxlength=\"500\"></textarea>"
-                "<label for=\"minutes\">For how many minutes?</label>"
-                "<input id=\"minutes\" name=\"minutes\" type=\"number\" min=\"1\" max=\"10080\" value=\"30\" required>"
-                "<p class=\"soft\">Another person approves it. Everything you do in the tool is recorded.</p>"
-                "<button>Ask</button></form>\n");
+                "<textarea id=\"reason\" name=\"reason\" rows=\"3\" required minlength=\"3\" maxlength=\"500\" aria-describedby=\"who-reads\"></textarea>"
+                "<p class=\"soft\" id=\"who-reads\">The approver and the auditors read it: name the ticket or the customer.</p>"
+                "<label for=\"minutes\">For how many minutes?</label><input id=\"minutes\" name=\"minutes\" type=\"number\" min=\"1\" max=\"");
+    html_number(h, longest > 0 ? longest : 10080);
+    html_raw(h, "\" value=\"");
+    html_number(h, longest > 0 && longest < 30 ? longest : 30);
+    html_raw(h, "\" required><p class=\"soft\">Another person approves it. Everything you do in the tool is recorded.</p><button>Ask</button></form>\n");
+    if (!found)
+        may_not_ask(h, chosen);
+}
+
+static bool any_pending(const json_t *list)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach((json_t *)(uintptr_t)list, i, item)
+        if (strcmp(text(item, "state"), "pending") == 0)
+            return true;
+    return false;
+}
+
+static void list_groups(struct html *h, const json_t *groups)
+{
+    size_t i;
+    json_t *g;
+    json_array_foreach((json_t *)(uintptr_t)groups, i, g) {
+        html_raw(h, i > 0 ? ", " : ", in the groups ");
+        html_str(h, json_string_value(g) ? json_string_value(g) : "");
+    }
+}
+
+/* What auditors and operators do is done on the command line: say so where they look first. */
+static void list_roles(struct html *h, const json_t *status)
+{
+    if (json_is_true(json_object_get(status, "auditor"))) {
+        html_element(h, "h2", NULL, "You are an auditor");
+        html_raw(h, "<pre>countersign sessions --person NAME\ncountersign show|replay|verify SESSION</pre>\n");
+        html_element(h, "p", "soft", "Each look at a session is written in the log.");
+    }
+    if (json_is_true(json_object_get(status, "operator"))) {
+        html_element(h, "h2", NULL, "You are an operator");
+        html_raw(h, "<pre>countersign lock person|cert|grant|tool VALUE --reason TEXT\ncountersign lock --list\ncountersign unlock ID --reason TEXT</pre>\n");
+        html_element(h, "p", "soft", "A lock ends within a second whatever is running.");
+    }
 }
 
 void page_home(struct html *h, const struct config *c, const json_t *status, const json_t *pending, const char *chosen, const char *message)
 {
-    html_begin(h, "Your access");
+    html_begin(h, "Your access", "");
     html_raw(h, "<p class=\"soft\">You are <strong>");
     html_str(h, text(status, "person"));
-    html_raw(h, "</strong>, by your certificate.</p>\n");
-    if (message != NULL)
-        html_element(h, "div", "next", message);
+    html_raw(h, "</strong>, by your certificate");
+    list_groups(h, json_object_get(status, "groups"));
+    html_raw(h, ".</p>\n");
+    if (message != NULL && any_pending(json_object_get(status, "requests"))) {
+        html_raw(h, "<div class=\"next\" role=\"status\">");
+        html_str(h, message);
+        html_raw(h, " <a href=\"/\">Look again</a></div>\n");
+    }
     list_grants(h, c, json_object_get(status, "grants"));
     list_items(h, json_object_get(status, "held"), "Your held requests", true);
     list_items(h, json_object_get(pending, "items"), "Waiting for a yes that could be yours", false);
     list_items(h, json_object_get(status, "requests"), "Your requests for access", true);
-    ask_form(h, json_object_get(status, "tools"), chosen);
+    ask_form(h, c, json_object_get(status, "tools"), chosen);
+    list_earlier(h, json_object_get(status, "requests"), json_object_get(status, "held"));
+    list_roles(h, status);
     html_end(h);
 }
 
 void page_notice(struct html *h, const struct config *c, const char *grant_id, const char *tool, const char *to)
 {
     (void)c;
-    html_begin(h, "This session is recorded");
+    html_begin(h, "This session is recorded", "");
     html_raw(h, "<p>Everything you see and do in <strong>");
     html_str(h, tool);
-    html_raw(h, "</strong> under this grant is recorded: each page, each request, each file. Passwords are left out. Auditors of your company can replay it.</p>\n"
+    html_raw(h, "</strong> under this grant is recorded: each page, each request, each file. Passwords you type, cookies and access tokens are left out. "
+                "Auditors of your company can replay it; each look of theirs is logged.</p>\n<p>If you do not want that, close this page.</p>\n"
                 "<form method=\"post\" action=\"/notice/");
     html_str(h, grant_id);
     html_raw(h, "\"><input type=\"hidden\" name=\"to\" value=\"");
@@ -183,45 +356,56 @@ void page_notice(struct html *h, const struct config *c, const char *grant_id, c
     html_end(h);
 }
 
-static void list_decisions(struct html *h, const json_t *item)
+static const char *outcome_words(const json_t *item)
 {
-    size_t i;
-    json_t *d;
-    json_array_foreach(json_object_get(item, "decisions"), i, d) {
-        html_raw(h, "<p><strong>");
-        html_str(h, text(d, "person"));
-        html_raw(h, "</strong> said ");
-        html_str(h, strcmp(text(d, "decision"), "approve") == 0 ? "yes" : "no");
-        html_raw(h, ", with key <code>");
-        html_str(h, text(d, "key"));
-        html_raw(h, "</code></p>\n");
+    const char *outcome = text(item, "outcome");
+    if (strcmp(outcome, "answered") == 0)
+        return "It ran, once, and the tool answered.";
+    if (strcmp(outcome, "not-sent") == 0)
+        return "The sign-off is used up, but the request did not reach the tool.";
+    if (strcmp(outcome, "outcome-unknown") == 0)
+        return "It was released, but whether the tool has run it is not known. Look in the tool before you ask again.";
+    return "It was released and is running.";
+}
+
+static void held_next(struct html *h, const json_t *item, bool mine)
+{
+    const char *state = text(item, "state"), *id = text(item, "id");
+    if (strcmp(state, "pending") == 0) {
+        html_raw(h, "<div class=\"next\">");
+        if (mine) {
+            html_element(h, "p", NULL, "What to do next: ask somebody whose yes it needs to look at it.");
+            command(h, "approve", id);
+            html_raw(h, "<p>Then <a href=\"\">look again</a>.</p>");
+        } else {
+            how_to_answer(h, id);
+        }
+        html_raw(h, "</div>\n");
+    } else if (strcmp(state, "approved") == 0 && mine) {
+        html_raw(h, "<form class=\"next\" method=\"post\" action=\"/held/");
+        html_str(h, id);
+        html_raw(h, "/release\"><p>It runs exactly as shown, once, in your session. A file in the answer is downloaded, and this page stays.</p>"
+                    "<button autofocus>Run it now</button></form>\n");
+    } else if (strcmp(state, "approved") == 0) {
+        html_raw(h, "<div class=\"next\">Only the one who asked can run it.</div>\n");
+    } else if (strcmp(state, "used") == 0) {
+        html_raw(h, "<div class=\"next\">It was released. ");
+        html_str(h, outcome_words(item));
+        html_raw(h, " To do it again, send it again in the tool; it then needs a new yes.</div>\n");
+    } else {
+        html_raw(h, "<div class=\"next\">It will not run. If it is still needed, send it again in the tool; it then needs a new yes.</div>\n");
     }
 }
 
-void page_held(struct html *h, const json_t *item)
+void page_held(struct html *h, const json_t *item, const char *viewer)
 {
-    const char *state = text(item, "state"), *id = text(item, "id");
-    html_begin(h, strcmp(state, "approved") == 0 ? "Signed off: ready to run once" : "A held request");
+    bool mine = strcmp(text(item, "requester"), viewer) == 0;
+    html_begin(h, strcmp(text(item, "state"), "approved") == 0 ? "Signed off: ready to run once" : "A held request", "");
     item_head(h, item);
     html_raw(h, "<div class=\"card\">");
-    item_terms(h, item);
-    list_decisions(h, item);
+    item_terms(h, item, mine);
     html_raw(h, "</div>\n");
-    if (strcmp(state, "pending") == 0) {
-        html_raw(h, "<div class=\"next\"><strong>What to do next.</strong> Ask an approver to look at it:");
-        command(h, "approve", id);
-        html_raw(h, "Then <a href=\"\">look again</a>.</div>\n");
-    } else if (strcmp(state, "approved") == 0) {
-        html_raw(h, "<form class=\"next\" method=\"post\" action=\"/held/");
-        html_str(h, id);
-        html_raw(h, "/release\">It runs exactly as shown, once, in your session.<br><button autofocus>Run it now</button></form>\n");
-    } else if (strcmp(state, "used") == 0) {
-        html_raw(h, "<div class=\"next\">It was released. Outcome: <strong>");
-        html_str(h, text(item, "outcome"));
-        html_raw(h, "</strong>. To do it again, ask again.</div>\n");
-    } else {
-        html_raw(h, "<div class=\"next\">It will not run. If you still need it, send it again in the tool and ask another approver.</div>\n");
-    }
+    held_next(h, item, mine);
     html_raw(h, "<p><a href=\"/\">Your access</a></p>\n");
     html_end(h);
 }

@@ -12,7 +12,7 @@
 void page_home(struct html *h, const struct config *c, const json_t *status, const json_t *pending, const char *chosen, const char *message);
 /* "This session is recorded", with a button. to: the target on the tool's host to go on to. */
 void page_notice(struct html *h, const struct config *c, const char *grant_id, const char *tool, const char *to);
-/* A held request: what it is, its state, and the button once it is signed off. */
-void page_held(struct html *h, const json_t *item);
+/* A held request: what it is, its state, and what the viewer (a person's name) can do: the button to run it is the requester's only. */
+void page_held(struct html *h, const json_t *item, const char *viewer);
 
 #endif

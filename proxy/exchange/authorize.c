@@ -69,12 +69,16 @@ static bool refuse_early(struct exchange *x)
 static void refuse_grant(struct exchange *x)
 {
     char detail[256], next[512], link[512];
-    snprintf(detail, sizeof detail, "You have no approved access to '%s' at the moment.", x->tool->name);
-    snprintf(next, sizeof next, "Ask for it, with a reason: countersign request %s --reason \"…\" --for 30m, or on the console at %s. "
+    bool may_ask = policy_may_ask(x->tool, x->conn->person);
+    snprintf(detail, sizeof detail, may_ask ? "You have no approved access to '%s' at the moment."
+             : "You have no access to '%s', and none of your groups may ask for it.", x->tool->name);
+    snprintf(next, sizeof next, "Ask for it, with a reason: `countersign request %s --reason \"…\" --for 30m`, or on the console at %s. "
              "Another person approves it.", x->tool->name, x->snap->console_origin);
+    if (!may_ask)
+        snprintf(next, sizeof next, "If your work needs it, ask the people who keep the policy of this tool. The console shows what you may ask for.");
     snprintf(link, sizeof link, "%s/?tool=%s", x->snap->console_origin, x->tool->name);
     struct problem p = { .status = 403, .type = "grant-required", .title = "You need a grant for this tool", .detail = detail, .next = next,
-                         .link = link, .link_text = "Ask for access" };
+                         .link = link, .link_text = may_ask ? "Ask for access" : "Open the console" };
     reply_problem(x, &p);
 }
 
@@ -88,8 +92,9 @@ static void refuse_stale(struct exchange *x)
 
 static void refuse_locked(struct exchange *x, const char *why)
 {
-    struct problem p = { .status = 403, .type = "locked", .title = "This is locked",
-                         .detail = why[0] ? why : "An operator ordered a stop.",
+    char detail[512];
+    snprintf(detail, sizeof detail, "An operator has stopped this%s%s", why[0] ? ": " : "", why);
+    struct problem p = { .status = 403, .type = "locked", .title = "This is locked", .detail = detail,
                          .next = "Talk to your operator or security team: only they can lift the lock." };
     reply_problem(x, &p);
 }
@@ -173,7 +178,7 @@ static struct verdict judge(struct exchange *x)
     struct policy_request r = {
         .methods = methods, .method_count = readings_methods(&x->request, &x->query, &x->form, &x->arena, methods),
         .path = x->request.path, .query = x->query.v, .query_count = x->query.count, .body = x->form.v, .body_count = x->form.count,
-        .body_seen = x->collected || !has_body, .body_unreadable = unreadable,
+        .body_seen = (x->collected || !has_body) && !unreadable, .body_unreadable = unreadable,
     };
     return policy_judge(x->tool, &r);
 }

@@ -19,6 +19,16 @@ static struct conn *conn_of(struct stream *s)
     return (struct conn *)((char *)s - offsetof(struct conn, stream));
 }
 
+static void forget_assertions(struct conn *c)
+{
+    while (c->assertions != NULL) {
+        struct assertion *a = c->assertions;
+        c->assertions = a->next;
+        free(a->token);
+        free(a);
+    }
+}
+
 static void on_closed(struct stream *s)
 {
     struct conn *c = conn_of(s);
@@ -31,12 +41,7 @@ static void on_closed(struct stream *s)
         c->next->prev = c->prev;
     w->conn_count--;
     sources_leave(w->sources, c->source);
-    while (c->assertions != NULL) {
-        struct assertion *a = c->assertions;
-        c->assertions = a->next;
-        free(a->token);
-        free(a);
-    }
+    forget_assertions(c);
     bbuf_done(&c->in);
     bbuf_done(&c->out);
     free(c->cert_field);
@@ -156,8 +161,11 @@ static void flush_task(struct task *t)
 
 void conn_flush_soon(struct conn *c)
 {
-    if (c->state == CONN_OPEN || c->state == CONN_FLUSH)
-        task_soon(&c->worker->loop, &c->flush);
+    if (c->state != CONN_OPEN && c->state != CONN_FLUSH)
+        return;
+    if (bbuf_len(&c->out) > 0 && c->flush.next == NULL)
+        conn_deadline(c, c->snap->config->limits.body_idle_ms);   /* from now on it is the client we wait for */
+    task_soon(&c->worker->loop, &c->flush);
 }
 
 void conn_finish(struct conn *c)
@@ -195,9 +203,17 @@ static void judge_certificate(struct conn *c, struct snapshot *s)
     X509_free(leaf);
 }
 
+static void take_snapshot(struct conn *c, struct snapshot *s)
+{
+    snapshot_unref(c->snap);
+    c->snap = snapshot_ref(s);
+}
+
 bool conn_recheck(struct conn *c, struct snapshot *s)
 {
-    if (c->state != CONN_OPEN)
+    if (c->state == CONN_HANDSHAKE)
+        take_snapshot(c, s);          /* to be judged by the new list, not by the one of when it was opened */
+    if (c->state == CONN_HANDSHAKE || c->state == CONN_GONE)
         return true;
     bool was_good = c->cert == CERT_GOOD && c->person != NULL;
     judge_certificate(c, s);
@@ -207,8 +223,8 @@ bool conn_recheck(struct conn *c, struct snapshot *s)
         conn_close(c, false);
         return false;
     }
-    snapshot_unref(c->snap);
-    c->snap = snapshot_ref(s);
+    take_snapshot(c, s);
+    forget_assertions(c);             /* the person's groups may have changed */
     return true;
 }
 
@@ -305,7 +321,7 @@ void conn_open(struct worker *w, int fd, const char *address, const unsigned cha
 {
     struct conn *c = calloc(1, sizeof *c);
     SSL *ssl = c ? SSL_new(w->snap->tls) : NULL;
-    if (ssl == NULL || !sources_enter(w->sources, source, w->snap->config->limits.connections_per_source)) {
+    if (ssl == NULL || !sources_enter(w->sources, source, w->snap->config->limits.connections_per_source, w->snap->config->limits.connections)) {
         SSL_free(ssl);
         free(c);
         close(fd);

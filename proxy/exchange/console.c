@@ -147,7 +147,7 @@ static void run_api(struct exchange *x)
         st = api_route(&r, &v->call, &why);
     }
     if (st != OK)
-        refuse(x, why.status, why.type, "This call can't be done", why.detail, why.next);
+        refuse(x, why.status, why.type, why.status == 404 ? "There is nothing here" : "This can't be done", why.detail, why.next);
     else
         ask(x, v->call.message, on_api);
 }
@@ -181,7 +181,7 @@ static void show_home(struct exchange *x, struct visit *v, const json_t *pending
     bool asked = query_value(x, "asked").len > 0;
     (void)fd;
     page_home(&h, x->snap->config, v->status, pending, (const char *)tool.ptr,
-              asked ? "Your request is in. Another person has to approve it; this page shows when it is." : NULL);
+              asked ? "Your request is in. Another person has to approve it; this page shows when that is done." : NULL);
     json_decref(v->status);
     v->status = NULL;
     send_page(x, &h, 200);
@@ -275,7 +275,7 @@ static void on_held(struct exchange *x, struct visit *v, const json_t *answer, i
     struct html h = { 0 };
     (void)v;
     (void)fd;
-    page_held(&h, json_object_get(answer, "item"));
+    page_held(&h, json_object_get(answer, "item"), x->conn->person ? x->conn->person->name : "");
     send_page(x, &h, 200);
 }
 

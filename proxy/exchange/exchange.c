@@ -2,6 +2,7 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
+#include "proxy/exchange/access_log.h"
 #include "proxy/exchange/conn.h"
 
 #include <assert.h>
@@ -39,6 +40,7 @@ struct exchange *exchange_new(struct conn *c, const struct front *front, void *s
     x->front = front;
     x->stream = stream;
     x->started_ms = clock_wall_ms();
+    x->begun_ms = clock_mono_ms();
     x->reply_fd = -1;
     x->waiter.wake = exchange_wake;
     arena_init(&x->arena, EXCHANGE_ARENA_MAX);
@@ -51,22 +53,6 @@ struct exchange *exchange_new(struct conn *c, const struct front *front, void *s
     return x;
 }
 
-static void log_exchange(const struct exchange *x)
-{
-    char status[12], sent[24], received[24], took[24], path[512], method[24];
-    snprintf(status, sizeof status, "%u", x->head_sent ? x->response.status : 0);
-    snprintf(sent, sizeof sent, "%llu", (unsigned long long)x->response_bytes);
-    snprintf(received, sizeof received, "%llu", (unsigned long long)x->request_bytes);
-    snprintf(took, sizeof took, "%lld", (long long)(clock_wall_ms() - x->started_ms));
-    snprintf(method, sizeof method, "%.*s", SLICE_ARG(x->request.method));
-    /* Never the query: it may hold secrets. */
-    snprintf(path, sizeof path, "%.*s", SLICE_ARG(x->request.path));
-    log_info("exchange", "source", x->conn->address, "identity", x->conn->cert == CERT_GOOD ? x->conn->identity.name : NULL,
-             "tool", x->tool ? x->tool->name : NULL, "action", x->verdict.action ? x->verdict.action->name : NULL, "method", method,
-             "path", path, "status", status, "sent", sent, "received", received, "ms", took, "grant",
-             x->grant_id[0] ? x->grant_id : NULL, "why", x->why);
-}
-
 void exchange_free(struct exchange *x)
 {
     struct conn *c = x->conn;
@@ -75,12 +61,12 @@ void exchange_free(struct exchange *x)
     upstream_abort(x->up);
     x->up = NULL;
     link_cancel(x->worker->link, x->call);
-    forward_outcome(x, "outcome-unknown");
+    forward_outcome(x, NULL);
     waiter_leave(&x->waiter);
     if (x->tape.open)
         tape_close(x->worker->tape, &x->tape, x->why ? x->why : "cut");
     if (x->request.method.len > 0)
-        log_exchange(x);
+        access_log_put(&x->worker->access_log, x);
     if (x->prev != NULL)
         x->prev->next = x->next;
     else
@@ -285,6 +271,8 @@ void exchange_broken(struct exchange *x, unsigned status, const char *type, cons
     x->why = type;
     upstream_abort(x->up);
     x->up = NULL;
+    link_cancel(x->worker->link, x->call);   /* an answer must not go on with what ends here */
+    x->call = 0;
     if (x->state == X_DONE)
         return;
     if (x->state == X_RESPOND || x->state == X_REPLY) {

@@ -56,7 +56,8 @@ struct exchange {
     void *stream;                     /* the front's own */
     int32_t stream_id;                /* HTTP/2 */
     enum exchange_state state;
-    int64_t started_ms;
+    int64_t started_ms;               /* wall clock */
+    int64_t begun_ms, answered_ms;    /* monotonic: made; the response head went out (0: not yet) */
     struct arena arena;
     struct message request;
 
@@ -89,6 +90,7 @@ struct exchange {
 
     /* the tool's side */
     struct upstream *up;
+    struct slice assertion;           /* what tells the tool who this is; the exchange's own, as the connection's may be replaced */
     bool fresh, chunked, head_written, request_sent;
 
     /* what goes to the client, from the tool or our own */
@@ -108,6 +110,7 @@ struct exchange {
     bool durable, request_finished;
     struct bbuf unsure;               /* durable: recorded, not yet fsynced, so not yet delivered */
     uint64_t durable_at;
+    const char *refusal;              /* type of the problem that was the answer, or NULL */
     const char *why;                  /* a word for the log and the recording when it did not go well */
 };
 
@@ -155,7 +158,8 @@ void exchange_broken(struct exchange *x, unsigned status, const char *type, cons
 
 /* ---- forward.c ---- */
 void forward_pump(struct exchange *x);          /* request body towards the tool */
-void forward_outcome(struct exchange *x, const char *outcome);   /* of a released held request, to authz; once */
+/* Of a released held request, to authz; once. outcome NULL: not-sent while nothing was written to the tool, else unknown. */
+void forward_outcome(struct exchange *x, const char *outcome);
 
 /* ---- respond.c: what goes to the client is recorded first ---- */
 /* x->response and x->response_fields are set: send them. */

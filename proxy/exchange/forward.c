@@ -24,6 +24,13 @@ static const char *cached_assertion(const struct exchange *x)
     return NULL;
 }
 
+/* For this exchange. A new one is taken as it is: near the grant's end it has less to live than a cached one must have. */
+static bool take_assertion(struct exchange *x, const char *token)
+{
+    x->assertion = token ? arena_copy(&x->arena, slice_str(token)) : (struct slice){ 0 };
+    return x->assertion.len > 0;
+}
+
 static bool keep_assertion(struct exchange *x, const json_t *answer)
 {
     const char *token = json_string_value(json_object_get(answer, "token"));
@@ -53,7 +60,8 @@ static void on_assertion(void *arg, const json_t *answer, const int *fds, size_t
     (void)fds;
     (void)fd_count;
     x->call = 0;
-    if (!json_is_true(json_object_get(answer, "ok")) || !keep_assertion(x, answer)) {
+    if (!json_is_true(json_object_get(answer, "ok")) || !keep_assertion(x, answer) ||
+        !take_assertion(x, json_string_value(json_object_get(answer, "token")))) {
         forward_outcome(x, "not-sent");
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides did not confirm who you are, so nothing was sent.");
         return;
@@ -63,7 +71,7 @@ static void on_assertion(void *arg, const json_t *answer, const int *fds, size_t
 
 void stage_forward(struct exchange *x)
 {
-    if (cached_assertion(x) != NULL) {
+    if (take_assertion(x, cached_assertion(x))) {
         forward_begin(x);
         return;
     }
@@ -86,12 +94,11 @@ static bool has_body(const struct exchange *x)
 static bool write_head(struct exchange *x)
 {
     struct conn *c = x->conn;
-    const char *assertion = cached_assertion(x);
     struct slice host = x->tool->upstream_host_field ? slice_str(x->tool->upstream_host_field) : x->request.authority;
     bool whole = x->request_done && x->untaped == 0;
     struct forward_request f = {
         .message = &x->request, .host = host, .client_address = slice_str(c->address), .public_host = x->request.authority,
-        .assertion = slice_str(assertion ? assertion : ""), .client_cert = slice_str(c->cert_field ? c->cert_field : ""),
+        .assertion = x->assertion, .client_cert = slice_str(c->cert_field ? c->cert_field : ""),
         .has_body = has_body(x),
         .body_len = whole ? bbuf_len(&x->body) : x->request.content_length,
     };
@@ -271,6 +278,8 @@ void forward_outcome(struct exchange *x, const char *outcome)
     if (!x->outcome_owed)
         return;
     x->outcome_owed = false;
+    if (outcome == NULL)
+        outcome = x->head_written ? "outcome-unknown" : "not-sent";
     json_t *m = json_pack("{s:s,s:s%,s:s,s:i}", "op", "outcome", "id", x->held_id.ptr, x->held_id.len, "outcome", outcome, "status",
                           x->from_tool ? (int)x->response.status : 0);
     if (link_call(x->worker->link, m, NULL, 0, NULL, NULL) == 0)

@@ -2,6 +2,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/h2_ids.h"
 #include "proxy/http/forward.h"
 #include "proxy/http/h2_request.h"
 
@@ -30,6 +31,7 @@ struct h2_conn {
     bool in_session;                  /* a callback of nghttp2 is on the stack */
     bool notified, stopping;          /* the first GOAWAY is out; the final one, which names the last stream */
     struct task work;
+    struct h2_ids ids;
 };
 
 static const struct front front_h2;
@@ -83,6 +85,19 @@ static void stream_free(struct h2_conn *h, struct h2_stream *s)
 }
 
 /* ---- what the client sends ---- */
+
+/* What nghttp2 leaves to the server: frames on closed streams, identifiers that go backwards (RFC 9113 s5.1, s5.1.1). */
+static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
+{
+    struct h2_conn *h = user;
+    bool live = hd->stream_id > 0 && nghttp2_session_get_stream_user_data(session, hd->stream_id) != NULL;
+    enum h2_id_verdict v = hd->type == NGHTTP2_HEADERS ? h2_ids_headers(&h->ids, hd->stream_id, live)
+                           : hd->type == NGHTTP2_DATA  ? h2_ids_data(&h->ids, hd->stream_id, live)
+                                                       : H2_ID_FINE;
+    if (v != H2_ID_FINE)
+        nghttp2_session_terminate_session(session, v == H2_ID_STREAM_CLOSED ? NGHTTP2_STREAM_CLOSED : NGHTTP2_PROTOCOL_ERROR);
+    return 0;
+}
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, void *user)
 {
@@ -181,6 +196,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     struct h2_conn *h = user;
     struct h2_stream *s = nghttp2_session_get_stream_user_data(session, id);
     (void)code;
+    h2_ids_closed(&h->ids, id);
     if (s != NULL) {
         nghttp2_session_set_stream_user_data(session, id, NULL);
         stream_free(h, s);
@@ -317,8 +333,10 @@ static void h2_free(struct conn *c)
  * answer when their body was just on its way, so some of it is thrown away first: on_data resets when that becomes too much. */
 static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *user)
 {
+    struct h2_conn *h = user;
     struct h2_stream *s = f->hd.stream_id ? nghttp2_session_get_stream_user_data(session, f->hd.stream_id) : NULL;
-    (void)user;
+    if (f->hd.type == NGHTTP2_RST_STREAM)
+        h2_ids_reset(&h->ids, f->hd.stream_id);
     if (s != NULL && !s->ended && (f->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
         (f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS))
         s->answered = true;
@@ -330,6 +348,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
     nghttp2_session_callbacks *cb = NULL;
     if (nghttp2_session_callbacks_new(&cb) != 0)
         return NULL;
+    nghttp2_session_callbacks_set_on_begin_frame_callback(cb, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(cb, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(cb, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame);

@@ -35,9 +35,9 @@ static void reply_held(struct exchange *x, const json_t *item)
 {
     char detail[512], next[512], link[512];
     const char *id = text(item, "id");
-    snprintf(detail, sizeof detail, "'%s' on '%s' needs the sign-off of another person, for exactly this request. It waits as %s (%s).",
-             x->verdict.action->name, x->tool->name, id, text(item, "state"));
-    snprintf(next, sizeof next, "Tell an approver: countersign approve %s. Once signed off, release it on the console, or send the same bytes again; "
+    snprintf(detail, sizeof detail, "'%s' on '%s' needs the sign-off of another person, for exactly this request. Nothing was sent to the tool; the request "
+             "waits as `%s`.", x->verdict.action->name, x->tool->name, id);
+    snprintf(next, sizeof next, "Ask an approver to run `countersign approve %s`. Once it is signed off, run it from the console, or send the same bytes again; "
              "it runs once.", id);
     snprintf(link, sizeof link, "%s/held/%s", x->snap->console_origin, id);
     struct problem p = { .status = 403, .type = "signoff-required", .title = "This request is held", .detail = detail, .next = next,
@@ -146,6 +146,12 @@ static void on_release(void *arg, const json_t *answer, const int *fds, size_t f
         return;
     }
     const char *action = text(json_object_get(answer, "item"), "action");
+    if (strcmp(text(json_object_get(answer, "item"), "tool"), x->tool->name) != 0 ||
+        strcmp(text(json_object_get(answer, "item"), "grant_id"), x->grant_id) != 0) {
+        forward_outcome(x, "not-sent");   /* authz refuses this already; what was signed off goes to its own tool or nowhere */
+        exchange_broken(x, 503, "held-unreadable", "The held request belongs to another tool or grant; it was not sent.");
+        return;
+    }
     for (size_t i = 0; i < x->tool->action_count; i++)
         if (strcmp(x->tool->actions[i].name, action) == 0)
             x->verdict = (struct verdict){ .requirement = NEED_SIGNOFF, .action = &x->tool->actions[i] };
@@ -162,7 +168,7 @@ void stage_release(struct exchange *x, struct slice code)
         return;
     }
     exchange_enter(x, X_ASK);
-    json_t *m = json_pack("{s:s,s:o,s:s%}", "op", "release.use", "who", exchange_who(x), "code", code.ptr, code.len);
+    json_t *m = json_pack("{s:s,s:o,s:s,s:s%}", "op", "release.use", "who", exchange_who(x), "tool", x->tool->name, "code", code.ptr, code.len);
     x->call = link_call(x->worker->link, m, NULL, 0, on_release, x);
     if (x->call == 0)
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides can't be reached, so nothing was sent.");

@@ -9,7 +9,7 @@ static void refuse_certificate(struct exchange *x)
     char type[64];
     enum cert_state s = x->conn->cert;
     snprintf(type, sizeof type, "certificate-%s", cert_state_name(s));
-    struct problem p = { .status = s == CERT_CRL_STALE ? 503 : 403, .type = type, .title = "Your certificate does not open this door",
+    struct problem p = { .status = s == CERT_CRL_STALE ? 503 : 403, .type = type, .title = "Your certificate is not accepted",
                          .detail = cert_state_what(s), .next = cert_state_next(s) };
     if (s == CERT_MISSING)
         p.title = "A client certificate is needed";
@@ -38,8 +38,8 @@ void stage_identify(struct exchange *x)
     }
     const char *why = access_locked(x->worker->access, c->person->name, c->identity.x5t, NULL, NULL);
     if (why != NULL) {
-        struct problem p = { .status = 403, .type = "locked", .title = "You are locked out",
-                             .detail = why[0] ? why : "An operator ordered a stop.",
+        snprintf(detail, sizeof detail, "An operator has stopped your access%s%s", why[0] ? ": " : "", why);
+        struct problem p = { .status = 403, .type = "locked", .title = "You are locked out", .detail = detail,
                              .next = "Talk to your operator or security team: only they can lift the lock." };
         reply_problem(x, &p);
         return;

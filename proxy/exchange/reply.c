@@ -136,20 +136,28 @@ static void problem_json(struct exchange *x, const struct problem *p)
     json_decref(o);
 }
 
+static void problem_link(struct html *h, const char *cls, const char *to, const char *words)
+{
+    html_raw(h, "<p><a");
+    html_raw(h, cls);
+    html_raw(h, " href=\"");
+    html_str(h, to);
+    html_raw(h, "\">");
+    html_str(h, words);
+    html_raw(h, "</a></p>\n");
+}
+
 static void problem_page(struct exchange *x, const struct problem *p)
 {
     struct html h = { 0 };
-    html_begin(&h, p->title);
-    html_element(&h, "p", NULL, p->detail);
-    html_raw(&h, "<div class=\"next\"><strong>What to do next.</strong> ");
-    html_str(&h, p->next);
-    if (p->link != NULL) {
-        html_raw(&h, "<br><a class=\"button\" href=\"");
-        html_str(&h, p->link);
-        html_raw(&h, "\">");
-        html_str(&h, p->link_text);
-        html_raw(&h, "</a>");
-    }
+    html_begin(&h, p->title, x->snap->console_origin);
+    html_raw(&h, "<p>");
+    html_sentence(&h, p->detail);
+    html_raw(&h, "</p>\n<div class=\"next\"><p><strong>What to do next.</strong> ");
+    html_sentence(&h, p->next);
+    html_raw(&h, "</p>");
+    if (p->link != NULL)
+        problem_link(&h, " class=\"button\"", p->link, p->link_text);
     html_raw(&h, "</div>\n<p class=\"soft\">");
     html_number(&h, (long long)p->status);
     html_raw(&h, " <code>");
@@ -161,6 +169,8 @@ static void problem_page(struct exchange *x, const struct problem *p)
         html_raw(&h, "</code>");
     }
     html_raw(&h, "</p>\n");
+    if (p->link == NULL && x->conn->person != NULL && strcmp(p->type, "locked") != 0)
+        problem_link(&h, "", x->snap->console_origin, "Your access");
     html_end(&h);
     reply_bytes(x, p->status, "text/html; charset=utf-8", slice_of(h.failed ? NULL : h.data, h.failed ? 0 : h.len), NULL);
     html_done(&h);
@@ -168,10 +178,10 @@ static void problem_page(struct exchange *x, const struct problem *p)
 
 void reply_problem(struct exchange *x, const struct problem *p)
 {
-    if (x->why == NULL) {             /* it outlives the caller's problem: the log has it once the exchange is over */
-        struct slice why = arena_copy(&x->arena, slice_str(p->type));
-        x->why = why.ptr != NULL ? (const char *)why.ptr : "refused";
-    }
+    struct slice type = arena_copy(&x->arena, slice_str(p->type));   /* it outlives the caller's problem: the log has it once the exchange is over */
+    x->refusal = type.ptr != NULL ? (const char *)type.ptr : "refused";
+    if (x->why == NULL)
+        x->why = x->refusal;
     if (prefers_html(x))
         problem_page(x, p);
     else

@@ -49,6 +49,7 @@ static bool step_head(struct exchange *x)
     if (!durable_now(x))
         return false;
     x->head_sent = true;
+    x->answered_ms = x->worker->loop.now_ms;
     x->front->head(x, x->response.status, &x->response_fields, x->response.has_length ? (int64_t)x->response.content_length : -1,
                    x->no_body);
     return true;
@@ -160,6 +161,6 @@ void respond_cut(struct exchange *x, const char *why)
     if (on_tape(x))
         tape_close(x->worker->tape, &x->tape, why);
     exchange_enter(x, X_DONE);
-    forward_outcome(x, "outcome-unknown");
+    forward_outcome(x, NULL);
     x->front->cut(x);
 }

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,12 +15,17 @@ struct source {
 };
 
 struct sources {
+    pthread_mutex_t mutex;
     struct source *all;               /* bounded by the connections that are open */
+    unsigned total;
 };
 
 struct sources *sources_new(void)
 {
-    return calloc(1, sizeof(struct sources));
+    struct sources *s = calloc(1, sizeof *s);
+    if (s != NULL)
+        pthread_mutex_init(&s->mutex, NULL);
+    return s;
 }
 
 void sources_free(struct sources *s)
@@ -31,6 +37,7 @@ void sources_free(struct sources *s)
         HASH_DEL(s->all, e);
         free(e);
     }
+    pthread_mutex_destroy(&s->mutex);
     free(s);
 }
 
@@ -51,29 +58,48 @@ void source_key(const struct sockaddr_storage *sa, unsigned char key[16], char *
     }
 }
 
-bool sources_enter(struct sources *s, const unsigned char key[16], unsigned max)
+static struct source *find_or_make(struct sources *s, const unsigned char key[16])
 {
     struct source *e = NULL;
     HASH_FIND(hh, s->all, key, 16, e);
-    if (e == NULL) {
-        e = calloc(1, sizeof *e);
-        if (e == NULL)
-            return false;
-        memcpy(e->key, key, 16);
-        HASH_ADD(hh, s->all, key, 16, e);
+    if (e != NULL)
+        return e;
+    e = calloc(1, sizeof *e);
+    if (e == NULL)
+        return NULL;
+    memcpy(e->key, key, 16);
+    HASH_ADD(hh, s->all, key, 16, e);
+    return e;
+}
+
+bool sources_enter(struct sources *s, const unsigned char key[16], unsigned max_source, unsigned max_total)
+{
+    bool may = false;
+    pthread_mutex_lock(&s->mutex);
+    struct source *e = s->total < max_total ? find_or_make(s, key) : NULL;
+    if (e != NULL && e->count < max_source) {
+        e->count++;
+        s->total++;
+        may = true;
+    } else if (e != NULL && e->count == 0) {
+        HASH_DEL(s->all, e);
+        free(e);
     }
-    if (e->count >= max)
-        return false;
-    e->count++;
-    return true;
+    pthread_mutex_unlock(&s->mutex);
+    return may;
 }
 
 void sources_leave(struct sources *s, const unsigned char key[16])
 {
     struct source *e = NULL;
+    pthread_mutex_lock(&s->mutex);
     HASH_FIND(hh, s->all, key, 16, e);
-    if (e == NULL || --e->count > 0)
-        return;
-    HASH_DEL(s->all, e);
-    free(e);
+    if (e != NULL) {
+        s->total--;
+        if (--e->count == 0) {
+            HASH_DEL(s->all, e);
+            free(e);
+        }
+    }
+    pthread_mutex_unlock(&s->mutex);
 }

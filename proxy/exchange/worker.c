@@ -116,6 +116,18 @@ static void on_event(void *arg, const json_t *event)
         start_accepting(w);
 }
 
+/* A sign-off was used up for a client that had gone: nothing of it is sent, and the history has to say so. */
+static void on_stray(void *arg, const json_t *answer)
+{
+    struct worker *w = arg;
+    const char *id = json_string_value(json_object_get(json_object_get(answer, "item"), "id"));
+    if (!json_is_true(json_object_get(answer, "run")) || id == NULL)
+        return;
+    json_t *m = json_pack("{s:s,s:s,s:s,s:i}", "op", "outcome", "id", id, "outcome", "not-sent", "status", 0);
+    if (link_call(w->link, m, NULL, 0, NULL, NULL) == 0)
+        log_warn("outcome.untold", "held", id, "outcome", "not-sent");
+}
+
 bool worker_fresh(const struct worker *w)
 {
     int64_t heard = link_heard_ms(w->link);
@@ -129,10 +141,6 @@ static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *
     char text[ADDRESS_MAX] = "";
     unsigned char key[16];
     int one = 1;
-    if (w->conn_count >= w->snap->config->limits.connections) {
-        close(fd);
-        return;
-    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     source_key(sa, key, text, sizeof text);
     conn_open(w, fd, text, key);
@@ -279,6 +287,7 @@ static void on_tick(uv_timer_t *t)
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
+    access_log_flush(&w->access_log);
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
     if (heard > 0)
@@ -376,13 +385,13 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     w->lost_ms = w->started_ms = clock_mono_ms();
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
-    w->sources = sources_new();
-    enum status st = w->access && w->sources ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
+    w->sources = o->sources;
+    enum status st = w->access ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
                                              : fail(err, NO_MEMORY, "worker");
     if (st != OK)
         return st;                    /* the process ends: nothing to tidy up for */
     w->snap = snapshot_ref(o->snap);
-    struct link_handlers h = { .event = on_event, .connected = on_connected, .arg = w };
+    struct link_handlers h = { .event = on_event, .connected = on_connected, .stray = on_stray, .arg = w };
     w->link = link_new(&w->loop, o->authz_socket, &h);
     if (w->link == NULL)
         return fail(err, NO_MEMORY, "worker");
@@ -396,9 +405,9 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
 void worker_join(struct worker *w)
 {
     uv_thread_join(&w->thread);
+    access_log_done(&w->access_log);
     tape_free(w->tape);
     access_free(w->access);
-    sources_free(w->sources);
     snapshot_unref(atomic_exchange(&w->next, NULL));
     snapshot_unref(w->snap);
     free(w);

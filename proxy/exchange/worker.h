@@ -6,6 +6,7 @@
 #include "certs/trust.h"
 #include "config/config.h"
 #include "proxy/exchange/access.h"
+#include "proxy/exchange/access_log.h"
 #include "proxy/net/link.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/upstream.h"
@@ -63,7 +64,8 @@ struct worker {
     int64_t started_ms;
     int64_t drain_until_ms, stop_again_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
     struct waiter waiters;
-    struct sources *sources;          /* open connections by source address */
+    struct access_log access_log;
+    struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
     uv_thread_t thread;
 };
 
@@ -77,6 +79,7 @@ struct worker_options {
     size_t ring_size;
     int wake_fd;
     unsigned char fingerprint_key[32];
+    struct sources *sources;          /* borrowed until worker_join */
 };
 MUST_CHECK enum status worker_start(const struct worker_options *o, struct worker **out, struct err *err);
 /* From the main thread: use this snapshot from now on (takes the reference). */

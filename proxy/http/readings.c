@@ -30,25 +30,29 @@ static bool all_digits(struct slice s)
     return true;
 }
 
-/* "a[b][0][]" as "a.b": the path that the same data has in JSON. len 0 when the brackets do not pair. */
-static struct slice dotted_name(struct slice name, struct arena *arena)
+/* "a[b][0][]" as "a.b": the path that the same data has in JSON. Frameworks differ about brackets that do not pair: Rack takes what lies between any
+ * of them ("[a]" and "a]" are "a", "a[b]c" is "a.b.c"), PHP stops at the first ']' that no '[' follows ("a[b]c" is "a.b"). */
+static struct slice dotted_name(struct slice name, bool like_php, struct arena *arena)
 {
-    size_t n = slice_find(name, '['), at = n;
-    unsigned char *out = arena_alloc(arena, name.len);
-    if (out == NULL || n == 0)
+    unsigned char *out = arena_alloc(arena, name.len + 1);
+    size_t n = 0;
+    if (out == NULL)
         return (struct slice){ 0 };
-    memcpy(out, name.ptr, n);
-    while (at < name.len) {
-        size_t close = name.ptr[at] == '[' ? slice_find(slice_from(name, at), ']') : name.len;
-        if (close >= name.len - at)
-            return (struct slice){ 0 };
-        struct slice part = slice_of(name.ptr + at + 1, close - 1);
-        if (!all_digits(part)) {
-            out[n++] = '.';
+    for (size_t from = 0, i = 0; i <= name.len; i++) {
+        if (i < name.len && name.ptr[i] != '[' && name.ptr[i] != ']')
+            continue;
+        struct slice part = slice_of(name.ptr + from, i - from);
+        from = i + 1;
+        while (part.len > 0 && part.ptr[0] == '.' && n > 0)
+            part = slice_from(part, 1);   /* "a[0].b" */
+        if (part.len > 0 && (n == 0 || !all_digits(part))) {
+            if (n > 0)
+                out[n++] = '.';
             memcpy(out + n, part.ptr, part.len);
             n += part.len;
         }
-        at += close + 1;
+        if (like_php && i < name.len && name.ptr[i] == ']' && (i + 1 == name.len || name.ptr[i + 1] != '['))
+            break;
     }
     return slice_of(out, n);
 }
@@ -71,15 +75,27 @@ static struct slice mangled_name(struct slice name, struct arena *arena)
     return slice_of(out, name.len);
 }
 
+/* The paths of "a[b][c]": all of it with the value, and "a" and "a.b", which are there whatever they hold. */
+static enum status add_nested(struct readings *r, struct arena *arena, struct slice name, struct slice value)
+{
+    struct slice path = dotted_name(name, false, arena), php = dotted_name(name, true, arena);
+    if (path.ptr == NULL || php.ptr == NULL)
+        return NO_MEMORY;
+    enum status st = path.len ? readings_add(r, arena, path, value) : OK;
+    if (st == OK && php.len && !slice_eq(php, path))
+        st = readings_add(r, arena, php, value);
+    for (size_t i = 1; st == OK && i < path.len; i++)
+        if (path.ptr[i] == '.')
+            st = readings_add(r, arena, slice_of(path.ptr, i), SLICE(""));
+    return st;
+}
+
 enum status readings_add_form(struct readings *r, struct arena *arena, struct slice name, struct slice value)
 {
     enum status st = readings_add(r, arena, name, value);
-    bool bracket = slice_find(name, '[') < name.len;
-    if (st == OK && bracket) {
-        struct slice other = dotted_name(name, arena);
-        if (other.len)
-            st = readings_add(r, arena, other, value);
-    }
+    bool bracket = slice_find(name, '[') < name.len || slice_find(name, ']') < name.len;
+    if (st == OK && bracket)
+        st = add_nested(r, arena, name, value);
     if (st == OK && (bracket || slice_find(name, '.') < name.len || slice_find(name, ' ') < name.len)) {
         struct slice other = mangled_name(name, arena);
         if (other.ptr == NULL)

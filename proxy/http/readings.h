@@ -1,9 +1,9 @@
 /* readings: everything a query or a body may mean to a tool. A rule on a field matches if *any* reading matches, so that two parsers' different
  * tastes (first or last of duplicates, '+' or %20, ';' or '&', brackets, urlencoded or multipart) cannot hide an action.
  *
- * urlencoded: every name=value pair, split at '&' and also at ';' (both splittings count), decoded once; a name with [] also without it.
+ * urlencoded: every name=value pair, split at '&' and also at ';' (both splittings count), decoded once; a name with brackets also as the path it stands for.
  * JSON: every leaf by dotted path without array indexes; duplicate members each count; numbers, booleans and null as their text; a body that is an
- * array (a batch) counts element by element. multipart/form-data: every part's name with its value (at most 4 KiB of it), filename parts too.
+ * array (a batch) counts element by element. multipart/form-data: every part's name with its value, filename parts too.
  * Unreadable (the strictest rule then holds): another type with a body, a content-coding, bad syntax, bad UTF-8 in JSON, no or two Content-Types, too many pairs. */
 #ifndef COUNTERSIGN_READINGS_H
 #define COUNTERSIGN_READINGS_H

@@ -6,8 +6,8 @@
 
 /* Append, growing up to READINGS_MAX: OK, FULL or NO_MEMORY. */
 MUST_CHECK enum status readings_add(struct readings *r, struct arena *arena, struct slice name, struct slice value);
-/* The same, and once more under the other names that brackets and PHP's mangling give it: "ids[]" is "ids" too, "a[b][0]" is "a.b" too,
- * "a.b" and "a b" are "a_b" too. */
+/* The same, and once more under the other names that brackets and PHP's mangling give it: "ids[]" and "[ids]" are "ids" too, "a[b][0]" is
+ * "a.b" too (and "a" is there, with an empty value), "a.b" and "a b" are "a_b" too. */
 MUST_CHECK enum status readings_add_form(struct readings *r, struct arena *arena, struct slice name, struct slice value);
 /* Every leaf of a JSON text (RFC 8259), its name under `prefix` (may be empty); members that hold objects or arrays count by name, with an
  * empty value. BAD_INPUT: not JSON, or read differently by different parsers. */

@@ -9,7 +9,7 @@
 
 #include "proxy/http/syntax.h"
 
-enum { VALUE_MAX = 4096, PART_FIELDS_MAX = 8 };
+enum { PART_FIELDS_MAX = 8 };
 
 struct part {
     struct slice name, type, value;
@@ -96,8 +96,7 @@ static enum status read_part_head(struct slice *part, struct part *p)
 /* Browsers write '"' in a name as %22; some tools decode that, most do not: both names count. */
 static enum status add_part(const struct part *p, struct arena *arena, struct readings *out)
 {
-    struct slice value = { p->value.ptr, p->value.len > VALUE_MAX ? VALUE_MAX : p->value.len };
-    enum status st = readings_add_form(out, arena, p->name, value);
+    enum status st = readings_add_form(out, arena, p->name, p->value);
     if (st != OK || slice_find(p->name, '%') == p->name.len)
         return st;
     unsigned char *name = arena_alloc(arena, p->name.len);
@@ -110,7 +109,7 @@ static enum status add_part(const struct part *p, struct arena *arena, struct re
         name[n++] = (unsigned char)(escape ? hex_digit(c[1]) << 4 | hex_digit(c[2]) : *c);
         i += escape ? 2 : 0;
     }
-    return readings_add_form(out, arena, slice_of(name, n), value);
+    return readings_add_form(out, arena, slice_of(name, n), p->value);
 }
 
 static enum status read_part(struct slice part, struct arena *arena, struct readings *out)

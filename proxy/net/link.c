@@ -68,10 +68,12 @@ static void answer(struct link *k, const json_t *m, const int *fds, size_t fd_co
             continue;
         struct call c = k->calls[i];
         k->calls[i] = k->calls[--k->call_count];
-        if (c.done != NULL)
-            c.done(c.arg, m, fds, fd_count);
+        if (c.done == NULL)
+            break;
+        c.done(c.arg, m, fds, fd_count);
         return;
     }
+    k->handlers.stray(k->handlers.arg, m);
 }
 
 static void take(struct link *k, const json_t *m, const int *fds, size_t fd_count)

@@ -16,6 +16,7 @@ typedef void link_answer(void *arg, const json_t *answer, const int *fds, size_t
 struct link_handlers {
     void (*event)(void *arg, const json_t *event);
     void (*connected)(void *arg, const json_t *hello);   /* a new snapshot begins: forget what the last connection said */
+    void (*stray)(void *arg, const json_t *answer);      /* an answer that nobody waits for any more (cancelled, or later than 10 s): it may have had an effect */
     void *arg;
 };
 

@@ -109,7 +109,7 @@ static enum status read_members(struct archive *a, int fd, uint64_t size, struct
         struct tar_member m;
         struct err why = { "" };
         enum status st = tar_read_member(fd, at, size, &m, &why);
-        if (st == CLOSED)
+        if (st == CLOSED || (st == BAD_INPUT && tar_was_growing(fd, at, size)))
             return OK;
         if (st == NO_MEMORY)
             return fail(err, st, "segment");

@@ -1,8 +1,6 @@
 #include "proxy/record/comment.h"
 
-#include "proxy/base/codec.h"
-
-#include <stdint.h>
+#include <isa-l/crc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,12 +26,16 @@ char *comment_write(const json_t *object)
     return text;
 }
 
-bool comment_content_digest(const char *text, unsigned char out[32])
+uint32_t comment_crc(uint32_t before, struct slice s)
 {
-    json_t *o = comment_read(text);
-    const char *hex = json_string_value(json_object_get(o, "sha256"));
-    size_t len = 0;
-    bool good = hex != NULL && hex_decode(slice_str(hex), out, 32, &len) == OK && len == 32;
+    return crc32_gzip_refl(before, s.ptr, s.len);
+}
+
+bool comment_content_crc(const char *text, uint32_t *out)
+{
+    json_t *o = comment_read(text), *n = json_object_get(o, "crc32");
+    bool good = json_is_integer(n) && json_integer_value(n) >= 0 && json_integer_value(n) <= UINT32_MAX;
+    *out = (uint32_t)json_integer_value(n);
     json_decref(o);
     return good;
 }

@@ -1,22 +1,25 @@
 /* comment: what a segment's pax header says for the recorder that opens the file next: `COUNTERSIGN ` and one line of JSON.
  *
- *   {"v":1, "session", "number", "identity", "person", "tool", "host", "x5t", "from_ms", "to_ms", "exchanges", "logged", "sha256",
+ *   {"v":1, "session", "number", "identity", "person", "tool", "host", "x5t", "from_ms", "to_ms", "exchanges", "logged", "crc32",
  *    "ring": {RING: POSITION, ...}, "open": [...]}
  *
  * ring: for each ring the position up to which this session's entries are in the file. open: the exchanges that are not over, with how far their messages
- * were written. sha256: of the content, in hex. logged: the last segment whose leaf authz had confirmed. */
+ * were written. crc32: of the content, as gzip counts it. logged: the last segment whose leaf authz had confirmed. */
 #ifndef COUNTERSIGN_COMMENT_H
 #define COUNTERSIGN_COMMENT_H
 
 #include "proxy/base/slice.h"
 
 #include <jansson.h>
+#include <stdint.h>
 
 /* The object, or NULL when the text is not such a comment; the caller's (json_decref). */
 json_t *comment_read(const char *text);
 /* malloc'd text; NULL: no memory. */
 char *comment_write(const json_t *object);
-bool comment_content_digest(const char *text, unsigned char out[32]);
+/* The checksum of the content that a comment gives: for finding writes that a crash tore, not against people (the log's digests are). */
+bool comment_content_crc(const char *text, uint32_t *out);
+uint32_t comment_crc(uint32_t before, struct slice s);
 
 /* Add to an object of notes; a name that is there already gets an array of its values. Bytes that are no UTF-8 count as Latin-1. False: no memory. */
 bool notes_add(json_t *notes, const char *name, struct slice value);

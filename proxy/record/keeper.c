@@ -93,9 +93,10 @@ static enum status add_unsynced(struct keeper *k, const struct leaf *leaf)
 static void hand_leaves_on(struct keeper *k)
 {
     size_t n = 0;
-    while (n < k->unsynced_count && leaves_put(k->leaves, &k->unsynced[n]) == OK)
+    while (n < k->synced_count && leaves_put(k->leaves, &k->unsynced[n]) == OK)
         n++;
     k->unsynced_count -= n;
+    k->synced_count -= n;
     if (n > 0 && k->unsynced_count > 0)
         memmove(k->unsynced, k->unsynced + n, k->unsynced_count * sizeof *k->unsynced);
 }
@@ -310,7 +311,7 @@ enum status keeper_flush(struct keeper *k, struct session *s, struct err *err)
     enum status st = OK;
     if (!session_has_news(s))
         return OK;
-    if (leaves_waiting(k->leaves) + k->unsynced_count >= LEAVES_MAX)
+    if (leaves_waiting(k->leaves) == LEAVES_MAX)
         return fail(err, FULL, "authz is away: %d segments wait for their place in the log", LEAVES_MAX);
     if (s->file.fd < 0)
         st = reopen(k, s, err);
@@ -358,6 +359,11 @@ bool keeper_dirty(const struct keeper *k)
     return k->dir_dirty || k->unsynced_count > 0;
 }
 
+bool keeper_log_full(const struct keeper *k)
+{
+    return leaves_waiting(k->leaves) == LEAVES_MAX && k->synced_count > 0;
+}
+
 static enum status sync_files(struct keeper *k, struct err *err)
 {
     size_t dirty = 0;
@@ -381,8 +387,15 @@ enum status keeper_sync(struct keeper *k, struct err *err)
     for (struct session *s = k->sessions; s != NULL; s = s->hh.next)
         s->file.dirty = false;
     k->dir_dirty = false;
+    k->synced_count = k->unsynced_count;
     hand_leaves_on(k);
     return OK;
+}
+
+void keeper_log(struct keeper *k)
+{
+    hand_leaves_on(k);
+    leaves_work(k->leaves, k->now_ms);
 }
 
 enum status keeper_end_dead(struct keeper *k, keeper_is_dead *is_dead, void *to, struct err *err)

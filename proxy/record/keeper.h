@@ -20,7 +20,7 @@ struct keeper {
     bool dir_dirty;                   /* a file was made since the last sync */
     struct leaves *leaves;
     struct leaf *unsynced;            /* in files that are not synced yet, or waiting for room in the queue of leaves */
-    size_t unsynced_count, unsynced_cap;
+    size_t unsynced_count, unsynced_cap, synced_count;   /* the first synced_count only wait for room */
     int64_t now_ms;                   /* monotonic, of this turn */
 };
 
@@ -42,6 +42,10 @@ struct session *keeper_oldest(const struct keeper *k, size_t ring, uint64_t *pos
 /* fsync what was written, then hand the leaves on. */
 MUST_CHECK enum status keeper_sync(struct keeper *k, struct err *err);
 bool keeper_dirty(const struct keeper *k);
+/* Talk to authz about segments: never blocks. */
+void keeper_log(struct keeper *k);
+/* More wait for authz than the queue takes. */
+bool keeper_log_full(const struct keeper *k);
 /* End the exchanges whose producer is gone. */
 typedef bool keeper_is_dead(void *to, const struct record_exchange *x);
 MUST_CHECK enum status keeper_end_dead(struct keeper *k, keeper_is_dead *is_dead, void *to, struct err *err);

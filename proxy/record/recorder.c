@@ -45,14 +45,14 @@ static void set_broken(struct recorder *r, bool broken)
         log_error("record.broken", "next", "requests are refused until recordings can be written again");
 }
 
-static void note_failure(struct recorder *r, enum status st, const struct err *err)
+static void note_failure(struct recorder *r, const struct err *err)
 {
     if (r->failing_ms == 0) {
         r->failing_ms = r->now_ms;
         log_error("record.failing", "why", err->text, "next", "trying again every 200 ms; free disk space if it is full");
     }
     r->retry_ms = r->now_ms + RETRY_MS;
-    if (st == FULL || r->now_ms - r->failing_ms >= BROKEN_AFTER_MS)
+    if (r->now_ms - r->failing_ms >= BROKEN_AFTER_MS)
         set_broken(r, true);
 }
 
@@ -174,11 +174,11 @@ static enum status write_due(struct recorder *r, struct err *err)
         st = keeper_flush_before(&r->keeper, SIZE_MAX, 0, err);
     for (size_t i = 0; i < r->count; i++)
         move_tail(r, i);
-    if (st == OK && (tick || demand))
-        st = sync_now(r, err);
-    if (st == OK && tick)
+    /* Also when not all could be written: what was, must become durable. */
+    enum status synced = tick || demand ? sync_now(r, st == OK ? err : NULL) : OK;
+    if (st == OK && synced == OK && tick)
         r->tick_ms = INT64_MAX;
-    return st;
+    return st != OK ? st : synced;
 }
 
 /* An exchange has lost its producer when another one has taken its ring over since, or the process is gone, or nobody has that ring any more. */
@@ -220,6 +220,8 @@ static enum status turn(struct recorder *r, bool *more, struct err *err)
     if (r->tick_ms == INT64_MAX && has_news(r))
         r->tick_ms = r->now_ms + r->segment_ms / 2;
     enum status due = write_due(r, err);
+    if (st == OK && due == OK && keeper_log_full(&r->keeper))
+        return fail(err, FULL, "authz is away: more than %d segments wait for their place in the log", LEAVES_MAX);
     return st != OK ? st : due;
 }
 
@@ -271,11 +273,11 @@ static void one_round(struct recorder *r, bool *more)
     if (r->now_ms >= r->retry_ms) {
         enum status st = turn(r, more, &err);
         if (st != OK)
-            note_failure(r, st, &err);
+            note_failure(r, &err);
         else
             note_success(r);
     }
-    leaves_work(r->keeper.leaves, r->now_ms);
+    keeper_log(&r->keeper);
 }
 
 static bool all_kept(const struct recorder *r)

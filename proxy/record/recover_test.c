@@ -276,6 +276,36 @@ static void authz_away(void **state)
     test_dir_remove(dir.path);
 }
 
+/* authz away for so long that the queue of leaves is full: nothing more is kept, the tape says broken; all recovers when it is back. */
+static void authz_away_for_long(void **state)
+{
+    struct test_dir dir;
+    struct test_ring ring;
+    struct test_authz authz;
+    (void)state;
+    test_dir_make(&dir);
+    test_ring_make(&ring, 1 << 20);
+    test_authz_start(&authz, dir.path);
+    authz.away = true;
+    struct recorder *r = test_recorder(dir.path, &authz, &ring, 1, 20, 1);
+    struct tape *t = test_tape(&ring);
+    for (unsigned i = 0; i < 400; i++)
+        one_exchange(t, &ring, session_id, 100);
+    wait_broken(t, true);
+    authz.away = false;
+    wait_broken(t, false);
+    recorder_stop(r);
+    tape_free(t);
+    struct archive *a = test_archive(dir.path, session_id);
+    assert_int_equal(archive_count(a), 400);
+    archive_free(a);
+    assert_true(json_array_size(authz.leaves) > 1025);
+    test_verify_whole(dir.path, session_id, &authz);
+    test_authz_stop(&authz);
+    test_ring_free(&ring);
+    test_dir_remove(dir.path);
+}
+
 /* A torn last segment, cut at any byte: what was whole stays, the rest is cut off and kept aside, and recording goes on. */
 static void torn_at_any_byte(void **state)
 {
@@ -359,6 +389,7 @@ int main(void)
         cmocka_unit_test(killed_at_random_moments),
         cmocka_unit_test(open_exchange_is_kept_to_the_last_byte),
         cmocka_unit_test(authz_away),
+        cmocka_unit_test(authz_away_for_long),
         cmocka_unit_test(torn_at_any_byte),
         cmocka_unit_test(full_disk),
         cmocka_unit_test(idle_is_cheap),

@@ -134,9 +134,19 @@ enum status session_file_digest(int fd, const struct tar_member *m, unsigned cha
 /* The header may have reached the disk and the content not: compare with what the comment says. */
 static bool content_whole(int fd, const struct tar_member *m)
 {
-    unsigned char want[32], got[32];
-    return comment_content_digest(m->comment, want) && sha_range(fd, m->content, m->content + m->content_len, got, NULL) == OK
-           && memcmp(want, got, sizeof got) == 0;
+    unsigned char buf[COPY_BYTES];
+    uint32_t want, crc = 0;
+    uint64_t end = m->content + m->content_len;
+    if (!comment_content_crc(m->comment, &want))
+        return false;
+    for (uint64_t at = m->content; at < end;) {
+        size_t n = end - at < sizeof buf ? (size_t)(end - at) : sizeof buf;
+        if (tar_pread(fd, buf, n, at, NULL) != OK)
+            return false;
+        crc = comment_crc(crc, slice_of(buf, n));
+        at += n;
+    }
+    return crc == want;
 }
 
 /* The members, as far as they are whole. Only the newest few can be torn in their content: those are read. */
@@ -275,9 +285,20 @@ static bool write_parts(int fd, struct iovec *v, int count, uint64_t at)
     return true;
 }
 
-enum status session_file_append(struct session_file *f, struct session_segment *s, struct err *err)
+/* What stands where the end of the archive was, its first TAR_END bytes, is written last: whoever reads meanwhile, and whoever finds the file after a
+ * crash in between, sees a whole archive without the new member. */
+static bool write_member(int fd, uint64_t at, struct slice front, struct slice content, size_t padding)
 {
     static const unsigned char zeros[TAR_BLOCK + TAR_END];
+    struct slice rest = slice_from(front, TAR_END);
+    struct iovec v[] = { { (void *)(uintptr_t)rest.ptr, rest.len }, { (void *)(uintptr_t)content.ptr, content.len },
+                         { (void *)(uintptr_t)zeros, padding + TAR_END } };
+    return write_parts(fd, v, 3, at + TAR_END) && write_all(fd, front.ptr, TAR_END, at);
+}
+
+enum status session_file_append(struct session_file *f, struct session_segment *s, struct err *err)
+{
+    static const unsigned char zeros[TAR_BLOCK];
     unsigned char *front;
     size_t front_len, padding = (size_t)(tar_padded(s->content.len) - s->content.len);
     enum status st = tar_front(f->number + 1, s->time_ms / 1000, s->comment, s->content.len, &front, &front_len);
@@ -286,8 +307,7 @@ enum status session_file_append(struct session_file *f, struct session_segment *
     const struct slice parts[] = { slice_of(front, front_len), s->content, slice_of(zeros, padding) };
     sha256(parts, 3, s->digest);
     s->bytes = front_len + s->content.len + padding;
-    struct iovec v[] = { { front, front_len }, { (void *)(uintptr_t)s->content.ptr, s->content.len }, { (void *)(uintptr_t)zeros, padding + TAR_END } };
-    if (write_parts(f->fd, v, 3, f->end)) {
+    if (write_member(f->fd, f->end, parts[0], s->content, padding)) {
         /* The disk may begin now: the sync that follows has less to wait for. */
         (void)sync_file_range(f->fd, (off_t)f->end, (off_t)s->bytes, SYNC_FILE_RANGE_WRITE);
         f->end += s->bytes;
@@ -295,7 +315,7 @@ enum status session_file_append(struct session_file *f, struct session_segment *
         f->dirty = true;
     } else {
         st = fail(err, IO_FAILED, "cannot write segment %u: %s", f->number + 1, strerror(errno));
-        (void)set_end(f->fd, f->end);   /* so that tar reads what is there; may fail like the write did */
+        (void)set_end(f->fd, f->end);   /* may fail like the write did; the archive is whole in any case */
     }
     free(front);
     return st;

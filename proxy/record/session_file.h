@@ -33,7 +33,7 @@ struct session_segment {
     unsigned char digest[32];         /* out: SHA-256 of all bytes of the member */
     uint64_t bytes;                   /* out: how many */
 };
-/* Append member number + 1 with one write. IO_FAILED (disk full): nothing was added, try again later. */
+/* Append member number + 1. IO_FAILED (disk full): nothing was added, try again later. */
 MUST_CHECK enum status session_file_append(struct session_file *f, struct session_segment *s, struct err *err);
 /* SHA-256 of a whole member as it lies in the file. */
 MUST_CHECK enum status session_file_digest(int fd, const struct tar_member *m, unsigned char out[32], struct err *err);

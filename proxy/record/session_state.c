@@ -68,15 +68,12 @@ static json_t *rings_json(const struct session *s)
 
 static char *comment_with(const struct session *s, bool with_uris)
 {
-    unsigned char digest[32];
-    char hex[HEX_LEN(32) + 1];
-    sha256_one(slice_of(s->out.data, s->out.len), digest);
-    hex_encode(slice_of(digest, sizeof digest), hex);
-    json_t *o = json_pack("{si ss si so so so so so sI sI si si sI sI ss so so}", "v", 1, "session", s->id, "number", (int)s->file.number + 1,
+    json_t *o = json_pack("{si ss si so so so so so sI sI si si sI sI sI so so}", "v", 1, "session", s->id, "number", (int)s->file.number + 1,
                           "identity", text(s->identity), "person", text(s->person), "tool", text(s->tool), "host", text(s->host), "x5t",
                           text(s->x5t), "from_ms",
                           (json_int_t)s->from_ms, "to_ms", (json_int_t)s->to_ms, "exchanges", (int)s->begun, "logged", (int)s->logged,
-                          "last_ring", (json_int_t)s->last_ring_id48, "position", (json_int_t)s->last_position, "sha256", hex,
+                          "last_ring", (json_int_t)s->last_ring_id48, "position", (json_int_t)s->last_position, "crc32",
+                          (json_int_t)comment_crc(0, slice_of(s->out.data, s->out.len)),
                           "ring", rings_json(s), "open", open_json(s, with_uris));
     char *line = o ? comment_write(o) : NULL;
     json_decref(o);

@@ -240,12 +240,26 @@ static enum status commit_begin(struct tape *t, const struct tape_own *own, uint
     return too_large(t);
 }
 
+/* Asked before anything is taken from the arena, so that a caller may try as often as it is woken. An estimate: on an emptier ring the head itself tells. */
+static bool surely_full(const struct tape *t, const struct message *m)
+{
+    size_t need = 2 * (m->target.len + m->authority.len) + 1024;
+    for (size_t i = 0; i < m->fields.count; i++)
+        need += m->fields.v[i].name.len + 2 * m->fields.v[i].value.len + 4;
+    if (ring_free(&t->ring) >= t->reserved + need || (need > t->ring.mask / 2 && ring_free(&t->ring) > t->ring.mask - t->reserved))
+        return false;
+    ask_for_room(t);
+    return ring_free(&t->ring) < t->reserved + need;
+}
+
 enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tape_session *s, const struct message *request, struct slice action,
                        char *const *redact_fields, size_t redact_count, struct arena *arena)
 {
     assert(!x->open);
     if (!session_id_ok(s->id))
         return BAD_INPUT;
+    if (surely_full(t, request))
+        return FULL;
     struct tape_own *own = arena_zalloc(arena, sizeof *own);
     struct slice session = arena_copy(arena, s->id);
     if (own == NULL || session.ptr == NULL)

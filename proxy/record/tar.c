@@ -124,6 +124,12 @@ static bool is_front(const unsigned char block[TAR_BLOCK])
     return header_ok(&h, 'x', &size);
 }
 
+bool tar_was_growing(int fd, uint64_t at, uint64_t size)
+{
+    unsigned char block[TAR_BLOCK];
+    return size - at == TAR_END && tar_pread(fd, block, sizeof block, at, NULL) == OK && is_front(block);
+}
+
 uint64_t tar_resync(int fd, uint64_t at, uint64_t size)
 {
     unsigned char buf[64 * TAR_BLOCK];

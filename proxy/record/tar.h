@@ -38,6 +38,9 @@ struct tar_member {
 MUST_CHECK enum status tar_read_member(int fd, uint64_t at, uint64_t size, struct tar_member *out, struct err *err);
 /* The next offset after `at` where a member's first header lies, for finding the way again after a damaged one; `size` if there is none. */
 uint64_t tar_resync(int fd, uint64_t at, uint64_t size);
+/* Does the file end in the first TAR_END bytes of a member? Then it is a copy made, by the size the file had, while that member was appended: it has overwritten the
+ * end of the archive. */
+bool tar_was_growing(int fd, uint64_t at, uint64_t size);
 /* All of len bytes at offset at; IO_FAILED also when the file ends before. */
 MUST_CHECK enum status tar_pread(int fd, void *out, size_t len, uint64_t at, struct err *err);
 

@@ -21,7 +21,7 @@ struct layout {
     size_t count, cap;
     uint64_t end;                     /* where the end of the archive should be */
     uint64_t size;
-    bool end_good;
+    bool end_good, growing;
 };
 
 struct match {
@@ -63,7 +63,8 @@ static enum status lay_out(int fd, struct layout *l, struct err *err)
         struct tar_member m = { 0 };
         struct stretch s = { .start = at };
         enum status st = tar_read_member(fd, at, l->size, &m, err);
-        if (st == CLOSED)
+        l->growing = st == BAD_INPUT && tar_was_growing(fd, at, l->size);
+        if (st == CLOSED || l->growing)
             break;
         free(m.comment);
         if (st == OK) {
@@ -208,6 +209,9 @@ static enum status report_extra(const struct verify_segments *expected, const st
     if (l->end_good)
         return OK;
     unsigned last = number_before(l, l->count);
+    if (l->growing)
+        return verify_finding(findings, "extra-segment", last + 1, 0,
+                              "segment %u has only begun: this copy was made while the recording grew; make another", last + 1);
     return verify_finding(findings, "altered-end", last, 0, "the end of the archive after segment %u was altered: it should be %d zero bytes", last,
                           TAR_END);
 }

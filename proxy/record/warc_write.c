@@ -3,6 +3,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
 
+#include <isa-l/crc.h>
 #include <isa-l/igzip_lib.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,8 +31,6 @@ static enum status reserve(struct warc_bytes *b, size_t more)
     b->cap = cap;
     return OK;
 }
-
-enum { SMALL_BLOCK = 4096 };
 
 enum status warc_bytes_put(struct warc_bytes *b, struct slice s)
 {
@@ -203,6 +202,85 @@ static enum status deflate_piece(struct warc_writer *w, struct slice s, bool las
     return OK;
 }
 
+/* What is compressed already (images, archives, coded bodies) has nearly as many of each byte: looking for repetitions in it costs three times as much as all
+ * the rest. A sample from the middle decides; the sum of squares is smallest when all counts are equal. */
+enum { SAMPLE = 4096, STORE_FROM = 16 * 1024, SMALL = 4096 };
+
+static bool looks_compressed(const struct warc_record *r, uint64_t length)
+{
+    unsigned count[256] = { 0 };
+    uint64_t squares = 0;
+    const struct slice *s = &r->block[r->block_count / 2];
+    if (length < STORE_FROM || s->len < SAMPLE)
+        return false;
+    for (size_t i = s->len / 2 - SAMPLE / 2, n = 0; n < SAMPLE; i++, n++)
+        count[s->ptr[i]]++;
+    for (size_t i = 0; i < 256; i++)
+        squares += (uint64_t)count[i] * count[i];
+    return squares < (SAMPLE / 256 * SAMPLE + SAMPLE) * 5 / 4;
+}
+
+/* A gzip member of stored blocks (RFC 1951 s3.2.4), fed in pieces. */
+struct stored {
+    struct warc_bytes *to;
+    uint64_t left;                    /* of everything */
+    uint32_t block_left, crc;
+};
+
+static enum status store(struct stored *s, struct slice piece)
+{
+    enum status st = OK;
+    s->crc = crc32_gzip_refl(s->crc, piece.ptr, piece.len);
+    while (piece.len > 0 && st == OK) {
+        if (s->block_left == 0) {
+            s->block_left = s->left < 65535 ? (uint32_t)s->left : 65535;
+            uint32_t n = s->block_left, m = ~n;
+            const unsigned char head[5] = { s->left == n, (unsigned char)n, (unsigned char)(n >> 8), (unsigned char)m, (unsigned char)(m >> 8) };
+            st = warc_bytes_put(s->to, slice_of(head, sizeof head));
+        }
+        size_t n = piece.len < s->block_left ? piece.len : s->block_left;
+        if (st == OK)
+            st = warc_bytes_put(s->to, slice_of(piece.ptr, n));
+        piece = slice_from(piece, n);
+        s->block_left -= (uint32_t)n;
+        s->left -= n;
+    }
+    return st;
+}
+
+static enum status write_stored(struct warc_writer *w, const struct warc_record *r, uint64_t length, struct warc_bytes *to)
+{
+    static const unsigned char head[10] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255 };
+    uint64_t all = w->head_len + length + 4;
+    struct stored s = { .to = to, .left = all };
+    enum status st = warc_bytes_put(to, slice_of(head, sizeof head));
+    if (st == OK)
+        st = store(&s, slice_of(w->head, w->head_len));
+    for (size_t i = 0; i < r->block_count && st == OK; i++)
+        st = store(&s, r->block[i]);
+    if (st == OK)
+        st = store(&s, SLICE("\r\n\r\n"));
+    unsigned char tail[8];
+    for (unsigned i = 0; i < 4; i++) {
+        tail[i] = (unsigned char)(s.crc >> 8 * i);
+        tail[4 + i] = (unsigned char)(all >> 8 * i);
+    }
+    return st == OK ? warc_bytes_put(to, slice_of(tail, sizeof tail)) : st;
+}
+
+/* Small records go without Huffman tables of their own: making them takes longer than they save. */
+static enum status write_deflated(struct warc_writer *w, const struct warc_record *r, uint64_t length, struct warc_bytes *to)
+{
+    isal_deflate_reset(&w->z);
+    w->z.level = length < SMALL ? 0 : 1;
+    w->z.gzip_flag = IGZIP_GZIP;   /* which the reset forgets */
+    enum status st = deflate_piece(w, slice_of(w->head, w->head_len), false, to);
+    for (size_t i = 0; i < r->block_count && st == OK; i++)
+        if (r->block[i].len > 0)
+            st = deflate_piece(w, r->block[i], false, to);
+    return st == OK ? deflate_piece(w, SLICE("\r\n\r\n"), true, to) : st;
+}
+
 enum status warc_write(struct warc_writer *w, const struct warc_record *r, struct warc_bytes *to)
 {
     uint64_t length = 0;
@@ -212,15 +290,7 @@ enum status warc_write(struct warc_writer *w, const struct warc_record *r, struc
     build_head(w, r, length);
     if (w->head_full)
         return FULL;
-    isal_deflate_reset(&w->z);
-    w->z.gzip_flag = IGZIP_GZIP;   /* which the reset forgets */
-    w->z.level = length < SMALL_BLOCK ? 0 : 1;   /* building its own Huffman tables costs a small record more than they save */
-    enum status st = deflate_piece(w, slice_of(w->head, w->head_len), false, to);
-    for (size_t i = 0; i < r->block_count && st == OK; i++)
-        if (r->block[i].len > 0)
-            st = deflate_piece(w, r->block[i], false, to);
-    if (st == OK)
-        st = deflate_piece(w, SLICE("\r\n\r\n"), true, to);
+    enum status st = looks_compressed(r, length) ? write_stored(w, r, length, to) : write_deflated(w, r, length, to);
     if (st != OK)
         to->len = before;
     return st;

@@ -8,10 +8,12 @@ import sys
 import tempfile
 import time
 
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+
 from harness.config_text import CONSOLE, DOMAIN, SUPPORT, action, tool
 from harness.gateway import TESTS, Gateway, free_port
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 TOOL = os.path.join(os.path.dirname(TESTS), "config", "demo", "tool")
 ACTIONS = [
     action("view", "/**", methods=["GET", "HEAD"]),

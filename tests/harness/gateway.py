@@ -145,9 +145,9 @@ class Gateway:
         except AssertionError as e:
             raise AssertionError(f"{e}\n{self.log()[-3000:]}") from None
 
-    def person(self, name, cred=None):
+    def person(self, name, **more):
         """name: alice, or alice-2 for her second certificate."""
-        return Person(self, name, cred or self.creds.get(name))
+        return Person(self, name, self.creds[name], **more)
 
     def nobody(self, cred=None):
         return Person(self, "nobody", cred)

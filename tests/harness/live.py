@@ -1,5 +1,6 @@
 """Exchanges that are under way when something happens to them: an idle connection, downloads, a stream, a waiting upload."""
 import asyncio
+import socket
 import threading
 import time
 
@@ -50,6 +51,13 @@ class Live:
         return self.ended_at is not None
 
     def close(self):
+        """The watcher ends first: a descriptor closed under it could be another connection's by its next read."""
+        try:
+            socket.socket.shutdown(self.conn.sock, socket.SHUT_RDWR)
+        except OSError:
+            pass
+        if self.thread is not None:
+            self.thread.join(10)
         self.conn.close()
 
 

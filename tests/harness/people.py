@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
 from harness.certificates import b64url
-from harness.clients import H1, H2, curl
+from harness.clients import H1, H2, PATIENCE_S, curl
 from harness.config_text import CONSOLE, SUPPORT
 
 
@@ -29,14 +29,14 @@ def detached_jws(key, kid, payload):
 class Person:
     """A person with one certificate, at one gateway."""
 
-    def __init__(self, gateway, name, cred):
-        self.gateway, self.name, self.cred = gateway, name, cred
+    def __init__(self, gateway, name, cred, timeout=PATIENCE_S):
+        self.gateway, self.name, self.cred, self.timeout = gateway, name, cred, timeout
 
     def h1(self, host=SUPPORT, **more):
-        return H1(self.gateway.port, host, self.gateway.ca, self.cred, **more)
+        return H1(self.gateway.port, host, self.gateway.ca, self.cred, **{"timeout": self.timeout, **more})
 
     def h2(self, host=SUPPORT, **more):
-        return H2(self.gateway.port, host, self.gateway.ca, self.cred, **more)
+        return H2(self.gateway.port, host, self.gateway.ca, self.cred, **{"timeout": self.timeout, **more})
 
     def curl(self, target, *args, host=SUPPORT, **more):
         return curl(self.gateway.port, host, self.gateway.ca, self.cred, target, *args, **more)

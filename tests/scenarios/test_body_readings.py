@@ -23,6 +23,14 @@ HELD = {
     "urlencoded, encoded value": ("/admin/a", FORM, b"action=%65xport", ()),
     "urlencoded, encoded name": ("/admin/a", FORM, b"%61ction=export", ()),
     "urlencoded, brackets": ("/admin/a", FORM, b"action[]=export", ()),
+    "urlencoded, brackets around it": ("/admin/a", FORM, b"x=1&[action]=export", ()),
+    "urlencoded, a bracket behind it": ("/admin/a", FORM, b"action]=export", ()),
+    "urlencoded, spaces that forms strip": ("/admin/a", FORM, b"action=+%C2%A0export", ()),
+    "in the query": ("/admin/a?action=export", FORM, b"action=view", ()),
+    "in the query only": ("/admin/a?action=export", FORM, b"", ()),
+    "a method override": ("/items/5", FORM, b"_method=DELETE", ()),
+    "a method override in a broken form": ("/items/5", FORM, b"_method=DELETE&x=%zz", ()),
+    "a method override after a preamble": ("/items/5", MULTI, b"x\r\n" + part((b'name="_method"', b"DELETE")), ()),
     "urlencoded, semicolon": ("/admin/a", FORM, b"x=1;action=export", ()),
     "urlencoded, upper-case type": ("/admin/a", FORM.upper(), b"action=export", ()),
     "urlencoded, charset": ("/admin/a", FORM + "; charset=utf-8", b"action=export", ()),
@@ -98,6 +106,11 @@ def test_no_reading_of_a_body_gets_an_export_through(gw, origin, name, proto):
     r = gw.person("alice").request("POST", path, fields, body, proto=proto)
     assert origin.count() == 0, f"it reached the tool: {origin.last().head!r}"
     assert r.problem == "signoff-required" or r.status in (400, 413, 415), f"{r.status} {r.body[:200]!r}"
+
+
+@pytest.mark.parametrize("proto", ["h1", "h2"])
+def test_head_is_held_where_get_is(gw, origin, proto):
+    assert gw.person("alice").request("HEAD", "/report?format=csv", proto=proto).status == 403 and origin.count() == 0
 
 
 @pytest.mark.parametrize("name", ["urlencoded", "json, plain", "multipart", "json, a batch", "urlencoded, last of duplicates", "gzip"])

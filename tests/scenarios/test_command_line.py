@@ -71,13 +71,14 @@ def test_the_story_by_command_line(gw, origin):
     assert "granted" in alice.cli("status", expect=0).stdout.decode()
     r = alice.post("/export", b"audience=1&name=Amber")
     assert r.problem == "signoff-required"
-    held = alice.held()[-1]["id"]
+    held = r.json()["held_id"]
     assert alice.cli("approve", held, "--yes").returncode == 1
     shown = carol.cli("approve", held, "--yes", expect=0).stdout.decode()
     assert "/export" in shown and re.search(r"audience ?= ?1", shown)
     assert alice.post("/export", b"audience=1&name=Amber").status == 200
-    assert alice.post("/export", b"audience=1&name=Amber").problem == "signoff-required"
-    carol.cli("deny", alice.held()[-1]["id"], "--yes", expect=0)
+    r = alice.post("/export", b"audience=1&name=Amber")
+    assert r.problem == "signoff-required"
+    carol.cli("deny", r.json()["held_id"], "--yes", expect=0)
     sessions = json.loads(dan.cli("sessions", "--json", expect=0).stdout)["sessions"]
     assert grant in [s["id"] for s in sessions]
     assert origin.count("/export") == 1

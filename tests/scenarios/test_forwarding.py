@@ -67,6 +67,16 @@ def check_signature(gw, signed, signature, kid):
     ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key().verify(der, signed.encode(), ec.ECDSA(hashes.SHA256()))
 
 
+def test_a_grant_of_seconds_asserts_who_it_is_too(gateway_of, origin):
+    """The assertion lives no longer than the grant: less than what is worth keeping."""
+    g = gateway_of()
+    give_grant(g.person("alice"), g.person("bob"), duration_s=30)
+    for proto in ("h1", "h2"):
+        origin.reset()
+        assert g.person("alice").get("/short", proto=proto).status == 200
+        assert origin.last("/short").get("Countersign-Assertion")
+
+
 @pytest.mark.parametrize("named", ["X-Important", "Countersign-Assertion", "Client-Cert", "Host", "Content-Length", "X-Forwarded-For", "Cookie", "Authorization"])
 def test_connection_cannot_be_used_to_remove_a_field(gw, origin, named):
     """RFC 9110 s7.6.1: what Connection names is dropped; the gateway's own fields never are."""

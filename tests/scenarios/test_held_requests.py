@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from harness.clients import h1_request
 from harness.config_text import SUPPORT_ACTIONS, tool
 from harness.people import give_grant, hold, tool_path, wait_until
 
@@ -156,6 +157,19 @@ def test_the_release_link_works_for_its_requester_only(gw, origin):
     assert origin.count("/export") == 0
 
 
+def test_the_release_link_works_on_its_own_tools_host_only(gw, origin):
+    """Both tools are hers; what was signed off for one must not be run by the other."""
+    alice = gw.person("alice")
+    give_grant(alice, gw.person("bob"), "billing", host="billing.test.localhost")
+    held = signed_off(gw, b"audience=elsewhere")
+    origin.reset()
+    r = alice.request("POST", f"/held/{held['id']}/release", [("Sec-Fetch-Site", "same-origin")], b"", host="console.test.localhost")
+    r = alice.request("GET", tool_path(r.get("location")), host="billing.test.localhost")
+    assert r.problem == "release-code-unknown" and origin.count("/export") == 0
+    assert alice.item(held["id"])["state"] == "approved"
+    assert alice.release(held["id"])[1].status == 200 and origin.count("/export") == 1
+
+
 def test_nobody_else_can_release(gw, origin):
     held = signed_off(gw, b"audience=release")
     for other in ("mallory", "carol", "bob", "sam"):
@@ -210,6 +224,30 @@ def test_a_failing_tool_still_uses_the_sign_off_up(gw, origin):
     assert origin.count("/export") == 1
     item = wait_until(lambda: (i := gw.person("alice").item(held["id"])).get("outcome") and i, what="the outcome")
     assert item["state"] == "used" and item["outcome"] in ("outcome-unknown", "not-sent")
+
+
+@pytest.mark.parametrize("proto", ["h1", "h2"])
+def test_the_history_says_what_became_of_it_when_the_client_left_at_once(gw, origin, proto):
+    """The sign-off is used up while authz decides; then nobody is there any more to send it for."""
+    alice = gw.person("alice")
+    for i in range(8):
+        body = b"audience=gone%d%s" % (i, proto.encode())
+        held = signed_off(gw, body)
+        if proto == "h1":
+            with alice.h1() as c:
+                c.send(h1_request("POST", "/export", f"support.test.localhost:{gw.port}", FORM, body))
+        else:
+            with alice.h2() as c:
+                stream = c.open("POST", "/export", FORM, end=False)
+                c.conn.send_data(stream, body, end_stream=True)
+                c.conn.reset_stream(stream)
+                c.flush()
+                c.request("GET", "/hello")
+        item = wait_until(lambda: (i := alice.item(held["id"])) and (i["state"] == "approved" or i.get("outcome")) and i, what="the outcome")
+        if item["state"] == "approved":   # it had left before anybody was asked
+            assert alice.post("/export", body).status == 200
+        elif item["outcome"] == "not-sent":
+            assert not any(r.body == body for r in origin.requests)
 
 
 def test_a_held_requests_raw_bytes_are_shown_to_the_approver_only(gw, origin):

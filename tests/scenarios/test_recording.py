@@ -134,6 +134,9 @@ SECRETS = {
 @pytest.mark.parametrize("proto", ["h1", "h2"])
 @pytest.mark.parametrize("name", SECRETS)
 def test_secrets_are_not_kept(gw, origin, session, name, proto):
+    async def quiet(request, conn):
+        await conn.answer(200, b"ok")       # the account that the origin gives otherwise repeats the request's fields
+    origin.on("/login", quiet)
     mark = f"{list(SECRETS).index(name)}{proto}"
     sent = {"target": "/login", "body": b"x=1", **SECRETS[name]}
     target = sent["target"] + ("&" if "?" in sent["target"] else "?") + f"mark={mark}"

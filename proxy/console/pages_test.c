@@ -1,0 +1,152 @@
+/* Pages: what others wrote never becomes markup; who may act gets the button, and nobody else. */
+#include "proxy/console/pages.h"
+
+#include "proxy/base/codec.h"
+
+#include <openssl/evp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static void test_prose(void **state)
+{
+    static const struct { const char *name, *text, *html; } rows[] = {
+        { "plain", "Go on", "Go on." },
+        { "ends already", "Go on.", "Go on." },
+        { "code", "Run `a <b>` now", "Run <code>a &lt;b&gt;</code> now." },
+        { "open tick", "Run `a", "Run <code>a</code>." },
+        { "ticks only", "```", "<code></code><code></code>." },
+        { "quotes", "'\"&", "&#39;&quot;&amp;." },
+        { "control", "a\x1b[1mb", "a\xef\xbf\xbd[1mb." },
+        { "empty", "", "" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct html h = { 0 };
+        html_sentence(&h, rows[i].text);
+        assert_false(h.failed);
+        if (strcmp(h.data ? h.data : "", rows[i].html) != 0)
+            fail_msg("%s: %s", rows[i].name, h.data);
+        html_done(&h);
+    }
+}
+
+/* The one style of a page is the one its policy names; and there is nothing else that could run. */
+static void test_csp(void **state)
+{
+    struct html h = { 0 };
+    unsigned char digest[32];
+    char base64[48];
+    (void)state;
+    html_begin(&h, "</title><script>", "");
+    html_end(&h);
+    const char *from = strstr(h.data, "<style>") + strlen("<style>"), *to = strstr(h.data, "</style>");
+    sha256_one(slice_of(from, (size_t)(to - from)), digest);
+    EVP_EncodeBlock((unsigned char *)base64, digest, sizeof digest);
+    assert_non_null(strstr(html_csp(), base64));
+    assert_null(strstr(html_csp(), "unsafe"));
+    assert_null(strstr(h.data, "<script"));
+    html_done(&h);
+}
+
+static json_t *item(const char *kind, const char *state)
+{
+    json_t *i = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:[{s:s,s:i}],s:[{s:s,s:s,s:s}]}", "id", "hld_<i>", "kind", kind, "state", state, "requester",
+                          "alice", "tool", "<b>tool", "reason", "<script>alert(1)</script>\"'&", "created", (json_int_t)1, "expires", (json_int_t)INT32_MAX * 9,
+                          "needs", "group", "<lead>", "count", 2, "decisions", "person", "<bob>", "decision", "approve", "key", "<k>");
+    assert_non_null(i);
+    json_object_set_new(i, "method", json_string("POST"));
+    json_object_set_new(i, "authority", json_string("<h>"));
+    json_object_set_new(i, "target", json_string("/<t>?\""));
+    return i;
+}
+
+static void expect(const struct html *h, const char *name, const char *words, bool wanted)
+{
+    assert_false(h->failed);
+    if ((strstr(h->data, words) != NULL) != wanted)
+        fail_msg("%s: '%s' is %s in %s", name, words, wanted ? "not" : "there", h->data);
+}
+
+static void test_held(void **state)
+{
+    static const struct { const char *name, *state, *viewer, *outcome, *there, *not_there; } rows[] = {
+        { "hers, waiting", "pending", "alice", NULL, "look again", "<button" },
+        { "hers, signed off", "approved", "alice", NULL, "<button", "countersign approve" },
+        { "another's, waiting", "pending", "carol", NULL, "countersign approve", "<button" },
+        { "another's, signed off", "approved", "carol", NULL, "Only the one who asked", "<button" },
+        { "nobody's", "approved", "", NULL, "Only the one who asked", "<button" },
+        { "ran", "used", "alice", "answered", "the tool answered", "<button" },
+        { "lost", "used", "alice", "outcome-unknown", "not known", "<button" },
+        { "not sent", "used", "alice", "not-sent", "did not reach", "<button" },
+        { "refused", "denied", "alice", NULL, "will not run", "<button" },
+        { "a state from later", "<new>", "alice", NULL, "will not run", "<button" },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct html h = { 0 };
+        json_t *it = item("signoff", rows[i].state);
+        if (rows[i].outcome != NULL)
+            json_object_set_new(it, "outcome", json_string(rows[i].outcome));
+        page_held(&h, it, rows[i].viewer);
+        expect(&h, rows[i].name, rows[i].there, true);
+        expect(&h, rows[i].name, rows[i].not_there, false);
+        expect(&h, rows[i].name, "<script", false);
+        expect(&h, rows[i].name, "<b>tool", false);
+        expect(&h, rows[i].name, "hld_<i>", false);
+        expect(&h, rows[i].name, "<bob>", false);
+        html_done(&h);
+        json_decref(it);
+    }
+}
+
+static void test_home(void **state)
+{
+    struct config c = { 0 };
+    struct html h = { 0 };
+    json_t *status = json_pack("{s:s,s:[s],s:b,s:b,s:[{s:s}],s:[],s:[o],s:[o,o]}", "person", "<alice>", "groups", "<g>", "auditor", 0, "operator", 1, "tools",
+                               "tool", "\"><script>", "grants", "requests", item("access", "granted"), "held", item("signoff", "approved"),
+                               item("signoff", "used"));
+    json_t *pending = json_pack("{s:[o]}", "items", item("access", "pending"));
+    (void)state;
+    assert_non_null(status);
+    page_home(&h, &c, status, pending, "<other>", "asked");
+    expect(&h, "home", "<script", false);
+    expect(&h, "home", "<alice>", false);
+    expect(&h, "home", "<other>", false);
+    expect(&h, "home", "You may not ask for", true);
+    expect(&h, "home", "asked</div>", false);
+    expect(&h, "home", "asked <a", false);        /* nothing of hers is waiting any more */
+    expect(&h, "home", "Earlier requests (2)", true);
+    expect(&h, "home", "Look and run it", true);
+    expect(&h, "home", "2 persons of &lt;lead&gt;", true);
+    expect(&h, "home", "You are an operator", true);
+    expect(&h, "home", "You are an auditor", false);
+    html_done(&h);
+    json_decref(status);
+    json_decref(pending);
+}
+
+static void test_notice(void **state)
+{
+    struct html h = { 0 };
+    (void)state;
+    page_notice(&h, NULL, "grt_\"", "<t>", "/x\"><script>");
+    expect(&h, "notice", "recorded", true);
+    expect(&h, "notice", "<script", false);
+    expect(&h, "notice", "<t>", false);
+    expect(&h, "notice", "grt_\"", false);
+    html_done(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_prose), cmocka_unit_test(test_csp), cmocka_unit_test(test_held), cmocka_unit_test(test_home), cmocka_unit_test(test_notice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
