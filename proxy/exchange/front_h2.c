@@ -2,6 +2,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/websocket.h"
 #include "proxy/exchange/h2_ids.h"
 #include "proxy/http/forward.h"
 #include "proxy/http/h2_request.h"
@@ -307,6 +308,8 @@ static bool h2_idle(const struct conn *c)
 static void h2_stop(struct conn *c)
 {
     struct h2_conn *h = c->driver;
+    for (struct h2_stream *s = h->streams; s != NULL; s = s->next)
+        websocket_end(s->x, 1001, "drained");
     if (h->notified) {                /* asked again: no answer came to the ping */
         say_last_stream(h);
         return;
@@ -340,6 +343,9 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *user)
     if (s != NULL && !s->ended && (f->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
         (f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS))
         s->answered = true;
+    /* A WebSocket that is over keeps no stream: there is no answer of the client's worth waiting for. */
+    if (s != NULL && s->answered && s->x->request.connect)
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_NO_ERROR);
     return 0;
 }
 
@@ -379,6 +385,7 @@ static bool h2_start(struct conn *c)
     nghttp2_settings_entry settings[] = {
         { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->snap->config->limits.streams },
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, REQUEST_BUFFER },
+        { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },   /* RFC 8441 */
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->snap->config->limits.head_bytes },
     };
     bool ok = h != NULL && cb != NULL && o != NULL && nghttp2_session_server_new2(&h->session, cb, h, o) == 0 &&
@@ -443,6 +450,13 @@ static void h2_head(struct exchange *x, unsigned status, const struct fields *fi
     char status_text[12], length_text[24];
     size_t n = 0;
     nghttp2_data_provider source = { .source.ptr = s, .read_callback = read_out };
+    bool opens = status == 101;       /* RFC 8441 s5: in HTTP/2 that is a 200 */
+    if (x->request.connect && !opens && status / 100 == 2) {
+        x->front->cut(x);             /* it would be taken for one */
+        return;
+    }
+    if (opens)
+        status = 200;
     snprintf(status_text, sizeof status_text, "%u", status);
     snprintf(length_text, sizeof length_text, "%lld", (long long)length);
     nv[n++] = literal(":status", status_text);
@@ -505,6 +519,11 @@ static void h2_end(struct exchange *x, const struct fields *trailers)
     resume(h2_of(x), s);
 }
 
+static bool h2_nothing_waits(const struct exchange *x)
+{
+    return bbuf_len(&stream_of(x)->out) == 0;
+}
+
 static void h2_took(struct exchange *x, size_t n)
 {
     if (n > 0)
@@ -512,5 +531,5 @@ static void h2_took(struct exchange *x, size_t n)
     work_soon(h2_of(x));
 }
 
-static const struct front front_h2 = { h2_head, h2_interim, h2_room, h2_body, h2_end, h2_cut, h2_took };
+static const struct front front_h2 = { h2_head, h2_interim, h2_room, h2_body, h2_end, h2_cut, h2_nothing_waits, h2_took };
 const struct protocol protocol_h2 = { h2_start, h2_input, h2_output, h2_stop, h2_free, h2_idle };

@@ -11,7 +11,7 @@
 
 #include "proxy/base/bbuf.h"
 #include "proxy/http/message.h"
-#include "proxy/http/websocket.h"
+#include "proxy/http/ws_handshake.h"
 
 struct forward_request {
     const struct message *message;

@@ -1,6 +1,6 @@
-/* websocket: the handshake's rules (RFC 6455 s4, RFC 8441): what asks for a WebSocket, and what of a tool's 101 is believed. */
-#ifndef COUNTERSIGN_WEBSOCKET_H
-#define COUNTERSIGN_WEBSOCKET_H
+/* ws_handshake: the handshake's rules (RFC 6455 s4, RFC 8441): what asks for a WebSocket, and what of a tool's 101 is believed. */
+#ifndef COUNTERSIGN_WS_HANDSHAKE_H
+#define COUNTERSIGN_WS_HANDSHAKE_H
 
 #include "proxy/http/message.h"
 

@@ -1,4 +1,4 @@
-#include "proxy/http/websocket.h"
+#include "proxy/http/ws_handshake.h"
 
 #include "proxy/http/syntax.h"
 
