@@ -305,11 +305,22 @@ static bool h2_idle(const struct conn *c)
     return h->count == 0;
 }
 
+/* Their last words go out before the GOAWAY: some clients hear nothing after it. */
+static void end_websockets(struct h2_conn *h)
+{
+    bool any = false;
+    for (struct h2_stream *s = h->streams; s != NULL; s = s->next) {
+        any |= s->x->state == X_TUNNEL;
+        websocket_end(s->x, 1001, "drained");
+    }
+    if (any)
+        send_all(h);
+}
+
 static void h2_stop(struct conn *c)
 {
     struct h2_conn *h = c->driver;
-    for (struct h2_stream *s = h->streams; s != NULL; s = s->next)
-        websocket_end(s->x, 1001, "drained");
+    end_websockets(h);
     if (h->notified) {                /* asked again: no answer came to the ping */
         say_last_stream(h);
         return;
