@@ -23,8 +23,11 @@ PAGE = b"<!doctype html><title>tool</title><h1>A tool with a WebSocket</h1>"
 async def serve(port, stop, heard):
     async def talk(ws):
         heard.append(ws.request_headers.get("Origin"))
-        async for message in ws:
-            await ws.send(message)
+        try:
+            async for message in ws:
+                await ws.send(message)
+        except websockets.ConnectionClosed:
+            pass                      # the lock
 
     async def page(path, headers):
         if "Upgrade" not in headers:
