@@ -130,8 +130,26 @@ static void check_tool(struct load *l, const struct tool *t, const config_settin
 
 /* ---- the rest ------------------------------------------------------------------------------------------------- */
 
+static void check_proxied(struct load *l, const config_setting_t *root)
+{
+    struct config *c = l->out;
+    for (size_t i = 0; i < c->proxied_count; i++) {
+        char address[ADDRESS_MAX];
+        uint16_t port = 0;
+        bool found = false;
+        if (c->proxied_listeners[i] == NULL || !listener_parse(c->proxied_listeners[i], address, &port))
+            continue;                 /* reported already */
+        for (size_t k = 0; k < c->listener_count; k++)
+            if (c->listeners[k].port == port && strcmp(c->listeners[k].address, address) == 0)
+                found = c->listeners[k].proxied = true;
+        if (!found)
+            report(l, root, "proxy_protocol", "\"%.100s\" is not in `listen`; expected addresses that stand there too", c->proxied_listeners[i]);
+    }
+}
+
 static void check_listeners(struct load *l, const config_setting_t *root)
 {
+    check_proxied(l, root);
     struct config *c = l->out;
     const config_setting_t *listen = member_of(root, "listen");
     struct named rows[16];

@@ -97,6 +97,11 @@ struct person {
 struct listener {
     char *address;                    /* numeric IPv4 or IPv6 */
     uint16_t port;
+    bool proxied;                     /* connections begin with a PROXY protocol v2 header */
+};
+
+struct server_pair {                  /* a further certificate of the gateway, chosen by the name the client asks for (SNI) */
+    char *certificate, *key;
 };
 
 struct limits {
@@ -121,9 +126,15 @@ struct config {
     enum log_level log_level;         /* lowest that is shown; "info" holds the access log */
     struct listener *listeners;
     size_t listener_count;
+    char **proxied_listeners;         /* as written; the listeners say `proxied` */
+    size_t proxied_count;
+    char *operator_listen;            /* "127.0.0.1:9464" or "/path/of.sock": /metrics and /healthz; NULL: nowhere */
     uint16_t public_port;             /* in URLs; default: the first listener's port */
     char *console_host;               /* lower case, no port */
     char *tls_certificate, *tls_key;  /* server certificate chain and key, PEM */
+    struct server_pair *more_certificates;
+    size_t more_certificate_count;
+    int64_t hsts_ms;                  /* Strict-Transport-Security: max-age */
     char *client_ca;                  /* PEM roots (and intermediates) for people's certificates */
     char *crl;                        /* PEM; must be current, else everybody is refused */
     int64_t max_staleness_ms;         /* authz silent this long: live exchanges end (default 3 s) */

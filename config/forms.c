@@ -214,6 +214,16 @@ static bool is_identity(const char *t)
     return strspn(t, LOWER DIGIT "!#$%&'*+/=?^_`{|}~.-") == (size_t)(at - t);
 }
 
+/* Whoever reaches it may read it: this machine only. */
+static bool is_operator_listen(const char *t)
+{
+    char address[ADDRESS_MAX];
+    uint16_t port;
+    if (t[0] == '/')
+        return strlen(t) < 100 && t[1] != 0;
+    return listener_parse(t, address, &port) && (strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0);
+}
+
 static bool is_log_level(const char *t)
 {
     enum log_level level;
@@ -278,5 +288,6 @@ const struct form
     form_requirement = { is_requirement, "\"grant\", \"signoff\" or \"deny\"", NULL },
     form_target_allow = { is_target_allow, "\"encoded-slash\", \"backslash\", \"empty-segment\" or \"double-encoding\"", NULL },
     form_log_level = { is_log_level, "\"debug\", \"info\", \"warn\" or \"error\"", NULL },
+    form_operator_listen = { is_operator_listen, "a loopback address such as \"127.0.0.1:9464\" or \"[::1]:9464\", or the absolute path of a Unix socket", NULL },
     form_user = { is_user, "the name of a user of this system", NULL },
     form_path = { is_path, "a path, absolute or relative to this file's folder", NULL };

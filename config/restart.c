@@ -28,5 +28,7 @@ const char *config_needs_restart(const struct config *now, const struct config *
         return "workers";
     if (!same_listeners(now, next))
         return "listen";
+    if (!same_text(now->operator_listen, next->operator_listen))
+        return "operator_listen";
     return now->ring_bytes != next->ring_bytes ? "recording.ring_size" : NULL;
 }

@@ -6,11 +6,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-static struct listener one[] = { { (char *)"127.0.0.1", 8443 } };
-static struct listener same[] = { { (char *)"127.0.0.1", 8443 } };
-static struct listener port[] = { { (char *)"127.0.0.1", 8444 } };
-static struct listener address[] = { { (char *)"127.0.0.2", 8443 } };
-static struct listener two[] = { { (char *)"127.0.0.1", 8443 }, { (char *)"::1", 8443 } };
+static struct listener one[] = { { .address = (char *)"127.0.0.1", .port = 8443 } };
+static struct listener same[] = { { .address = (char *)"127.0.0.1", .port = 8443 } };
+static struct listener port[] = { { .address = (char *)"127.0.0.1", .port = 8444 } };
+static struct listener address[] = { { .address = (char *)"127.0.0.2", .port = 8443 } };
+static struct listener two[] = { { .address = (char *)"127.0.0.1", .port = 8443 }, { .address = (char *)"::1", .port = 8443 } };
 
 #define BASE .instance = (char *)"acme", .state = (char *)"/s", .ring_bytes = 1 << 20
 static const struct row {

@@ -26,7 +26,7 @@ static bool put_listener(struct arena *a, void *base, const char *text)
     if (!listener_parse(text, address, &port) || c->listener_count == LISTENERS_MAX)
         return true;                  /* reported already */
     char *copy = (char *)arena_copy(a, slice_str(address)).ptr;
-    c->listeners[c->listener_count++] = (struct listener){ copy, port };
+    c->listeners[c->listener_count++] = (struct listener){ .address = copy, .port = port };
     return copy != NULL;
 }
 
@@ -142,9 +142,21 @@ static const struct setting person_settings[] = {
 static const struct section person_section = { "people", person_settings, sizeof(struct person),
     "Rules about \"someone else\" compare persons, not identities. Often kept in a file of its own: `@include \"people.conf\"` (relative to the main file)." };
 
+static const struct setting pair_settings[] = {
+    { "certificate", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(server_pair, certificate), .help = "Certificate chain, PEM." },
+    { "key", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(server_pair, key), .help = "Its private key, PEM, readable by the gateway's user only." },
+    { 0 },
+};
+static const struct section pair_section = { "tls.more", pair_settings, sizeof(struct server_pair),
+    "Further certificates. The first whose names fit the host that the client asks for (SNI) is shown; else the main one." };
+
 static const struct setting tls_settings[] = {
     { "certificate", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, tls_certificate), .help = "The gateway's certificate chain, PEM." },
     { "key", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, tls_key), .help = "Its private key, PEM, readable by the gateway's user only." },
+    { "more", SHAPE_LIST, .fallback = "( )", .max = 1000, COUNTED(config, more_certificates, more_certificate_count), .sub = &pair_section,
+      .help = "Further certificates, chosen by the host that the client asks for." },
+    { "hsts", SHAPE_TIME, .fallback = "\"365d\"", .max = 3650 * DAY, AT(config, hsts_ms),
+      .help = "How long browsers remember to use https only (Strict-Transport-Security), in the answers of all tools and of the console." },
     { "client_ca", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, client_ca), .help = "Authorities for people's certificates, PEM." },
     { "crl", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, crl), .help = "Revocation list, PEM. Must be current, else everybody is refused." },
     { 0 },
@@ -201,6 +213,11 @@ static const struct setting root_settings[] = {
       .help = "Lowest level of log lines shown. `info` holds the access log: a line `exchange` for each request, never with its query." },
     { "listen", SHAPE_TEXTS, .fallback = "[ \"127.0.0.1:8443\" ]", .min = 1, .max = LISTENERS_MAX, .form = &form_listener, .put = put_listener,
       .help = "Addresses to listen on." },
+    { "proxy_protocol", SHAPE_TEXTS, .fallback = "[ ]", .max = LISTENERS_MAX, .form = &form_listener, COUNTED(config, proxied_listeners, proxied_count),
+      .help = "Those addresses of `listen` on which a load balancer begins each connection with a PROXY protocol v2 header. Whoever reaches such an address can claim "
+              "any source: let only the load balancer reach it." },
+    { "operator_listen", SHAPE_TEXT, NONE, .form = &form_operator_listen, AT(config, operator_listen),
+      .help = "Where `/metrics` and `/healthz` are answered, in plain HTTP: a loopback address, or the absolute path of a Unix socket. Left out: nowhere." },
     { "public_port", SHAPE_COUNT, NONE, .min = 1, .max = 65535, AT(config, public_port), .help = "Port in URLs. Left out: that of the first listener." },
     { "console", SHAPE_TEXT, REQUIRED, .form = &form_host, AT(config, console_host), .help = "Host name of the console." },
     { "tls", SHAPE_GROUP, REQUIRED, .sub = &tls_section, .help = "Certificates and keys." },

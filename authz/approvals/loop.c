@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 256, TICK_MS = 250, TURN_MESSAGES = 32 };
+enum { CONNECTIONS_MAX = 256, TICK_MS = 250, TURN_MESSAGES = 32, TURN_MS = 100 };
 
 /* A message that came in and waits for its turn. */
 struct input {
@@ -167,7 +167,8 @@ static void answer_one(struct loop *l, struct input *in)
 
 static void take_turn(struct loop *l)
 {
-    for (unsigned i = 0; i < TURN_MESSAGES && !l->stopping; i++) {
+    int64_t until = clock_mono_ms() + TURN_MS;   /* ticks must not wait: workers take silence for a no */
+    for (unsigned i = 0; i < TURN_MESSAGES && !l->stopping && clock_mono_ms() < until; i++) {
         /* A lock goes before everything that waits, whoever came first. */
         struct input *in = queue_take(&l->urgent);
         if (in == NULL)

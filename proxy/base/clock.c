@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define LAST_MS INT64_C(253402300799999)   /* the end of the year 9999 */
+
 static int64_t read_ms(clockid_t id)
 {
     struct timespec ts;
@@ -33,12 +35,12 @@ int64_t clock_wall_ms(void)
 
 void clock_rfc3339(int64_t wall_ms, char out[CLOCK_TEXT_MAX])
 {
-    time_t s = (time_t)(wall_ms / 1000);
+    time_t s = (time_t)(wall_ms >= 0 && wall_ms <= LAST_MS ? wall_ms / 1000 : 0);   /* four-digit years only */
     struct tm tm;
-    char day[24];
+    char day[24] = "";
     gmtime_r(&s, &tm);
     strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm);
-    snprintf(out, CLOCK_TEXT_MAX, "%s.%03dZ", day, (int)(wall_ms % 1000));
+    snprintf(out, CLOCK_TEXT_MAX, "%s.%03dZ", day, (int)(wall_ms >= 0 ? wall_ms % 1000 : 0));
 }
 
 void clock_http_date(int64_t wall_ms, char out[CLOCK_TEXT_MAX])

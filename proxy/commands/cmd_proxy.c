@@ -4,6 +4,7 @@
 #include "proxy/commands/commands.h"
 #include "proxy/commands/inherit.h"
 #include "proxy/commands/process.h"
+#include "proxy/exchange/operator.h"
 #include "proxy/exchange/sources.h"
 #include "proxy/exchange/worker.h"
 #include "proxy/record/recorder.h"
@@ -13,28 +14,106 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum { LOOK_MS = 20, HANDOVER_MS = 700 };
 
 struct proxy {
     const char *config_path;
     struct snapshot *first, *current;
     struct inherit in;
     struct worker *workers[INHERIT_WORKERS_MAX];
-    struct recorder_ring rings[INHERIT_WORKERS_MAX];
+    struct recorder_ring rings[INHERIT_WORKERS_MAX + INHERIT_OLD_MAX];
+    unsigned ring_count;
     struct recorder *recorder;
     struct sources *sources;
+    struct operator *operator;
+    struct metrics *metrics[INHERIT_WORKERS_MAX];
     uv_loop_t loop;
-    uv_signal_t term, hup;
+    uv_signal_t term, hup, usr1;
+    uv_timer_t soon;                  /* looks whether all workers accept; later, ends the recorder's part in a handover */
+    uv_async_t ended;                 /* a worker has ended */
+    atomic_uint ended_count;
+    bool draining;
 };
+
+static void drain(struct proxy *p, bool succeeded)
+{
+    if (p->draining)
+        return;
+    p->draining = true;
+    log_info("proxy.draining");
+    for (unsigned i = 0; i < p->in.workers; i++)
+        worker_drain(p->workers[i], succeeded);
+}
+
+static void tell_parent(struct proxy *p)
+{
+    uint64_t one = 1;
+    ssize_t ignored = write(p->in.told, &one, sizeof one);
+    (void)ignored;                    /* it waits for the end of this process too */
+}
+
+/* What the tapes hold from now on is read by the successor's recorder. */
+static void let_go(struct proxy *p)
+{
+    if (p->recorder == NULL)
+        return;
+    recorder_stop(p->recorder);
+    p->recorder = NULL;
+    log_info("proxy.handed_over");
+    tell_parent(p);
+}
+
+static void on_let_go(uv_timer_t *t)
+{
+    let_go(t->data);
+}
+
+/* A successor takes the sockets over. Most of what is under way ends within a moment, and is still recorded and decided here. */
+static void on_usr1(uv_signal_t *s, int signum)
+{
+    struct proxy *p = s->data;
+    (void)signum;
+    if (p->draining)
+        return;
+    drain(p, true);
+    operator_stop(p->operator);
+    p->operator = NULL;
+    uv_timer_start(&p->soon, on_let_go, HANDOVER_MS, 0);
+}
+
+static void on_look(uv_timer_t *t)
+{
+    struct proxy *p = t->data;
+    for (unsigned i = 0; i < p->in.workers; i++)
+        if (atomic_load_explicit(&p->metrics[i]->accepting, memory_order_relaxed) == 0)
+            return;
+    uv_timer_stop(t);
+    log_info("proxy.accepting");
+    tell_parent(p);
+}
+
+static void worker_ended(void *arg)
+{
+    struct proxy *p = arg;
+    atomic_fetch_add(&p->ended_count, 1);
+    uv_async_send(&p->ended);
+}
+
+static void on_ended(uv_async_t *a)
+{
+    struct proxy *p = a->data;
+    if (atomic_load(&p->ended_count) == p->in.workers)
+        uv_stop(&p->loop);
+}
 
 static void on_term(uv_signal_t *s, int signum)
 {
     struct proxy *p = s->data;
     (void)signum;
-    log_info("proxy.draining");
-    for (unsigned i = 0; i < p->in.workers; i++)
-        worker_drain(p->workers[i], false);
-    uv_stop(&p->loop);
+    drain(p, false);
 }
 
 static void use(struct proxy *p, struct snapshot *fresh)
@@ -67,16 +146,25 @@ static void on_hup(uv_signal_t *s, int signum)
     }
 }
 
+static enum status map_ring(int ring, int wake, struct recorder_ring *out, struct err *err)
+{
+    struct stat sb;
+    void *memory = fstat(ring, &sb) == 0 ? mmap(NULL, (size_t)sb.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, ring, 0) : MAP_FAILED;
+    if (memory == MAP_FAILED)
+        return fail(err, IO_FAILED, "a ring can't be mapped");
+    *out = (struct recorder_ring){ memory, (size_t)sb.st_size, wake };
+    return OK;
+}
+
+/* Our own, and those of a forerunner that drains. */
 static enum status map_rings(struct proxy *p, struct err *err)
 {
-    size_t size = tape_memory_size(p->first->config->ring_bytes);
-    for (unsigned i = 0; i < p->in.workers; i++) {
-        void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, p->in.worker[i].ring, 0);
-        if (memory == MAP_FAILED)
-            return fail(err, IO_FAILED, "ring %u can't be mapped", i);
-        p->rings[i] = (struct recorder_ring){ memory, size, p->in.worker[i].wake };
-    }
-    return OK;
+    enum status st = OK;
+    for (unsigned i = 0; i < p->in.workers && st == OK; i++)
+        st = map_ring(p->in.worker[i].ring, p->in.worker[i].wake, &p->rings[p->ring_count++], err);
+    for (unsigned i = 0; i < p->in.old_count && st == OK; i++)
+        st = map_ring(p->in.old[i].ring, p->in.old[i].wake, &p->rings[p->ring_count++], err);
+    return st;
 }
 
 static enum status read_fingerprint_key(const struct config *c, unsigned char key[32], struct err *err)
@@ -103,6 +191,7 @@ static enum status start_workers(struct proxy *p, const char *authz_socket, cons
             .index = i, .snap = p->first, .authz_socket = authz_socket, .listen_fds = p->in.worker[i].listeners,
             .listen_count = p->in.listeners, .ring = p->rings[i].memory, .ring_size = p->rings[i].size, .wake_fd = p->rings[i].wake_fd,
             .sources = p->sources,
+            .ended = worker_ended, .arg = p,
         };
         memcpy(o.fingerprint_key, key, 32);
         enum status st = worker_start(&o, &p->workers[i], err);
@@ -112,27 +201,48 @@ static enum status start_workers(struct proxy *p, const char *authz_socket, cons
     return OK;
 }
 
+/* Without numbers the gateway still works: only said. */
+static void start_operator(struct proxy *p)
+{
+    const struct config *c = p->first->config;
+    struct err err;
+    for (unsigned i = 0; i < p->in.workers; i++)
+        p->metrics[i] = worker_metrics(p->workers[i]);
+    if (c->operator_listen != NULL &&
+        operator_start(&p->loop, c->operator_listen, p->metrics, p->in.workers, c->max_staleness_ms, &p->operator, &err) != OK)
+        log_error("operator.failed", "why", err.text, "next", "there are no /metrics and no /healthz until a restart");
+}
+
 static void listen_for_signals(struct proxy *p)
 {
     uv_loop_init(&p->loop);
     uv_signal_init(&p->loop, &p->term);
     uv_signal_init(&p->loop, &p->hup);
-    p->term.data = p->hup.data = p;
+    uv_signal_init(&p->loop, &p->usr1);
+    uv_timer_init(&p->loop, &p->soon);
+    uv_async_init(&p->loop, &p->ended, on_ended);
+    p->term.data = p->hup.data = p->usr1.data = p->soon.data = p->ended.data = p;
     uv_signal_start(&p->term, on_term, SIGTERM);
     uv_signal_start(&p->hup, on_hup, SIGHUP);
+    uv_signal_start(&p->usr1, on_usr1, SIGUSR1);
 }
 
 static void stop(struct proxy *p)
 {
+    operator_stop(p->operator);
+    uv_run(&p->loop, UV_RUN_NOWAIT);
     for (unsigned i = 0; i < p->in.workers; i++)
         worker_join(p->workers[i]);
     recorder_stop(p->recorder);
     sources_free(p->sources);
+    uv_close((uv_handle_t *)&p->ended, NULL);
     uv_close((uv_handle_t *)&p->term, NULL);
     uv_close((uv_handle_t *)&p->hup, NULL);
+    uv_close((uv_handle_t *)&p->usr1, NULL);
+    uv_close((uv_handle_t *)&p->soon, NULL);
     uv_run(&p->loop, UV_RUN_DEFAULT);
     uv_loop_close(&p->loop);
-    for (unsigned i = 0; i < p->in.workers; i++)
+    for (unsigned i = 0; i < p->ring_count; i++)
         munmap(p->rings[i].memory, p->rings[i].size);
     snapshot_unref(p->current);
     snapshot_unref(p->first);
@@ -168,7 +278,7 @@ int cmd_proxy(int argc, char **argv)
     if (st == OK)
         st = read_fingerprint_key(p.first->config, key, &err);
     if (st == OK)
-        st = recorder_start(p.first->config, socket, p.rings, p.in.workers, &p.recorder, &err);
+        st = recorder_start(p.first->config, socket, p.rings, p.ring_count, &p.recorder, &err);
     if (st == OK)
         st = start_workers(&p, socket, key, &err);
     OPENSSL_cleanse(key, sizeof key);
@@ -177,6 +287,8 @@ int cmd_proxy(int argc, char **argv)
         return EXIT_REFUSED;
     }
     p.current = snapshot_ref(p.first);
+    start_operator(&p);
+    uv_timer_start(&p.soon, on_look, 0, LOOK_MS);
     log_set_level(p.first->config->log_level);
     log_info("proxy.started", "socket", socket);
     uv_run(&p.loop, UV_RUN_DEFAULT);

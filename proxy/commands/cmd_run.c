@@ -5,7 +5,9 @@
 #include "proxy/base/file.h"
 #include "proxy/base/log.h"
 #include "proxy/commands/commands.h"
+#include "proxy/commands/handover.h"
 #include "proxy/commands/inherit.h"
+#include "proxy/commands/notify.h"
 #include "proxy/commands/process.h"
 
 #include <signal.h>
@@ -34,11 +36,16 @@ struct parent {
     uv_signal_t signals[3];
     uv_timer_t daily, settle;
     uv_fs_event_t watches[WATCHES];
+    uv_poll_t told;                   /* the proxy says something */
     struct child authz, proxy;
-    bool stopping;
+    struct handover handover;
+    bool stopping, ready;             /* ready: the proxy accepts */
+    bool released;                    /* handing over: the proxy has let go of the recordings */
 };
 
 static void start_child(struct child *c);
+static void hand_over_step(struct parent *p);
+static void handover_lost(void *arg);
 
 /* ---- children ---- */
 
@@ -54,6 +61,76 @@ static void finish_if_stopped(struct parent *p)
         uv_stop(&p->loop);
 }
 
+/* ---- handing over to a successor (handover.h) ---- */
+
+static const char *why_not_hand_over(void *arg)
+{
+    const struct parent *p = arg;
+    return p->stopping ? "it is stopping" : !p->ready || !p->proxy.running || !p->authz.running ? "it is only starting; try again in a moment" : NULL;
+}
+
+static void begin_hand_over(void *arg)
+{
+    struct parent *p = arg;
+    log_info("handover.begun");
+    uv_timer_stop(&p->settle);
+    p->released = false;
+    uv_process_kill(&p->proxy.process, SIGUSR1);
+}
+
+/* First the proxy lets go of the recordings, then authz ends; then all is the successor's. */
+static void hand_over_step(struct parent *p)
+{
+    if (!p->released && p->proxy.running)
+        return;
+    if (p->authz.running) {
+        uv_process_kill(&p->authz.process, SIGTERM);
+        return;
+    }
+    if (!handover_yours(&p->handover)) {
+        handover_lost(p);
+        return;
+    }
+    log_info("handover.done");
+    inherit_close_listeners(&p->in);
+    p->stopping = true;
+    finish_if_stopped(p);
+}
+
+/* The successor died in between. What still drains is cut off, since its tape can have only one writer: serving again at once counts more. */
+static void handover_lost(void *arg)
+{
+    struct parent *p = arg;
+    log_error("handover.failed", "why", "the successor is gone", "next", "this gateway goes on");
+    p->handover.going = false;
+    p->ready = false;
+    if (p->proxy.running)
+        uv_process_kill(&p->proxy.process, SIGKILL);
+    else
+        start_child(&p->proxy);
+    if (!p->authz.running)
+        start_child(&p->authz);
+}
+
+static void on_told(uv_poll_t *t, int status, int events)
+{
+    struct parent *p = t->data;
+    uint64_t count;
+    (void)status;
+    (void)events;
+    if (read(p->in.told, &count, sizeof count) <= 0)
+        return;
+    if (p->handover.going) {
+        p->released = true;
+        hand_over_step(p);
+    } else if (!p->ready) {
+        char text[64];
+        p->ready = true;
+        snprintf(text, sizeof text, "READY=1\nMAINPID=%d", (int)getpid());
+        notify_systemd(text);
+    }
+}
+
 static void on_retry(uv_timer_t *t)
 {
     start_child(t->data);
@@ -67,6 +144,10 @@ static void on_child_exit(uv_process_t *process, int64_t status, int term_signal
     uv_close((uv_handle_t *)process, NULL);
     snprintf(code, sizeof code, "%lld", (long long)status);
     snprintf(sig, sizeof sig, "%d", term_signal);
+    if (c->parent->handover.going) {
+        hand_over_step(c->parent);
+        return;
+    }
     if (c->parent->stopping) {
         finish_if_stopped(c->parent);
         return;
@@ -100,10 +181,11 @@ static char **child_environment(const struct parent *p, char inherit[64], char p
 static void start_child(struct child *c)
 {
     struct parent *p = c->parent;
-    int fds[INHERIT_WORKERS_MAX * (INHERIT_LISTENERS_MAX + 2)];
+    static int fds[INHERIT_FDS_MAX];
     static uv_stdio_container_t stdio[3 + sizeof fds / sizeof *fds];
     char inherit[64], parent[64], *args[] = { (char *)"countersign", (char *)(uintptr_t)c->name, (char *)"-c",
                                               (char *)(uintptr_t)p->config_path, NULL };
+    inherit_prune(&p->in);
     char **env = child_environment(p, inherit, parent);
     size_t n = c == &p->proxy ? inherit_list(&p->in, fds, sizeof fds / sizeof *fds) : 0;
     stdio[0].flags = UV_IGNORE;
@@ -135,6 +217,9 @@ static void reload(struct parent *p)
 {
     struct config *fresh = NULL;
     struct problems problems = { 0 };
+    if (p->stopping || p->handover.going)
+        return;
+    notify_reloading();
     enum status st = config_load(p->config_path, &fresh, &problems);
     for (size_t i = 0; i < problems.count; i++)
         log_warn("config.problem", "text", problems.text[i]);
@@ -156,6 +241,7 @@ static void reload(struct parent *p)
         uv_process_kill(&p->authz.process, SIGHUP);
     if (p->proxy.running)
         uv_process_kill(&p->proxy.process, SIGHUP);
+    notify_systemd("READY=1");
 }
 
 static void on_settled(uv_timer_t *t)
@@ -223,6 +309,8 @@ static void on_signal(uv_signal_t *s, int signum)
         return;
     p->stopping = true;
     log_info("stopping");
+    notify_systemd("STOPPING=1");
+    handover_close(&p->handover);
     uv_timer_stop(&p->authz.retry);
     uv_timer_stop(&p->proxy.retry);
     inherit_close_listeners(&p->in);  /* nobody is let in any more: better refused at once than left waiting */
@@ -239,6 +327,20 @@ static void init_child(struct parent *p, struct child *c, const char *name)
     uv_timer_init(&p->loop, &c->retry);
     c->retry.data = c;
     start_child(c);
+}
+
+static void listen_for_successor(struct parent *p)
+{
+    struct err err;
+    char *path = config_path(p->config, "run/parent.sock");
+    p->handover.in = &p->in;
+    p->handover.why_not = why_not_hand_over;
+    p->handover.go = begin_hand_over;
+    p->handover.lost = handover_lost;
+    p->handover.arg = p;
+    if (path == NULL || handover_listen(&p->handover, &p->loop, path, &err) != OK)
+        log_warn("handover.unavailable", "why", path ? err.text : "out of memory", "next", "a restart will refuse connections for a moment");
+    free(path);
 }
 
 static void run_loop(struct parent *p)
@@ -258,6 +360,10 @@ static void run_loop(struct parent *p)
         p->watches[i].data = p;
     }
     watch_all(p);
+    uv_poll_init(&p->loop, &p->told, p->in.told);
+    p->told.data = p;
+    uv_poll_start(&p->told, UV_READABLE, on_told);
+    listen_for_successor(p);
     init_child(p, &p->authz, "authz");
     init_child(p, &p->proxy, "proxy");
     uv_run(&p->loop, UV_RUN_DEFAULT);
@@ -270,6 +376,39 @@ static void close_any(uv_handle_t *h, void *arg)
         uv_close(h, NULL);
 }
 
+static enum status take_over(struct parent *p, const char *path, struct err *err)
+{
+    int fd = -1;
+    enum status st = handover_ask(path, &p->in, &fd, err);
+    if (st == OK && (st = inherit_complete(p->config, &p->in, err)) != OK)
+        close(fd);
+    if (st == OK)
+        st = handover_go(fd, err);
+    if (st == OK)
+        log_info("handover.taken");
+    return st;
+}
+
+/* Sockets, rings and the user: new ones, or those of a gateway that runs on the same state folder. */
+static enum status take_places(struct parent *p, struct err *err)
+{
+    unsigned passed = 0;
+    char *run = config_path(p->config, "run"), *path = config_path(p->config, "run/parent.sock");
+    enum status st = run && path ? notify_sockets(&passed, err) : fail(err, NO_MEMORY, "path");
+    bool somebody = st == OK && handover_somebody(path);
+    if (st == OK && !somebody)        /* before the user changes: the ports may be low */
+        st = inherit_open(p->config, passed, &p->in, err);
+    if (st == OK)
+        st = process_become(p->config->user, err);
+    if (st == OK)
+        st = file_mkdirs(run, 0700, err);
+    if (st == OK && somebody)
+        st = take_over(p, path, err);
+    free(run);
+    free(path);
+    return st;
+}
+
 static enum status prepare(struct parent *p, struct err *err)
 {
     struct problems problems = { 0 };
@@ -280,14 +419,7 @@ static enum status prepare(struct parent *p, struct err *err)
         (void)fail(err, st, "the config has problems; correct them, and try `countersign check -c %s`", p->config_path);
     problems_done(&problems);
     if (st == OK)
-        st = inherit_open(p->config, &p->in, err);
-    if (st == OK)
-        st = process_become(p->config->user, err);
-    if (st == OK) {
-        char *run = config_path(p->config, "run");
-        st = run ? file_mkdirs(run, 0700, err) : fail(err, NO_MEMORY, "path");
-        free(run);
-    }
+        st = take_places(p, err);
     return st;
 }
 
@@ -299,7 +431,8 @@ int cmd_run(int argc, char **argv)
         { 0 },
     };
     const struct usage u = { "countersign run -c FILE",
-                             "Run the gateway in the foreground. SIGHUP reads the config again, SIGTERM drains and stops.", options, 0, 0, NULL };
+                             "Run the gateway in the foreground. SIGHUP reads the config again, SIGTERM drains and stops. Where one runs already on the same state folder, "
+                             "the new one takes its place without refusing a connection.", options, 0, 0, NULL };
     char **rest, *absolute;
     size_t count;
     int code;

@@ -135,7 +135,9 @@ void html_prose(struct html *h, const char *text)
 void html_sentence(struct html *h, const char *text)
 {
     size_t len = strlen(text);
-    html_prose(h, text);
+    char first[2] = { text[0] >= 'a' && text[0] <= 'z' ? (char)(text[0] - 'a' + 'A') : 0, 0 };
+    html_raw(h, first);
+    html_prose(h, first[0] ? text + 1 : text);
     if (len > 0 && strchr(".!?:)", text[len - 1]) == NULL)
         html_raw(h, ".");
 }

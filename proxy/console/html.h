@@ -20,7 +20,7 @@ void html_number(struct html *h, long long n);
 void html_element(struct html *h, const char *name, const char *cls, const char *text);
 /* Escaped text in which `words between backticks` are set as code. */
 void html_prose(struct html *h, const char *text);
-/* The same, with a full stop where the text ends without any. */
+/* The same as a sentence: with a capital, and with a full stop where it ends without any. */
 void html_sentence(struct html *h, const char *text);
 /* Head, style and the opening of <main>; and the end of it. home: the console's origin, "" on the console itself. */
 void html_begin(struct html *h, const char *title, const char *home);

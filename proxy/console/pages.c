@@ -271,7 +271,7 @@ static void ask_form(struct html *h, const struct config *c, const json_t *tools
     html_raw(h, "<form class=\"card\" method=\"post\" action=\"/ask\"><label for=\"tool\">Tool</label><select id=\"tool\" name=\"tool\">");
     bool found = ask_tools(h, c, tools, chosen, &longest);
     html_raw(h, "</select><label for=\"reason\">Why do you need it?</label>"
-                "<textarea id=\"reason\" name=\"reason\" rows=\"3\" required minlength=\"3\" maxlength=\"500\" aria-describedby=\"who-reads\"></textarea>"
+                "<input id=\"reason\" name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\" aria-describedby=\"who-reads\">"
                 "<p class=\"soft\" id=\"who-reads\">The approver and the auditors read it: name the ticket or the customer.</p>"
                 "<label for=\"minutes\">For how many minutes?</label><input id=\"minutes\" name=\"minutes\" type=\"number\" min=\"1\" max=\"");
     html_number(h, longest > 0 ? longest : 10080);

@@ -21,7 +21,8 @@ static void test_prose(void **state)
         { "open tick", "Run `a", "Run <code>a</code>." },
         { "ticks only", "```", "<code></code><code></code>." },
         { "quotes", "'\"&", "&#39;&quot;&amp;." },
-        { "control", "a\x1b[1mb", "a\xef\xbf\xbd[1mb." },
+        { "control", "a\x1b[1mb", "A\xef\xbf\xbd[1mb." },
+        { "small", "an encoded slash", "An encoded slash." },
         { "empty", "", "" },
     };
     (void)state;

@@ -124,7 +124,7 @@ static struct entry *entry_for(struct access *a, const struct grant_key *key)
     return e;
 }
 
-static enum status add_grant(struct access *a, const struct grant *from, bool noticed, struct err *err)
+static enum status add_grant(struct access *a, const struct grant *from, bool noticed, struct slice token, struct err *err)
 {
     struct grant_key key = { 0 };
     struct by_id *b = NULL;
@@ -149,6 +149,7 @@ static enum status add_grant(struct access *a, const struct grant *from, bool no
     memcpy(b->grant_id, from->grant_id, strlen(from->grant_id) + 1);
     g->exp_s = from->exp_s;
     g->noticed = noticed;
+    sha256_one(token, g->token_sha256);
     g->entry = e;
     g->next = e->grants;
     e->grants = g;
@@ -167,7 +168,7 @@ static enum status take_grant(struct access *a, const json_t *event, int64_t now
     enum status st = grant_verify(a->keys, a->issuer, slice_str(token), now_s, &g, err);
     if (st != OK)
         return st == EXPIRED ? OK : st;
-    st = add_grant(a, &g, json_is_true(json_object_get(event, "noticed")), err);
+    st = add_grant(a, &g, json_is_true(json_object_get(event, "noticed")), slice_str(token), err);
     grant_done(&g);
     return st;
 }
@@ -273,6 +274,16 @@ const char *access_locked(const struct access *a, const char *person, const char
             return l->reason;
     }
     return NULL;
+}
+
+const char *access_ended(const struct access *a, const char *grant_id, const char *tool, bool authz_stale, int64_t now_s)
+{
+    const struct live_grant *g = access_grant_by_id(a, grant_id);
+    if (authz_stale)
+        return "authorization-unavailable";
+    if (g == NULL || g->exp_s <= now_s)
+        return "grant-ended";
+    return access_locked(a, NULL, NULL, tool, grant_id) != NULL ? "locked" : NULL;
 }
 
 const json_t *access_jwks(const struct access *a)

@@ -16,6 +16,7 @@ struct live_grant {
     struct live_grant *next;          /* further grants of the same certificate and tool */
     char grant_id[GRANT_ID_MAX + 1];
     int64_t exp_s;
+    unsigned char token_sha256[32];   /* of the grant's token, for clients that present it */
     bool noticed;                     /* the person saw that the session is recorded */
     void *entry;
 };
@@ -36,6 +37,8 @@ const char *access_locked(const struct access *a, const char *person, const char
 /* From the last hello: the JWKS, and the log's public key (base64url). NULL before. */
 const json_t *access_jwks(const struct access *a);
 const char *access_log_key(const struct access *a);
+/* Why nothing more may pass under this grant to this tool: a word, or NULL while it may. authz_stale: authz has been silent for too long. */
+const char *access_ended(const struct access *a, const char *grant_id, const char *tool, bool authz_stale, int64_t now_s);
 /* Forget what has expired; true if there was something. */
 bool access_expire(struct access *a, int64_t now_s);
 

@@ -112,7 +112,8 @@ void access_log_put(struct access_log *l, const struct exchange *x)
         number(l, "first_ms", since(x->begun_ms, x->answered_ms));
     number(l, "ms", since(x->begun_ms, clock_mono_ms()));
     text(l, "refusal", slice_str(x->refusal));
-    text(l, "why", slice_str(x->why));
+    if (x->why != x->refusal)
+        text(l, "why", slice_str(x->why));
     put(l, SLICE("}\n"));
     if (l->len >= LINES_AT_ONCE)
         access_log_flush(l);

@@ -1,10 +1,12 @@
 /* authorize: a live grant for this certificate and this tool, and the policy's word on this request. Default deny. */
 #include "proxy/base/clock.h"
+#include "proxy/base/codec.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/http/forward.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -104,6 +106,23 @@ static void refuse_locked(struct exchange *x, const char *why)
     reply_problem(x, &p);
 }
 
+/* A client may present the grant's token; then it must be that of this certificate and tool. */
+static bool presents_another(struct exchange *x, const struct live_grant *g)
+{
+    struct slice name = SLICE("countersign-grant"), token = fields_get(&x->request.fields, name);
+    unsigned char digest[32];
+    if (token.ptr == NULL)
+        return false;
+    sha256_one(token, digest);
+    if (fields_count(&x->request.fields, name) == 1 && g != NULL && CRYPTO_memcmp(digest, g->token_sha256, sizeof digest) == 0)
+        return false;
+    struct problem p = { .status = 401, .type = "grant-mismatch", .title = "This grant does not fit",
+                         .detail = "The token in Countersign-Grant is not that of a live grant of this certificate for this tool.",
+                         .next = "Leave the field out: the certificate finds its grant. Or present the newest token." };
+    reply_problem(x, &p);
+    return true;
+}
+
 /* Before the first page of a tool, the person is told that the session is recorded. */
 static bool shows_notice(struct exchange *x)
 {
@@ -146,6 +165,8 @@ void stage_authorize(struct exchange *x)
         return;
     }
     if (refuse_early(x))
+        return;
+    if (presents_another(x, g))
         return;
     if (g == NULL || !policy_may_ask(x->tool, c->person)) {
         refuse_grant(x);

@@ -3,12 +3,15 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/sources.h"
+#include "proxy/net/proxy_protocol.h"
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,7 +43,9 @@ static void on_closed(struct stream *s)
     if (c->next != NULL)
         c->next->prev = c->prev;
     w->conn_count--;
-    sources_leave(w->sources, c->source);
+    metric_add(&w->metrics.connections, (uint64_t)-1);
+    if (c->counted)
+        sources_leave(w->sources, c->source);
     forget_assertions(c);
     bbuf_done(&c->in);
     bbuf_done(&c->out);
@@ -211,6 +216,28 @@ static void judge_certificate(struct conn *c, struct snapshot *s)
     X509_free(leaf);
 }
 
+/* Bytes that the kernel holds and the client has not acknowledged. */
+static int kernel_holds(const struct conn *c)
+{
+    int queued = 0;
+    return ioctl(c->stream.fd, SIOCOUTQ, &queued) == 0 ? queued : 0;
+}
+
+bool conn_owes(const struct conn *c)
+{
+    return bbuf_len(&c->out) > 0 || kernel_holds(c) > 0;
+}
+
+bool conn_lingers_on(struct conn *c)
+{
+    int before = c->unacked;
+    c->unacked = kernel_holds(c);
+    if (c->unacked == 0 || (before > 0 && c->unacked >= before))
+        return false;
+    conn_deadline(c, c->snap->config->limits.body_idle_ms);
+    return true;
+}
+
 static void take_snapshot(struct conn *c, struct snapshot *s)
 {
     snapshot_unref(c->snap);
@@ -248,6 +275,7 @@ static void start_protocol(struct conn *c)
         c->snap = snapshot_ref(c->worker->snap);
     }
     judge_certificate(c, c->snap);
+    metric_add(&c->worker->metrics.certificates_refused, c->cert != CERT_GOOD);
     if (c->cert != CERT_GOOD)
         log_info("certificate.refused", "source", c->address, "why", cert_state_name(c->cert), "identity",
                  c->identity.name[0] ? c->identity.name : NULL, "serial", c->identity.serial[0] ? c->identity.serial : NULL);
@@ -273,6 +301,7 @@ static void do_handshake(struct conn *c)
     if (io == IO_AGAIN)
         return;
     if (io != IO_OK) {
+        metric_add(&c->worker->metrics.tls_failed, 1);
         log_info("tls.refused", "source", c->address, "why", ossl_reason());
         conn_close(c, false);
         return;
@@ -308,9 +337,60 @@ static void do_read(struct conn *c)
         bbuf_idle(&c->in);
 }
 
+/* Whose connection is it? false: that source has enough of them. */
+static bool name_source(struct conn *c, const struct sockaddr_storage *sa)
+{
+    source_key(sa, c->source, c->address, sizeof c->address);
+    const struct limits *l = &c->worker->snap->config->limits;
+    c->counted = sources_enter(c->worker->sources, c->source, l->connections_per_source, l->connections);
+    metric_add(&c->worker->metrics.refused, !c->counted);
+    return c->counted;
+}
+
+/* Exactly the header's bytes are taken from the socket: what follows is OpenSSL's. */
+static void do_preface(struct conn *c)
+{
+    struct sockaddr_storage source = { 0 };
+    bool local = false;
+    for (;;) {
+        size_t have = bbuf_len(&c->in), total = have < PROXY_V2_FIXED ? PROXY_V2_FIXED : proxy_v2_length(bbuf_slice(&c->in));
+        if (total == have)
+            break;
+        unsigned char *at = total > have ? bbuf_reserve(&c->in, total - have) : NULL;
+        ssize_t n = at ? recv(c->stream.fd, at, total - have, 0) : 0;
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n <= 0) {
+            log_info("proxy_protocol.refused", "why", total == 0 ? "no PROXY protocol v2 header" : "cut off");
+            conn_close(c, false);
+            return;
+        }
+        bbuf_wrote(&c->in, (size_t)n);
+    }
+    bool good = proxy_v2_parse(bbuf_slice(&c->in), &local, &source);
+    if (good && local) {
+        socklen_t len = sizeof source;
+        good = getpeername(c->stream.fd, (struct sockaddr *)&source, &len) == 0;
+    }
+    if (!good)
+        log_info("proxy_protocol.refused", "why", "a malformed header");
+    if (!good || !name_source(c, &source)) {
+        conn_close(c, false);
+        return;
+    }
+    bbuf_drop(&c->in, bbuf_len(&c->in));
+    bbuf_idle(&c->in);
+    c->state = CONN_HANDSHAKE;
+    do_handshake(c);
+}
+
 static void on_ready(struct stream *s, int events)
 {
     struct conn *c = conn_of(s);
+    if (c->state == CONN_PREFACE) {
+        do_preface(c);
+        return;
+    }
     if (c->state == CONN_HANDSHAKE) {
         do_handshake(c);
         return;
@@ -325,36 +405,40 @@ static void on_ready(struct stream *s, int events)
         do_read(c);
 }
 
-void conn_open(struct worker *w, int fd, const char *address, const unsigned char source[16])
+static void give_up(struct conn *c, SSL *ssl, int fd)
+{
+    if (c != NULL && c->counted)
+        sources_leave(c->worker->sources, c->source);
+    SSL_free(ssl);
+    free(c);
+    close(fd);
+}
+
+void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bool proxied)
 {
     struct conn *c = calloc(1, sizeof *c);
     SSL *ssl = c ? SSL_new(w->snap->tls) : NULL;
-    if (ssl == NULL || !sources_enter(w->sources, source, w->snap->config->limits.connections_per_source, w->snap->config->limits.connections)) {
-        SSL_free(ssl);
-        free(c);
-        close(fd);
-        return;
-    }
-    SSL_set_accept_state(ssl);
-    if (!stream_open(&c->stream, &w->loop, fd, ssl, on_ready, on_closed)) {
-        sources_leave(w->sources, source);
-        SSL_free(ssl);
-        free(c);
-        close(fd);
+    if (ssl == NULL) {
+        give_up(c, ssl, fd);
         return;
     }
     c->worker = w;
+    c->state = proxied ? CONN_PREFACE : CONN_HANDSHAKE;
+    SSL_set_accept_state(ssl);
+    if ((!proxied && !name_source(c, peer)) || !stream_open(&c->stream, &w->loop, fd, ssl, on_ready, on_closed)) {
+        give_up(c, ssl, fd);
+        return;
+    }
     c->snap = snapshot_ref(w->snap);
     c->flush.run = flush_task;
     bbuf_init(&c->in, CONN_IN_MAX);
     bbuf_init(&c->out, CONN_OUT_MAX);
-    memcpy(c->source, source, sizeof c->source);
-    strncpy(c->address, address, sizeof c->address - 1);
     c->next = w->conns;
     if (w->conns != NULL)
         w->conns->prev = c;
     w->conns = c;
     w->conn_count++;
+    metric_add(&w->metrics.connections, 1);
     conn_deadline(c, c->snap->config->limits.handshake_ms);
     stream_want(&c->stream, UV_READABLE);
 }

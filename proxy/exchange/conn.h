@@ -10,6 +10,7 @@
 enum { CONN_IN_MAX = 64 * 1024, CONN_OUT_MAX = 64 * 1024, ADDRESS_MAX = 46 };
 
 enum conn_state {
+    CONN_PREFACE,                     /* a load balancer says who it is (PROXY protocol) */
     CONN_HANDSHAKE,
     CONN_OPEN,
     CONN_FLUSH,                       /* write what is queued */
@@ -25,6 +26,7 @@ struct protocol {
     void (*stop)(struct conn *c);                   /* draining: take nothing new, end when idle; asked again every second */
     void (*free)(struct conn *c);                   /* and the exchanges under way */
     bool (*idle)(const struct conn *c);             /* nothing under way */
+    void (*tick)(struct conn *c);                   /* every 100 ms; NULL: not needed */
 };
 extern const struct protocol protocol_h1, protocol_h2;
 
@@ -56,12 +58,16 @@ struct conn {
     const struct person *person;      /* in snap; NULL: nobody is listed for the identity */
     char *cert_field;                 /* ":base64 of the DER:" (RFC 9440) */
     struct assertion *assertions;
+    char served_grant[GRANT_ID_MAX + 1];   /* under which a tool's bytes last went out; they may still lie in `out` or in the kernel */
+    char served_tool[TOOL_NAME_MAX + 1];
+    int unacked;                      /* CONN_LINGER: bytes the client had not taken when last looked */
     bool want_read;
+    bool counted;                     /* among the connections of its source */
     bool cut;                         /* close by reset once `out` is written */
 };
 
-/* A new connection on an accepted socket (taken). */
-void conn_open(struct worker *w, int fd, const char *address, const unsigned char source[16]);
+/* A new connection on an accepted socket (taken). proxied: a PROXY protocol header comes first, and says whose connection it is. */
+void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bool proxied);
 /* Write what is in c->out soon, at the end of this turn. */
 void conn_flush_soon(struct conn *c);
 /* Write what the driver has and the socket takes, now: for the last words before a reset. */
@@ -73,6 +79,10 @@ void conn_close(struct conn *c, bool friendly);
 /* Read more, or not (backpressure). */
 void conn_read(struct conn *c, bool on);
 void conn_deadline(struct conn *c, int64_t in_ms);
+/* Is something that was sent not yet with the client? */
+bool conn_owes(const struct conn *c);
+/* CONN_LINGER, its time is up: does the client still take in what the kernel holds for it? Then it gets more time. */
+bool conn_lingers_on(struct conn *c);
 /* Ask again whether its certificate is good (after a new revocation list), and who stands behind it. false: it was closed. */
 bool conn_recheck(struct conn *c, struct snapshot *s);
 

@@ -43,12 +43,11 @@ static void refused(struct exchange *x, const json_t *answer)
 {
     const json_t *p = json_object_get(answer, "problem");
     json_int_t status = json_integer_value(json_object_get(p, "status"));
-    struct slice type = arena_copy(&x->arena, slice_str(text(p, "type")));   /* outlives the answer: the log's word */
-    if (p == NULL || type.ptr == NULL)
+    if (p == NULL)
         refuse(x, 503, "authorization-unavailable", "Not available at the moment", "The process that decides did not answer.",
                "Try again in a moment.");
     else
-        refuse(x, status >= 400 && status <= 599 ? (unsigned)status : 403, (const char *)type.ptr, text(p, "title"), text(p, "detail"),
+        refuse(x, status >= 400 && status <= 599 ? (unsigned)status : 403, text(p, "type"), text(p, "title"), text(p, "detail"),
                text(p, "next"));
 }
 
@@ -204,8 +203,11 @@ static void on_asked(struct exchange *x, struct visit *v, const json_t *answer, 
 
 static void do_ask(struct exchange *x)
 {
+    long long minutes = strtoll(form_value(x, "minutes"), NULL, 10);
+    if (minutes < 0 || minutes > INT32_MAX)
+        minutes = 0;                  /* authz says what is allowed */
     ask(x, json_pack("{s:s,s:s,s:s,s:I}", "op", "request.create", "tool", form_value(x, "tool"), "reason", form_value(x, "reason"),
-                     "duration_s", (json_int_t)strtoll(form_value(x, "minutes"), NULL, 10) * 60), on_asked);
+                     "duration_s", (json_int_t)minutes * 60), on_asked);
 }
 
 static const json_t *find_grant(const json_t *status, const char *id)
@@ -362,11 +364,15 @@ static void with_body(struct exchange *x)
         x->page->show(x);
 }
 
-/* A page of another origin must not decide, ask or release in the person's name. */
+/* A page of another origin must not decide, ask or release in the person's name; nor load anything of the console's as a part of itself, since
+ * reading is an entry in the log ("session.read") too. It may send the browser here. */
 static bool comes_from_elsewhere(const struct exchange *x)
 {
     struct slice site = fields_get(&x->request.fields, SLICE("sec-fetch-site")), origin = fields_get(&x->request.fields, SLICE("origin"));
-    if (slice_eq(x->request.method, SLICE("GET")) || slice_eq(x->request.method, SLICE("HEAD")))
+    struct slice mode = fields_get(&x->request.fields, SLICE("sec-fetch-mode")), dest = fields_get(&x->request.fields, SLICE("sec-fetch-dest"));
+    bool reads = slice_eq(x->request.method, SLICE("GET")) || slice_eq(x->request.method, SLICE("HEAD"));
+    bool page = slice_eq(mode, SLICE("navigate")) && (dest.ptr == NULL || slice_eq(dest, SLICE("document")));
+    if (reads && (site.ptr == NULL || page))
         return false;
     if (site.ptr != NULL)
         return !slice_eq(site, SLICE("same-origin")) && !slice_eq(site, SLICE("none"));

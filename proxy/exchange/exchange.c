@@ -43,6 +43,7 @@ struct exchange *exchange_new(struct conn *c, const struct front *front, void *s
     x->stream = stream;
     x->started_ms = clock_wall_ms();
     x->begun_ms = clock_mono_ms();
+    metric_add(&c->worker->metrics.active_requests, 1);
     x->reply_fd = -1;
     x->waiter.wake = exchange_wake;
     arena_init(&x->arena, EXCHANGE_ARENA_MAX);
@@ -69,8 +70,12 @@ void exchange_free(struct exchange *x)
     waiter_leave(&x->waiter);
     if (x->tape.open)
         tape_close(x->worker->tape, &x->tape, x->why || websocket_closed(x) ? x->why : "cut");
-    if (x->request.method.len > 0)
+    metric_add(&x->worker->metrics.active_requests, (uint64_t)-1);
+    if (x->request.method.len > 0) {
         access_log_put(&x->worker->access_log, x);
+        metrics_exchange(&x->worker->metrics, c->protocol == &protocol_h2, x->head_sent ? x->response.status : 0,
+                         (uint64_t)(clock_mono_ms() - x->begun_ms), x->request_bytes, x->response_bytes, x->refusal);
+    }
     if (x->prev != NULL)
         x->prev->next = x->next;
     else
@@ -299,19 +304,12 @@ void exchange_broken(struct exchange *x, unsigned status, const char *type, cons
 
 bool exchange_may_go_on(struct exchange *x, bool authz_stale)
 {
-    const struct conn *c = x->conn;
-    if (x->state == X_DONE || x->tool == NULL || x->grant_id[0] == 0)
+    if (x->tool == NULL || x->grant_id[0] == 0)   /* done or not: over HTTP/2 its last bytes wait for the client's window */
         return true;
-    const struct live_grant *g = access_grant_by_id(x->worker->access, x->grant_id);
-    if (authz_stale)
-        x->why = "authorization-unavailable";
-    else if (g == NULL || g->exp_s <= clock_wall_s())
-        x->why = "grant-ended";
-    else if (access_locked(x->worker->access, c->person->name, c->identity.x5t, x->tool->name, x->grant_id) != NULL)
-        x->why = "locked";
-    else
-        return true;
-    return false;
+    const char *why = access_ended(x->worker->access, x->grant_id, x->tool->name, authz_stale, clock_wall_s());
+    if (why != NULL)
+        x->why = why;
+    return why == NULL;
 }
 
 json_t *exchange_who(const struct exchange *x)

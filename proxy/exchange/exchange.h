@@ -42,7 +42,7 @@ struct front {
     void (*interim)(struct exchange *x, unsigned status, const struct fields *fields);
     size_t (*room)(const struct exchange *x);
     void (*body)(struct exchange *x, struct slice data);              /* at most room */
-    void (*end)(struct exchange *x, const struct fields *trailers);   /* the response is whole */
+    void (*end)(struct exchange *x);                                  /* the response is whole */
     void (*cut)(struct exchange *x);                                  /* it never will be: make the client see that */
     bool (*idle)(const struct exchange *x);                           /* nothing that it was given waits to go out */
     void (*took)(struct exchange *x, size_t n);                       /* n bytes of request body left x->body */
@@ -101,7 +101,7 @@ struct exchange {
     struct message response;
     bool from_tool, head_pending, head_sent, end_pending, no_body;
     uint64_t response_bytes;
-    struct fields response_fields, end_trailers;
+    struct fields response_fields;
     struct slice reply;               /* what is left of our own answer, in reply_owned */
     void *reply_owned;
     int reply_fd;                     /* a file to send instead, or -1 */
@@ -172,7 +172,7 @@ size_t respond_room(struct exchange *x);
 void respond_body(struct exchange *x, struct slice data);        /* at most respond_room */
 /* The second half of it: data is on the tape already. */
 void respond_pass(struct exchange *x, struct slice data);
-void respond_end(struct exchange *x, const struct fields *trailers);
+void respond_end(struct exchange *x);
 void respond_cut(struct exchange *x, const char *why);
 /* Go on after a wait: room at the client, on the tape, or durability. */
 void respond_step(struct exchange *x);

@@ -227,7 +227,7 @@ static void on_head(void *user, const struct message *m)
         exchange_broken(x, 502, "tool-answer-invalid", "The tool's answer has too many fields.");
         return;
     }
-    (void)!fields_add(&x->response_fields, &x->arena, 256, SLICE("strict-transport-security"), SLICE("max-age=31536000"));
+    (void)!fields_add(&x->response_fields, &x->arena, 256, SLICE("strict-transport-security"), slice_str(x->snap->hsts));
     if (m->status == 101) {
         websocket_opened(x, m);
         return;
@@ -254,16 +254,19 @@ static void on_body(void *user, struct slice data)
         respond_body(x, data);
 }
 
+/* A tool's trailers end here (RFC 9110 s6.5.1 allows it): the recording has no place for them, and what is not recorded is not delivered. */
 static void on_end(void *user, const struct fields *trailers)
 {
     struct exchange *x = user;
+    (void)trailers;
     x->up = NULL;
     if (x->state == X_TUNNEL) {
         websocket_tool_ended(x);
         return;
     }
+    forward_outcome(x, "answered");   /* now, and not when the last byte is delivered: the client may leave before that */
     forward_pump(x);
-    respond_end(x, trailers);
+    respond_end(x);
 }
 
 static void on_failed(void *user, enum upstream_failure f, const char *reason)

@@ -14,13 +14,14 @@ struct h1_conn {
     struct exchange *x;               /* under way, or NULL */
     struct h1_body body;
     size_t scanned;
-    bool has_body, close_after, chunked, stopping;
+    bool has_body, close_after, chunked, stopping, headless;
     bool tunnel;                      /* 101 went out: the rest is a WebSocket's */
     struct task next;                 /* go on reading: the last exchange ended, or its body has room */
     struct conn *conn;
 };
 
 static const struct front front_h1;
+static void h1_cut(struct exchange *x);
 
 static struct h1_conn *h1_of(const struct exchange *x)
 {
@@ -181,6 +182,10 @@ static void h1_input(struct conn *c)
         read_tunnel(c);
         return;
     }
+    if (h->x == NULL && bbuf_len(&c->out) > 0 && bbuf_len(&c->in) > 0) {
+        conn_read(c, false);          /* the last answer goes out first, so that the next one's head has room; h1_output goes on */
+        return;
+    }
     if (h->x == NULL && bbuf_len(&c->in) > 0)
         read_head(c);
     if (c->state == CONN_OPEN && h->x != NULL && h->has_body && !h->body.done)
@@ -216,6 +221,8 @@ static void h1_output(struct conn *c)
     struct h1_conn *h = c->driver;
     if (h->x != NULL)
         exchange_writable(h->x);
+    else if (bbuf_len(&c->in) > 0)
+        task_soon(&c->worker->loop, &h->next);
 }
 
 static void h1_stop(struct conn *c)
@@ -244,11 +251,11 @@ static void h1_head(struct exchange *x, unsigned status, const struct fields *fi
         .framing = no_body || status == 101 ? BODY_NONE : length >= 0 ? BODY_LENGTH : h->chunked ? BODY_CHUNKED : BODY_UNTIL_CLOSE,
         .has_length = length >= 0, .content_length = length >= 0 ? (uint64_t)length : 0,
     };
-    if (h1_write_response_head(&head, &x->conn->out) != OK) {
-        conn_finish(x->conn);
-        return;
-    }
-    if (status == 101) {
+    if (h1_write_response_head(&head, &x->conn->out) != OK)
+        h->headless = true;           /* a body without its head would be read as the next head: nothing more may go out */
+    if (h->headless) {
+        h1_cut(x);
+    } else if (status == 101) {
         h->tunnel = h->close_after = true;
         task_soon(&x->conn->worker->loop, &h->next);   /* what the client sent in hope */
     }
@@ -272,6 +279,8 @@ static void h1_body(struct exchange *x, struct slice data)
 {
     struct h1_conn *h = h1_of(x);
     struct bbuf *out = &x->conn->out;
+    if (h->headless)
+        return;
     enum status st = h->chunked ? h1_write_chunk(data, out) : bbuf_put(out, data);
     if (st != OK)
         x->front->cut(x);             /* out of memory in the middle of a message */
@@ -279,10 +288,12 @@ static void h1_body(struct exchange *x, struct slice data)
         conn_flush_soon(x->conn);
 }
 
-static void h1_end(struct exchange *x, const struct fields *trailers)
+static void h1_end(struct exchange *x)
 {
     struct h1_conn *h = h1_of(x);
-    if (h->chunked && h1_write_last_chunk(trailers, &x->conn->out) != OK)
+    if (h->headless)
+        return;                       /* the cut is under way */
+    if (h->chunked && h1_write_last_chunk(NULL, &x->conn->out) != OK)
         h->close_after = true;
     conn_flush_soon(x->conn);
     task_soon(&x->conn->worker->loop, &h->next);
@@ -308,4 +319,4 @@ static void h1_took(struct exchange *x, size_t n)
 }
 
 static const struct front front_h1 = { h1_head, h1_interim, h1_room, h1_body, h1_end, h1_cut, h1_nothing_waits, h1_took };
-const struct protocol protocol_h1 = { h1_start, h1_input, h1_output, h1_stop, h1_free, h1_idle };
+const struct protocol protocol_h1 = { h1_start, h1_input, h1_output, h1_stop, h1_free, h1_idle, NULL };

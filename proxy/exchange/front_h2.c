@@ -4,7 +4,6 @@
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/exchange/h2_ids.h"
-#include "proxy/http/forward.h"
 #include "proxy/http/h2_request.h"
 
 #include <assert.h>
@@ -12,15 +11,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STREAM_OUT_MAX = 64 * 1024, RESET_BURST = 200, RESET_RATE = 20, FIELDS_SENT_MAX = 300, UNWANTED_MAX = 256 * 1024 };
+enum { STREAM_OUT_MAX = 64 * 1024, RESET_BURST = 200, RESET_RATE = 20, FIELDS_SENT_MAX = 300, UNWANTED_MAX = 256 * 1024,
+       FRAMES_QUEUED_MAX = 2048 };
 
 struct h2_stream {
     struct h2_stream *next, *prev;    /* of the connection */
     struct exchange *x;
     struct h2_request building;       /* fields as they come */
     struct bbuf out;                  /* body for the client */
-    struct fields trailers;
     bool started, ended, deferred, answered;
+    int64_t moved_ms;                 /* when the client last took or sent something, or we were the ones it waited for */
     size_t unwanted;                  /* what came of the request's body after the whole answer was out */
 };
 
@@ -60,6 +60,7 @@ static struct h2_stream *stream_new(struct h2_conn *h, int32_t id)
         return NULL;
     }
     s->x->stream_id = id;
+    s->moved_ms = h->conn->worker->loop.now_ms;
     h2_request_init(&s->building, &s->x->arena, h->conn->snap->config->limits.fields, h->conn->snap->config->limits.head_bytes);
     bbuf_init(&s->out, STREAM_OUT_MAX);
     s->next = h->streams;
@@ -141,6 +142,7 @@ static void headers_done(struct h2_conn *h, struct h2_stream *s, bool ended)
     struct refusal why = { 0 };
     s->started = true;
     s->ended = ended;
+    s->moved_ms = h->conn->worker->loop.now_ms;
     conn_deadline(h->conn, h->conn->snap->config->limits.body_idle_ms);
     if (h2_request_finish(&s->building, !ended, &s->x->request, &why) != PARSE_OK) {
         s->x->request_done = ended;
@@ -186,6 +188,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     if (s == NULL)
         return 0;
     conn_deadline(h->conn, h->conn->snap->config->limits.body_idle_ms);
+    s->moved_ms = h->conn->worker->loop.now_ms;
     exchange_body(s->x, slice_of(data, len));
     if (s->answered && (s->unwanted += len) > UNWANTED_MAX)
         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
@@ -215,11 +218,14 @@ static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size
     struct h2_stream *s = source->ptr;
     struct h2_conn *h = user;
     size_t n = bbuf_len(&s->out);
+    (void)session;
+    (void)id;
     if (n > max)
         n = max;
     if (n > 0) {
         memcpy(buf, bbuf_slice(&s->out).ptr, n);
         bbuf_drop(&s->out, n);
+        s->moved_ms = h->conn->worker->loop.now_ms;
         if (s->x->state != X_DONE)
             work_soon(h);             /* there is room again */
     }
@@ -227,12 +233,6 @@ static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size
         return (ssize_t)n;
     if (s->x->state == X_DONE) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-        if (s->trailers.count > 0) {
-            nghttp2_nv nv[32];
-            size_t count = make_nv(&s->trailers, nv, 32);
-            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
-            nghttp2_submit_trailer(session, id, nv, count);
-        }
         return (ssize_t)n;
     }
     if (n > 0)
@@ -289,6 +289,11 @@ static void h2_input(struct conn *c)
         return;
     }
     bbuf_drop(&c->in, in.len);
+    if (nghttp2_session_get_outbound_queue_size(h->session) > FRAMES_QUEUED_MAX) {
+        log_info("h2.broken", "source", c->address, "why", "it makes us answer more than it reads");
+        conn_close(c, false);
+        return;
+    }
     if (h->count == 0 && c->deadline_ms > c->worker->loop.now_ms + c->snap->config->limits.idle_ms)
         conn_deadline(c, c->snap->config->limits.idle_ms);
     work_soon(h);
@@ -297,6 +302,35 @@ static void h2_input(struct conn *c)
 static void h2_output(struct conn *c)
 {
     send_all(c->driver);
+}
+
+/* Does this stream wait for its client: to open the window, or to send what it began? */
+static bool waits_for_client(const struct h2_stream *s)
+{
+    enum exchange_state at = s->x->state;
+    if (bbuf_len(&s->out) > 0)
+        return true;
+    return s->started && !s->ended && exchange_body_room(s->x) > 0 &&
+           (at == X_COLLECT || at == X_FORWARD || at == X_REPLY || at == X_DONE);
+}
+
+/* The connection's deadline moves with every stream and ping; a stream that stands still holds memory and a connection to its tool all the same. */
+static void h2_tick(struct conn *c)
+{
+    struct h2_conn *h = c->driver;
+    int64_t now = c->worker->loop.now_ms;
+    for (struct h2_stream *s = h->streams; s != NULL; s = s->next) {
+        if (!waits_for_client(s)) {
+            s->moved_ms = now;
+        } else if (now - s->moved_ms > c->snap->config->limits.body_idle_ms) {
+            bool over = s->x->state == X_DONE && bbuf_len(&s->out) == 0;
+            s->moved_ms = now;
+            if (!over)
+                s->x->why = "client-too-slow";
+            nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->x->stream_id, over ? NGHTTP2_NO_ERROR : NGHTTP2_CANCEL);
+            work_soon(h);
+        }
+    }
 }
 
 static bool h2_idle(const struct conn *c)
@@ -521,13 +555,9 @@ static void h2_body(struct exchange *x, struct slice data)
         resume(h2_of(x), stream_of(x));
 }
 
-static void h2_end(struct exchange *x, const struct fields *trailers)
+static void h2_end(struct exchange *x)
 {
-    struct h2_stream *s = stream_of(x);
-    for (size_t i = 0; i < trailers->count; i++)
-        if (forward_trailer_allowed(trailers->v[i].name))
-            (void)!fields_add(&s->trailers, &x->arena, 32, trailers->v[i].name, trailers->v[i].value);
-    resume(h2_of(x), s);
+    resume(h2_of(x), stream_of(x));
 }
 
 static bool h2_nothing_waits(const struct exchange *x)
@@ -543,4 +573,4 @@ static void h2_took(struct exchange *x, size_t n)
 }
 
 static const struct front front_h2 = { h2_head, h2_interim, h2_room, h2_body, h2_end, h2_cut, h2_nothing_waits, h2_took };
-const struct protocol protocol_h2 = { h2_start, h2_input, h2_output, h2_stop, h2_free, h2_idle };
+const struct protocol protocol_h2 = { h2_start, h2_input, h2_output, h2_stop, h2_free, h2_idle, h2_tick };

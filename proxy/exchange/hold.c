@@ -26,8 +26,6 @@ static void reply_refused(struct exchange *x, const json_t *answer)
     json_int_t status = json_integer_value(json_object_get(q, "status"));
     struct problem p = { .status = status >= 400 && status <= 599 ? (unsigned)status : 403, .type = text(q, "type"), .title = text(q, "title"),
                          .detail = text(q, "detail"), .next = text(q, "next") };
-    struct slice type = arena_copy(&x->arena, slice_str(p.type));   /* outlives the answer: it is the log's word */
-    x->why = type.ptr ? (const char *)type.ptr : "refused";
     reply_problem(x, &p);
 }
 
@@ -158,11 +156,18 @@ static void on_release(void *arg, const json_t *answer, const int *fds, size_t f
     exchange_begin_tape(x, after_release_taped);
 }
 
+/* The console sends the browser here, which is a navigation from another origin. A script of the tool, which shares this origin, must not release. */
+static bool comes_from_the_console(const struct exchange *x)
+{
+    struct slice site = fields_get(&x->request.fields, SLICE("sec-fetch-site")), mode = fields_get(&x->request.fields, SLICE("sec-fetch-mode"));
+    return (site.ptr == NULL || !slice_eq(site, SLICE("same-origin"))) && (mode.ptr == NULL || slice_eq(mode, SLICE("navigate")));
+}
+
 void stage_release(struct exchange *x, struct slice code)
 {
-    bool navigates = slice_eq(x->request.method, SLICE("GET"));
+    bool navigates = slice_eq(x->request.method, SLICE("GET")) && comes_from_the_console(x);
     if (!navigates || code.len == 0 || code.len > 64 || !x->request_done) {
-        struct problem p = { .status = 405, .type = "bad-release", .title = "This is no release link", .detail = "A release link is opened with GET.",
+        struct problem p = { .status = 405, .type = "bad-release", .title = "This is no release link", .detail = "A release link is opened by the console, with GET.",
                              .next = "Use the button on the held request's page of the console." };
         reply_problem(x, &p);
         return;

@@ -45,7 +45,7 @@ static void begin_reply(struct exchange *x, unsigned status, const char *content
     add(x, "cache-control", "no-store");
     add(x, "x-content-type-options", "nosniff");
     add(x, "referrer-policy", "no-referrer");
-    add(x, "strict-transport-security", "max-age=31536000");
+    add(x, "strict-transport-security", x->snap->hsts);
     if (content_type != NULL && strncmp(content_type, "text/html", 9) == 0) {
         add(x, "content-security-policy", html_csp());
         add(x, "x-frame-options", "DENY");
@@ -114,7 +114,7 @@ void reply_pump(struct exchange *x)
         x->reply = slice_from(x->reply, n);
     }
     if (x->state == X_REPLY && x->reply.len == 0 && x->reply_left == 0 && !x->end_pending)
-        respond_end(x, NULL);
+        respond_end(x);
 }
 
 static void problem_json(struct exchange *x, const struct problem *p)

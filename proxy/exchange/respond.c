@@ -38,10 +38,13 @@ static void demand(struct exchange *x)
 static bool step_head(struct exchange *x)
 {
     if (x->head_pending) {
-        if (on_tape(x) && tape_response(x->worker->tape, &x->tape, &x->response, x->from_tool) != OK) {
+        enum status st = on_tape(x) ? tape_response(x->worker->tape, &x->tape, &x->response, x->from_tool) : OK;
+        if (st == FULL)
             exchange_wait_tape(x);
+        else if (st != OK)
+            respond_cut(x, "recording-unavailable");   /* it will never fit */
+        if (st != OK)
             return false;
-        }
         x->head_pending = false;
         if (x->state == X_TUNNEL) {   /* both messages are whole; what follows is recorded as messages of another kind */
             (void)!tape_finish(x->worker->tape, &x->tape, TAPE_REQUEST, TAPE_COMPLETE);
@@ -54,6 +57,10 @@ static bool step_head(struct exchange *x)
     if (!durable_now(x))
         return false;
     x->head_sent = true;
+    if (x->from_tool) {
+        memcpy(x->conn->served_grant, x->grant_id, sizeof x->grant_id);
+        snprintf(x->conn->served_tool, sizeof x->conn->served_tool, "%s", x->tool->name);
+    }
     x->answered_ms = x->worker->loop.now_ms;
     x->front->head(x, x->response.status, &x->response_fields, x->response.has_length ? (int64_t)x->response.content_length : -1,
                    x->no_body);
@@ -94,9 +101,7 @@ static void step_end(struct exchange *x)
         return;
     x->end_pending = false;
     exchange_enter(x, X_DONE);
-    if (x->from_tool)
-        forward_outcome(x, "answered");
-    x->front->end(x, &x->end_trailers);
+    x->front->end(x);
 }
 
 void respond_step(struct exchange *x)
@@ -155,11 +160,9 @@ void respond_pass(struct exchange *x, struct slice data)
     exchange_wait_tape(x);
 }
 
-void respond_end(struct exchange *x, const struct fields *trailers)
+void respond_end(struct exchange *x)
 {
     x->end_pending = true;
-    if (trailers != NULL)
-        x->end_trailers = *trailers;
     respond_step(x);
 }
 

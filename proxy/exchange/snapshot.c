@@ -17,6 +17,7 @@ static enum status complete(struct snapshot *s, SSL_CTX *spare, struct snapshot 
         s->tls = spare;
         st = OK;
     }
+    snprintf(s->hsts, sizeof s->hsts, "max-age=%lld", (long long)(s->config->hsts_ms / 1000));
     if (st == OK && (s->console_origin = config_origin(s->config, s->config->console_host)) == NULL)
         st = fail(err, NO_MEMORY, "snapshot");
     if (st == OK)

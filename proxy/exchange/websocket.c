@@ -211,7 +211,7 @@ static void finish(struct exchange *x, const char *why)
 {
     x->ws->ending = true;
     x->why = why;
-    respond_end(x, NULL);
+    respond_end(x);
 }
 
 static void finish_if_over(struct exchange *x)

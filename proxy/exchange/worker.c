@@ -41,15 +41,13 @@ void waiter_leave(struct waiter *x)
 
 static void wake_waiters(struct worker *w)
 {
-    struct waiter *last = w->waiters.prev;
-    while (w->waiters.next != &w->waiters) {
-        struct waiter *x = w->waiters.next;
-        bool end = x == last;
+    struct waiter mark = { 0 };       /* who waits again meanwhile comes behind it, and no waking can take it away */
+    worker_wait(w, &mark);
+    for (struct waiter *x; (x = w->waiters.next) != &mark;) {
         waiter_leave(x);
         x->wake(x);
-        if (end)
-            break;
     }
+    waiter_leave(&mark);
 }
 
 static void on_wake(uv_poll_t *p, int status, int events)
@@ -69,22 +67,31 @@ static void start_accepting(struct worker *w)
     if (w->accepting || w->draining)
         return;
     w->accepting = true;
+    metric_set(&w->metrics.accepting, 1);
     for (size_t i = 0; i < w->listener_count; i++)
         uv_poll_start(&w->listeners[i], UV_READABLE, on_listener);
 }
 
 /* ---- authz ---- */
 
+/* Why a connection must end, or NULL. Its exchanges may be over and their bytes still on the way. */
+static const char *why_end(const struct worker *w, const struct conn *c, bool stale)
+{
+    if (access_locked(w->access, c->person->name, c->identity.x5t, NULL, NULL) != NULL)
+        return "locked";
+    for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+        if (!exchange_may_go_on(x, stale))
+            return x->why;
+    return c->served_grant[0] != 0 && conn_owes(c) ? access_ended(w->access, c->served_grant, c->served_tool, stale, clock_wall_s()) : NULL;
+}
+
 static void sweep(struct worker *w, bool stale)
 {
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->state != CONN_OPEN || c->cert != CERT_GOOD || c->person == NULL)
+        if (c->state == CONN_HANDSHAKE || c->state == CONN_GONE || c->cert != CERT_GOOD || c->person == NULL)
             continue;
-        const char *why = access_locked(w->access, c->person->name, c->identity.x5t, NULL, NULL) ? "locked" : NULL;
-        for (struct exchange *x = c->exchanges; x != NULL && why == NULL; x = x->next)
-            if (!exchange_may_go_on(x, stale))
-                why = x->why;
+        const char *why = why_end(w, c, stale);
         if (why == NULL)
             continue;
         for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
@@ -138,14 +145,26 @@ bool worker_fresh(const struct worker *w)
 
 /* ---- connections ---- */
 
-static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *sa)
+static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *sa, bool proxied)
 {
-    char text[ADDRESS_MAX] = "";
-    unsigned char key[16];
     int one = 1;
+    metric_add(&w->metrics.accepted, 1);
+    if (w->conn_count >= w->snap->config->limits.connections) {   /* over all workers it is counted once the source is known */
+        metric_add(&w->metrics.refused, 1);
+        close(fd);
+        return;
+    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    source_key(sa, key, text, sizeof text);
-    conn_open(w, fd, text, key);
+    conn_open(w, fd, sa, proxied);
+}
+
+/* Until the next tick. */
+static void pause_accepting(struct worker *w)
+{
+    log_warn("accept.paused", "why", strerror(errno));
+    w->accepting = false;
+    for (size_t i = 0; i < w->listener_count; i++)
+        uv_poll_stop(&w->listeners[i]);
 }
 
 static void accept_some(struct worker *w, size_t i, int budget)
@@ -154,9 +173,12 @@ static void accept_some(struct worker *w, size_t i, int budget)
         struct sockaddr_storage sa = { 0 };
         socklen_t len = sizeof sa;
         int fd = accept4(w->listen_fds[i], (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0)
-            return;                   /* EAGAIN; or no descriptors: others must close first */
-        accept_one(w, fd, &sa);
+        if (fd < 0) {
+            if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+                pause_accepting(w);   /* others must close first; the listener stays readable meanwhile, so don't spin on it */
+            return;
+        }
+        accept_one(w, fd, &sa, w->snap->config->listeners[i].proxied);   /* a reload keeps their order (config_needs_restart) */
     }
 }
 
@@ -227,7 +249,11 @@ static void check_deadlines(struct worker *w)
 {
     for (struct conn *c = w->conns, *next; c != NULL; c = next) {
         next = c->next;
-        if (c->state != CONN_GONE && w->loop.now_ms >= c->deadline_ms && conn_overdue(c)) {
+        if (c->state == CONN_OPEN && c->protocol->tick != NULL)
+            c->protocol->tick(c);
+        if (c->state == CONN_GONE || w->loop.now_ms < c->deadline_ms || (c->state == CONN_LINGER && conn_lingers_on(c)))
+            continue;
+        if (conn_overdue(c)) {
             for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
                 x->why = "client-too-slow";
             conn_close(c, c->state == CONN_OPEN && c->protocol->idle(c));
@@ -275,10 +301,44 @@ static void finish_stopping(struct worker *w)
         next = c->next;
         for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
             x->why = "drained";
+        metric_add(&w->metrics.drained, c->state != CONN_GONE);
         conn_close(c, false);
     }
     if (w->conns == NULL)
         uv_stop(&w->loop.uv);
+}
+
+static void recheck_all(struct worker *w)
+{
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        (void)conn_recheck(c, w->snap);
+    }
+}
+
+/* A revocation list that runs out while it is in force says nothing about anybody any more (promise 8). */
+static void check_crl(struct worker *w)
+{
+    int64_t until = trust_crl_until(w->snap->trust);
+    if (w->crl_ran_out || until == 0 || until > clock_wall_s())
+        return;
+    w->crl_ran_out = true;
+    log_error("crl.stale", "next", "put a current revocation list in place; nobody it covers gets in before");
+    recheck_all(w);
+}
+
+/* Once a second: a certificate that ends ends its live connections too. */
+static void end_expired(struct worker *w)
+{
+    int64_t now_s = clock_wall_s();
+    if (now_s == w->expired_checked_s)
+        return;
+    w->expired_checked_s = now_s;
+    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->cert == CERT_GOOD && c->identity.not_after_s <= now_s)
+            (void)conn_recheck(c, w->snap);
+    }
 }
 
 static void on_tick(uv_timer_t *t)
@@ -289,11 +349,16 @@ static void on_tick(uv_timer_t *t)
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
+    end_expired(w);
+    check_crl(w);
     access_log_flush(&w->access_log);
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
     if (heard > 0)
         w->lost_ms = heard;
+    metric_set(&w->metrics.authz_heard_ms, (uint64_t)w->lost_ms);
+    metric_set(&w->metrics.recording_broken, tape_broken(w->tape));
+    metric_set(&w->metrics.draining, w->draining);
     if (access_expire(w->access, clock_wall_s()) || stale)
         sweep(w, stale);
     if (now - w->started_ms > ACCEPT_AFTER_MS)
@@ -312,10 +377,8 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
 {
     struct snapshot *old = w->snap;
     w->snap = s;
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        (void)conn_recheck(c, s);
-    }
+    w->crl_ran_out = false;
+    recheck_all(w);
     drop_pools(w, s);
     snapshot_unref(old);
 }
@@ -329,6 +392,11 @@ static void on_command(uv_async_t *a)
         take_snapshot(w, s);
     if (atomic_load(&w->stopping) && !w->draining)
         start_stopping(w);
+}
+
+struct metrics *worker_metrics(struct worker *w)
+{
+    return &w->metrics;
 }
 
 void worker_reload(struct worker *w, struct snapshot *s)
@@ -357,6 +425,7 @@ static void worker_main(void *arg)
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->command, NULL);
     loop_done(&w->loop);
+    w->ended(w->ended_arg);
 }
 
 static void start_handles(struct worker *w, const struct worker_options *o)
@@ -385,6 +454,7 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     loop_init(&w->loop);
     w->index = o->index;
     w->lost_ms = w->started_ms = clock_mono_ms();
+    metric_set(&w->metrics.authz_heard_ms, (uint64_t)w->lost_ms);
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
     w->sources = o->sources;
@@ -393,6 +463,8 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     if (st != OK)
         return st;                    /* the process ends: nothing to tidy up for */
     w->snap = snapshot_ref(o->snap);
+    w->ended = o->ended;
+    w->ended_arg = o->arg;
     struct link_handlers h = { .event = on_event, .connected = on_connected, .stray = on_stray, .arg = w };
     w->link = link_new(&w->loop, o->authz_socket, &h);
     if (w->link == NULL)

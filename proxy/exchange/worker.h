@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "proxy/exchange/access.h"
 #include "proxy/exchange/access_log.h"
+#include "proxy/exchange/metrics.h"
 #include "proxy/net/link.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/upstream.h"
@@ -21,6 +22,7 @@ struct snapshot {
     struct trust *trust;              /* the CA and the revocation list as of now */
     SSL_CTX *tls;
     char *console_origin;             /* "https://console.example:8443" */
+    char hsts[32];                    /* "max-age=31536000" */
 };
 /* now: the config that is in force, or NULL; one that only a restart can bring about is refused (BAD_CONFIG). */
 MUST_CHECK enum status snapshot_load(const char *config_path, const struct config *now, struct snapshot **out, struct err *err);
@@ -59,14 +61,19 @@ struct worker {
     uv_async_t command;               /* the main thread put something into `next` or `stopping` */
     _Atomic(struct snapshot *) next;  /* a new snapshot, its reference included */
     atomic_bool stopping, succeeded;  /* succeeded: another process accepts from the same sockets */
+    int64_t expired_checked_s;
+    bool crl_ran_out;                 /* the snapshot's revocation list is past its end, and all connections were asked again */
     bool accepting, draining;
     bool old_pools;                   /* some belong to an earlier snapshot, and go when they are idle */
     int64_t started_ms;
     int64_t drain_until_ms, stop_again_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
     struct waiter waiters;
+    struct metrics metrics;
     struct access_log access_log;
     struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
     uv_thread_t thread;
+    void (*ended)(void *arg);
+    void *ended_arg;
 };
 
 struct worker_options {
@@ -80,6 +87,8 @@ struct worker_options {
     int wake_fd;
     unsigned char fingerprint_key[32];
     struct sources *sources;          /* borrowed until worker_join */
+    void (*ended)(void *arg);         /* from the worker's thread, last of all: worker_join will not wait */
+    void *arg;
 };
 MUST_CHECK enum status worker_start(const struct worker_options *o, struct worker **out, struct err *err);
 /* From the main thread: use this snapshot from now on (takes the reference). */
@@ -87,6 +96,8 @@ void worker_reload(struct worker *w, struct snapshot *s);
 /* From the main thread: stop accepting, let exchanges end until the drain deadline, then reset what is left. succeeded: another process has the listening
  * sockets too, and serves who waits there. */
 void worker_drain(struct worker *w, bool succeeded);
+/* For the main thread to read. */
+struct metrics *worker_metrics(struct worker *w);
 /* Wait for its end, free. */
 void worker_join(struct worker *w);
 

@@ -7,16 +7,14 @@
 static void run_tasks(uv_idle_t *idle)
 {
     struct loop *l = idle->data;
-    struct task *last = l->queue.prev;      /* what is added meanwhile waits a turn, so that I/O is served */
+    struct task mark = { 0 };               /* what is added meanwhile waits a turn, so that I/O is served */
     l->now_ms = clock_mono_ms();
-    while (l->queue.next != &l->queue) {
-        struct task *t = l->queue.next;
-        bool end = t == last;
+    task_soon(l, &mark);                    /* ours, so that no task can take it away */
+    for (struct task *t; (t = l->queue.next) != &mark;) {
         task_cancel(t);
         t->run(t);
-        if (end)
-            break;
     }
+    task_cancel(&mark);
     if (l->queue.next == &l->queue)
         uv_idle_stop(&l->idle);
 }

@@ -3,6 +3,9 @@
 #include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
 
 static int accept_any(X509_STORE_CTX *ctx, void *arg)
 {
@@ -45,6 +48,78 @@ static enum status name_client_cas(SSL_CTX *ctx, const struct config *c, struct 
     return OK;
 }
 
+/* ---- further certificates, chosen by SNI ---- */
+
+/* Each lives in a context of its own, which is never used for a connection. They go with the context that they belong to. */
+struct pairs {
+    size_t count;
+    SSL_CTX *v[];
+};
+
+static void pairs_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
+{
+    struct pairs *p = ptr;
+    (void)parent, (void)ad, (void)idx, (void)argl, (void)argp;
+    for (size_t i = 0; p != NULL && i < p->count; i++)
+        SSL_CTX_free(p->v[i]);
+    free(p);
+}
+
+static int pairs_index;
+static pthread_once_t pairs_once = PTHREAD_ONCE_INIT;
+
+static void make_index(void)
+{
+    pairs_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, pairs_free);
+}
+
+static int choose_pair(SSL *ssl, void *arg)
+{
+    const struct pairs *p = arg;
+    const char *host = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    for (size_t i = 0; host != NULL && i < p->count; i++) {
+        STACK_OF(X509) *chain = NULL;
+        X509 *cert = SSL_CTX_get0_certificate(p->v[i]);
+        if (X509_check_host(cert, host, strlen(host), X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL) != 1)
+            continue;
+        SSL_CTX_get0_chain_certs(p->v[i], &chain);
+        return SSL_use_cert_and_key(ssl, cert, SSL_CTX_get0_privatekey(p->v[i]), chain, 1);
+    }
+    ERR_clear_error();
+    return 1;                         /* the main one */
+}
+
+static enum status use_pair(SSL_CTX *ctx, const char *certificate, const char *key, struct err *err)
+{
+    if (SSL_CTX_use_certificate_chain_file(ctx, certificate) != 1)
+        return fail(err, BAD_CONFIG, "server certificate '%s': %s", certificate, ossl_reason());
+    if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
+        return fail(err, BAD_CONFIG, "server key '%s': %s", key, ossl_reason());
+    return OK;
+}
+
+static enum status use_more(SSL_CTX *ctx, const struct config *c, struct err *err)
+{
+    enum status st = OK;
+    if (c->more_certificate_count == 0)
+        return OK;
+    pthread_once(&pairs_once, make_index);
+    struct pairs *p = calloc(1, sizeof *p + c->more_certificate_count * sizeof *p->v);
+    if (p == NULL || SSL_CTX_set_ex_data(ctx, pairs_index, p) != 1) {
+        free(p);
+        return fail(err, NO_MEMORY, "TLS context");
+    }
+    for (size_t i = 0; i < c->more_certificate_count && st == OK; i++) {
+        SSL_CTX *one = SSL_CTX_new(TLS_server_method());
+        if (one == NULL)
+            return fail(err, NO_MEMORY, "TLS context");
+        p->v[p->count++] = one;
+        st = use_pair(one, c->more_certificates[i].certificate, c->more_certificates[i].key, err);
+    }
+    SSL_CTX_set_cert_cb(ctx, choose_pair, p);
+    return st;
+}
+
 enum status tls_server_context(const struct config *c, SSL_CTX **out, struct err *err)
 {
     enum status st = OK;
@@ -60,14 +135,11 @@ enum status tls_server_context(const struct config *c, SSL_CTX **out, struct err
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"countersign", 11);
     SSL_CTX_set_timeout(ctx, 3600);
-    if (SSL_CTX_use_certificate_chain_file(ctx, c->tls_certificate) != 1) {
-        st = fail(err, BAD_CONFIG, "server certificate '%s': %s", c->tls_certificate, ossl_reason());
+    st = use_pair(ctx, c->tls_certificate, c->tls_key, err);
+    if (st == OK)
+        st = use_more(ctx, c, err);
+    if (st != OK)
         goto done;
-    }
-    if (SSL_CTX_use_PrivateKey_file(ctx, c->tls_key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1) {
-        st = fail(err, BAD_CONFIG, "server key '%s': %s", c->tls_key, ossl_reason());
-        goto done;
-    }
     st = name_client_cas(ctx, c, err);
     if (st != OK)
         goto done;

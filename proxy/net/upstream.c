@@ -362,6 +362,8 @@ static void on_ready(struct stream *s, int events)
         do_write(u);
     if ((events & UV_READABLE) && u->state != U_GONE)
         do_read(u);
+    if (u->state != U_GONE)
+        want(u);                      /* it may have paused: a level-triggered poll would spin */
 }
 
 static void begin_reused(struct task *t)

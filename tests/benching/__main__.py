@@ -76,11 +76,14 @@ class Field:
             shutil.rmtree(proxy.gateway.folder, ignore_errors=True)
 
     def close(self):
+        for late in (signal.SIGTERM, signal.SIGINT):      # a second one would leave something running
+            signal.signal(late, signal.SIG_IGN)
+        gateways = " ".join(p.gateway.folder for p in self.proxies.values() if hasattr(p, "gateway"))
         self.stop()
         if self.origin:
             self.origin.stop()
         if self.o.keep:
-            print(f"kept: {self.folder} " + " ".join(p.gateway.folder for p in self.proxies.values() if hasattr(p, "gateway")))
+            print(f"kept: {self.folder} {gateways}")
         else:
             shutil.rmtree(self.folder, ignore_errors=True)
 

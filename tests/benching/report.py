@@ -30,6 +30,7 @@ def table(case, results):
         lines.append(f"  {name:<16}{cells}" + (f"{ratio[name]:>9.2f}" if name in ratio else ""))
         threads = r.get("threads_cpu_s_per_1000", {})
         if name.startswith("countersign") and sum(threads.values()) > 0:
-            shares = sorted(threads.items(), key=lambda t: -t[1])
-            lines.append(" " * 20 + "of which " + ", ".join(f"{n} {s:.4f}" for n, s in shares if s > 0.005 * sum(threads.values())))
+            whole = sum(threads.values())
+            shares = [f"{n} {s / whole:.0%}" for n, s in sorted(threads.items(), key=lambda t: -t[1]) if s > 0.005 * whole]
+            lines.append(" " * 20 + "of its CPU: " + ", ".join(shares))
     return "\n".join(lines)

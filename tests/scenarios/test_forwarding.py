@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from harness.config_text import SUPPORT
+from harness.config_text import CONSOLE, SUPPORT
 from harness.people import give_grant
 
 PROTOS = ["h1", "h2"]
@@ -58,7 +58,7 @@ def claims_text(request):
 def check_signature(gw, signed, signature, kid):
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, utils
-    r = gw.person("alice").request("GET", "/.well-known/jwks.json", host=SUPPORT)
+    r = gw.person("alice").request("GET", "/.well-known/jwks.json", host=CONSOLE)
     key = next(k for k in r.json()["keys"] if k["kid"] == kid)
     assert (key["kty"], key["crv"]) == ("EC", "P-256") and "d" not in key
     x, y = (int.from_bytes(base64.urlsafe_b64decode(key[n] + "=="), "big") for n in "xy")
@@ -75,6 +75,12 @@ def test_a_grant_of_seconds_asserts_who_it_is_too(gateway_of, origin):
         origin.reset()
         assert g.person("alice").get("/short", proto=proto).status == 200
         assert origin.last("/short").get("Countersign-Assertion")
+
+
+def test_the_keys_stand_on_the_tools_host_too(gw, origin):
+    """So that a tool can fetch them where its own pages are (proxy/console/README.md)."""
+    r = gw.person("alice").request("GET", "/.well-known/jwks.json", host=SUPPORT)
+    assert r.status == 200 and r.json().get("keys") and origin.count() == 0
 
 
 @pytest.mark.parametrize("named", ["X-Important", "Countersign-Assertion", "Client-Cert", "Host", "Content-Length", "X-Forwarded-For", "Cookie", "Authorization"])

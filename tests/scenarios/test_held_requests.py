@@ -186,6 +186,28 @@ def test_a_page_of_another_site_cannot_release(gw, origin):
     assert origin.count("/export") == 0
 
 
+def test_a_script_of_the_tool_cannot_release(gw, origin):
+    """It shares the link's origin; only a navigation that came from the console counts."""
+    alice = gw.person("alice")
+    held = signed_off(gw, b"audience=script")
+    for fields in ([("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "cors")], [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Mode", "navigate")],
+                   [("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "no-cors")]):
+        r = alice.request("POST", f"/held/{held['id']}/release", [("Sec-Fetch-Site", "same-origin")], b"", host="console.test.localhost")
+        assert alice.get(tool_path(r.get("location")), fields).status in (403, 405), fields
+    assert origin.count("/export") == 0 and alice.item(held["id"])["state"] == "approved"
+    r = alice.request("POST", f"/held/{held['id']}/release", [("Sec-Fetch-Site", "same-origin")], b"", host="console.test.localhost")
+    fields = [("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "navigate"), ("Sec-Fetch-Dest", "document")]
+    assert alice.get(tool_path(r.get("location")), fields).status == 200
+
+
+def test_a_page_of_another_site_cannot_load_from_the_console(gw):
+    alice = gw.person("alice")
+    for site, mode, dest, want in (("cross-site", "no-cors", "image", 403), ("same-site", "cors", "empty", 403), ("cross-site", "navigate", "iframe", 403),
+                                   ("cross-site", "navigate", "document", 200), ("same-origin", "cors", "empty", 200)):
+        fields = [("Sec-Fetch-Site", site), ("Sec-Fetch-Mode", mode), ("Sec-Fetch-Dest", dest)]
+        assert alice.api("GET", "/api/v1/status", fields=fields).status == want, (site, mode, dest)
+
+
 def test_release_codes_cannot_be_guessed(gw, origin):
     for code in ("", "x", "A" * 22, "hld_" + "A" * 22, "../export", "%2e%2e/export"):
         assert gw.person("alice").get(f"/.countersign/release/{code}").status >= 400
