@@ -311,7 +311,7 @@ static bool waits_for_client(const struct h2_stream *s)
     if (bbuf_len(&s->out) > 0)
         return true;
     return s->started && !s->ended && exchange_body_room(s->x) > 0 &&
-           (at == X_COLLECT || at == X_FORWARD || at == X_REPLY || at == X_DONE);
+           (at == X_COLLECT || (at == X_FORWARD && s->x->ws == NULL) || at == X_REPLY || at == X_DONE);
 }
 
 /* The connection's deadline moves with every stream and ping; a stream that stands still holds memory and a connection to its tool all the same. */
