@@ -112,7 +112,7 @@ struct limits {
     size_t head_bytes;                /* request line and fields */
     size_t body_read_bytes;           /* most that is read to judge a body */
     size_t held_bytes;                /* largest body that can be held */
-    int64_t handshake_ms, head_ms, body_idle_ms, idle_ms, upstream_connect_ms, upstream_head_ms, upstream_idle_ms, drain_ms;
+    int64_t handshake_ms, head_ms, body_idle_ms, idle_ms, upstream_connect_ms, upstream_head_ms, upstream_idle_ms, websocket_idle_ms, drain_ms;
     unsigned held_per_person, requests_per_person;
 };
 

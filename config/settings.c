@@ -187,6 +187,8 @@ static const struct setting limit_settings[] = {
     { "upstream_connect", SHAPE_TIME, .fallback = "\"5s\"", .min = 100, .max = HOUR, LIMIT(upstream_connect_ms), .help = "For a connection to the tool." },
     { "upstream_head", SHAPE_TIME, .fallback = "\"60s\"", .min = 100, .max = HOUR, LIMIT(upstream_head_ms), .help = "Until the tool begins its answer." },
     { "upstream_idle", SHAPE_TIME, .fallback = "\"60s\"", .min = 100, .max = HOUR, LIMIT(upstream_idle_ms), .help = "Between two pieces of the tool's answer." },
+    { "websocket_idle", SHAPE_TIME, .fallback = "\"15m\"", .min = 100, .max = DAY, LIMIT(websocket_idle_ms),
+      .help = "A WebSocket on which neither side says anything, not even a ping, ends after this." },
     { "drain", SHAPE_TIME, .fallback = "\"30s\"", .min = 100, .max = HOUR, LIMIT(drain_ms), .help = "For what is running when the gateway stops." },
     { "held_per_person", SHAPE_COUNT, .fallback = "20", .min = 1, .max = 10000, LIMIT(held_per_person), .help = "Held requests of one person at a time." },
     { "requests_per_person", SHAPE_COUNT, .fallback = "10", .min = 1, .max = 10000, LIMIT(requests_per_person), .help = "Open requests for access of one person at a time." },

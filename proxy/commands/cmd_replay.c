@@ -56,6 +56,7 @@ static void play_one(size_t number, const struct archive_exchange *x, const json
     }
     body_page_print(stdout, head_field(x->response_head, "content-type", type, sizeof type),
                     head_field(x->response_head, "content-encoding", coding, sizeof coding), x->response_body, PAGE_SHOWN, "      | ");
+    view_messages(stdout, x);
     view_exchange_end(stdout, x);
 }
 

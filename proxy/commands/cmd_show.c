@@ -85,6 +85,7 @@ static int show_exchange(const struct evidence *e, const struct archive_exchange
     view_exchange_line(stdout, number, x, leaves);
     print_side("Request, as recorded:", x->request_head, x->request_body);
     print_side(x->from_tool ? "Response of the tool:" : "Response of the gateway:", x->response_head, x->response_body);
+    view_messages(stdout, x);
     view_exchange_end(stdout, x);
     return EXIT_DONE;
 }

@@ -205,6 +205,18 @@ static json_t *text_of(struct slice s)
     return v != NULL ? v : json_string(term_escape(s, escaped, sizeof escaped));
 }
 
+static json_t *messages_json(const struct archive_exchange *x)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < x->message_count; i++) {
+        const struct archive_ws_message *m = &x->messages[i];
+        json_array_append_new(list, json_pack("{s:I, s:I, s:o, s:o, s:I, s:b, s:b}", "number", (json_int_t)m->number, "time_ms", (json_int_t)m->time_ms,
+                                              "from", text_of(m->from), "opcode", text_of(m->opcode), "bytes", (json_int_t)m->length, "compressed",
+                                              m->compressed, "cut", m->cut));
+    }
+    return list;
+}
+
 json_t *view_exchange_json(size_t number, const struct archive_exchange *x, const json_t *leaves)
 {
     struct slice method, target;
@@ -217,9 +229,33 @@ json_t *view_exchange_json(size_t number, const struct archive_exchange *x, cons
                           x->response_cut, "first_segment", (int)x->first_segment, "last_segment", (int)x->last_segment);
     if (x->notes != NULL)
         json_object_set_new(o, "notes", json_deep_copy(x->notes));
+    if (x->message_count > 0)
+        json_object_set_new(o, "messages", messages_json(x));
     if (held[0] != 0)
         json_object_set_new(o, "signed_off_by", who_said_yes(leaves, held));
     return o;
+}
+
+enum { MESSAGE_SHOWN = 512 };
+
+void view_messages(FILE *out, const struct archive_exchange *x)
+{
+    char time[WORDS_MAX], size[WORDS_MAX];
+    for (size_t i = 0; i < x->message_count; i++) {
+        const struct archive_ws_message *m = &x->messages[i];
+        bool text = slice_eq(m->opcode, SLICE("text")) && !m->compressed, long_one = text && m->data.len > MESSAGE_SHOWN;
+        fprintf(out, "      %s  ", words_clock(m->time_ms, time));
+        term_text(out, m->from);
+        fputs(": ", out);
+        term_text(out, m->opcode);
+        fprintf(out, ", %s%s", words_bytes((size_t)m->length, size), m->compressed ? ", compressed" : "");
+        if (text && m->data.len > 0) {
+            fputs(": ", out);
+            term_text(out, slice_of(m->data.ptr, long_one ? MESSAGE_SHOWN : m->data.len));
+        }
+        fputs(long_one ? " …" : "", out);
+        fputs(m->cut ? "  cut off\n" : "\n", out);
+    }
 }
 
 void view_bad_segments(FILE *out, const struct archive *a)

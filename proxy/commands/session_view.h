@@ -21,6 +21,8 @@ void view_exchange_line(FILE *out, size_t number, const struct archive_exchange 
 json_t *view_exchange_json(size_t number, const struct archive_exchange *x, const json_t *leaves);
 /* Segments that could not be read, one line each. */
 void view_bad_segments(FILE *out, const struct archive *a);
+/* What a WebSocket said, a line each; nothing for other exchanges. */
+void view_messages(FILE *out, const struct archive_exchange *x);
 /* One line for each side that was cut off, or why the exchange ended. */
 void view_exchange_end(FILE *out, const struct archive_exchange *x);
 

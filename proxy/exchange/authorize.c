@@ -3,6 +3,7 @@
 #include "proxy/base/codec.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/websocket.h"
 #include "proxy/http/forward.h"
 
 #include <openssl/crypto.h>
@@ -37,6 +38,10 @@ static bool crosses_origins(const struct exchange *x)
     const struct fields *f = &x->request.fields;
     struct slice site = fields_get(f, SLICE("sec-fetch-site")), origin = fields_get(f, SLICE("origin"));
     struct slice mode = fields_get(f, SLICE("sec-fetch-mode")), dest = fields_get(f, SLICE("sec-fetch-dest"));
+    bool upgrades = x->request.connect || fields_count(f, SLICE("upgrade")) > 0;
+    /* A WebSocket is bound by no same-origin policy: browsers leave it to the Origin, which they always send (RFC 6455 s10.2). */
+    if (upgrades && (origin.ptr != NULL || site.ptr != NULL))
+        return origin.ptr == NULL || !(origin_is_ours(x, origin) || origin_is_named(x, origin));
     if (origin.ptr != NULL && origin_is_named(x, origin))
         return false;
     if (site.ptr != NULL) {
@@ -185,14 +190,16 @@ void stage_authorize(struct exchange *x)
         reply_problem(x, &p);
         return;
     }
-    if (!shows_notice(x))
+    if (!websocket_ask(x))
+        return;
+    if (x->ws != NULL || !shows_notice(x))
         stage_judge(x);
 }
 
 static struct verdict judge(struct exchange *x)
 {
     struct slice methods[8];
-    bool has_body = !x->request_done || bbuf_len(&x->body) > 0;
+    bool has_body = x->ws == NULL && (!x->request_done || bbuf_len(&x->body) > 0);   /* frames sent in hope are none */
     bool unreadable = x->too_large;
     if (x->collected)
         unreadable = readings_body(&x->request, bbuf_slice(&x->body), &x->arena, &x->form) != OK;
@@ -225,6 +232,8 @@ static void act(struct exchange *x)
         stage_forward(x);
     else if (x->verdict.requirement == NEED_DENY)
         refuse_denied(x);
+    else if (x->ws != NULL)
+        websocket_refuse_signoff(x);
     else if (x->collected || x->too_large)
         stage_hold(x);
     else

@@ -173,6 +173,14 @@ void conn_flush_soon(struct conn *c)
     task_soon(&c->worker->loop, &c->flush);
 }
 
+void conn_flush_now(struct conn *c)
+{
+    if (c->state != CONN_OPEN)
+        return;
+    c->protocol->output(c);
+    do_flush(c);
+}
+
 void conn_finish(struct conn *c)
 {
     if (c->state != CONN_OPEN)

@@ -70,6 +70,8 @@ struct conn {
 void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bool proxied);
 /* Write what is in c->out soon, at the end of this turn. */
 void conn_flush_soon(struct conn *c);
+/* Write what the driver has and the socket takes, now: for the last words before a reset. */
+void conn_flush_now(struct conn *c);
 /* Close once c->out is written. */
 void conn_finish(struct conn *c);
 /* Close now. friendly: with close_notify; else by reset. Ends its exchanges. The memory goes later. */

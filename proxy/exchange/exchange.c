@@ -4,6 +4,7 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/access_log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/websocket.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -16,8 +17,9 @@ static const unsigned may_go[X_STATE_COUNT] = {
     [X_TAPE]    = TO(X_COLLECT) | TO(X_ASK) | TO(X_FORWARD) | TO(X_REPLY),   /* FORWARD: stage_judge said that a grant is enough */
     [X_COLLECT] = TO(X_ASK) | TO(X_FORWARD) | TO(X_REPLY) | TO(X_TAPE),
     [X_ASK]     = TO(X_FORWARD) | TO(X_REPLY) | TO(X_ASK) | TO(X_TAPE),       /* FORWARD: authz gave an assertion, or used a sign-off up */
-    [X_FORWARD] = TO(X_RESPOND) | TO(X_REPLY) | TO(X_DONE),                   /* REPLY: the tool failed before it answered */
+    [X_FORWARD] = TO(X_RESPOND) | TO(X_TUNNEL) | TO(X_REPLY) | TO(X_DONE),                   /* REPLY: the tool failed before it answered */
     [X_RESPOND] = TO(X_DONE),
+    [X_TUNNEL]  = TO(X_DONE),
     [X_REPLY]   = TO(X_DONE),
 };
 
@@ -57,15 +59,17 @@ struct exchange *exchange_new(struct conn *c, const struct front *front, void *s
 void exchange_free(struct exchange *x)
 {
     struct conn *c = x->conn;
-    if (x->state != X_DONE && x->why == NULL)
+    bool gone = x->state != X_DONE && x->why == NULL;
+    if (gone && !websocket_closed(x))
         x->why = "client-gone";
+    websocket_done(x, gone);
     upstream_abort(x->up);
     x->up = NULL;
     link_cancel(x->worker->link, x->call);
     forward_outcome(x, NULL);
     waiter_leave(&x->waiter);
     if (x->tape.open)
-        tape_close(x->worker->tape, &x->tape, x->why ? x->why : "cut");
+        tape_close(x->worker->tape, &x->tape, x->why || websocket_closed(x) ? x->why : "cut");
     metric_add(&x->worker->metrics.active_requests, (uint64_t)-1);
     if (x->request.method.len > 0) {
         access_log_put(&x->worker->access_log, x);
@@ -168,8 +172,12 @@ void exchange_body(struct exchange *x, struct slice data)
         exchange_broken(x, 503, "overloaded", "The gateway is out of memory.");
         return;
     }
-    x->untaped += data.len;
     x->uncredited += data.len;
+    if (x->state == X_TUNNEL) {
+        websocket_pump(x);
+        return;
+    }
+    x->untaped += data.len;
     if (x->state == X_COLLECT)
         collect_step(x);
     else if (x->state == X_FORWARD || x->state == X_RESPOND)
@@ -179,6 +187,10 @@ void exchange_body(struct exchange *x, struct slice data)
 void exchange_body_end(struct exchange *x, const struct fields *trailers)
 {
     x->request_done = true;
+    if (x->ws != NULL) {
+        websocket_client_ended(x);
+        return;
+    }
     if (trailers != NULL)
         x->request_trailers = *trailers;
     if (x->state == X_COLLECT)
@@ -267,7 +279,7 @@ static void exchange_wake(struct waiter *w)
 
 void exchange_writable(struct exchange *x)
 {
-    if (x->state == X_RESPOND || x->state == X_REPLY)
+    if (x->state == X_RESPOND || x->state == X_TUNNEL || x->state == X_REPLY)
         respond_step(x);
 }
 
@@ -280,7 +292,7 @@ void exchange_broken(struct exchange *x, unsigned status, const char *type, cons
     x->call = 0;
     if (x->state == X_DONE)
         return;
-    if (x->state == X_RESPOND || x->state == X_REPLY) {
+    if (x->state == X_RESPOND || x->state == X_TUNNEL || x->state == X_REPLY) {
         respond_cut(x, type);
         return;
     }

@@ -1,6 +1,6 @@
 /* exchange: one request and its response, on its way through the stages of design.md section 6:
  *
- *   identify → route → authorize → [collect body] → [hold] → forward → respond
+ *   identify → route → authorize → [collect body] → [hold] → forward → respond, or tunnel: a WebSocket
  *
  * Each stage is a file; each either hands on, waits, or replies with a refusal. The protocol driver ("front") owns the exchange, feeds it and writes what comes
  * out; upstream.h is the other side. Only authorize() and a sign-off that was used up lead to X_FORWARD: the table in exchange.c shows it. */
@@ -19,6 +19,7 @@
 struct conn;
 struct exchange;
 struct visit;
+struct websocket;
 struct page;
 
 enum exchange_state {
@@ -28,6 +29,7 @@ enum exchange_state {
     X_ASK,                            /* authz was asked something */
     X_FORWARD,                        /* the request goes to the tool */
     X_RESPOND,                        /* the tool's response goes to the client */
+    X_TUNNEL,                         /* a WebSocket is open (websocket.h) */
     X_REPLY,                          /* our own answer goes to the client */
     X_DONE,
     X_STATE_COUNT
@@ -35,13 +37,14 @@ enum exchange_state {
 
 /* How an exchange speaks to its client. None of these calls back into the exchange at once. */
 struct front {
-    /* The response head. fields: without framing. length: of the body, or -1: unknown. no_body: HEAD, 204, 304. */
+    /* The response head; 101 opens a WebSocket. fields: without framing. length: of the body, or -1: unknown. no_body: HEAD, 204, 304. */
     void (*head)(struct exchange *x, unsigned status, const struct fields *fields, int64_t length, bool no_body);
     void (*interim)(struct exchange *x, unsigned status, const struct fields *fields);
     size_t (*room)(const struct exchange *x);
     void (*body)(struct exchange *x, struct slice data);              /* at most room */
     void (*end)(struct exchange *x);                                  /* the response is whole */
     void (*cut)(struct exchange *x);                                  /* it never will be: make the client see that */
+    bool (*idle)(const struct exchange *x);                           /* nothing that it was given waits to go out */
     void (*took)(struct exchange *x, size_t n);                       /* n bytes of request body left x->body */
 };
 
@@ -92,6 +95,7 @@ struct exchange {
     struct upstream *up;
     struct slice assertion;           /* what tells the tool who this is; the exchange's own, as the connection's may be replaced */
     bool fresh, chunked, head_written, request_sent;
+    struct websocket *ws;             /* one was asked for, and may be */
 
     /* what goes to the client, from the tool or our own */
     struct message response;
@@ -166,6 +170,8 @@ void forward_outcome(struct exchange *x, const char *outcome);
 void respond_head(struct exchange *x, bool from_tool);
 size_t respond_room(struct exchange *x);
 void respond_body(struct exchange *x, struct slice data);        /* at most respond_room */
+/* The second half of it: data is on the tape already. */
+void respond_pass(struct exchange *x, struct slice data);
 void respond_end(struct exchange *x);
 void respond_cut(struct exchange *x, const char *why);
 /* Go on after a wait: room at the client, on the tape, or durability. */

@@ -5,6 +5,7 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/websocket.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +100,7 @@ static bool write_head(struct exchange *x)
     struct forward_request f = {
         .message = &x->request, .host = host, .client_address = slice_str(c->address), .public_host = x->request.authority,
         .assertion = x->assertion, .client_cert = slice_str(c->cert_field ? c->cert_field : ""),
-        .has_body = has_body(x),
+        .websocket = websocket_handshake(x), .has_body = has_body(x),
         .body_len = whole ? bbuf_len(&x->body) : x->request.content_length,
     };
     x->chunked = f.chunked = f.has_body && !whole && !x->request.has_length;
@@ -138,6 +139,10 @@ static bool put_end(struct exchange *x)
 
 void forward_pump(struct exchange *x)
 {
+    if (x->ws != NULL) {              /* a handshake has no body */
+        websocket_pump(x);
+        return;
+    }
     size_t ready = exchange_tape_body(x);
     if (x->up == NULL || !x->head_written || x->state == X_DONE) {
         if (x->up == NULL && x->state == X_RESPOND)
@@ -176,7 +181,10 @@ static void on_connected(void *user)
         x->front->interim(x, 100, &none);
     }
     x->front->took(x, 0);
-    forward_pump(x);
+    if (x->ws != NULL)
+        upstream_sent(x->up);
+    else
+        forward_pump(x);
 }
 
 static void on_writable(void *user)
@@ -203,7 +211,7 @@ static void public_fields(struct exchange *x, const struct message *m, struct fi
 static void on_head(void *user, const struct message *m)
 {
     struct exchange *x = user;
-    if (m->status < 200) {
+    if (m->status < 200 && m->status != 101) {
         struct fields hints;
         if (m->status != 103 || tape_response(x->worker->tape, &x->tape, m, true) != OK)
             return;                   /* an interim response may be left out */
@@ -220,6 +228,12 @@ static void on_head(void *user, const struct message *m)
         return;
     }
     (void)!fields_add(&x->response_fields, &x->arena, 256, SLICE("strict-transport-security"), slice_str(x->snap->hsts));
+    if (m->status == 101) {
+        websocket_opened(x, m);
+        return;
+    }
+    if (x->ws != NULL && !websocket_declined(x, m))
+        return;
     x->no_body = m->framing == BODY_NONE;
     exchange_enter(x, X_RESPOND);
     respond_head(x, true);
@@ -227,12 +241,17 @@ static void on_head(void *user, const struct message *m)
 
 static size_t on_room(void *user)
 {
-    return respond_room(user);
+    struct exchange *x = user;
+    return x->state == X_TUNNEL ? websocket_tool_room(x) : respond_room(x);
 }
 
 static void on_body(void *user, struct slice data)
 {
-    respond_body(user, data);
+    struct exchange *x = user;
+    if (x->state == X_TUNNEL)
+        websocket_from_tool(x, data);
+    else
+        respond_body(x, data);
 }
 
 /* A tool's trailers end here (RFC 9110 s6.5.1 allows it): the recording has no place for them, and what is not recorded is not delivered. */
@@ -241,6 +260,11 @@ static void on_end(void *user, const struct fields *trailers)
     struct exchange *x = user;
     (void)trailers;
     x->up = NULL;
+    if (x->state == X_TUNNEL) {
+        websocket_tool_ended(x);
+        return;
+    }
+    forward_outcome(x, "answered");   /* now, and not when the last byte is delivered: the client may leave before that */
     forward_pump(x);
     respond_end(x);
 }
@@ -253,6 +277,13 @@ static void on_failed(void *user, enum upstream_failure f, const char *reason)
     };
     struct exchange *x = user;
     x->up = NULL;
+    if (x->state == X_TUNNEL) {
+        if (f == UPSTREAM_TIMEOUT)
+            websocket_end(x, 1001, "websocket-quiet");
+        else
+            websocket_tool_ended(x);
+        return;
+    }
     log_warn("tool.failed", "tool", x->tool->name, "why", reason, "type", as[f].type);
     forward_outcome(x, f == UPSTREAM_NOT_SENT ? "not-sent" : "outcome-unknown");
     exchange_broken(x, as[f].status, as[f].type, f == UPSTREAM_NOT_SENT ? "The tool could not be reached; the request was not sent."
@@ -273,6 +304,8 @@ static void forward_begin(struct exchange *x)
         return;
     }
     upstream_expect(x->up, x->request.method, &x->arena);
+    if (x->ws != NULL)
+        upstream_may_switch(x->up, x->snap->config->limits.websocket_idle_ms);
 }
 
 void forward_outcome(struct exchange *x, const char *outcome)

@@ -1,6 +1,7 @@
 /* front_h1: HTTP/1.1 on a client connection. One exchange at a time; pipelined requests wait in the connection's buffer. */
 #include "proxy/base/clock.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/websocket.h"
 #include "proxy/http/h1.h"
 #include "proxy/http/h1_write.h"
 
@@ -14,6 +15,7 @@ struct h1_conn {
     struct h1_body body;
     size_t scanned;
     bool has_body, close_after, chunked, stopping, headless;
+    bool tunnel;                      /* 101 went out: the rest is a WebSocket's */
     struct task next;                 /* go on reading: the last exchange ended, or its body has room */
     struct conn *conn;
 };
@@ -159,9 +161,27 @@ static void read_body(struct conn *c)
     }
 }
 
+static void read_tunnel(struct conn *c)
+{
+    struct h1_conn *h = c->driver;
+    struct slice in = bbuf_slice(&c->in);
+    size_t room = exchange_body_room(h->x);
+    if (in.len > room)
+        in.len = room;
+    if (in.len > 0) {
+        exchange_body(h->x, in);
+        bbuf_drop(&c->in, in.len);
+    }
+    conn_read(c, bbuf_room(&c->in) > 0 && exchange_body_room(h->x) > 0);
+}
+
 static void h1_input(struct conn *c)
 {
     struct h1_conn *h = c->driver;
+    if (h->x != NULL && h->tunnel) {
+        read_tunnel(c);
+        return;
+    }
     if (h->x == NULL && bbuf_len(&c->out) > 0 && bbuf_len(&c->in) > 0) {
         conn_read(c, false);          /* the last answer goes out first, so that the next one's head has room; h1_output goes on */
         return;
@@ -208,6 +228,8 @@ static void h1_output(struct conn *c)
 static void h1_stop(struct conn *c)
 {
     struct h1_conn *h = c->driver;
+    if (h->x != NULL && h->tunnel)
+        websocket_end(h->x, 1001, "drained");
     h->stopping = true;               /* the next response head says so; one that has gone out said "keep-alive", and is kept to */
     if (h->x == NULL && bbuf_len(&c->in) == 0 && c->deadline_ms > c->worker->loop.now_ms + STOPPING_IDLE_MS)
         conn_deadline(c, STOPPING_IDLE_MS);
@@ -219,20 +241,24 @@ static void h1_head(struct exchange *x, unsigned status, const struct fields *fi
 {
     struct h1_conn *h = h1_of(x);
     bool old = x->request.version == 10;
-    if ((h->has_body && !h->body.done) || h->stopping)
+    if (status != 101 && ((h->has_body && !h->body.done) || h->stopping))
         h->close_after = true;        /* what is left of the request is not worth reading */
-    h->chunked = !no_body && length < 0 && !old;
+    h->chunked = !no_body && length < 0 && !old && status != 101;
     if (!no_body && length < 0 && old)
         h->close_after = true;
     struct h1_response_head head = {
-        .status = status, .fields = fields, .close = h->close_after, .now_ms = clock_wall_ms(),
-        .framing = no_body ? BODY_NONE : length >= 0 ? BODY_LENGTH : h->chunked ? BODY_CHUNKED : BODY_UNTIL_CLOSE,
+        .status = status, .fields = fields, .close = h->close_after && status != 101, .now_ms = clock_wall_ms(),
+        .framing = no_body || status == 101 ? BODY_NONE : length >= 0 ? BODY_LENGTH : h->chunked ? BODY_CHUNKED : BODY_UNTIL_CLOSE,
         .has_length = length >= 0, .content_length = length >= 0 ? (uint64_t)length : 0,
     };
     if (h1_write_response_head(&head, &x->conn->out) != OK)
         h->headless = true;           /* a body without its head would be read as the next head: nothing more may go out */
-    if (h->headless)
+    if (h->headless) {
         h1_cut(x);
+    } else if (status == 101) {
+        h->tunnel = h->close_after = true;
+        task_soon(&x->conn->worker->loop, &h->next);   /* what the client sent in hope */
+    }
     conn_flush_soon(x->conn);
 }
 
@@ -281,11 +307,16 @@ static void h1_cut(struct exchange *x)
     conn_flush_soon(x->conn);
 }
 
+static bool h1_nothing_waits(const struct exchange *x)
+{
+    return bbuf_len(&x->conn->out) == 0;
+}
+
 static void h1_took(struct exchange *x, size_t n)
 {
     (void)n;
     task_soon(&x->conn->worker->loop, &h1_of(x)->next);
 }
 
-static const struct front front_h1 = { h1_head, h1_interim, h1_room, h1_body, h1_end, h1_cut, h1_took };
+static const struct front front_h1 = { h1_head, h1_interim, h1_room, h1_body, h1_end, h1_cut, h1_nothing_waits, h1_took };
 const struct protocol protocol_h1 = { h1_start, h1_input, h1_output, h1_stop, h1_free, h1_idle, NULL };

@@ -2,6 +2,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/websocket.h"
 #include "proxy/exchange/h2_ids.h"
 #include "proxy/http/h2_request.h"
 
@@ -310,7 +311,7 @@ static bool waits_for_client(const struct h2_stream *s)
     if (bbuf_len(&s->out) > 0)
         return true;
     return s->started && !s->ended && exchange_body_room(s->x) > 0 &&
-           (at == X_COLLECT || at == X_FORWARD || at == X_REPLY || at == X_DONE);
+           (at == X_COLLECT || (at == X_FORWARD && s->x->ws == NULL) || at == X_REPLY || at == X_DONE);
 }
 
 /* The connection's deadline moves with every stream and ping; a stream that stands still holds memory and a connection to its tool all the same. */
@@ -338,9 +339,22 @@ static bool h2_idle(const struct conn *c)
     return h->count == 0;
 }
 
+/* Their last words go out before the GOAWAY: some clients hear nothing after it. */
+static void end_websockets(struct h2_conn *h)
+{
+    bool any = false;
+    for (struct h2_stream *s = h->streams; s != NULL; s = s->next) {
+        any |= s->x->state == X_TUNNEL;
+        websocket_end(s->x, 1001, "drained");
+    }
+    if (any)
+        send_all(h);
+}
+
 static void h2_stop(struct conn *c)
 {
     struct h2_conn *h = c->driver;
+    end_websockets(h);
     if (h->notified) {                /* asked again: no answer came to the ping */
         say_last_stream(h);
         return;
@@ -374,6 +388,9 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *user)
     if (s != NULL && !s->ended && (f->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
         (f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS))
         s->answered = true;
+    /* A WebSocket that is over keeps no stream: there is no answer of the client's worth waiting for. */
+    if (s != NULL && s->answered && s->x->request.connect)
+        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_NO_ERROR);
     return 0;
 }
 
@@ -413,6 +430,7 @@ static bool h2_start(struct conn *c)
     nghttp2_settings_entry settings[] = {
         { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->snap->config->limits.streams },
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, REQUEST_BUFFER },
+        { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },   /* RFC 8441 */
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->snap->config->limits.head_bytes },
     };
     bool ok = h != NULL && cb != NULL && o != NULL && nghttp2_session_server_new2(&h->session, cb, h, o) == 0 &&
@@ -477,6 +495,13 @@ static void h2_head(struct exchange *x, unsigned status, const struct fields *fi
     char status_text[12], length_text[24];
     size_t n = 0;
     nghttp2_data_provider source = { .source.ptr = s, .read_callback = read_out };
+    bool opens = status == 101;       /* RFC 8441 s5: in HTTP/2 that is a 200 */
+    if (x->request.connect && !opens && status / 100 == 2) {
+        x->front->cut(x);             /* it would be taken for one */
+        return;
+    }
+    if (opens)
+        status = 200;
     snprintf(status_text, sizeof status_text, "%u", status);
     snprintf(length_text, sizeof length_text, "%lld", (long long)length);
     nv[n++] = literal(":status", status_text);
@@ -535,6 +560,11 @@ static void h2_end(struct exchange *x)
     resume(h2_of(x), stream_of(x));
 }
 
+static bool h2_nothing_waits(const struct exchange *x)
+{
+    return bbuf_len(&stream_of(x)->out) == 0;
+}
+
 static void h2_took(struct exchange *x, size_t n)
 {
     if (n > 0)
@@ -542,5 +572,5 @@ static void h2_took(struct exchange *x, size_t n)
     work_soon(h2_of(x));
 }
 
-static const struct front front_h2 = { h2_head, h2_interim, h2_room, h2_body, h2_end, h2_cut, h2_took };
+static const struct front front_h2 = { h2_head, h2_interim, h2_room, h2_body, h2_end, h2_cut, h2_nothing_waits, h2_took };
 const struct protocol protocol_h2 = { h2_start, h2_input, h2_output, h2_stop, h2_free, h2_idle, h2_tick };

@@ -2,6 +2,7 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/websocket.h"
 
 #include <stdio.h>
 
@@ -45,6 +46,10 @@ static bool step_head(struct exchange *x)
         if (st != OK)
             return false;
         x->head_pending = false;
+        if (x->state == X_TUNNEL) {   /* both messages are whole; what follows is recorded as messages of another kind */
+            (void)!tape_finish(x->worker->tape, &x->tape, TAPE_REQUEST, TAPE_COMPLETE);
+            (void)!tape_finish(x->worker->tape, &x->tape, TAPE_RESPONSE, TAPE_COMPLETE);
+        }
         demand(x);
     }
     if (x->head_sent)
@@ -101,9 +106,11 @@ static void step_end(struct exchange *x)
 
 void respond_step(struct exchange *x)
 {
-    if ((x->state != X_RESPOND && x->state != X_REPLY) || !step_head(x))
+    if ((x->state != X_RESPOND && x->state != X_TUNNEL && x->state != X_REPLY) || !step_head(x))
         return;
     step_unsure(x);
+    if (x->state == X_TUNNEL && !x->end_pending)
+        websocket_pump(x);
     if (x->state == X_REPLY && !x->end_pending)
         reply_pump(x);
     if (x->state == X_DONE)
@@ -131,11 +138,16 @@ size_t respond_room(struct exchange *x)
 
 void respond_body(struct exchange *x, struct slice data)
 {
-    x->response_bytes += data.len;
     if (on_tape(x) && tape_body(x->worker->tape, &x->tape, TAPE_RESPONSE, data) != OK) {
         respond_cut(x, "recording-unavailable");
         return;
     }
+    respond_pass(x, data);
+}
+
+void respond_pass(struct exchange *x, struct slice data)
+{
+    x->response_bytes += data.len;
     if (!x->durable) {
         x->front->body(x, data);
         return;

@@ -49,6 +49,15 @@ static bool normalise(struct exchange *x, unsigned allow)
     return false;
 }
 
+/* The console has no WebSockets, and an answer of 200 would be taken for one. */
+static bool refuse_tunnel(struct exchange *x)
+{
+    struct problem p = { .status = 501, .type = "malformed-request", .title = "There is no WebSocket here", .detail = "The console speaks plain HTTP.",
+                         .next = "Send an ordinary request." };
+    reply_problem(x, &p);
+    return false;
+}
+
 void stage_route(struct exchange *x)
 {
     struct slice host;
@@ -57,7 +66,7 @@ void stage_route(struct exchange *x)
         return;
     }
     if (slice_ieq(host, slice_str(x->snap->config->console_host))) {
-        if (normalise(x, 0))
+        if (!x->request.connect ? normalise(x, 0) : refuse_tunnel(x))
             stage_console(x);
         return;
     }

@@ -3,6 +3,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/websocket.h"
 #include "proxy/exchange/sources.h"
 
 #include <errno.h>
@@ -95,6 +96,7 @@ static void sweep(struct worker *w, bool stale)
         for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
             x->why = why;
         log_info("connection.ended", "identity", c->identity.name, "why", why);
+        websocket_farewell(c, 1008);
         conn_close(c, false);         /* by reset: what the kernel still holds must not arrive (promise 7) */
     }
 }

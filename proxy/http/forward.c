@@ -146,6 +146,22 @@ static void put_forwarded(struct put *w, const struct forward_request *f)
     put_slice(w, SLICE("\"\r\n"));
 }
 
+/* The fields of a handshake that are the gateway's to say; Sec-WebSocket-Protocol passes as it came. */
+static bool of_handshake(struct slice name)
+{
+    static const struct slice table[] = { SLICE_INIT("sec-websocket-key"), SLICE_INIT("sec-websocket-version"),
+                                          SLICE_INIT("sec-websocket-extensions"), SLICE_INIT("sec-websocket-accept") };
+    return in_table(name, table, COUNT(table));
+}
+
+static void put_handshake(struct put *w, const struct ws_ask *ask)
+{
+    put_slice(w, SLICE("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
+    put_field(w, SLICE("Sec-WebSocket-Key"), slice_of(ask->key, WS_KEY_LEN));
+    if (ask->extensions.len > 0)
+        put_field(w, SLICE("Sec-WebSocket-Extensions"), ask->extensions);
+}
+
 static void put_framing(struct put *w, const struct forward_request *f)
 {
     const struct slice method = f->message->method;
@@ -160,7 +176,7 @@ static void put_framing(struct put *w, const struct forward_request *f)
 static size_t most_bytes(const struct forward_request *f)
 {
     const struct message *m = f->message;
-    size_t n = 512 + m->method.len + m->target.len + f->host.len + 2 * (f->client_address.len + f->public_host.len) + f->assertion.len +
+    size_t n = 768 + m->method.len + m->target.len + f->host.len + 2 * (f->client_address.len + f->public_host.len) + f->assertion.len +
                f->client_cert.len;
     for (size_t i = 0; i < m->fields.count; i++)
         n += m->fields.v[i].name.len + m->fields.v[i].value.len + 4;
@@ -191,7 +207,7 @@ enum status forward_write_request(const struct forward_request *f, struct bbuf *
     put_slice(&w, SLICE(" HTTP/1.1\r\n"));
     put_field(&w, SLICE("Host"), f->host);
     for (size_t i = 0; i < m->fields.count; i++)
-        if (passes(m, m->fields.v[i].name, has_connection))
+        if (passes(m, m->fields.v[i].name, has_connection) && (f->websocket == NULL || !of_handshake(m->fields.v[i].name)))
             put_field(&w, m->fields.v[i].name, m->fields.v[i].value);
     put_cookies(&w, &m->fields);
     put_forwarded(&w, f);
@@ -200,6 +216,8 @@ enum status forward_write_request(const struct forward_request *f, struct bbuf *
     if (f->assertion.len)
         put_field(&w, SLICE("Countersign-Assertion"), f->assertion);
     put_framing(&w, f);
+    if (f->websocket != NULL)
+        put_handshake(&w, f->websocket);
     put_slice(&w, SLICE("\r\n"));
     return put_end(&w, out);
 }

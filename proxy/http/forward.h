@@ -1,6 +1,6 @@
 /* forward: what of a message goes on to the other side (RFC 9110 s7.6). Messages are written anew from the parsed form.
  *
- * Towards the tool, removed: hop-by-hop fields and those Connection names (a Connection that names one of the gateway's own fields is refused
+ * Towards the tool, removed: hop-by-hop fields (an upgrade but to a WebSocket among them) and those Connection names (a Connection that names one of the gateway's own fields is refused
  * before), Via and Forwarded/X-Forwarded-* of the client (written anew), Client-Cert*, Countersign-*, fields that tools take another target from
  * (X-Original-URL, X-Rewrite-URL), and look-alikes of these and of the identity fields (every mark read as '-', case-insensitively), Expect (answered here), Proxy-*; fields whose names hold '_' are dropped. HTTP/2 cookies are joined to one field.
  * Towards the client, removed: hop-by-hop fields, Alt-Svc, NEL, Report-To, Reporting-Endpoints, Service-Worker-Allowed (unless allowed), Countersign-*, Set-Cookie Domain attributes,
@@ -11,6 +11,7 @@
 
 #include "proxy/base/bbuf.h"
 #include "proxy/http/message.h"
+#include "proxy/http/ws_handshake.h"
 
 struct forward_request {
     const struct message *message;
@@ -19,6 +20,7 @@ struct forward_request {
     struct slice public_host;         /* host[:port] the client used */
     struct slice assertion;           /* Countersign-Assertion value */
     struct slice client_cert;         /* Client-Cert value (RFC 9440): ":base64 DER:" */
+    const struct ws_ask *websocket;   /* a handshake for one, written anew; NULL: no upgrade is asked for */
     bool has_body, chunked;           /* chunked: no length is known */
     uint64_t body_len;
 };

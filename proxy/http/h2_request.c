@@ -23,7 +23,8 @@ static bool pseudo(struct h2_request *r, struct slice name, struct slice value)
     struct slice *to = slice_eq(name, SLICE(":method")) ? &r->method
                        : slice_eq(name, SLICE(":scheme")) ? &r->scheme
                        : slice_eq(name, SLICE(":authority")) ? &r->authority
-                       : slice_eq(name, SLICE(":path")) ? &r->path : NULL;
+                       : slice_eq(name, SLICE(":path")) ? &r->path
+                       : slice_eq(name, SLICE(":protocol")) ? &r->protocol : NULL;
     if (to == NULL || to->ptr != NULL) {
         r->repeated = true;
         return true;
@@ -112,6 +113,24 @@ static enum parse take_fields(struct h2_request *r, struct message *m, struct re
     return PARSE_OK;
 }
 
+/* An extended CONNECT opens a WebSocket and nothing else; to policy and tool it is the GET it would be in HTTP/1.1. */
+static enum parse take_connect(struct h2_request *r, bool has_body, struct message *m, struct refusal *why)
+{
+    bool connect = slice_eq(r->method, SLICE("CONNECT"));
+    if (!connect && r->protocol.ptr != NULL)
+        return bad(why, 400, ":protocol without CONNECT (RFC 8441 s4)");
+    if ((connect && !slice_eq(r->protocol, SLICE("websocket"))) || slice_eq(r->method, SLICE("TRACE")))
+        return bad(why, 501, "this method is not served");
+    if (!connect)
+        return PARSE_OK;
+    if (!has_body || fields_count(&r->fields, SLICE("content-length")) > 0)
+        return bad(why, 400, "a WebSocket that is closed already, or has a length");
+    m->connect = true;
+    m->framing = BODY_NONE;
+    r->method = SLICE("GET");
+    return PARSE_OK;
+}
+
 enum parse h2_request_finish(struct h2_request *r, bool has_body, struct message *out, struct refusal *why)
 {
     *out = (struct message){ .version = 20, .keep_alive = true, .framing = has_body ? BODY_STREAM : BODY_NONE };
@@ -121,8 +140,8 @@ enum parse h2_request_finish(struct h2_request *r, bool has_body, struct message
         return bad(why, 400, "pseudo-fields are missing, repeated or unknown");
     if (!is_token(r->method))
         return bad(why, 400, "a malformed method");
-    if (slice_eq(r->method, SLICE("CONNECT")) || slice_eq(r->method, SLICE("TRACE")))
-        return bad(why, 501, "this method is not served");
+    if (take_connect(r, has_body, out, why) != PARSE_OK)
+        return PARSE_BAD;
     if (!slice_eq(r->scheme, SLICE("https")))
         return bad(why, 400, "a :scheme other than https");
     bool asterisk = slice_eq(r->path, SLICE("*")) && slice_eq(r->method, SLICE("OPTIONS"));

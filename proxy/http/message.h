@@ -43,6 +43,7 @@ struct message {
     struct slice path, query;         /* normal form, set by target_normalise; query without '?', ptr NULL when there is none */
     struct slice target;              /* normal path and query together: what is matched, digested, recorded and forwarded */
     bool expect_continue;
+    bool connect;                     /* HTTP/2: an extended CONNECT for a WebSocket (RFC 8441); method says GET, as it is judged */
     /* responses */
     unsigned status;
     /* both */

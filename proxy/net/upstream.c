@@ -18,7 +18,7 @@
 
 enum { OUT_MAX = 64 * 1024, IN_MAX = 64 * 1024, READ_AT_ONCE = 16 * 1024, BUSY_MAX = 1024, FIELDS_MAX = 256 };
 
-enum upstream_state { U_CONNECT, U_HANDSHAKE, U_IDLE, U_HEAD, U_BODY, U_GONE };
+enum upstream_state { U_CONNECT, U_HANDSHAKE, U_IDLE, U_HEAD, U_BODY, U_SWITCHED, U_GONE };
 
 struct upstream {
     struct upstream *next, *prev;     /* in the pool's list of all */
@@ -34,6 +34,7 @@ struct upstream {
     struct h1_body body;
     size_t scanned;
     bool wrote, request_done, paused, reused, interim;
+    int64_t quiet_ms;                 /* a 101 may come; then this much silence is allowed */
     int64_t deadline_ms;
     struct task begin;                /* tells the user that a reused connection is ready */
 };
@@ -72,7 +73,7 @@ static void on_closed(struct stream *s)
     pool_free_if_done(p);
 }
 
-static void drop(struct upstream *u)
+static void let_go(struct upstream *u, bool friendly)
 {
     if (u->state == U_GONE)
         return;
@@ -83,7 +84,12 @@ static void drop(struct upstream *u)
     u->state = U_GONE;
     u->ops = NULL;
     task_cancel(&u->begin);
-    stream_close(&u->stream, false);
+    stream_close(&u->stream, friendly);
+}
+
+static void drop(struct upstream *u)
+{
+    let_go(u, false);
 }
 
 static void broke(struct upstream *u, enum upstream_failure f, const char *reason)
@@ -100,7 +106,7 @@ static void broke(struct upstream *u, enum upstream_failure f, const char *reaso
 static void want(struct upstream *u)
 {
     int events = 0;
-    if (u->state == U_IDLE || ((u->state == U_HEAD || u->state == U_BODY) && !u->paused))
+    if (u->state == U_IDLE || ((u->state == U_HEAD || u->state == U_BODY || u->state == U_SWITCHED) && !u->paused))
         events |= UV_READABLE;
     if (bbuf_len(&u->out) > 0 && u->state >= U_IDLE)
         events |= UV_WRITABLE;
@@ -169,6 +175,32 @@ static void start_body(struct upstream *u)
         read_body(u);
 }
 
+/* After a 101: whatever comes, as far as there is room for it. */
+static void read_switched(struct upstream *u)
+{
+    while (u->state == U_SWITCHED && bbuf_len(&u->in) > 0) {
+        struct slice in = bbuf_slice(&u->in);
+        size_t room = u->ops->room(u->user);
+        u->paused = room == 0;
+        if (u->paused)
+            break;
+        if (in.len > room)
+            in.len = room;
+        u->ops->body(u->user, in);
+        if (u->state == U_SWITCHED)
+            bbuf_drop(&u->in, in.len);
+    }
+}
+
+static void switch_over(struct upstream *u)
+{
+    u->state = U_SWITCHED;
+    u->request_done = false;          /* writable() is wanted again */
+    u->deadline_ms = u->stream.loop->now_ms + u->quiet_ms;
+    u->ops->head(u->user, &u->response);
+    read_switched(u);
+}
+
 static void read_head(struct upstream *u)
 {
     while (u->state == U_HEAD) {
@@ -192,6 +224,8 @@ static void read_head(struct upstream *u)
         u->scanned = 0;
         if (u->response.status >= 200)
             start_body(u);
+        else if (u->response.status == 101 && u->quiet_ms > 0)
+            switch_over(u);
         else if (u->response.status == 101)
             broke(u, UPSTREAM_GARBAGE, "101 that nobody asked for");
         else
@@ -207,12 +241,30 @@ static void consume(struct upstream *u)
         read_head(u);
     if (u->state == U_BODY && !u->paused)
         read_body(u);
+    if (u->state == U_SWITCHED && !u->paused)
+        read_switched(u);
+}
+
+static void hung_up(struct upstream *u)
+{
+    const struct upstream_ops *ops = u->ops;
+    const struct fields none = { 0 };
+    void *user = u->user;
+    drop(u);
+    ops->end(user, &none);
+}
+
+static int64_t patience(const struct upstream *u)
+{
+    return u->stream.loop->now_ms + (u->state == U_SWITCHED ? u->quiet_ms : u->pool->limits.upstream_head_ms);
 }
 
 static void ended(struct upstream *u, enum io io)
 {
     if (u->state == U_BODY && u->body.framing == BODY_UNTIL_CLOSE && io == IO_END && bbuf_len(&u->in) == 0)
         finished(u, NULL);
+    else if (u->state == U_SWITCHED && io == IO_END)
+        hung_up(u);
     else if (u->state == U_IDLE)
         drop(u);
     else
@@ -237,7 +289,7 @@ static void do_read(struct upstream *u)
         }
         bbuf_wrote(&u->in, n);
         if (u->state != U_IDLE)
-            u->deadline_ms = u->stream.loop->now_ms + u->pool->limits.upstream_head_ms;
+            u->deadline_ms = patience(u);
         consume(u);
         if (n < READ_AT_ONCE)
             break;
@@ -255,11 +307,13 @@ static void do_write(struct upstream *u)
         if (io != IO_OK) {
             /* The tool may have answered already (413, say) and closed its reading side: read that first. */
             do_read(u);
-            if (u->state == U_HEAD || u->state == U_BODY)
+            if (u->state == U_HEAD || u->state == U_BODY || u->state == U_SWITCHED)
                 broke(u, UPSTREAM_CUT, "the tool closed the connection while the request was sent");
             return;
         }
         u->wrote = true;
+        if (u->state == U_SWITCHED)
+            u->deadline_ms = patience(u);
         bbuf_drop(&u->out, n);
     }
     want(u);
@@ -358,6 +412,8 @@ void upstream_pool_tick(struct upstream_pool *p)
             drop(u);
         else if (u->state == U_CONNECT || u->state == U_HANDSHAKE)
             broke(u, UPSTREAM_NOT_SENT, "the tool does not answer");
+        else if (u->state == U_SWITCHED)
+            broke(u, UPSTREAM_TIMEOUT, "nothing was said for too long");
         else if (u->paused || !u->request_done)
             u->deadline_ms = now + p->limits.upstream_head_ms;   /* the client is the slow one: its own deadline rules */
         else
@@ -437,6 +493,7 @@ struct upstream *upstream_take(struct upstream_pool *p, bool fresh, const struct
     u->ops = ops;
     u->user = user;
     u->wrote = u->request_done = u->paused = false;
+    u->quiet_ms = 0;
     u->scanned = 0;
     u->reused = reused;
     if (reused) {
@@ -466,9 +523,14 @@ struct bbuf *upstream_out(struct upstream *u)
     return &u->out;
 }
 
+void upstream_may_switch(struct upstream *u, int64_t quiet_ms)
+{
+    u->quiet_ms = quiet_ms;
+}
+
 void upstream_flush(struct upstream *u)
 {
-    if (u->state == U_HEAD || u->state == U_BODY)
+    if (u->state == U_HEAD || u->state == U_BODY || u->state == U_SWITCHED)
         do_write(u);
 }
 
@@ -482,10 +544,10 @@ void upstream_sent(struct upstream *u)
 static void resume_task(struct task *t)
 {
     struct upstream *u = (struct upstream *)((char *)t - offsetof(struct upstream, begin));
-    if (u->state != U_BODY || u->paused)
+    if ((u->state != U_BODY && u->state != U_SWITCHED) || u->paused)
         return;
     consume(u);
-    if (u->state == U_BODY)
+    if (u->state == U_BODY || u->state == U_SWITCHED)
         want(u);
 }
 
@@ -502,4 +564,10 @@ void upstream_abort(struct upstream *u)
 {
     if (u != NULL)
         drop(u);
+}
+
+void upstream_hang_up(struct upstream *u)
+{
+    if (u != NULL)
+        let_go(u, u->state == U_SWITCHED);
 }

@@ -1,7 +1,10 @@
 /* upstream: connections to the tools, HTTP/1.1, kept alive in a pool a worker and tool.
  *
  * One upstream serves one exchange at a time; the exchange is its `user`. The response is parsed strictly; bytes left over after it close the connection, so that a second, smuggled
- * response can't go to the next request. Nothing is retried here. */
+ * response can't go to the next request. Nothing is retried here.
+ *
+ * After upstream_may_switch a 101 turns the connection into two streams of bytes: body() gives what the tool sends, upstream_out what it gets, end() is its EOF. It never goes
+ * back to the pool. */
 #ifndef COUNTERSIGN_UPSTREAM_H
 #define COUNTERSIGN_UPSTREAM_H
 
@@ -42,6 +45,8 @@ void upstream_pool_count(const struct upstream_pool *p, unsigned *idle_out, unsi
 struct upstream *upstream_take(struct upstream_pool *p, bool fresh, const struct upstream_ops *ops, void *user);
 /* Where the response is to be parsed, and for which method. Before the first write. */
 void upstream_expect(struct upstream *u, struct slice method, struct arena *arena);
+/* A 101 is asked for: it comes as a head, and raw bytes after it. Without any for quiet_ms, either way, the upstream fails with UPSTREAM_TIMEOUT. */
+void upstream_may_switch(struct upstream *u, int64_t quiet_ms);
 /* Bytes that may be put now. */
 size_t upstream_room(const struct upstream *u);
 struct bbuf *upstream_out(struct upstream *u);                       /* put here, then upstream_flush */
@@ -52,5 +57,7 @@ void upstream_sent(struct upstream *u);
 void upstream_resume(struct upstream *u);
 /* Give it up before the end; nothing is called any more. */
 void upstream_abort(struct upstream *u);
+/* After a 101: close it so that the tool still gets what the kernel has taken. Nothing is called any more. */
+void upstream_hang_up(struct upstream *u);
 
 #endif

@@ -163,6 +163,13 @@ void archive_free(struct archive *a)
         HASH_DEL(a->items, x);
         warc_bytes_done(&x->message[0].bytes);
         warc_bytes_done(&x->message[1].bytes);
+        for (size_t i = 0; i < x->socket_count; i++) {
+            warc_bytes_done(&x->socket[i].m.bytes);
+            free(x->socket[i].from);
+            free(x->socket[i].opcode);
+        }
+        free(x->socket);
+        free(x->socket_pub);
         free(x->action);
         free(x->why);
         json_decref(x->notes);

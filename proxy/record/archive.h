@@ -13,6 +13,17 @@
 
 struct archive;
 
+/* One WebSocket message, in the order of their beginning. */
+struct archive_ws_message {
+    uint64_t number;                  /* from 1, within the exchange */
+    int64_t time_ms;                  /* when its record was written: its end, or the end of the first segment that has a part of it */
+    struct slice from, opcode;        /* "client", "tool" or "gateway"; "text", "binary", "close", "ping", "pong" */
+    struct slice data;                /* unmasked; at most 16 MiB of it */
+    uint64_t length;                  /* all of it */
+    bool compressed;                  /* data is what permessage-deflate (RFC 7692) made */
+    bool cut;                         /* it never ended */
+};
+
 /* One exchange, put together from its request, response, continuation and metadata records. */
 struct archive_exchange {
     uint64_t id;
@@ -23,6 +34,8 @@ struct archive_exchange {
     struct slice action, why;
     const json_t *notes;              /* object: name → value */
     unsigned first_segment, last_segment;
+    const struct archive_ws_message *messages;
+    size_t message_count;
 };
 
 /* Read the whole recording from a file. Bodies larger than 16 MiB are kept in part (body slices hold the first part; the lengths in `notes` tell). */

@@ -83,6 +83,43 @@ static enum status start_message(struct archive_item *x, const struct warc_head 
     return side == 0 ? set_text(&x->action, h->action) : OK;
 }
 
+static enum status start_socket_message(struct archive_item *x, const struct warc_head *h, struct archive_message **out)
+{
+    if (h->id.len == 0 || h->id.len >= sizeof x->message[0].id || x->socket_count == ARCHIVE_MESSAGES_MAX)
+        return BAD_INPUT;
+    if (x->socket_count == x->socket_cap) {
+        size_t cap = x->socket_cap ? x->socket_cap * 2 : 16;
+        struct archive_socket_message *v = realloc(x->socket, cap * sizeof *v);
+        if (v == NULL)
+            return NO_MEMORY;
+        x->socket = v;
+        x->socket_cap = cap;
+    }
+    struct archive_socket_message *s = &x->socket[x->socket_count++];
+    *s = (struct archive_socket_message){ .m = { .headless = true }, .pub = { .number = h->message, .time_ms = h->date_ms,
+                                                                              .compressed = h->compressed.len > 0 } };
+    memcpy(s->m.id, h->id.ptr, h->id.len);
+    if (h->segment_number > 0)
+        x->socket_open[slice_eq(h->from, SLICE("client"))] = x->socket_count;
+    *out = &s->m;
+    return set_text(&s->from, h->from) == OK && set_text(&s->opcode, h->opcode) == OK ? OK : NO_MEMORY;
+}
+
+/* At most one message of each direction is under way: control frames are whole. */
+static enum status continue_socket_message(struct archive_item *x, const struct warc_head *h, struct archive_message **out)
+{
+    for (unsigned side = 0; side < 2; side++) {
+        struct archive_message *m = x->socket_open[side] > 0 ? &x->socket[x->socket_open[side] - 1].m : NULL;
+        if (m == NULL || !slice_eq(h->origin, slice_str(m->id)))
+            continue;
+        if (m->complete || h->segment_number != m->records + 1)
+            return BAD_INPUT;
+        *out = m;
+        return OK;
+    }
+    return NOT_FOUND;
+}
+
 static enum status continue_message(struct archive_item *x, const struct warc_head *h, struct archive_message **out)
 {
     for (unsigned side = 0; side < 2; side++) {
@@ -94,7 +131,7 @@ static enum status continue_message(struct archive_item *x, const struct warc_he
         *out = m;
         return OK;
     }
-    return NOT_FOUND;   /* its beginning lies in a segment that could not be read */
+    return continue_socket_message(x, h, out);   /* NOT_FOUND: its beginning lies in a segment that could not be read */
 }
 
 static enum status on_head(void *to, const struct warc_head *h)
@@ -122,6 +159,8 @@ static enum status on_head(void *to, const struct warc_head *h)
         st = continue_message(a->item, h, &a->message);
         if (st == NOT_FOUND)
             return OK;
+    } else if (h->type == WARC_RESOURCE) {
+        st = start_socket_message(a->item, h, &a->message);
     } else {
         st = start_message(a->item, h, h->type == WARC_RESPONSE, &a->message);
     }
@@ -143,9 +182,9 @@ static size_t find_head_end(const struct warc_bytes *b, size_t from)
 
 static enum status add_block(struct archive *a, struct archive_message *m, struct slice data)
 {
-    size_t max = m->head_len == 0 ? ARCHIVE_HEAD_MAX + ARCHIVE_BODY_MAX : m->head_len + (size_t)ARCHIVE_BODY_MAX, before = m->bytes.len;
+    size_t max = m->headless ? ARCHIVE_BODY_MAX : m->head_len == 0 ? ARCHIVE_HEAD_MAX + ARCHIVE_BODY_MAX : m->head_len + (size_t)ARCHIVE_BODY_MAX, before = m->bytes.len;
     m->total += data.len;
-    if (m->head_len > 0 && a->kept >= ARCHIVE_KEPT_MAX)
+    if ((m->head_len > 0 || m->headless) && a->kept >= ARCHIVE_KEPT_MAX)
         max = before;
     size_t room = max > before ? max - before : 0;
     if (data.len > room)
@@ -154,7 +193,7 @@ static enum status add_block(struct archive *a, struct archive_message *m, struc
     if (st != OK)
         return st;
     a->kept += data.len;
-    if (m->head_len == 0) {
+    if (m->head_len == 0 && !m->headless) {
         m->head_len = find_head_end(&m->bytes, before);
         if (m->head_len == 0 && m->bytes.len > ARCHIVE_HEAD_MAX)
             return BAD_INPUT;
@@ -282,6 +321,31 @@ static void split(const struct archive_message *m, struct slice *head, struct sl
     *body = slice_of(m->bytes.data + head_len, m->bytes.len - head_len);
 }
 
+static enum status publish_socket(struct archive_item *x)
+{
+    x->socket_pub = x->socket_count ? calloc(x->socket_count, sizeof *x->socket_pub) : NULL;
+    if (x->socket_count > 0 && x->socket_pub == NULL)
+        return NO_MEMORY;
+    for (size_t i = 0; i < x->socket_count; i++) {
+        struct archive_socket_message *s = &x->socket[i];
+        s->pub.from = slice_str(s->from);
+        s->pub.opcode = slice_str(s->opcode);
+        s->pub.data = slice_of(s->m.bytes.data, s->m.bytes.len);
+        s->pub.length = s->m.total;
+        s->pub.cut = s->m.cut || !s->m.complete;
+        x->socket_pub[i] = s->pub;
+    }
+    x->pub.messages = x->socket_pub;
+    x->pub.message_count = x->socket_count;
+    return OK;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    uint64_t x = ((const struct archive_socket_message *)a)->pub.number, y = ((const struct archive_socket_message *)b)->pub.number;
+    return x < y ? -1 : x > y;
+}
+
 static enum status publish(struct archive_item *x)
 {
     struct archive_exchange *p = &x->pub;
@@ -296,7 +360,11 @@ static enum status publish(struct archive_item *x)
     p->action = slice_str(x->action);
     p->why = slice_str(x->why);
     p->notes = x->notes;
-    enum status st = note_length(x->notes, "request_bytes", &x->message[0]);
+    if (x->socket_count > 0)
+        qsort(x->socket, x->socket_count, sizeof *x->socket, by_number);
+    enum status st = publish_socket(x);
+    if (st == OK)
+        st = note_length(x->notes, "request_bytes", &x->message[0]);
     return st == OK ? note_length(x->notes, "response_bytes", &x->message[1]) : st;
 }
 

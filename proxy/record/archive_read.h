@@ -12,6 +12,7 @@ enum {
     ARCHIVE_HEAD_MAX = 1 << 20,
     ARCHIVE_JSON_MAX = 1 << 20,       /* of a metadata record */
     ARCHIVE_EXCHANGES_MAX = 1 << 22,
+    ARCHIVE_MESSAGES_MAX = 1 << 22,   /* of one exchange */
     ARCHIVE_BAD_MAX = 10000,
 };
 #define ARCHIVE_KEPT_MAX (UINT64_C(1) << 30)            /* of all bodies together; later ones keep their heads only */
@@ -25,12 +26,22 @@ struct archive_message {
     size_t head_len;                  /* with its empty line; 0: not yet seen */
     unsigned records;
     bool complete, cut;
+    bool headless;                    /* a WebSocket message: all of it is body */
+};
+
+struct archive_socket_message {
+    struct archive_message m;
+    struct archive_ws_message pub;    /* but for its data; number and opcode as in the first record */
+    char *from, *opcode;
 };
 
 struct archive_item {
     struct archive_exchange pub;
     uint64_t id;
     struct archive_message message[2];
+    struct archive_socket_message *socket;
+    struct archive_ws_message *socket_pub;
+    size_t socket_count, socket_cap, socket_open[2];   /* open: 1 + index of the message under way from the tool, from the client */
     char *action, *why;
     json_t *notes;
     bool closed;

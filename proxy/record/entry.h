@@ -4,6 +4,7 @@
  *   BEGIN      version, method length, target length; strings identity, person, tool, host, x5t, action, authority; rest: request head
  *   RESPONSE   version, status, from_tool; rest: response head
  *   BODY       rest: bytes; flag RESPONSE_SIDE or not
+ *   MESSAGE    opcode, what (enum entry_message); rest: bytes of a WebSocket message, unmasked; flag RESPONSE_SIDE: towards the client
  *   FINISH     flags RESPONSE_SIDE, CUT
  *   NOTE       string name; rest: value
  *   CLOSE      rest: why, empty when all went well */
@@ -17,11 +18,19 @@ enum entry_kind {
     ENTRY_FINISH,
     ENTRY_NOTE,
     ENTRY_CLOSE,
+    ENTRY_MESSAGE,
 };
 
 enum entry_flag {
     ENTRY_RESPONSE_SIDE = 1,
     ENTRY_CUT = 2,
+};
+
+enum entry_message {
+    MESSAGE_FIRST = 1,                /* the message's first piece, its last one */
+    MESSAGE_LAST = 2,
+    MESSAGE_COMPRESSED = 4,
+    MESSAGE_BY_GATEWAY = 8,
 };
 
 enum {

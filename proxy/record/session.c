@@ -31,6 +31,8 @@ static void exchange_free(struct record_exchange *x)
     free(x->action);
     free(x->side[0].v);
     free(x->side[1].v);
+    free(x->message[0].side.v);
+    free(x->message[1].side.v);
     json_decref(x->notes);
     free(x);
 }
@@ -215,6 +217,57 @@ static enum status take_body(struct record_exchange *x, const struct ring_entry 
     return st;
 }
 
+/* Whole in one entry, and while another message of that direction may be under way: a control frame. */
+static enum status take_control(struct session *s, const struct session_context *c, struct record_exchange *x, struct record_message *m,
+                                const struct ring_cursor *payload)
+{
+    enum status st = add_pieces(&m->side, payload);
+    if (st == OK)
+        st = record_message_write(s, c, x, m, true, false);
+    free(m->side.v);
+    x->messages += st == OK;
+    return st;
+}
+
+static enum status take_data(struct session *s, const struct session_context *c, struct record_exchange *x, struct record_message *m,
+                             const struct record_message *new, const struct ring_cursor *payload)
+{
+    struct record_message before = *m;
+    bool begins = (new->what & MESSAGE_FIRST) != 0;
+    if (begins) {
+        *m = *new;
+        m->side.v = before.side.v;    /* the room of the one before */
+        m->side.cap = before.side.cap;
+    }
+    enum status st = add_pieces(&m->side, payload);
+    if (st == OK && (new->what & MESSAGE_LAST))
+        st = record_message_write(s, c, x, m, true, false);
+    if (st != OK) {                   /* nothing was taken */
+        before.side.v = m->side.v;
+        before.side.cap = m->side.cap;
+        *m = before;
+    } else {
+        x->messages += begins;
+    }
+    return st;
+}
+
+static enum status take_message(struct session *s, const struct session_context *c, struct record_exchange *x, const struct ring_entry *e,
+                                struct ring_cursor payload)
+{
+    unsigned which = e->flags & ENTRY_RESPONSE_SIDE;
+    struct record_message *m = &x->message[which];
+    uint32_t opcode, what;
+    if (!ring_take_u32(&payload, &opcode) || !ring_take_u32(&payload, &what) || opcode > 15 || x->side[1].status != 101)
+        return CORRUPT;
+    struct record_message new = { .side = { .state = MESSAGE_OPEN }, .opcode = opcode, .what = what, .towards_client = which != 0,
+                                  .number = x->messages + 1 };
+    bool begins = (what & MESSAGE_FIRST) != 0, open = m->side.state == MESSAGE_OPEN;
+    if (opcode >= 8)
+        return begins && (what & MESSAGE_LAST) ? take_control(s, c, x, &new, &payload) : CORRUPT;
+    return begins != open ? take_data(s, c, x, m, &new, &payload) : CORRUPT;
+}
+
 static enum status take_finish(struct session *s, const struct session_context *c, struct record_exchange *x, const struct ring_entry *e)
 {
     unsigned which = e->flags & ENTRY_RESPONSE_SIDE;
@@ -262,6 +315,9 @@ enum status session_end_exchange(struct session *s, const struct session_context
     enum status st = OK;
     x->last_ms = now_ms;
     for (unsigned i = 0; i < 2 && st == OK; i++)
+        if (x->message[i].side.state == MESSAGE_OPEN)
+            st = record_message_write(s, c, x, &x->message[i], true, true);
+    for (unsigned i = 0; i < 2 && st == OK; i++)
         if (x->side[i].state == MESSAGE_OPEN)
             st = record_side_write(s, c, x, i, true, true);
     if (st == OK)
@@ -296,6 +352,8 @@ static enum status take_kind(struct session *s, const struct session_context *c,
         return take_response(s, c, x, e, payload);
     case ENTRY_BODY:
         return take_body(x, e, &payload);
+    case ENTRY_MESSAGE:
+        return take_message(s, c, x, e, payload);
     case ENTRY_FINISH:
         return take_finish(s, c, x, e);
     case ENTRY_NOTE:
@@ -340,6 +398,9 @@ enum status session_seal(struct session *s, const struct session_context *c)
         for (unsigned i = 0; i < 2 && st == OK; i++)
             if (x->side[i].len > 0)
                 st = record_side_write(s, c, x, i, false, false);
+        for (unsigned i = 0; i < 2 && st == OK; i++)
+            if (x->message[i].side.len > 0)
+                st = record_message_write(s, c, x, &x->message[i], false, false);
         if (st == OK && x->notes != NULL)
             st = record_metadata(s, c, x, false, NULL);
     }

@@ -27,12 +27,22 @@ struct record_side {
     uint64_t body;                    /* bytes of body so far */
 };
 
+/* A WebSocket message under way in one direction; its bytes are kept as a body's. */
+struct record_message {
+    struct record_side side;
+    unsigned opcode, what;            /* what: enum entry_message */
+    bool towards_client;
+    uint64_t number;
+};
+
 struct record_exchange {
     uint64_t id, begun_at;            /* begun_at: its place in its ring */
     unsigned char ring[RING_ID_BYTES];
     int64_t started_ms, last_ms;
     char *uri, *action;
     struct record_side side[2];
+    struct record_message message[2]; /* towards the tool, towards the client */
+    uint64_t messages;                /* how many began */
     json_t *notes;                    /* not yet written; NULL: none */
     UT_hash_handle hh;
 };
@@ -99,6 +109,8 @@ MUST_CHECK enum status session_end_exchange(struct session *s, const struct sess
 MUST_CHECK enum status record_info(struct session *s, const struct session_context *c, int64_t now_ms);
 MUST_CHECK enum status record_side_write(struct session *s, const struct session_context *c, struct record_exchange *x, unsigned side,
                                          bool complete, bool cut);
+MUST_CHECK enum status record_message_write(struct session *s, const struct session_context *c, struct record_exchange *x,
+                                            struct record_message *m, bool complete, bool cut);
 MUST_CHECK enum status record_interim(struct session *s, const struct session_context *c, struct record_exchange *x, int64_t time_ms,
                                       const struct slice head[2], unsigned version, unsigned number);
 MUST_CHECK enum status record_metadata(struct session *s, const struct session_context *c, struct record_exchange *x, bool last,

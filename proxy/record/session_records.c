@@ -3,13 +3,15 @@
 
 #include "proxy/base/codec.h"
 #include "proxy/base/log.h"
+#include "proxy/http/ws_frame.h"
 #include "proxy/record/comment.h"
+#include "proxy/record/entry.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Parts of record ids (warc_id): which record of the exchange. */
-enum { ID_REQUEST, ID_RESPONSE, ID_NOTES, ID_INTERIM, ID_INFO, ID_END };
+/* Parts of record ids (warc_id): which record of the exchange. The first WebSocket message is ID_MESSAGE + 1. */
+enum { ID_REQUEST, ID_RESPONSE, ID_NOTES, ID_INTERIM, ID_INFO, ID_END, ID_MESSAGE };
 
 static unsigned segment_number(const struct session *s)
 {
@@ -112,6 +114,50 @@ enum status record_side_write(struct session *s, const struct session_context *c
     return OK;
 }
 
+static const char *message_type_of(const struct record_message *m)
+{
+    return m->opcode == WS_TEXT && !(m->what & MESSAGE_COMPRESSED) ? "text/plain; charset=utf-8" : "application/octet-stream";
+}
+
+/* One resource record a message; continuations when it outgrows a segment. */
+enum status record_message_write(struct session *s, const struct session_context *c, struct record_exchange *x, struct record_message *m,
+                                 bool complete, bool cut)
+{
+    struct record_side *side = &m->side;
+    char origin[WARC_ID_MAX], request[WARC_ID_MAX];
+    bool first = side->records == 0;
+    warc_id(x->ring, x->id, ID_REQUEST, 1, request);
+    warc_id(x->ring, x->id, ID_MESSAGE + (unsigned)m->number, 1, origin);
+    struct warc_record r = {
+        .type = first ? WARC_RESOURCE : WARC_CONTINUATION, .date_ms = x->last_ms, .target_uri = slice_str(x->uri), .exchange = x->id,
+        .truncated = complete && cut ? "disconnect" : NULL, .segment_number = first && complete ? 0 : side->records + 1,
+        .block = side->v, .block_count = side->count,
+    };
+    if (first) {
+        r.content_type = message_type_of(m);
+        r.concurrent_to = slice_str(request);
+        r.message = m->number;
+        r.opcode = ws_opcode_name((enum ws_opcode)m->opcode);
+        r.compressed = m->what & MESSAGE_COMPRESSED ? "permessage-deflate" : NULL;
+        r.from = m->what & MESSAGE_BY_GATEWAY ? "gateway" : m->towards_client ? "tool" : "client";
+    } else {
+        r.segment_origin = slice_str(origin);
+        r.segment_last = complete;
+        r.total_length = side->total + side->len;
+    }
+    warc_id(x->ring, x->id, ID_MESSAGE + (unsigned)m->number, side->records + 1, r.id);
+    enum status st = write_record(s, c, &r);
+    if (st != OK)
+        return st;
+    side->records++;
+    side->total += side->len;
+    side->count = 0;
+    side->len = 0;
+    if (complete)
+        side->state = MESSAGE_DONE;
+    return OK;
+}
+
 enum status record_interim(struct session *s, const struct session_context *c, struct record_exchange *x, int64_t time_ms,
                            const struct slice head[2], unsigned version, unsigned number)
 {
@@ -127,16 +173,18 @@ enum status record_interim(struct session *s, const struct session_context *c, s
 /* {"exchange":1,"started_ms":2,"ended_ms":3,"action":"x","why":"y","request_bytes":4,"response_bytes":5,"notes":{...}} */
 static char *metadata_text(const struct record_exchange *x, bool last, const char *why)
 {
-    char action[SESSION_TEXT_MAX * 6 + 1], reason[400], end[800] = "", *notes = NULL, *text;
+    char action[SESSION_TEXT_MAX * 6 + 1], reason[400], end[800] = "", messages[40] = "", *notes = NULL, *text;
     if (x->notes != NULL && (notes = json_dumps(x->notes, JSON_COMPACT)) == NULL)
         return NULL;
     log_escape(slice_str(x->action), action, sizeof action);
     log_escape(slice_str(why), reason, sizeof reason);
+    if (x->messages > 0)
+        snprintf(messages, sizeof messages, "\"messages\":%llu,", (unsigned long long)x->messages);
     if (last)
         snprintf(end, sizeof end, "\"ended_ms\":%lld,\"why\":\"%s\",\"request_bytes\":%llu,\"response_bytes\":%llu,", (long long)x->last_ms, reason,
                  (unsigned long long)x->side[0].body, (unsigned long long)x->side[1].body);
-    if (asprintf(&text, "{\"exchange\":%llu,\"started_ms\":%lld,\"action\":\"%s\",%s\"notes\":%s}\n", (unsigned long long)x->id,
-                 (long long)x->started_ms, action, end, notes ? notes : "{}") < 0)
+    if (asprintf(&text, "{\"exchange\":%llu,\"started_ms\":%lld,\"action\":\"%s\",%s%s\"notes\":%s}\n", (unsigned long long)x->id,
+                 (long long)x->started_ms, action, end, messages, notes ? notes : "{}") < 0)
         text = NULL;
     free(notes);
     return text;

@@ -20,13 +20,25 @@ static json_t *side_json(const struct record_side *m)
                      (json_int_t)m->status, (int)m->from_tool);
 }
 
+static json_t *message_json(const struct record_message *m)
+{
+    return json_pack("[siIo]", m->towards_client ? "client" : "tool", (int)(m->opcode | m->what << 8), (json_int_t)m->number,
+                     side_json(&m->side));
+}
+
 static json_t *exchange_json(const struct record_exchange *x, bool with_uri)
 {
     char ring[B64URL_LEN(RING_ID_BYTES) + 1];
     b64url_encode(slice_of(x->ring, RING_ID_BYTES), ring);
-    return json_pack("{sI ss sI sI so so so so}", "id", (json_int_t)x->id, "ring", ring, "at", (json_int_t)x->begun_at, "started_ms",
+    json_t *o = json_pack("{sI ss sI sI so so so so}", "id", (json_int_t)x->id, "ring", ring, "at", (json_int_t)x->begun_at, "started_ms",
                      (json_int_t)x->started_ms, "uri", text(with_uri && strlen(x->uri) <= OPEN_URI_MAX ? x->uri : "https://./"), "action",
                      text(x->action), "request", side_json(&x->side[0]), "response", side_json(&x->side[1]));
+    if (x->messages > 0 && json_object_set_new(o, "messages", json_pack("[Ioo]", (json_int_t)x->messages, message_json(&x->message[0]),
+                                                                        message_json(&x->message[1]))) != 0) {
+        json_decref(o);
+        o = NULL;
+    }
+    return o;
 }
 
 static json_t *open_json(const struct session *s, bool with_uris)
@@ -103,6 +115,26 @@ static bool restore_side(struct record_side *m, const json_t *a)
     return true;
 }
 
+/* Absent when no WebSocket message came. */
+static bool restore_messages(struct record_exchange *x, const json_t *a)
+{
+    if (a == NULL)
+        return true;
+    json_int_t count = json_integer_value(json_array_get(a, 0));
+    for (unsigned i = 0; i < 2; i++) {
+        const json_t *one = json_array_get(a, i + 1);
+        json_int_t what = json_integer_value(json_array_get(one, 1)), number = json_integer_value(json_array_get(one, 2));
+        if (what < 0 || what > 0xffff || number < 0 || !restore_side(&x->message[i].side, json_array_get(one, 3)))
+            return false;
+        x->message[i].opcode = (unsigned)what & 0xff;
+        x->message[i].what = (unsigned)what >> 8;
+        x->message[i].number = (uint64_t)number;
+        x->message[i].towards_client = i == 1;
+    }
+    x->messages = (uint64_t)count;
+    return count >= 0;
+}
+
 static void restore_exchange(struct session *s, const json_t *o)
 {
     const char *ring = json_string_value(json_object_get(o, "ring")), *uri = json_string_value(json_object_get(o, "uri"));
@@ -120,7 +152,8 @@ static void restore_exchange(struct session *s, const json_t *o)
         x->started_ms = x->last_ms = 0;
     if (ring == NULL || x->uri == NULL || x->action == NULL
         || b64url_decode(slice_str(ring), x->ring, sizeof x->ring, &len) != OK || len != sizeof x->ring
-        || !restore_side(&x->side[0], json_object_get(o, "request")) || !restore_side(&x->side[1], json_object_get(o, "response"))) {
+        || !restore_side(&x->side[0], json_object_get(o, "request")) || !restore_side(&x->side[1], json_object_get(o, "response"))
+        || !restore_messages(x, json_object_get(o, "messages"))) {
         free(x->uri);
         free(x->action);
         free(x);

@@ -410,6 +410,52 @@ enum status tape_body(struct tape *t, struct tape_exchange *x, enum tape_side si
     return st;
 }
 
+/* Written unmasked: a mask is no part of what was said. */
+static void put_unmasked(struct ring_out *o, const struct tape_message *m, struct slice data, size_t at)
+{
+    unsigned char plain[2048];
+    while (m->mask != NULL && data.len > 0) {
+        size_t n = data.len < sizeof plain ? data.len : sizeof plain;
+        for (size_t i = 0; i < n; i++)
+            plain[i] = data.ptr[i] ^ m->mask[(m->mask_at + at + i) & 3];
+        ring_put(o, slice_of(plain, n));
+        data = slice_from(data, n);
+        at += n;
+    }
+    ring_put(o, data);
+}
+
+static void put_message(struct tape *t, const struct tape_own *own, uint64_t exchange, const struct tape_message *m)
+{
+    size_t at = 0;
+    do {
+        size_t n = m->data.len - at < ENTRY_BODY_MAX ? m->data.len - at : ENTRY_BODY_MAX;
+        bool first = m->first && at == 0, last = m->last && at + n == m->data.len;
+        ring_entry_start(&t->ring, ENTRY_MESSAGE, m->from == TAPE_CLIENT ? 0 : ENTRY_RESPONSE_SIDE, exchange, clock_wall_ms(), own->session);
+        ring_put_u32(&t->ring, m->opcode);
+        ring_put_u32(&t->ring, (first ? MESSAGE_FIRST : 0u) | (last ? MESSAGE_LAST : 0u) | (m->compressed ? MESSAGE_COMPRESSED : 0u) |
+                               (m->from == TAPE_GATEWAY ? MESSAGE_BY_GATEWAY : 0u));
+        put_unmasked(&t->ring, m, slice_of(m->data.ptr + at, n), at);
+        ring_entry_end(&t->ring);
+        at += n;
+    } while (at < m->data.len);
+}
+
+enum status tape_message(struct tape *t, struct tape_exchange *x, const struct tape_message *m)
+{
+    assert(x->open && x->state[TAPE_RESPONSE] != SIDE_NONE);
+    if (m->data.len == 0 && !m->first && !m->last)
+        return OK;
+    for (unsigned tries = 0; tries < 2; tries++) {
+        ring_start(&t->ring, t->reserved);
+        put_message(t, x->redactor[0], x->id, m);
+        if (ring_commit(&t->ring) == OK)
+            return OK;
+        ask_for_room(t);
+    }
+    return too_large(t);
+}
+
 static void put_withheld_note(struct tape *t, struct tape_exchange *x)
 {
     struct tape_own *own = x->redactor[0];

@@ -51,6 +51,17 @@ MUST_CHECK enum status tape_begin(struct tape *t, struct tape_exchange *x, const
 MUST_CHECK enum status tape_response(struct tape *t, struct tape_exchange *x, const struct message *response, bool from_tool);
 /* A piece of body; all of it is taken, or FULL. */
 MUST_CHECK enum status tape_body(struct tape *t, struct tape_exchange *x, enum tape_side side, struct slice data);
+/* A piece of a WebSocket message, after a 101: all of it is taken, or FULL. Control frames are messages of one piece, and may come between the pieces of another. */
+enum tape_speaker { TAPE_CLIENT, TAPE_TOOL, TAPE_GATEWAY };
+struct tape_message {
+    enum tape_speaker from;           /* TAPE_GATEWAY: to the client, in the tool's place */
+    unsigned opcode;                  /* RFC 6455 s11.8; of the message, not 0 */
+    bool first, last, compressed;     /* compressed: by permessage-deflate, and kept so */
+    const unsigned char *mask;        /* four bytes, or NULL: data is not masked. Kept is what was meant */
+    unsigned mask_at;
+    struct slice data;
+};
+MUST_CHECK enum status tape_message(struct tape *t, struct tape_exchange *x, const struct tape_message *m);
 MUST_CHECK enum status tape_finish(struct tape *t, struct tape_exchange *x, enum tape_side side, enum tape_end how);
 /* A fact about the exchange, kept as a metadata record: name "held" value "hld_…", "outcome" … "action" replaces what tape_begin was given. */
 MUST_CHECK enum status tape_note(struct tape *t, struct tape_exchange *x, const char *name, struct slice value);

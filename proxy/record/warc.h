@@ -1,7 +1,9 @@
 /* warc: WARC 1.1 records (ISO 28500), each its own gzip member: written here, and read back here.
  *
  * Beside the standard's fields three of our own stand in records: Countersign-Exchange (the number that ties the records of an exchange together),
- * Countersign-Action (request) and Countersign-From (response: "tool" or "gateway"). */
+ * Countersign-Action (request) and Countersign-From (response: "tool" or "gateway"). WebSocket messages (resource) have Countersign-From ("client", "tool" or "gateway"),
+ * Countersign-Message (its number within the exchange, from 1), Countersign-Opcode ("text", "binary", "close", "ping", "pong") and, where that was agreed, Countersign-Compressed:
+ * permessage-deflate. */
 #ifndef COUNTERSIGN_WARC_H
 #define COUNTERSIGN_WARC_H
 
@@ -20,7 +22,7 @@ struct warc_bytes {
 MUST_CHECK enum status warc_bytes_put(struct warc_bytes *b, struct slice s);
 void warc_bytes_done(struct warc_bytes *b);
 
-enum warc_type { WARC_INFO, WARC_REQUEST, WARC_RESPONSE, WARC_CONTINUATION, WARC_METADATA, WARC_OTHER };
+enum warc_type { WARC_INFO, WARC_REQUEST, WARC_RESPONSE, WARC_CONTINUATION, WARC_METADATA, WARC_RESOURCE, WARC_OTHER };
 
 /* One record to write. Slices that are empty and numbers that are 0 leave their field out. */
 struct warc_record {
@@ -28,7 +30,8 @@ struct warc_record {
     char id[WARC_ID_MAX];             /* "<urn:uuid:...>" */
     int64_t date_ms;
     struct slice target_uri, concurrent_to, warcinfo_id, action;
-    const char *content_type, *protocol, *truncated, *from;
+    const char *content_type, *protocol, *truncated, *from, *opcode, *compressed;
+    uint64_t message;
     unsigned segment_number;
     struct slice segment_origin;
     bool segment_last;                /* then total_length is written, also when it is 0 */
@@ -53,11 +56,11 @@ MUST_CHECK enum status warc_write(struct warc_writer *w, const struct warc_recor
 struct warc_head {
     enum warc_type type;
     uint64_t length;                  /* of the block */
-    uint64_t exchange;                /* 0: not given */
+    uint64_t exchange, message;       /* 0: not given */
     unsigned segment_number;          /* 0: not segmented */
     bool segment_last;
     int64_t date_ms;
-    struct slice id, origin, action, from, truncated, protocol;   /* valid during the call */
+    struct slice id, origin, action, from, truncated, protocol, opcode, compressed;   /* valid during the call */
 };
 struct warc_events {
     enum status (*head)(void *to, const struct warc_head *h);

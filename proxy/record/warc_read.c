@@ -80,6 +80,7 @@ static enum warc_type type_of(struct slice v)
     } types[] = {
         { SLICE_INIT("warcinfo"), WARC_INFO }, { SLICE_INIT("request"), WARC_REQUEST }, { SLICE_INIT("response"), WARC_RESPONSE },
         { SLICE_INIT("continuation"), WARC_CONTINUATION }, { SLICE_INIT("metadata"), WARC_METADATA },
+        { SLICE_INIT("resource"), WARC_RESOURCE },
     };
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
         if (slice_ieq(v, types[i].name))
@@ -87,7 +88,7 @@ static enum warc_type type_of(struct slice v)
     return WARC_OTHER;
 }
 
-enum { SAW_TYPE = 1, SAW_LENGTH = 2, SAW_EXCHANGE = 4, SAW_SEGMENT = 8, SAW_DATE = 16, SAW_TOTAL = 32, SAW_ID = 64, SAW_ORIGIN = 128 };
+enum { SAW_TYPE = 1, SAW_LENGTH = 2, SAW_EXCHANGE = 4, SAW_SEGMENT = 8, SAW_DATE = 16, SAW_TOTAL = 32, SAW_ID = 64, SAW_ORIGIN = 128, SAW_MESSAGE = 256 };
 
 /* One field; false when its value is wrong. *bit: which field it was, so that a second one is noticed. */
 static bool take_field(struct slice name, struct slice v, struct warc_head *h, unsigned *bit)
@@ -126,6 +127,13 @@ static bool take_field(struct slice name, struct slice v, struct warc_head *h, u
         h->action = v;
     } else if (slice_ieq(name, SLICE("Countersign-From"))) {
         h->from = v;
+    } else if (slice_ieq(name, SLICE("Countersign-Message"))) {
+        *bit = SAW_MESSAGE;
+        good = read_number(v, INT64_MAX, &h->message);
+    } else if (slice_ieq(name, SLICE("Countersign-Opcode"))) {
+        h->opcode = v;
+    } else if (slice_ieq(name, SLICE("Countersign-Compressed"))) {
+        h->compressed = v;
     } else if (slice_ieq(name, SLICE("WARC-Protocol"))) {
         h->protocol = v;
     }

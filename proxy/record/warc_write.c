@@ -144,7 +144,7 @@ static void add_payload_digest(struct warc_writer *w, const struct warc_record *
 
 static void build_head(struct warc_writer *w, const struct warc_record *r, uint64_t length)
 {
-    static const char *const types[] = { "warcinfo", "request", "response", "continuation", "metadata" };
+    static const char *const types[] = { "warcinfo", "request", "response", "continuation", "metadata", "resource" };
     char date[CLOCK_TEXT_MAX];
     clock_rfc3339(r->date_ms, date);
     w->head_len = 0;
@@ -167,6 +167,10 @@ static void build_head(struct warc_writer *w, const struct warc_record *r, uint6
         add_number(w, "Countersign-Exchange", r->exchange);
     add_field(w, "Countersign-Action", r->action);
     add_field(w, "Countersign-From", slice_str(r->from));
+    if (r->message > 0)
+        add_number(w, "Countersign-Message", r->message);
+    add_field(w, "Countersign-Opcode", slice_str(r->opcode));
+    add_field(w, "Countersign-Compressed", slice_str(r->compressed));
     add_digest(w, "WARC-Block-Digest", r->block, r->block_count);
     if (r->payload_digest)
         add_payload_digest(w, r);
