@@ -241,6 +241,7 @@ static void on_end(void *user, const struct fields *trailers)
     struct exchange *x = user;
     (void)trailers;
     x->up = NULL;
+    forward_outcome(x, "answered");   /* now, and not when the last byte is delivered: the client may leave before that */
     forward_pump(x);
     respond_end(x);
 }
