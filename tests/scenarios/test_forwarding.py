@@ -77,12 +77,6 @@ def test_a_grant_of_seconds_asserts_who_it_is_too(gateway_of, origin):
         assert origin.last("/short").get("Countersign-Assertion")
 
 
-def test_the_keys_stand_on_the_tools_host_too(gw, origin):
-    """So that a tool can fetch them where its own pages are (proxy/console/README.md)."""
-    r = gw.person("alice").request("GET", "/.well-known/jwks.json", host=SUPPORT)
-    assert r.status == 200 and r.json().get("keys") and origin.count() == 0
-
-
 @pytest.mark.parametrize("named", ["X-Important", "Countersign-Assertion", "Client-Cert", "Host", "Content-Length", "X-Forwarded-For", "Cookie", "Authorization"])
 def test_connection_cannot_be_used_to_remove_a_field(gw, origin, named):
     """RFC 9110 s7.6.1: what Connection names is dropped; the gateway's own fields never are."""
