@@ -80,12 +80,15 @@ static void scan_number(struct scan *s)
 void scan_text(struct load *l, const char *file, const unsigned char *text, size_t len)
 {
     struct scan s = { l, file, text, text + len, 1 };
+    const unsigned char *nul = memchr(text, 0, len);   /* anywhere: in a string or a comment too */
+    if (nul != NULL) {
+        while (s.p < nul)
+            step(&s);
+        report_line(l, file, s.line, "a NUL byte stands here; expected text only");
+        return;
+    }
     while (s.p < s.end) {
         unsigned char c = *s.p, next = peek(&s, 1);
-        if (c == 0) {
-            report_line(l, file, s.line, "a NUL byte stands here; expected text only");
-            return;
-        }
         if (c == '#' || (c == '/' && next == '/'))
             skip_line(&s);
         else if (c == '/' && next == '*')

@@ -234,6 +234,7 @@ static int run_job(struct job *j, struct certs_place *p)
 static int usage_wrong(const char *text)
 {
     command_failed("%s", text);
+    fputs("usage: countersign certs issue NAME --identity ADDRESS --state DIR [OPTION ...], or certs issue --server [HOST ...], or certs renew NAME\n", stderr);
     return EXIT_USAGE;
 }
 
@@ -243,7 +244,7 @@ static int issue_person(struct job *j, char **names, size_t count)
     struct err err;
     int code = EXIT_DONE;
     if (count != 1 || j->identity == NULL)
-        return usage_wrong("certs issue needs one NAME and --identity ADDRESS (or --server); --help says more");
+        return usage_wrong("certs issue needs one NAME and --identity ADDRESS (or --server)");
     j->name = names[0];
     if (take_options(j, &err) != OK)
         return usage_wrong(err.text);

@@ -246,9 +246,10 @@ static void take_snapshot(struct conn *c, struct snapshot *s)
 
 bool conn_recheck(struct conn *c, struct snapshot *s)
 {
-    if (c->state == CONN_HANDSHAKE)
+    bool early = c->state == CONN_PREFACE || c->state == CONN_HANDSHAKE;
+    if (early)
         take_snapshot(c, s);          /* to be judged by the new list, not by the one of when it was opened */
-    if (c->state == CONN_HANDSHAKE || c->state == CONN_GONE)
+    if (early || c->state == CONN_GONE)
         return true;
     bool was_good = c->cert == CERT_GOOD && c->person != NULL;
     judge_certificate(c, s);

@@ -41,13 +41,12 @@ void waiter_leave(struct waiter *x)
 
 static void wake_waiters(struct worker *w)
 {
-    struct waiter mark = { 0 };       /* who waits again meanwhile comes behind it, and no waking can take it away */
-    worker_wait(w, &mark);
-    for (struct waiter *x; (x = w->waiters.next) != &mark;) {
+    worker_wait(w, &w->mark);         /* who waits again meanwhile comes behind it, and no waking can take it away */
+    for (struct waiter *x; (x = w->waiters.next) != &w->mark;) {
         waiter_leave(x);
         x->wake(x);
     }
-    waiter_leave(&mark);
+    waiter_leave(&w->mark);
 }
 
 static void on_wake(uv_poll_t *p, int status, int events)

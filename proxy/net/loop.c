@@ -7,14 +7,13 @@
 static void run_tasks(uv_idle_t *idle)
 {
     struct loop *l = idle->data;
-    struct task mark = { 0 };               /* what is added meanwhile waits a turn, so that I/O is served */
     l->now_ms = clock_mono_ms();
-    task_soon(l, &mark);                    /* ours, so that no task can take it away */
-    for (struct task *t; (t = l->queue.next) != &mark;) {
+    task_soon(l, &l->mark);                 /* what is added meanwhile waits a turn, so that I/O is served */
+    for (struct task *t; (t = l->queue.next) != &l->mark;) {
         task_cancel(t);
         t->run(t);
     }
-    task_cancel(&mark);
+    task_cancel(&l->mark);
     if (l->queue.next == &l->queue)
         uv_idle_stop(&l->idle);
 }

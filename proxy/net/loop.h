@@ -17,6 +17,7 @@ struct loop {
     uv_loop_t uv;
     uv_idle_t idle;                   /* keeps uv from sleeping while tasks wait */
     struct task queue;                /* ring; the head is no task itself */
+    struct task mark;                 /* the end of one turn's tasks; no task can take it away */
     int64_t now_ms;                   /* monotonic, as of this turn */
 };
 
