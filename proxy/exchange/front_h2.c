@@ -388,9 +388,6 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *user)
     if (s != NULL && !s->ended && (f->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
         (f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS))
         s->answered = true;
-    /* A WebSocket that is over keeps no stream: there is no answer of the client's worth waiting for. */
-    if (s != NULL && s->answered && s->x->request.connect)
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, f->hd.stream_id, NGHTTP2_NO_ERROR);
     return 0;
 }
 

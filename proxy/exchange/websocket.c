@@ -206,6 +206,15 @@ static void pump_tool(struct exchange *x)
         upstream_resume(x->up);
 }
 
+static void hang_up(struct exchange *x, bool friendly)
+{
+    if (friendly)
+        upstream_hang_up(x->up);
+    else
+        upstream_abort(x->up);
+    x->up = NULL;
+}
+
 /* Nothing more will come for the client. */
 static void finish(struct exchange *x, const char *why)
 {
@@ -225,6 +234,25 @@ static void finish_if_over(struct exchange *x)
         finish(x, ws->closed[TOOL] ? NULL : "tool-broke-off");
 }
 
+/* Part of a frame that will never come whole? */
+static bool is_torso(const struct ws_reader *r, struct slice in)
+{
+    struct ws_reader next = *r;
+    struct ws_piece piece;
+    const char *reason = NULL;
+    return ws_read(&next, in, &piece, &reason) == PARSE_MORE;
+}
+
+/* After its Close the client may end its side (END_STREAM) and wait for the tool's: that is still to come. */
+static void finish_after_client(struct exchange *x)
+{
+    struct websocket *ws = x->ws;
+    if (x->state != X_TUNNEL || ws->ending || ws->closed[CLIENT] || !is_torso(&ws->reader[CLIENT], bbuf_slice(&x->body)))
+        return;
+    hang_up(x, true);
+    finish(x, "client-gone");
+}
+
 void websocket_pump(struct exchange *x)
 {
     if (x->state != X_TUNNEL || !x->head_sent)
@@ -234,7 +262,7 @@ void websocket_pump(struct exchange *x)
         pump_tool(x);
     finish_if_over(x);
     if (x->ws->client_gone)
-        websocket_client_ended(x);
+        finish_after_client(x);
     bbuf_idle(&x->body);
     bbuf_idle(&x->ws->from_tool);
 }
@@ -258,26 +286,13 @@ void websocket_tool_ended(struct exchange *x)
     ws->tool_gone = true;
     if (x->head_sent)
         pump_tool(x);
-    struct ws_reader next = ws->reader[TOOL];
-    struct ws_piece piece;
-    const char *reason = NULL;
-    /* Part of a frame that never came whole. */
-    if (x->state == X_TUNNEL && bbuf_len(&ws->from_tool) > 0 && ws_read(&next, bbuf_slice(&ws->from_tool), &piece, &reason) == PARSE_MORE)
+    if (x->state == X_TUNNEL && bbuf_len(&ws->from_tool) > 0 && is_torso(&ws->reader[TOOL], bbuf_slice(&ws->from_tool)))
         respond_cut(x, "tool-broke-off");
     else
         finish_if_over(x);
 }
 
 /* ---- ends ---- */
-
-static void hang_up(struct exchange *x, bool friendly)
-{
-    if (friendly)
-        upstream_hang_up(x->up);
-    else
-        upstream_abort(x->up);
-    x->up = NULL;
-}
 
 /* Recorded like all the client gets, as the gateway's. */
 static bool pass_close(struct exchange *x, unsigned code)
@@ -308,10 +323,7 @@ void websocket_end(struct exchange *x, unsigned code, const char *why)
 void websocket_client_ended(struct exchange *x)
 {
     x->ws->client_gone = true;        /* perhaps before the tool has answered */
-    if (x->state != X_TUNNEL || !x->head_sent || x->ws->ending)
-        return;
-    hang_up(x, true);
-    finish(x, x->ws->closed[CLIENT] ? NULL : "client-gone");
+    websocket_pump(x);
 }
 
 void websocket_farewell(struct conn *c, unsigned code)

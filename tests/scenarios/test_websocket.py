@@ -457,6 +457,21 @@ def test_what_a_client_said_before_it_left_reaches_the_tool(gw, origin, alice, p
     assert wait_until(lambda: heard.get("all"), PATIENCE_S, "the end at the tool") == said
 
 
+def test_a_client_that_ends_its_stream_after_its_close_still_hears_the_tools(gw, origin, alice):
+    async def script(request, conn):
+        await shake(request, conn)
+        await conn.reader.read(100)
+        await asyncio.sleep(1)
+        await conn.send(frame(CLOSE, b"\x03\xe8", mask=False))
+        return False
+    origin.on("/ws/half", script)
+    s = opened(alice, "h2", "/ws/half")
+    s.conn.send_body(s.stream, frame(CLOSE, b"\x03\xe8"))
+    frames, _ = s.hear_all()
+    assert [close_code(f) for f in frames] == [1000] and s.answer.complete
+    s.close()
+
+
 def test_the_console_has_no_websockets(gw, alice):
     conn = alice.h2(host="console.test.localhost")
     head = [(n, v.replace("support.", "console.") if n == ":authority" else v) for n, v in h2_handshake(alice, "/")]
