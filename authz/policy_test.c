@@ -238,8 +238,7 @@ static unsigned pick(unsigned n)
 
 static void random_text(const char *const *parts, unsigned count, unsigned max, char *out, size_t out_max)
 {
-    size_t n = 1;
-    strcpy(out, "/");
+    size_t n = (size_t)snprintf(out, out_max, "/");
     for (unsigned i = pick(max + 1); i > 0; i--)
         n += (size_t)snprintf(out + n, out_max - n, "%s", parts[pick(count)]);
 }

@@ -4,20 +4,22 @@
 #include "proxy/record/record_test.h"
 
 #include <sys/resource.h>
-#include <time.h>
+
+static double cpu_s(int who)
+{
+    struct rusage use;
+    getrusage(who, &use);
+    return (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) + (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6;
+}
 
 static double thread_s(void)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+    return cpu_s(RUSAGE_THREAD);
 }
 
 static double process_s(void)
 {
-    struct timespec ts;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-    return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+    return cpu_s(RUSAGE_SELF);
 }
 
 /* Rows of a table in JSON, as admin tools send them; or noise, which does not compress. */
