@@ -81,6 +81,7 @@ class Authority:
     def issue(self, folder, name, emails=(), *, eku=(ExtendedKeyUsageOID.CLIENT_AUTH,), before_days=-1, after_days=2, dns=(),
               self_signed=False, subject=None, signer=None, ca=False, key_usage=True):
         """Make a leaf. The defaults make a good one; each argument can make it bad in one way."""
+        os.makedirs(folder, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject or name)])
         now = dt.datetime.utcnow()
