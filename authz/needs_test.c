@@ -60,7 +60,7 @@ static void test_needs_by_trying(void **state)
         struct need needs[3];
         size_t need_count = 0;
         for (size_t n = 0; n < 3 && codes[n] < 6; n++)
-            needs[need_count++] = (struct need){ group_names[codes[n] % 3], codes[n] / 3 + 1 };
+            needs[need_count++] = (struct need){ group_names[codes[n] % 3], codes[n] / 3 + 1, NULL };
         for (unsigned who = 0; who < 4096; who += 3 + shape % 5) {
             const struct person *approvers[4];
             for (unsigned i = 0; i < 4; i++) {
@@ -82,7 +82,7 @@ static void test_needs_never(void **state)
     make_person(&b, 2, 1);
     make_person(&c, 3, 6);
     make_person(&again, 2, 1);
-    struct need one = { g0, 1 }, two = { g0, 2 }, none = { g0, 0 };
+    struct need one = { g0, 1, NULL }, two = { g0, 2, NULL }, none = { g0, 0, NULL };
     const struct person *self[] = { &a.person }, *twice[] = { &b.person, &b.person, &again.person }, *other[] = { &b.person };
     const struct person *both[] = { &a.person, &b.person }, *nobody[] = { NULL };
     assert_true(policy_needs_met(&one, 1, &a.person, other, 1));
@@ -110,7 +110,7 @@ static void test_needs_many(void **state)
     static struct maker people[300];
     const struct person *approvers[300];
     struct maker asker;
-    struct need needs[2] = { { g0, 16 }, { g1, 16 } };
+    struct need needs[2] = { { g0, 16, NULL }, { g1, 16, NULL } };
     make_person(&asker, 999, 3);
     for (unsigned i = 0; i < 300; i++) {
         make_person(&people[i], i, i < 200 ? 4 : i < 216 ? 3 : i < 231 ? 1 : 0);

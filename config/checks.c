@@ -126,6 +126,7 @@ static void check_tool(struct load *l, const struct tool *t, const config_settin
     check_action_names(l, t, actions);
     for (size_t i = 0; i < t->action_count; i++)
         check_action(l, t, &t->actions[i], element_of(actions, i));
+    check_reach(l, t, actions);
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------- */

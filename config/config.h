@@ -7,6 +7,7 @@
 #ifndef COUNTERSIGN_CONFIG_H
 #define COUNTERSIGN_CONFIG_H
 
+#include "config/hours.h"
 #include "proxy/base/arena.h"
 #include "proxy/base/log.h"
 #include "proxy/base/slice.h"
@@ -20,6 +21,7 @@
 struct need {
     char *group;
     unsigned count;                   /* 1 to 16 */
+    struct hours *when;               /* asked for only of what is made in these hours (config/hours.h); NULL: always */
 };
 
 /* One condition of an action on the query or on the body (urlencoded, multipart and JSON alike). It holds when any reading

@@ -230,6 +230,12 @@ static bool is_log_level(const char *t)
     return log_level_parse(t, &level);
 }
 
+static bool is_hours(const char *t)
+{
+    struct hours h = { 0 };
+    return hours_parse(t, &h);
+}
+
 static bool is_listener(const char *t)
 {
     char address[ADDRESS_MAX];
@@ -274,6 +280,7 @@ static bool is_path_pattern(const char *t) { return why_path_pattern(t) == NULL;
 const struct form
     form_instance = { is_instance, "1 to 64 of a-z, 0-9, '.' and '-'", NULL },
     form_tool = { is_tool, "1 to 32 of a-z, 0-9 and '-'", NULL },
+    form_hours = { is_hours, "days and times such as \"mon-fri 08:00-18:00, sat 10:00-14:00\", at most eight spans", NULL },
     form_name = { is_name, "1 to 64 of a-z, 0-9, '.', '_' and '-'", NULL },
     form_identity = { is_identity, "an address in lower case, as in the certificate: \"alice@acme.example\"", NULL },
     form_host = { is_host, "a host name in lower case, without a port: \"support.acme.example\"", NULL },

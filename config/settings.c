@@ -55,6 +55,15 @@ static bool put_requirement(struct arena *a, void *base, const char *text)
     return requirement_parse(text, &((struct action *)base)->requirement);
 }
 
+static bool put_when(struct arena *a, void *base, const char *text)
+{
+    struct hours *h = arena_zalloc(a, sizeof *h);
+    if (h == NULL || (h->text = (char *)arena_copy(a, slice_str(text)).ptr) == NULL)
+        return false;
+    ((struct need *)base)->when = h;
+    return hours_parse(text, h);      /* its form was checked */
+}
+
 static bool put_log_level(struct arena *a, void *base, const char *text)
 {
     (void)a;
@@ -65,6 +74,9 @@ static const struct setting need_settings[] = {
     { "group", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(need, group), .help = "Persons of this group count." },
     { "count", SHAPE_COUNT, .fallback = "1", .min = 1, .max = 16, AT(need, count),
       .help = "So many distinct persons. Nobody counts for two entries, and the person who asks never counts." },
+    { "when", SHAPE_TEXT, NONE, .form = &form_hours, .put = put_when,
+      .help = "This entry is asked for only of what was made in these hours, such as `mon-fri 08:00-18:00, sat 10:00-14:00` (local time of the gateway). Left out: always. "
+              "At a time that no entry covers, nobody can approve." },
     { 0 },
 };
 static const struct section need_section = { "needs", need_settings, sizeof(struct need),

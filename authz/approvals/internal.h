@@ -121,7 +121,7 @@ struct item {
     const struct tool *tool;          /* NULL: gone from the config */
     const struct action *action;      /* of a held request; NULL likewise */
     const struct person *requester;   /* NULL likewise */
-    const struct need *needs;
+    struct need needs[NEEDS_AT_MAX];  /* who has to say yes: those asked for at the time it was made */
     size_t need_count;
 };
 /* NOT_FOUND, CORRUPT. item_done() when OK. */

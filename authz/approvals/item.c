@@ -34,15 +34,13 @@ static void find_policy(struct op *o, struct item *it)
 {
     it->tool = config_tool(o->s->config, slice_str(str(it->facts, "tool")));
     it->requester = person_named(o->s->config, str(it->facts, "person"));
-    if (it->tool != NULL && it->kind == LEDGER_REQUEST) {
-        it->needs = it->tool->approvers;
-        it->need_count = it->tool->approver_count;
-    }
+    int64_t made_s = num(it->facts, "created_ms") / 1000;
+    if (it->tool != NULL && it->kind == LEDGER_REQUEST)
+        it->need_count = policy_needs_at(it->tool->approvers, it->tool->approver_count, made_s, it->needs);
     for (size_t i = 0; it->tool != NULL && it->kind == LEDGER_HELD && i < it->tool->action_count; i++)
         if (strcmp(it->tool->actions[i].name, str(it->facts, "action")) == 0) {
             it->action = &it->tool->actions[i];
-            it->needs = it->action->signoff;
-            it->need_count = it->action->signoff_count;
+            it->need_count = policy_needs_at(it->action->signoff, it->action->signoff_count, made_s, it->needs);
             break;
         }
 }

@@ -11,6 +11,9 @@ static enum status check_request(struct op *o, const struct tool *tool, int64_t 
         return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
     if (duration_s < 1 || duration_s > tool->max_duration_ms / 1000)
         return refuse_op(o, BAD_DURATION, "For '%s' at most %lld seconds are allowed", tool->name, (long long)(tool->max_duration_ms / 1000));
+    struct need needs[NEEDS_AT_MAX];
+    if (policy_needs_at(tool->approvers, tool->approver_count, now_s(o), needs) == 0)
+        return refuse_op(o, NOBODY_AT_THIS_HOUR, "The approvers of '%s' are asked at other hours only", tool->name);
     return refuse_if_locked(o, tool->name, NULL);
 }
 

@@ -16,6 +16,7 @@ enum problem_type {
     MAY_NOT_ASK,
     BAD_REASON,
     BAD_DURATION,
+    NOBODY_AT_THIS_HOUR,
     TOO_MANY_OPEN,
     ITEM_NOT_FOUND,
     SELF_APPROVAL,

@@ -4,14 +4,16 @@ static json_t *needs_view(const struct op *o, const json_t *row, bool access)
 {
     const struct tool *tool = config_tool(o->s->config, slice_str(str(row, "tool")));
     json_t *list = json_array();
-    const struct need *needs = tool ? tool->approvers : NULL;
+    const struct need *all = tool ? tool->approvers : NULL;
+    struct need needs[NEEDS_AT_MAX];
     size_t count = tool ? tool->approver_count : 0;
     for (size_t i = 0; !access && tool != NULL && i < tool->action_count; i++)
         if (strcmp(tool->actions[i].name, str(row, "action")) == 0) {
-            needs = tool->actions[i].signoff;
+            all = tool->actions[i].signoff;
             count = tool->actions[i].signoff_count;
             break;
         }
+    count = policy_needs_at(all, count, num(row, "created_ms") / 1000, needs);
     for (size_t i = 0; i < count; i++)
         json_array_append_new(list, json_pack("{s:s, s:i}", "group", needs[i].group, "count", (int)needs[i].count));
     return list;
