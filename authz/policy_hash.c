@@ -45,14 +45,25 @@ static json_t *actions(const struct tool *t)
     return out;
 }
 
+static json_t *budget(const struct budget *b)
+{
+    json_t *limits = json_array(), *distinct = json_array();
+    for (size_t i = 0; i < b->action_count; i++)
+        json_array_append_new(limits, json_pack("{s:s, s:i}", "action", b->actions[i].action, "max", (int)b->actions[i].max));
+    for (size_t i = 0; i < b->distinct_count; i++)
+        json_array_append_new(distinct, json_pack("{s:s, s:s*, s:s*, s:i}", "name", b->distinct[i].name, "path", b->distinct[i].path, "query",
+                                                  b->distinct[i].query, "max", (int)b->distinct[i].max));
+    return json_pack("{s:i, s:I, s:o, s:o}", "requests", (int)b->requests, "bytes_out", (json_int_t)b->bytes_out, "actions", limits, "distinct", distinct);
+}
+
 /* Where the tool is matters too: a grant for one upstream is not one for another. */
 static json_t *policy_json(const struct config *c, const struct tool *t)
 {
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:b, s:o, s:o, s:I, s:i, s:o, s:o, s:b}", "v", 1, "instance", c->instance, "tool", t->name, "host", t->host,
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:b, s:o, s:o, s:I, s:i, s:o, s:o, s:b, s:o}", "v", 1, "instance", c->instance, "tool", t->name, "host", t->host,
                      "upstream_host", t->upstream_host, "upstream_port", (int)t->upstream_port, "upstream_tls", t->upstream_tls,
                      "who", texts(t->who, t->who_count), "approvers", needs(t->approvers, t->approver_count),
                      "max_duration_ms", (json_int_t)t->max_duration_ms, "allow_in_target", (int)t->allow_in_target, "actions", actions(t),
-                     "cross_origin", texts(t->cross_origin, t->cross_origin_count), "allow_service_worker", t->allow_service_worker);
+                     "cross_origin", texts(t->cross_origin, t->cross_origin_count), "allow_service_worker", t->allow_service_worker, "budget", budget(&t->budget));
 }
 
 void policy_hash(const struct config *c, const struct tool *tool, char out[65])

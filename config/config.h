@@ -62,6 +62,26 @@ enum target_allow {                   /* setting `allow_in_target`: what the nor
 
 enum { PATTERN_MAX = 1024 };              /* longest pattern of a path or a value; the loader refuses longer ones */
 
+/* What one grant may touch at most (authz/budget.h). 0 and empty lists: no limit. */
+struct action_limit {
+    char *action;
+    unsigned max;                     /* so many requests of this action */
+};
+struct distinct_limit {
+    char *name;                       /* "customer" */
+    char *path;                       /* a path with one segment in braces, "/customers/{id}"; or NULL */
+    char *query;                      /* name of a query parameter; or NULL */
+    unsigned max;                     /* so many different values */
+};
+struct budget {
+    unsigned requests;
+    int64_t bytes_out;                /* of bodies and frames delivered to the person */
+    struct action_limit *actions;
+    size_t action_count;
+    struct distinct_limit *distinct;
+    size_t distinct_count;
+};
+
 struct tool {
     char *name;                       /* [a-z0-9-]{1,32} */
     char *host;                       /* lower case, no port */
@@ -80,6 +100,7 @@ struct tool {
     unsigned allow_in_target;         /* enum target_allow bits */
     struct action *actions;           /* in the order written */
     size_t action_count;
+    struct budget budget;             /* of each grant */
     char **cross_origin;              /* origins that may send unsafe or subresource requests ("https://a.example") */
     size_t cross_origin_count;
     char **redact_fields;             /* field names of query, forms and JSON whose values are never kept; default in settings.c */

@@ -113,6 +113,38 @@ static const struct setting action_settings[] = {
 static const struct section action_section = { "tools.actions", action_settings, sizeof(struct action),
     "Named classes of requests. A request that matches none is refused." };
 
+static const struct setting action_limit_settings[] = {
+    { "action", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(action_limit, action), .help = "Name of one of the tool's actions." },
+    { "max", SHAPE_COUNT, .fallback = NULL, .min = 1, .max = 1000000, AT(action_limit, max), .help = "So many requests of it." },
+    { 0 },
+};
+static const struct section action_limit_section = { "tools.budget.actions", action_limit_settings, sizeof(struct action_limit),
+    "How often a grant may be used for an action, such as an export." };
+
+static const struct setting distinct_limit_settings[] = {
+    { "name", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(distinct_limit, name), .help = "What is counted; unique within the tool." },
+    { "path", SHAPE_TEXT, NONE, .form = &form_counted_path, AT(distinct_limit, path),
+      .help = "Path with the counted segment in braces: `/customers/{customer}/**`. `*` stands for one segment, a final `/**` for any that follow, or none." },
+    { "query", SHAPE_TEXT, NONE, .form = &form_field, AT(distinct_limit, query), .help = "Or the name of a query parameter, on any path; each of its values counts." },
+    { "max", SHAPE_COUNT, .fallback = NULL, .min = 1, .max = 100000, AT(distinct_limit, max), .help = "So many different values." },
+    { 0 },
+};
+static const struct section distinct_limit_section = { "tools.budget.distinct", distinct_limit_settings, sizeof(struct distinct_limit),
+    "How many different customers, accounts ... a grant may touch. What stands in bodies is not counted." };
+
+static const struct setting budget_settings[] = {
+    { "requests", SHAPE_COUNT, .fallback = "0", .max = 100000000, AT(budget, requests), .help = "Requests; 0: no limit." },
+    { "bytes_out", SHAPE_SIZE, .fallback = "\"0B\"", .max = INT64_C(1) << 50, AT(budget, bytes_out), .help = "Bytes of answers delivered to the person; `0B`: no limit." },
+    { "actions", SHAPE_LIST, .fallback = "( )", .max = 16, COUNTED(budget, actions, action_count), .sub = &action_limit_section,
+      .help = "Requests of single actions: `( { action = \"export\"; max = 2; } )`." },
+    { "distinct", SHAPE_LIST, .fallback = "( )", .max = 8, COUNTED(budget, distinct, distinct_count), .sub = &distinct_limit_section,
+      .help = "Different values: `( { name = \"customer\"; path = \"/customers/{customer}/**\"; max = 20; } )`." },
+    { 0 },
+};
+static const struct section budget_section = { "tools.budget", budget_settings, sizeof(struct budget),
+    "What one grant may touch at most. When it is spent, requests are refused with `budget-exhausted`, and the person may ask anew. It is leased to the worker threads, and "
+    "what was leased counts as spent after a crash: never more is served, possibly a little less." };
+
 static const struct setting tool_settings[] = {
     { "name", SHAPE_TEXT, REQUIRED, .form = &form_tool, AT(tool, name), .help = "Unique; used on the command line and in grants." },
     { "host", SHAPE_TEXT, REQUIRED, .form = &form_host, AT(tool, host), .help = "Host name under which people reach the tool through the gateway. Unique." },
@@ -132,6 +164,7 @@ static const struct setting tool_settings[] = {
       .help = "Spellings in a path that are refused otherwise, since two parsers may read them differently." },
     { "actions", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(tool, actions, action_count), .sub = &action_section,
       .help = "What may be done with the tool." },
+    { "budget", SHAPE_GROUP, NONE, .sub = &budget_section, .at = offsetof(struct tool, budget), .help = "What one grant may touch at most." },
     { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(tool, cross_origin, cross_origin_count),
       .help = "Origins that may send unsafe or subresource requests to the tool." },
     { "redact_fields", SHAPE_TEXTS, .max = 1000, .form = &form_field, COUNTED(tool, redact_fields, redact_count),

@@ -46,6 +46,7 @@ static const struct field hold_fields[] = {
     { "body_len", FIELD_NUMBER, 0, most, false, false },
     { "body_sha256", FIELD_BYTES32, 0, 0, false, false },
     { "requirement", FIELD_WORD, 1, 16, false, false },
+    { "spends", FIELD_SPENDS, 1, SPENDS_MAX, true, false },
     END
 };
 static const struct field release_fields[] = {
@@ -55,6 +56,13 @@ static const struct field outcome_fields[] = {
     { "id", FIELD_WORD, 1, 64, false, false },
     { "outcome", FIELD_WORD, 1, 32, false, false },
     { "status", FIELD_NUMBER, 0, 999, true, false },
+    END
+};
+static const struct field lease_fields[] = {
+    WHO,
+    { "tool", FIELD_WORD, 1, 32, false, false },
+    { "grant_id", FIELD_WORD, ID_LEN, ID_LEN, false, false },
+    { "wants", FIELD_SPENDS, 1, SPENDS_MAX, false, false },
     END
 };
 static const struct field assertion_fields[] = {
@@ -128,6 +136,7 @@ static const struct rule {
     { "release.link", FOR_WORKER, 0, who_id_fields, op_release_link, false },
     { "release.use", FOR_WORKER, 0, release_fields, op_release_use, false },
     { "outcome", FOR_WORKER, 0, outcome_fields, op_outcome, false },
+    { "budget.lease", FOR_WORKER, 0, lease_fields, op_budget_lease, false },
     { "assertion", FOR_WORKER, 0, assertion_fields, op_assertion, false },
     { "notice.ack", FOR_WORKER, 0, notice_fields, op_notice_ack, false },
     { "segment", FOR_RECORDER, 0, segment_fields, op_segment, false },

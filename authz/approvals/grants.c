@@ -1,5 +1,7 @@
 #include "authz/approvals/internal.h"
 
+#include "authz/budget.h"
+
 json_t *grant_event(const json_t *row)
 {
     return json_pack("{s:s, s:s, s:b}", "event", "grant", "token", str(row, "token"), "noticed", num(row, "noticed") != 0);
@@ -120,8 +122,9 @@ enum status grant_issue_for(struct op *o, const struct item *it, const struct ap
         return st;
     new_id("jti_", jti);
     struct grant_facts g = { o->s->config->instance, str(f, "session"), jti, str(f, "person"), str(f, "identity"), str(f, "x5t"),
-                             str(f, "tool"), str(f, "reason"), str(f, "policy"), note, a->approved_by, now_s(o), exp_s };
-    st = grant_issue(o->s->signer, &g, &token, &o->err);
+                             str(f, "tool"), str(f, "reason"), str(f, "policy"), note, a->approved_by, now_s(o), exp_s, budget_claim(&it->tool->budget) };
+    st = g.budget ? grant_issue(o->s->signer, &g, &token, &o->err) : fail(&o->err, NO_MEMORY, "budget");
+    json_decref((json_t *)(uintptr_t)g.budget);
     if (st == OK)
         st = item_set_state(o, it->id, "approved", "granted");
     if (st == OK)

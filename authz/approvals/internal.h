@@ -162,6 +162,12 @@ MUST_CHECK enum status grant_issue_for(struct op *o, const struct item *it, cons
 MUST_CHECK enum status grant_end(struct op *o, const char *grant_id, const char *why);
 json_t *grant_event(const json_t *row);
 
+/* ---- ops_budget.c ---- */
+/* Lease what `wants` lists from a live grant's budget: all of it or nothing (BUDGET_EXHAUSTED). answer: an array that gets the amounts. */
+MUST_CHECK enum status budget_lease(struct op *o, const struct grant *g, const json_t *wants, json_t *answer);
+/* [{name, max, left}] */
+json_t *budget_view(struct op *o, const char *grant_id);
+
 /* ---- release.c ---- */
 /* Use up an approved sign-off: checks everything again, commits "used" with this op, answers with the bytes. */
 MUST_CHECK enum status release_run(struct op *o, const struct item *it);
@@ -204,6 +210,7 @@ enum status op_hold(struct op *o);
 enum status op_held_raw(struct op *o);
 enum status op_release_link(struct op *o);
 enum status op_release_use(struct op *o);
+enum status op_budget_lease(struct op *o);
 enum status op_outcome(struct op *o);
 enum status op_assertion(struct op *o);
 enum status op_notice_ack(struct op *o);

@@ -126,12 +126,27 @@ static enum status apply_one(struct ledger *l, const struct change *c, uint64_t 
     return OK;
 }
 
+/* Only a live grant's budget can be leased. */
+static enum status take_lease(struct ledger *l, uint64_t seq, const json_t *content, struct err *err)
+{
+    const char *id = json_string_value(json_object_get(content, "grant_id"));
+    if (id == NULL || !ledger_is(l, id, "live"))
+        return fail(err, CORRUPT, "leaf %llu leases from a grant that is not live", (unsigned long long)seq);
+    if (l->book == NULL && (l->book = book_new()) == NULL)
+        return fail(err, NO_MEMORY, "budgets");
+    return book_apply(l->book, content, err);
+}
+
 enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const json_t *content, struct err *err)
 {
     enum status st = OK;
     for (size_t i = 0; st == OK && i < sizeof changes / sizeof *changes; i++)
         if (strcmp(changes[i].type, type) == 0)
             st = apply_one(l, &changes[i], seq, content, err);
+    if (st == OK && strcmp(type, "budget.leased") == 0)
+        st = take_lease(l, seq, content, err);
+    if (st == OK && strcmp(type, "grant.ended") == 0 && l->book != NULL)
+        book_close(l->book, json_string_value(json_object_get(content, "grant_id")));
     return st;
 }
 
@@ -143,4 +158,6 @@ void ledger_done(struct ledger *l)
         HASH_DEL(l->entries, e);
         free(e);
     }
+    book_free(l->book);
+    l->book = NULL;
 }

@@ -3,6 +3,7 @@
 #ifndef COUNTERSIGN_LEDGER_H
 #define COUNTERSIGN_LEDGER_H
 
+#include "authz/approvals/book.h"
 #include "proxy/base/status.h"
 
 #include <jansson.h>
@@ -26,6 +27,7 @@ struct ledger_entry {
 struct ledger {
     struct ledger_entry *entries;
     size_t counts[LEDGER_KINDS];
+    struct book *book;                /* what was leased of budgets */
 };
 
 /* Take one leaf. CORRUPT when it can't follow what came before: an approval of nothing, a second use, a foreign word. */

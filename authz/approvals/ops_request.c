@@ -102,14 +102,15 @@ static json_t *tool_states(struct op *o, const json_t *requests, const json_t *g
     return list;
 }
 
-static json_t *grants_view(const json_t *rows)
+static json_t *grants_view(struct op *o, const json_t *rows)
 {
     json_t *list = json_array(), *row;
     size_t i;
     json_array_foreach(rows, i, row)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b}", "grant_id", str(row, "grant_id"), "tool", str(row, "tool"),
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:o}", "grant_id", str(row, "grant_id"), "tool", str(row, "tool"),
                                               "identity", str(row, "identity"), "x5t", str(row, "x5t"), "iat", (json_int_t)num(row, "iat"),
-                                              "exp", (json_int_t)num(row, "exp"), "noticed", num(row, "noticed") != 0));
+                                              "exp", (json_int_t)num(row, "exp"), "noticed", num(row, "noticed") != 0, "budget",
+                                              budget_view(o, str(row, "grant_id"))));
     return list;
 }
 
@@ -147,7 +148,7 @@ enum status op_status(struct op *o)
         json_object_set_new(o->answer, "auditor", json_boolean(is_auditor(o)));
         json_object_set_new(o->answer, "operator", json_boolean(is_operator(o)));
         json_object_set_new(o->answer, "tools", tool_states(o, requests, grants));
-        json_object_set_new(o->answer, "grants", grants_view(grants));
+        json_object_set_new(o->answer, "grants", grants_view(o, grants));
         json_object_set_new(o->answer, "requests", items_view(o, requests, &bytes));
         json_object_set_new(o->answer, "held", items_view(o, held, &bytes));
     }

@@ -35,6 +35,8 @@ static const struct problem problems[PROBLEM_COUNT] = {
                         "Sign the statement as it was given, with the key it names." },
     [POLICY_CHANGED] = { "policy-changed", 409, "The policy of this tool has changed since", "Ask anew; approvers then see the new policy." },
     [GRANT_REQUIRED] = { "grant-required", 403, "There is no valid grant for this", ASK "." },
+    [BUDGET_EXHAUSTED] = { "budget-exhausted", 403, "The budget of this grant is used up",
+                           ASK ": a new grant comes with a new budget. `countersign status` shows what is left." },
     [NOT_HELD_HERE] = { "not-held", 409, "The policy does not hold this action", "Reload the page; the policy may have changed." },
     [BODY_MISMATCH] = { "digest-mismatch", 422, "The request's bytes do not match its digest", "Send the request again." },
     [HELD_TOO_LARGE] = { "held-too-large", 413, "The request is too large to be held",

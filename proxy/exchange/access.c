@@ -4,6 +4,7 @@
 #include "proxy/base/codec.h"
 #include "proxy/base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -61,6 +62,7 @@ static void forget(struct access *a, struct by_id *b)
         free(e);
     }
     HASH_DEL(a->ids, b);
+    purse_free(g->purse);
     free(g);
     free(b);
     a->count--;
@@ -132,15 +134,25 @@ static enum status add_grant(struct access *a, const struct grant *from, bool no
         return fail(err, BAD_TOKEN, "the grant's id or tool is too long");
     memcpy(key.thumbprint, from->thumbprint, sizeof key.thumbprint);
     memcpy(key.tool, from->tool, strlen(from->tool));
+    struct purse *purse = NULL;
+    bool failed = false;
     HASH_FIND_STR(a->ids, from->grant_id, b);
-    if (b != NULL)
-        forget(a, b);                 /* renewed: the newest word holds */
-    if (a->count >= GRANTS_MAX)
+    if (b != NULL) {                  /* renewed: the newest word holds, and what was leased stays leased */
+        purse = b->grant->purse;
+        b->grant->purse = NULL;
+        forget(a, b);
+    }
+    if (purse == NULL)
+        purse = purse_new(from->budget, &failed);
+    if (a->count >= GRANTS_MAX) {
+        purse_free(purse);
         return fail(err, FULL, "more than %d live grants", GRANTS_MAX);
+    }
     struct live_grant *g = calloc(1, sizeof *g);
     b = calloc(1, sizeof *b);
-    struct entry *e = g && b ? entry_for(a, &key) : NULL;
+    struct entry *e = g && b && !failed ? entry_for(a, &key) : NULL;
     if (e == NULL) {
+        purse_free(purse);
         free(g);
         free(b);
         return fail(err, NO_MEMORY, "grant");
@@ -149,6 +161,8 @@ static enum status add_grant(struct access *a, const struct grant *from, bool no
     memcpy(b->grant_id, from->grant_id, strlen(from->grant_id) + 1);
     g->exp_s = from->exp_s;
     g->noticed = noticed;
+    g->purse = purse;
+    snprintf(g->policy, sizeof g->policy, "%s", from->policy);
     sha256_one(token, g->token_sha256);
     g->entry = e;
     g->next = e->grants;

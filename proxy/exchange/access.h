@@ -5,6 +5,7 @@
 
 #include "authz/jwt.h"
 #include "proxy/base/slice.h"
+#include "proxy/exchange/purse.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,8 @@ struct live_grant {
     int64_t exp_s;
     unsigned char token_sha256[32];   /* of the grant's token, for clients that present it */
     bool noticed;                     /* the person saw that the session is recorded */
+    char policy[65];                  /* hash of the tool's policy that it was approved under */
+    struct purse *purse;              /* what was leased of its budget; NULL: it has none */
     void *entry;
 };
 

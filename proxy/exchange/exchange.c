@@ -83,6 +83,7 @@ void exchange_free(struct exchange *x)
     if (x->next != NULL)
         x->next->prev = x->prev;
     console_done(x);
+    json_decref(x->wants);
     bbuf_done(&x->body);
     bbuf_done(&x->unsure);
     free(x->reply_owned);

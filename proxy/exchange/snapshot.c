@@ -1,10 +1,23 @@
 #include "proxy/exchange/worker.h"
 
+#include "authz/policy.h"
 #include "proxy/base/log.h"
 #include "proxy/net/tls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+/* What grants of this config's rules carry: a grant of other rules is not judged by these. */
+static enum status hash_policies(struct snapshot *s, struct err *err)
+{
+    const struct config *c = s->config;
+    s->policies = calloc(c->tool_count + 1, sizeof *s->policies);
+    if (s->policies == NULL)
+        return fail(err, NO_MEMORY, "snapshot");
+    for (size_t i = 0; i < c->tool_count; i++)
+        policy_hash(c, &c->tools[i], s->policies[i]);
+    return OK;
+}
 
 /* The rest of a snapshot whose config is there; takes s in every case. spare: used when the server's own certificate can't be read, or NULL. */
 static enum status complete(struct snapshot *s, SSL_CTX *spare, struct snapshot **out, struct err *err)
@@ -18,6 +31,8 @@ static enum status complete(struct snapshot *s, SSL_CTX *spare, struct snapshot 
         st = OK;
     }
     snprintf(s->hsts, sizeof s->hsts, "max-age=%lld", (long long)(s->config->hsts_ms / 1000));
+    if (st == OK)
+        st = hash_policies(s, err);
     if (st == OK && (s->console_origin = config_origin(s->config, s->config->console_host)) == NULL)
         st = fail(err, NO_MEMORY, "snapshot");
     if (st == OK)
@@ -76,6 +91,7 @@ void snapshot_unref(struct snapshot *s)
     config_unref(s->config);
     trust_free(s->trust);
     SSL_CTX_free(s->tls);
+    free(s->policies);
     free(s->console_origin);
     free(s);
 }

@@ -21,6 +21,7 @@ struct snapshot {
     struct config *config;
     struct trust *trust;              /* the CA and the revocation list as of now */
     SSL_CTX *tls;
+    char (*policies)[65];             /* policy_hash of each tool, in the config's order */
     char *console_origin;             /* "https://console.example:8443" */
     char hsts[32];                    /* "max-age=31536000" */
 };
@@ -107,5 +108,7 @@ struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const st
 bool worker_fresh(const struct worker *w);
 void worker_wait(struct worker *w, struct waiter *x);
 void waiter_leave(struct waiter *x);
+/* All who wait look again; from the loop, never from within an exchange. */
+void worker_wake(struct worker *w);
 
 #endif
