@@ -19,10 +19,10 @@ static json_t *cut_text(const char *s, size_t max)
 
 static json_t *make_claims(const struct grant_facts *f, size_t reason_max)
 {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:[s], s:o, s:O, s:o, s:s, s:s, s:s}",
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:o, s:o, s:O, s:o, s:s, s:s, s:s}",
                      "iss", f->instance, "aud", f->instance, "sub", f->identity, "iat", (json_int_t)f->iat_s, "nbf",
                      (json_int_t)f->iat_s, "exp", (json_int_t)f->exp_s, "jti", f->jti, "grant_id", f->grant_id, "use", "grant",
-                     "basis", "approved", "cnf", "x5t#S256", f->x5t, "person", f->person, "tool", f->tool, "actions", "*",
+                     "basis", "approved", "cnf", "x5t#S256", f->x5t, "person", f->person, "tool", f->tool, "actions", f->actions ? json_deep_copy(f->actions) : json_pack("[s]", "*"),
                      "reason", cut_text(f->reason, reason_max), "approved_by", f->approved_by, "budget", f->budget ? json_deep_copy(f->budget) : json_object(), "policy", f->policy,
                      "key_storage", "unattested", "checkpoint", f->checkpoint);
 }

@@ -94,6 +94,7 @@ struct tool {
     size_t who_count;
     struct need *approvers;           /* who must approve a grant */
     size_t approver_count;
+    char *ticket;                     /* a POSIX extended regular expression that must be found in the reason; NULL: none */
     int64_t max_duration_ms;          /* of a grant */
     int64_t request_ttl_ms;           /* a request for access waits this long */
     int64_t held_ttl_ms;              /* a held request waits this long */
@@ -169,6 +170,10 @@ struct config {
     struct tool *tools;
     size_t tool_count;
     struct limits limits;
+    struct lock_when {                /* locks by rule; 0: never */
+        unsigned refusals, exhausted;
+        int64_t refusals_within_ms, exhausted_within_ms;
+    } lock_when;
     int64_t segment_ms;               /* a segment closes after this (2 s) */
     size_t segment_bytes;             /* or this (1 MiB) */
     size_t ring_bytes;                /* of each worker's ring (4 MiB), a power of two */

@@ -261,6 +261,8 @@ static const struct broken broken_rows[] = {
     { "hours that leave gaps", "count = 1;", "count = 1; when = \"mon-fri 08:00-18:00\";", "no entry is asked for on Monday at 00:00", OK },
     { "too few at night", "count = 1; }", "count = 1; }, { group = \"security\"; count = 3; when = \"fri 22:00-06:00\"; }",
       "not enough people are in these groups on Friday at 22:00", OK },
+    { "ticket that is no expression", "actions = (", "ticket = \"[A-Z\"; actions = (", "ticket: \"[A-Z\" is not of the right form", BAD_CONFIG },
+    { "ticket with a back-reference", "actions = (", "ticket = \"(a)\\\\1\"; actions = (", "without back-references", BAD_CONFIG },
     { "budget of no action", "actions = (", "budget = { actions = ( { action = \"exprot\"; max = 2; } ); }; actions = (",
       "budget.actions[1].action: \"exprot\" is no action of this tool", BAD_CONFIG },
     { "budget without max", "actions = (", "budget = { actions = ( { action = \"export\"; } ); }; actions = (", "max: is missing", BAD_CONFIG },

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <regex.h>
 #include <stdlib.h>
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
@@ -230,6 +231,20 @@ static bool is_log_level(const char *t)
     return log_level_parse(t, &level);
 }
 
+static bool is_regex(const char *t)
+{
+    regex_t r;
+    if (t[0] == 0 || strlen(t) > 256)
+        return false;
+    for (const char *p = t; *p != 0; p++)   /* back-references make matching slow without bound */
+        if (*p == '\\' && ++p && (*p == 0 || (*p >= '1' && *p <= '9')))
+            return false;
+    if (regcomp(&r, t, REG_EXTENDED | REG_NOSUB) != 0)
+        return false;
+    regfree(&r);
+    return true;
+}
+
 static bool is_hours(const char *t)
 {
     struct hours h = { 0 };
@@ -299,6 +314,7 @@ const struct form
     form_instance = { is_instance, "1 to 64 of a-z, 0-9, '.' and '-'", NULL },
     form_tool = { is_tool, "1 to 32 of a-z, 0-9 and '-'", NULL },
     form_hours = { is_hours, "days and times such as \"mon-fri 08:00-18:00, sat 10:00-14:00\", at most eight spans", NULL },
+    form_regex = { is_regex, "a POSIX extended regular expression of at most 256 bytes, without back-references", NULL },
     form_counted_path = { is_counted_path, "a path with one segment in braces: \"/customers/{customer}/**\"; '*' only as a whole segment, '**' only at the end", NULL },
     form_name = { is_name, "1 to 64 of a-z, 0-9, '.', '_' and '-'", NULL },
     form_identity = { is_identity, "an address in lower case, as in the certificate: \"alice@acme.example\"", NULL },

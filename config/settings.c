@@ -157,6 +157,8 @@ static const struct setting tool_settings[] = {
       .help = "Groups whose members may ask for a grant." },
     { "approvers", SHAPE_LIST, REQUIRED, .min = 1, .max = 8, COUNTED(tool, approvers, approver_count), .sub = &need_section,
       .help = "Who must approve a grant." },
+    { "ticket", SHAPE_TEXT, NONE, .form = &form_regex, AT(tool, ticket),
+      .help = "Regular expression (POSIX extended) that must be found in the reason, such as `[A-Z]+-[0-9]+`. Left out: any reason will do." },
     { "max_duration", SHAPE_TIME, .fallback = "\"30m\"", .min = SECOND, .max = DAY, AT(tool, max_duration_ms), .help = "Longest grant." },
     { "request_ttl", SHAPE_TIME, .fallback = "\"1h\"", .min = SECOND, .max = 7 * DAY, AT(tool, request_ttl_ms), .help = "A request for access waits this long for its approval." },
     { "held_ttl", SHAPE_TIME, .fallback = "\"15m\"", .min = SECOND, .max = DAY, AT(tool, held_ttl_ms), .help = "A held request waits this long for its sign-off and release." },
@@ -249,6 +251,16 @@ static const struct setting recording_settings[] = {
 };
 static const struct section recording_section = { "recording", recording_settings, 0, "How sessions are kept." };
 
+static const struct setting lock_when_settings[] = {
+    { "refusals", SHAPE_COUNT, .fallback = "0", .max = 1000000, AT(lock_when, refusals),
+      .help = "So many requests that the policy of a tool does not allow; 0: never. What a page of another site causes does not count." },
+    { "refusals_within", SHAPE_TIME, .fallback = "\"1m\"", .min = SECOND, .max = HOUR, AT(lock_when, refusals_within_ms), .help = "Within this time." },
+    { "exhausted", SHAPE_COUNT, .fallback = "0", .max = 1000000, AT(lock_when, exhausted), .help = "So many requests past a spent budget; 0: never." },
+    { "exhausted_within", SHAPE_TIME, .fallback = "\"1m\"", .min = SECOND, .max = HOUR, AT(lock_when, exhausted_within_ms), .help = "Within this time." },
+    { 0 },
+};
+static const struct section lock_when_section = { "lock_when", lock_when_settings, 0, "When a person is locked without anybody's order. An operator lifts the lock." };
+
 static const struct setting root_settings[] = {
     { "instance", SHAPE_TEXT, REQUIRED, .form = &form_instance, AT(config, instance), .help = "Names this gateway in tokens, statements and logs." },
     { "state", SHAPE_TEXT, .fallback = "\".\"", .form = &form_path, .path = PATH_FOLDER, AT(config, state), .help = "The state folder: keys, database, recordings." },
@@ -273,6 +285,7 @@ static const struct setting root_settings[] = {
     { "people", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(config, people, person_count), .sub = &person_section, .help = "Everyone the gateway knows." },
     { "roles", SHAPE_GROUP, NONE, .sub = &role_section, .help = "Groups of auditors and operators." },
     { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .help = "The web applications behind the gateway." },
+    { "lock_when", SHAPE_GROUP, NONE, .sub = &lock_when_section, .at = offsetof(struct config, lock_when), .help = "Locks by rule." },
     { "limits", SHAPE_GROUP, NONE, .sub = &limit_section, .at = offsetof(struct config, limits), .help = "Limits on connections, messages and times." },
     { "recording", SHAPE_GROUP, NONE, .sub = &recording_section, .help = "Segments and buffers of recordings." },
     { 0 },

@@ -101,6 +101,10 @@ static int set_up(void **state)
     decide("carol", held_id, bed.carol);
     assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "lock", "who", who("olga"), "kind", "person", "value", "anna", "reason",
                                       "for the test"), -1, NULL), "ok");
+    json_t *wants = json_pack("[{s:s, s:s, s:s}, {s:s, s:i}]", "name", "distinct:customer", "digest", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "shown",
+                              "5", "name", "requests", "amount", 1);
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s, s:o}", "op", "budget.lease", "who", who("alice"), "tool", "support", "grant_id", grant_id, "wants",
+                                      wants), -1, NULL), "ok");
     return 0;
 }
 
@@ -158,6 +162,11 @@ static void an_edited_database_does_not_start(void **state)
         { "a request pending again", "UPDATE request SET state = 'pending' WHERE item = '%s'", request_id },
         { "a grant to another", "UPDATE access_grant SET person = 'anna' WHERE grant_id = '%s'", grant_id },
         { "the notice skipped", "UPDATE access_grant SET noticed = 1 WHERE grant_id = '%s'", grant_id },
+        { "more actions", "UPDATE request SET actions = 'export' WHERE item = '%s'", request_id },
+        { "an extension of another", "UPDATE request SET extends = session WHERE item = '%s'", request_id },
+        { "a longer grant", "UPDATE access_grant SET exp = exp + 60 WHERE grant_id = '%s'", grant_id },
+        { "a lease for another grant", "UPDATE leaf SET content = replace(content, 'distinct:customer', 'distinct:nothing12') WHERE type = 'budget.leased'", "" },
+        { "a lease removed", "DELETE FROM leaf WHERE type = 'budget.leased'", "" },
         { "a lock removed", "DELETE FROM lock", "" },
         { "a lock lifted", "UPDATE lock SET state = 'ended'", "" },
         { "a lock on somebody else", "UPDATE lock SET value = 'alice'", "" },
@@ -171,7 +180,7 @@ static void an_edited_database_does_not_start(void **state)
         { "the head's number", "UPDATE head SET note = replace(note, char(10), char(10) || '1')", "" },
         { "the head removed", "DELETE FROM head", "" },
         { "a request that nobody made", "INSERT INTO request SELECT 'req_BBBBBBBBBBBBBBBBBBBBBB', 'grt_BBBBBBBBBBBBBBBBBBBBBB', 'anna', identity, x5t,"
-          " not_after, tool, reason, duration_s, policy, created_ms, expires_ms, 'granted', seq FROM request LIMIT 1", "" },
+          " not_after, tool, reason, duration_s, policy, created_ms, expires_ms, 'granted', seq, actions, extends FROM request LIMIT 1", "" },
     };
     struct err err = { .text = "" };
     service_close(service);

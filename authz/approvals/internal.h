@@ -5,6 +5,7 @@
 #include "authz/approvals/service.h"
 #include "authz/approvals/validate.h"
 
+#include "authz/actions.h"
 #include "authz/blob.h"
 #include "authz/policy.h"
 #include "authz/statement.h"
@@ -45,11 +46,16 @@ struct service {
     int lock_fd;
     json_t *locks;                    /* live ones: [{id, kind, value, reason, by, at}], from verified leaves */
     bool locks_stale;
+    struct watch *watched;            /* refusals of late, by person */
+    char to_lock[2][72];              /* a person, and the rule that stops her now; "" */
     json_t *running;                  /* {item: peer id}: used, outcome not yet known */
     struct release_code codes[CODES_MAX];
     json_t *events, *outbox;          /* of the open transaction; committed, not yet taken */
     json_t *erase;                    /* held files to erase after the commit */
 };
+
+/* Which locks stop an op: that on everything and one's own; only one's own; none. */
+enum stopped_by { BY_ANY_LOCK, BY_OWN_LOCK, BY_NO_LOCK };
 
 /* Who asks, as far as it matters to a decision. */
 struct caller {
@@ -71,10 +77,12 @@ struct op {
     int answer_fd;
     char used_item[ID_LEN + 1];       /* set when this op uses up a sign-off: then this peer runs it */
     enum status (*run)(struct op *o); /* from the table in dispatch.c */
-    bool while_locked;
+    unsigned stopped_by;              /* enum stopped_by: which locks stop it */
     enum problem_type problem;
     struct err err;                   /* detail of the problem for the person, or text for our log */
 };
+
+#define EVERYTHING "*"                /* the value of a lock of that kind */
 
 static inline const char *str(const json_t *o, const char *name)
 {
@@ -103,8 +111,10 @@ MUST_CHECK enum status own_end(struct op *o, enum status st, struct err *err);
 MUST_CHECK enum status in_transaction(struct op *o, enum status (*run)(struct op *), bool *broken);
 /* The approval keys of this config; a file that is not there means that nobody can approve. */
 MUST_CHECK enum status keys_load(const struct config *c, struct approval_keys *out, struct err *err);
-/* The live lock that covers any of these, or NULL; each may be NULL. */
+/* The live lock that covers any of these, or everything; NULL: none. Each may be NULL. */
 const json_t *lock_on(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id);
+/* The same without a lock on everything: who lifts that one must be able to. */
+const json_t *lock_on_person(const struct service *s, const char *person, const char *x5t);
 MUST_CHECK enum status refuse_if_locked(struct op *o, const char *tool, const char *grant_id);
 const struct person *person_named(const struct config *c, const char *name);
 bool is_auditor(const struct op *o);
@@ -133,8 +143,12 @@ bool item_is(const struct item *it, const char *state);
 /* Could the caller decide it? May she see it? */
 bool item_may_decide(const struct op *o, const struct item *it);
 bool item_may_see(const struct op *o, const struct item *it);
-/* What is asked, as a statement's scope. */
-json_t *item_scope(const struct item *it);
+/* What is asked, as a statement's scope; duration_s and actions: what an approver makes of a request for access (0 and NULL: as asked). */
+json_t *item_scope(const struct item *it, int64_t duration_s, const char *actions);
+/* Is this scope, of a yes to an access request, no wider than what was asked? */
+bool scope_within(const struct item *it, const json_t *scope);
+/* The actions asked for: "*" or names (actions.h). */
+const char *item_actions(const struct item *it);
 /* Move the row from one of the open states; `why` for cancelled ones. Writes leaf (item.expired or item.cancelled), event, erasure. */
 MUST_CHECK enum status item_end(struct op *o, const char *id, const char *session, const char *state, const char *why);
 MUST_CHECK enum status item_set_state(struct op *o, const char *id, const char *from, const char *to);
@@ -146,11 +160,38 @@ struct approvals {
     const struct person *persons[APPROVERS_MAX];
     size_t count;
     json_t *approved_by;              /* [{person, statement, key}] */
+    int64_t duration_s;               /* of a request for access: the least that any of them said yes to */
+    char actions[ACTIONS_TEXT_MAX];   /* and what all of them did; "": nothing is left */
 };
+/* One more yes, with this scope. */
+void approvals_narrow(struct approvals *a, const json_t *scope);
 MUST_CHECK enum status approvals_gather(struct op *o, const struct item *it, struct approvals *out);
 bool approvals_enough(const struct item *it, const struct approvals *a);
 /* The registered key of this name if it is this person's and not past its end; else NULL. */
 const struct approval_key *approval_key_of(const struct op *o, const char *person, const char *fingerprint);
+
+/* ---- ops_decide.c: what orders share with decisions ---- */
+enum { NONCE_LEN = 22 };
+void statement_id(const char *nonce, const char *item, const char *decision, char out[ID_LEN + 1]);
+/* Keep a statement for the caller until it is signed; use it up. */
+MUST_CHECK enum status statement_keep(struct op *o, const char *item, const char *nonce, const char *id, const json_t *object);
+MUST_CHECK enum status statement_consume(struct op *o, const char *id);
+/* Is what the caller sent a signature over this statement by her own registered key? */
+MUST_CHECK enum status check_signature(struct op *o, const json_t *object, const struct statement *s);
+
+/* ---- ops_order.c: what one person settles alone, by signing it ---- */
+/* Answer with a statement for the caller. item: the id that a decision is found by. concerns: a person or a thing. Takes scope. */
+MUST_CHECK enum status order_statement(struct op *o, const char *item, const char *purpose, const char *concerns, json_t *scope);
+/* Is the stored statement one of these, unaltered, and signed by the caller now? Then it is used up. *s borrows from object. */
+MUST_CHECK enum status order_signed(struct op *o, const json_t *row, const json_t *object, const char *purpose, struct statement *s);
+/* ops_lock.c: a lock lifted by a signed order. */
+MUST_CHECK enum status lock_make(struct op *o, const char *kind, const char *value, const char *reason, const char *by);
+/* ---- watch.c: locks by rule ---- */
+/* Note a refusal of a person's; watch_lock() locks whom a rule then stops, in a transaction of its own. IO_FAILED: end the process. */
+void watch_exhausted(struct service *s, const char *person, int64_t now_ms);
+MUST_CHECK enum status watch_lock(struct service *s, struct err *err);
+void watch_free(struct service *s);
+MUST_CHECK enum status unlock_signed(struct op *o, const json_t *row, const json_t *object);
 
 /* ---- grants.c ---- */
 /* A live grant, proved: the ledger, the token's signature, its dates. NOT_FOUND or EXPIRED when there is none; grant_done(). */
@@ -204,6 +245,7 @@ enum status op_status(struct op *o);
 enum status op_pending(struct op *o);
 enum status op_item_get(struct op *o);
 enum status op_request_create(struct op *o);
+enum status op_withdraw(struct op *o);
 enum status op_statement(struct op *o);
 enum status op_decide(struct op *o);
 enum status op_hold(struct op *o);
@@ -219,7 +261,8 @@ enum status op_sessions(struct op *o);
 enum status op_session_get(struct op *o);
 enum status op_log_read(struct op *o);
 enum status op_lock(struct op *o);
-enum status op_unlock(struct op *o);
+enum status op_unlock_statement(struct op *o);
+enum status op_refused(struct op *o);
 enum status op_locks(struct op *o);
 
 #endif

@@ -99,11 +99,18 @@ bool item_may_see(const struct op *o, const struct item *it)
     return strcmp(o->who.person->name, str(it->facts, "person")) == 0 || item_may_decide(o, it) || is_auditor(o) || is_operator(o);
 }
 
-json_t *item_scope(const struct item *it)
+const char *item_actions(const struct item *it)
+{
+    const char *actions = str(it->facts, "actions");
+    return actions[0] != 0 ? actions : "*";   /* older requests have no such member */
+}
+
+json_t *item_scope(const struct item *it, int64_t duration_s, const char *actions)
 {
     const json_t *f = it->facts;
     if (it->kind == LEDGER_REQUEST)
-        return statement_scope_access(str(f, "tool"), num(f, "duration_s"), str(f, "reason"));
+        return statement_scope_part(str(f, "tool"), duration_s ? duration_s : num(f, "duration_s"), str(f, "reason"), actions ? actions : item_actions(it),
+                                    str(f, "extends"));
     struct statement_request r = { str(f, "tool"), str(f, "action"), str(f, "method"), str(f, "authority"), str(f, "target"),
                                    str(f, "digest"), str(f, "body_sha256"), str(f, "reason"), num(f, "body_len") };
     return statement_scope_signoff(&r);
@@ -143,17 +150,39 @@ const struct approval_key *approval_key_of(const struct op *o, const char *perso
     return k != NULL && strcmp(k->person, person) == 0 && k->not_after_s > now_s(o) ? k : NULL;
 }
 
-/* Is this leaf's statement the very one that this item asks for? */
+static const char *scope_actions(const json_t *scope)
+{
+    const char *actions = str(scope, "actions");
+    return actions[0] != 0 ? actions : "*";
+}
+
+bool scope_within(const struct item *it, const json_t *scope)
+{
+    int64_t duration_s = num(scope, "duration_s");
+    const char *actions = scope_actions(scope);
+    json_t *same = item_scope(it, duration_s, actions);
+    bool within = same != NULL && json_equal(same, scope);
+    json_decref(same);
+    return within && (it->kind != LEDGER_REQUEST
+                      || (duration_s >= 1 && duration_s <= num(it->facts, "duration_s") && actions_within(actions, item_actions(it))));
+}
+
+void approvals_narrow(struct approvals *a, const json_t *scope)
+{
+    int64_t duration_s = num(scope, "duration_s");
+    if (a->duration_s == 0 || duration_s < a->duration_s)
+        a->duration_s = duration_s;
+    actions_both(a->actions, scope_actions(scope), a->actions);
+}
+
+/* Is this leaf's statement one that this item asks for? */
 static bool statement_fits(const struct op *o, const struct item *it, const struct statement *s, const char *approver)
 {
-    json_t *scope = item_scope(it);
-    bool fits = scope != NULL && json_equal(scope, s->scope) && strcmp(s->instance, o->s->config->instance) == 0
+    return scope_within(it, s->scope) && strcmp(s->instance, o->s->config->instance) == 0
                 && strcmp(s->purpose, it->kind == LEDGER_REQUEST ? "access" : "signoff") == 0
                 && strcmp(s->decision, "approve") == 0 && strcmp(s->requester, str(it->facts, "person")) == 0
                 && strcmp(s->identity, str(it->facts, "identity")) == 0 && strcmp(s->policy, str(it->facts, "policy")) == 0
                 && strcmp(s->approver, approver) == 0;
-    json_decref(scope);
-    return fits;
 }
 
 /* One decision row, proved. *counts: it is an approval whose key, person and groups hold today. CORRUPT: the row is not what the log says. */
@@ -177,6 +206,7 @@ static enum status prove(struct op *o, const struct item *it, const json_t *row,
     if (entry == NULL || json_array_append_new(a->approved_by, entry) != 0)
         return fail(&o->err, NO_MEMORY, "approvals");
     a->persons[a->count++] = approver;
+    approvals_narrow(a, s.scope);
     return OK;
 }
 
@@ -184,7 +214,7 @@ enum status approvals_gather(struct op *o, const struct item *it, struct approva
 {
     json_t *rows = NULL, *row;
     size_t i;
-    *out = (struct approvals){ .approved_by = json_array() };
+    *out = (struct approvals){ .approved_by = json_array(), .actions = "*" };
     enum status st = store_rows(o->s->store, &rows, &o->err,
                                 "SELECT * FROM decision WHERE item = $1 AND decision = 'approve' ORDER BY seq", "s", it->id);
     json_array_foreach(rows, i, row) {

@@ -20,6 +20,8 @@ static const struct change {
     { "item.cancelled", "item", LEDGER_KINDS, ANY, NULL },
     { "grant.issued", "item", LEDGER_REQUEST, "approved", "granted" },
     { "grant.issued", "grant_id", LEDGER_GRANT, NULL, "live" },
+    { "grant.extended", "item", LEDGER_REQUEST, "approved", "granted" },
+    { "grant.extended", "grant_id", LEDGER_GRANT, "live", "=" },
     { "grant.ended", "grant_id", LEDGER_GRANT, "live", "ended" },
     { "notice.acknowledged", "grant_id", LEDGER_GRANT, "live", "=" },
     { "signoff.used", "item", LEDGER_HELD, "approved", "used" },
@@ -99,6 +101,8 @@ static enum status change_entry(const struct change *c, struct ledger_entry *e, 
         e->noticed = true;
     if (strcmp(c->type, "approval") == 0 || strcmp(c->type, "denial") == 0)
         e->decisions++;
+    if (strcmp(c->type, "grant.extended") == 0 && c->kind == LEDGER_GRANT)
+        e->born = seq;                /* its row is compared with this one from now on */
     if (to[0] != '=')
         e->state = to;
     e->last = seq;

@@ -145,6 +145,7 @@ void service_close(struct service *s)
     approval_keys_done(&s->keys);
     seal_key_wipe(&s->seal_key);
     OPENSSL_cleanse(s->codes, sizeof s->codes);
+    watch_free(s);
     free(s->held_folder);
     config_unref(s->config);
     if (s->lock_fd >= 0)
@@ -261,10 +262,10 @@ void queue_item_event(struct op *o, const char *id, const char *state)
     queue_event(o, json_pack("{s:s, s:s, s:s}", "event", "item", "id", id, "state", state));
 }
 
-const json_t *lock_on(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id)
+static const json_t *find_lock(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id, const char *all)
 {
     const struct { const char *kind, *value; } wanted[] = {
-        { "person", person }, { "cert", x5t }, { "tool", tool }, { "grant", grant_id }
+        { "person", person }, { "cert", x5t }, { "tool", tool }, { "grant", grant_id }, { "everything", all }
     };
     size_t i;
     json_t *lock;
@@ -276,11 +277,23 @@ const json_t *lock_on(const struct service *s, const char *person, const char *x
     return NULL;
 }
 
+const json_t *lock_on(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id)
+{
+    return find_lock(s, person, x5t, tool, grant_id, EVERYTHING);
+}
+
+const json_t *lock_on_person(const struct service *s, const char *person, const char *x5t)
+{
+    return find_lock(s, person, x5t, NULL, NULL, NULL);
+}
+
 enum status refuse_if_locked(struct op *o, const char *tool, const char *grant_id)
 {
     const json_t *lock = lock_on(o->s, o->who.person->name, o->who.x5t, tool, grant_id);
     if (lock == NULL)
         return OK;
+    if (strcmp(str(lock, "kind"), "everything") == 0)
+        return refuse_op(o, LOCKED, "Everything is locked: %s", str(lock, "reason"));
     return refuse_op(o, LOCKED, "The %s '%s' is locked: %s", str(lock, "kind"), str(lock, "value"), str(lock, "reason"));
 }
 

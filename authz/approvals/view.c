@@ -51,6 +51,10 @@ json_t *view_item(struct op *o, const json_t *row)
         return NULL;
     copy(v, row, both);
     copy(v, row, access ? access_only : signoff_only);
+    if (access)
+        json_object_set_new(v, "actions", actions_list(str(row, "actions")));
+    if (access && str(row, "extends")[0] != 0)
+        json_object_set(v, "extends", json_object_get(row, "extends"));
     if (access && strcmp(str(row, "state"), "granted") == 0)
         json_object_set(v, "grant_id", json_object_get(row, "session"));
     if (json_object_get(row, "used_ms") != NULL)

@@ -91,10 +91,23 @@ void item_print_state(FILE *out, const json_t *item, int64_t now_s)
         fputs("was denied", out);
         print_who_decided(out, item, "deny");
     } else if (strcmp(state, "cancelled") == 0) {
-        fputs("was cancelled by a lock", out);
+        fputs("was cancelled: withdrawn, or stopped by a lock or a change of the policy", out);
     } else {
         fputs("is ", out);
         term_str(out, state);
+    }
+}
+
+/* Nothing when it is for all of them. */
+static void print_actions(FILE *out, const json_t *actions)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach((json_t *)(uintptr_t)actions, i, name) {
+        if (json_string_value(name) == NULL || strcmp(json_string_value(name), "*") == 0)
+            return;
+        fputs(i ? ", " : ", only for ", out);
+        term_str(out, json_string_value(name));
     }
 }
 
@@ -112,7 +125,11 @@ static void print_asked(FILE *out, const json_t *item)
         print_text(out, "; digest ", item, "digest", "\n");
     } else {
         print_text(out, "  access to ", item, "tool", "");
-        fprintf(out, " for %s\n", words_duration(json_number(item, "duration_s"), text));
+        fprintf(out, " for %s", words_duration(json_number(item, "duration_s"), text));
+        print_actions(out, json_array_member(item, "actions"));
+        if (json_text(item, "extends")[0] != 0)
+            print_text(out, ", as an extension of ", item, "extends", "");
+        fputc('\n', out);
     }
 }
 

@@ -63,6 +63,7 @@ static void forget(struct access *a, struct by_id *b)
     }
     HASH_DEL(a->ids, b);
     purse_free(g->purse);
+    json_decref(g->actions);
     free(g);
     free(b);
     a->count--;
@@ -162,6 +163,9 @@ static enum status add_grant(struct access *a, const struct grant *from, bool no
     g->exp_s = from->exp_s;
     g->noticed = noticed;
     g->purse = purse;
+    g->actions = grant_allows(from, SLICE("*")) ? NULL : json_deep_copy(from->actions);
+    if (g->actions == NULL && !grant_allows(from, SLICE("*")))
+        g->actions = json_array();    /* no memory: nothing, rather than all */
     snprintf(g->policy, sizeof g->policy, "%s", from->policy);
     sha256_one(token, g->token_sha256);
     g->entry = e;
@@ -269,6 +273,14 @@ const struct live_grant *access_grant(const struct access *a, const unsigned cha
     return best;
 }
 
+bool live_grant_allows(const struct live_grant *g, const char *action)
+{
+    for (size_t i = 0; i < json_array_size(g->actions); i++)
+        if (strcmp(json_string_value(json_array_get(g->actions, i)), action) == 0)
+            return true;
+    return g->actions == NULL;
+}
+
 const struct live_grant *access_grant_by_id(const struct access *a, const char *grant_id)
 {
     struct by_id *b = NULL;
@@ -283,7 +295,8 @@ const char *access_locked(const struct access *a, const char *person, const char
         const char *subject = strcmp(l->kind, "person") == 0 ? person
                               : strcmp(l->kind, "cert") == 0 ? x5t
                               : strcmp(l->kind, "tool") == 0 ? tool
-                              : strcmp(l->kind, "grant") == 0 ? grant_id : NULL;
+                              : strcmp(l->kind, "grant") == 0 ? grant_id
+                              : strcmp(l->kind, "everything") == 0 && tool != NULL ? "*" : NULL;   /* tools, not the console: who lifts it needs that */
         if (subject != NULL && strcmp(subject, l->value) == 0)
             return l->reason;
     }

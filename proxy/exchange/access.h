@@ -19,6 +19,7 @@ struct live_grant {
     int64_t exp_s;
     unsigned char token_sha256[32];   /* of the grant's token, for clients that present it */
     bool noticed;                     /* the person saw that the session is recorded */
+    json_t *actions;                  /* names; NULL: all */
     char policy[65];                  /* hash of the tool's policy that it was approved under */
     struct purse *purse;              /* what was leased of its budget; NULL: it has none */
     void *entry;
@@ -34,6 +35,7 @@ MUST_CHECK enum status access_event(struct access *a, const json_t *event, int64
 
 /* The live grant for this certificate (SHA-256 thumbprint) and tool, or NULL. */
 const struct live_grant *access_grant(const struct access *a, const unsigned char thumbprint[32], const char *tool, int64_t now_s);
+bool live_grant_allows(const struct live_grant *g, const char *action);
 const struct live_grant *access_grant_by_id(const struct access *a, const char *grant_id);
 /* Why is it locked? NULL: it is not. Any argument may be NULL. */
 const char *access_locked(const struct access *a, const char *person, const char *x5t, const char *tool, const char *grant_id);

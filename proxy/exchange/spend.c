@@ -87,10 +87,29 @@ static void on_lease(void *arg, const json_t *answer, const int *fds, size_t fd_
     json_decref(wants);
 }
 
+static void refuse_action(struct exchange *x)
+{
+    char detail[256], link[512];
+    snprintf(detail, sizeof detail, "Your grant is for some actions of '%s' only, and '%s' is not among them.", x->tool->name, x->verdict.action->name);
+    snprintf(link, sizeof link, "%s/?tool=%s", x->snap->console_origin, x->tool->name);
+    struct problem p = { .status = 403, .type = "action-not-granted", .title = "Your grant does not cover this", .detail = detail,
+                         .next = "If your work needs it, ask for it: another person approves it.", .link = link, .link_text = "Ask for more" };
+    reply_problem(x, &p);
+}
+
 void stage_spend(struct exchange *x)
 {
-    struct purse *p = purse_of(x);
+    const struct live_grant *g = access_grant_by_id(x->worker->access, x->grant_id);
+    struct purse *p = g ? g->purse : NULL;
     struct spend s;
+    if (g == NULL) {                  /* ended while the body was read */
+        exchange_broken(x, 503, "authorization-unavailable", "The grant ended at this moment, so nothing was sent.");
+        return;
+    }
+    if (x->verdict.action == NULL || !live_grant_allows(g, x->verdict.action->name)) {
+        refuse_action(x);
+        return;
+    }
     if (p == NULL) {
         stage_forward(x);
         return;

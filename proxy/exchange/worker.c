@@ -345,6 +345,7 @@ static void on_tick(uv_timer_t *t)
     struct worker *w = t->data;
     w->loop.now_ms = clock_mono_ms();
     link_tick(w->link);
+    refused_tick(w);
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);

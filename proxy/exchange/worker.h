@@ -8,6 +8,7 @@
 #include "proxy/exchange/access.h"
 #include "proxy/exchange/access_log.h"
 #include "proxy/exchange/metrics.h"
+#include "proxy/exchange/refused.h"
 #include "proxy/net/link.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/upstream.h"
@@ -71,6 +72,7 @@ struct worker {
     struct waiter waiters, mark;      /* mark: the end of one round of waking */
     struct metrics metrics;
     struct access_log access_log;
+    struct refused refused;
     struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
     uv_thread_t thread;
     void (*ended)(void *arg);
