@@ -170,3 +170,27 @@ bool book_has_value(const struct book *b, const char *grant_id, const char *line
         HASH_FIND_STR(e->values, key, v);
     return v != NULL;
 }
+
+static json_t *dump_page(const struct entry *e)
+{
+    json_t *lines = json_array();
+    for (size_t i = 0; i < e->line_count; i++)
+        if (strncmp(e->lines[i].name, "distinct:", 9) != 0 && e->lines[i].spent > 0)
+            json_array_append_new(lines, json_pack("{s:s, s:I}", "name", e->lines[i].name, "amount", (json_int_t)e->lines[i].spent));
+    for (const struct value *v = e->values; v != NULL; v = v->hh.next) {
+        const char *space = strrchr(v->key, ' ');
+        json_array_append_new(lines, json_pack("{s:s%, s:s}", "name", v->key, (size_t)(space - v->key), "digest", space + 1));
+    }
+    return json_pack("{s:s, s:o}", "grant_id", e->grant_id, "lines", lines);
+}
+
+json_t *book_dump(const struct book *b)
+{
+    json_t *pages = json_array();
+    for (const struct entry *e = b ? b->entries : NULL; e != NULL && pages != NULL; e = e->hh.next)
+        if (json_array_append_new(pages, dump_page(e)) != 0) {
+            json_decref(pages);
+            return NULL;
+        }
+    return pages;
+}

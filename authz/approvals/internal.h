@@ -42,7 +42,9 @@ struct service {
     struct store *store;
     struct log *log;
     struct seal_key seal_key;
-    char *held_folder;
+    char *held_folder, *memory_path;
+    uint64_t patrolled;               /* leaves up to here were read by this process */
+    uint64_t written;                 /* the memory on the disk stands for leaves up to here */
     int lock_fd;
     json_t *locks;                    /* live ones: [{id, kind, value, reason, by, at}], from verified leaves */
     bool locks_stale;
@@ -77,6 +79,7 @@ struct op {
     int answer_fd;
     char used_item[ID_LEN + 1];       /* set when this op uses up a sign-off: then this peer runs it */
     enum status (*run)(struct op *o); /* from the table in dispatch.c */
+    bool only_shows;                  /* nothing is decided: leaves proved before will do */
     unsigned stopped_by;              /* enum stopped_by: which locks stop it */
     enum problem_type problem;
     struct err err;                   /* detail of the problem for the person, or text for our log */
@@ -99,6 +102,8 @@ static inline int64_t now_s(const struct op *o) { return o->now_ms / 1000; }
 
 /* Say no: the problem, and one sentence about this case. Returns REFUSED. */
 enum status refuse_op(struct op *o, enum problem_type t, const char *detail, ...) __attribute__((format(printf, 3, 4)));
+/* Write down what the log says, for a quick start (memory.h). */
+void service_remember(struct service *s);
 /* Append a leaf in the open transaction; takes content. */
 MUST_CHECK enum status write_leaf(struct op *o, const char *type, json_t *content, uint64_t *seq_out);
 /* An event for all workers once committed; takes it. */
@@ -206,8 +211,8 @@ json_t *grant_event(const json_t *row);
 /* ---- ops_budget.c ---- */
 /* Lease what `wants` lists from a live grant's budget: all of it or nothing (BUDGET_EXHAUSTED). answer: an array that gets the amounts. */
 MUST_CHECK enum status budget_lease(struct op *o, const struct grant *g, const json_t *wants, json_t *answer);
-/* [{name, max, left}] */
-json_t *budget_view(struct op *o, const char *grant_id);
+/* [{name, max, left}] of a grant's row, to be shown. */
+json_t *budget_view(struct op *o, const json_t *row);
 
 /* ---- release.c ---- */
 /* Use up an approved sign-off: checks everything again, commits "used" with this op, answers with the bytes. */
@@ -238,6 +243,11 @@ MUST_CHECK enum status locks_load(struct service *s, struct err *err);
 /* ---- reconcile.c ---- */
 /* Compare the rows with the verified log. CORRUPT names the first that differs. */
 MUST_CHECK enum status reconcile(struct service *s, struct err *err);
+/* Only rows that these leaves made. */
+MUST_CHECK enum status reconcile_range(struct service *s, uint64_t from, uint64_t to, struct err *err);
+
+/* ---- patrol.c: read the past again, a little at a time. CORRUPT: it was altered; end the process. ---- */
+MUST_CHECK enum status patrol_step(struct service *s, struct err *err);
 
 /* ---- the ops ---- */
 enum status op_hello(struct op *o);

@@ -19,7 +19,7 @@ static enum status altered(struct op *o, const char *id)
 static enum status load_facts(struct op *o, const struct ledger_entry *e, struct item *it)
 {
     json_t *found = NULL;
-    enum status st = log_leaf(o->s->log, e->born, &found, &o->err);
+    enum status st = o->only_shows ? log_leaf_shown(o->s->log, e->born, &found, &o->err) : log_leaf(o->s->log, e->born, &found, &o->err);
     if (st != OK)
         return st == NOT_FOUND ? CORRUPT : st;
     it->facts = json_incref(json_object_get(found, "content"));

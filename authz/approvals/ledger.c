@@ -154,6 +154,50 @@ enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const
     return st;
 }
 
+static int number_of(const char *const *words, const char *text)
+{
+    for (int i = 0; words[i] != NULL; i++)
+        if (text != NULL && strcmp(words[i], text) == 0)
+            return i;
+    return -1;
+}
+
+int ledger_state_number(const char *state)
+{
+    return number_of(state_words, state);
+}
+
+int ledger_outcome_number(const char *outcome)
+{
+    return number_of(outcome_words, outcome) + 1;
+}
+
+const char *ledger_state_of(int number)
+{
+    return number >= 0 && number < (int)(sizeof state_words / sizeof *state_words) ? state_words[number] : NULL;
+}
+
+const char *ledger_outcome_of(int number)
+{
+    return number >= 1 && number < (int)(sizeof outcome_words / sizeof *outcome_words) ? outcome_words[number - 1] : NULL;
+}
+
+enum status ledger_restore(struct ledger *l, const struct ledger_entry *from, struct err *err)
+{
+    struct ledger_entry *e = from->state != NULL && from->kind < LEDGER_KINDS ? calloc(1, sizeof *e) : NULL;
+    if (e == NULL)
+        return fail(err, CORRUPT, "memory of the log");
+    *e = *from;
+    memset(&e->hh, 0, sizeof e->hh);
+    HASH_ADD_STR(l->entries, id, e);
+    if (e->hh.tbl == NULL) {
+        free(e);
+        return fail(err, NO_MEMORY, "ledger");
+    }
+    l->counts[e->kind]++;
+    return OK;
+}
+
 void ledger_done(struct ledger *l)
 {
     struct ledger_entry *e, *next;

@@ -1,14 +1,18 @@
 #include "authz/approvals/log.h"
 
+#include "authz/approvals/memory.h"
+
 #include "authz/canonical.h"
 #include "proxy/base/codec.h"
 #include "proxy/base/file.h"
+#include "proxy/base/log.h"
 
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { PENDING_MAX = 4096, SALT_TEXT = 23, DIGEST_TEXT = 44 };
+enum { SHOWN_MAX = 1024, PENDING_MAX = 4096, SALT_TEXT = 23, DIGEST_TEXT = 44 };
 
 struct pending {
     uint64_t seq;
@@ -25,8 +29,10 @@ struct log {
     unsigned char (*marks)[32];       /* marks[i]: the head after leaf i * LOG_MARK_EVERY; marks[0] is head_0 */
     size_t mark_count, mark_room;
     struct ledger ledger;
+    uint64_t remembered;              /* leaves up to here were not read at the start */
     struct pending pending[PENDING_MAX];
     size_t pending_count;
+    json_t *shown[SHOWN_MAX];         /* proved leaves, each at its number modulo the size */
 };
 
 static const char *text_of(const json_t *row, const char *name)
@@ -134,7 +140,50 @@ static enum status check_head(struct log *l, struct err *err)
     return OK;
 }
 
-enum status log_open(struct store *store, const char *instance, const char *key_path, struct log **out, struct err *err)
+/* Take the place of all leaves up to the remembered one. Anything odd: there is no memory. */
+static bool recall(struct log *l, const char *path)
+{
+    struct memory m = { 0 };
+    struct err err = { .text = "" };
+    json_t *row = NULL;
+    if (path == NULL || memory_read(path, l->key, l->instance, &m, &err) != OK) {
+        if (path != NULL && access(path, F_OK) == 0)
+            log_warn("memory.unusable", "why", err.text, "next", "all of the log is read");
+        return false;
+    }
+    l->head = m.head;
+    l->marks = m.marks;
+    l->mark_count = l->mark_room = m.mark_count;
+    l->ledger = m.ledger;
+    l->remembered = m.head.seq;
+    bool whole = m.mark_count == m.head.seq / LOG_MARK_EVERY + 1
+                 && store_row(l->store, &row, &err, "SELECT count(*) AS n FROM leaf WHERE seq <= $1", "i", (int64_t)m.head.seq) == OK
+                 && (uint64_t)number_of(row, "n") == m.head.seq;
+    json_decref(row);
+    return whole;
+}
+
+static void forget(struct log *l)
+{
+    ledger_done(&l->ledger);
+    l->ledger = (struct ledger){ 0 };
+    free(l->marks);
+    l->marks = NULL;
+    l->mark_count = l->mark_room = 0;
+    l->head = (struct chain_head){ 0 };
+    l->remembered = 0;
+}
+
+static enum status read_leaves(struct log *l, struct err *err)
+{
+    enum status st = l->mark_count == 0 ? keep_mark(l, &l->head, err) : OK;
+    if (st == OK)
+        st = store_each(l->store, take_stored, l, err, "SELECT seq, type, time_ms, salt, content, digest, session FROM leaf WHERE seq > $1 ORDER BY seq", "i",
+                        (int64_t)l->head.seq);
+    return st == OK ? check_head(l, err) : st;
+}
+
+enum status log_open(struct store *store, const char *instance, const char *key_path, const char *memory_path, struct log **out, struct err *err)
 {
     struct log *l = calloc(1, sizeof *l);
     if (l == NULL || (l->instance = strdup(instance)) == NULL) {
@@ -143,13 +192,14 @@ enum status log_open(struct store *store, const char *instance, const char *key_
     }
     l->store = store;
     enum status st = load_key(l, key_path, err);
+    if (st == OK && !recall(l, memory_path))
+        forget(l);
     if (st == OK)
-        st = keep_mark(l, &l->head, err);
-    if (st == OK)
-        st = store_each(store, take_stored, l, err, "SELECT seq, type, time_ms, salt, content, digest, session FROM leaf ORDER BY seq",
-                        "");
-    if (st == OK)
-        st = check_head(l, err);
+        st = read_leaves(l, err);
+    if (st == CORRUPT && l->remembered > 0) {   /* whatever it is, a look at everything names it exactly */
+        forget(l);
+        st = read_leaves(l, err);
+    }
     l->next = l->head;
     if (st == CORRUPT)
         err_prefix(err, "the log in authz.db was altered: ");
@@ -165,6 +215,8 @@ void log_close(struct log *l)
     if (l == NULL)
         return;
     log_rolled_back(l);
+    for (size_t i = 0; i < SHOWN_MAX; i++)
+        json_decref(l->shown[i]);
     ledger_done(&l->ledger);
     EVP_PKEY_free(l->key);
     free(l->marks);
@@ -307,6 +359,60 @@ enum status log_leaf(struct log *l, uint64_t seq, json_t **out, struct err *err)
         *out = w.found;
     else
         json_decref(w.found);
+    return st;
+}
+
+enum status log_leaf_shown(struct log *l, uint64_t seq, json_t **out, struct err *err)
+{
+    json_t **slot = &l->shown[seq % SHOWN_MAX];
+    enum status st = OK;
+    if (*slot == NULL || (uint64_t)number_of(*slot, "seq") != seq) {
+        json_t *found = NULL;
+        st = log_leaf(l, seq, &found, err);
+        if (st != OK)
+            return st;
+        json_decref(*slot);
+        *slot = found;
+    }
+    *out = json_incref(*slot);
+    return st;
+}
+
+enum status log_remember(const struct log *l, const char *memory_path, struct err *err)
+{
+    struct memory m = { .head = l->head, .marks = l->marks, .mark_count = l->mark_count, .ledger = l->ledger };
+    return memory_write(memory_path, l->key, l->instance, &m, err);
+}
+
+uint64_t log_remembered(const struct log *l)
+{
+    return l->remembered;
+}
+
+static enum status walk_only(void *arg, json_t *row, struct err *err)
+{
+    struct chain_head *head = arg;
+    enum status st = follow(head, row, err);
+    json_t *content = st == OK ? json_loads(text_of(row, "content"), JSON_REJECT_DUPLICATES, NULL) : NULL;
+    if (st == OK && strcmp(text_of(content, "session"), text_of(row, "session")) != 0)
+        st = fail(err, CORRUPT, "leaf %llu is filed under another session", (unsigned long long)head->seq);
+    json_decref(content);
+    return st;
+}
+
+enum status log_check_block(struct log *l, uint64_t from, uint64_t *to_out, struct err *err)
+{
+    size_t block = (size_t)((from - 1) / LOG_MARK_EVERY);
+    uint64_t end = (block + 1) * LOG_MARK_EVERY < l->head.seq ? (block + 1) * LOG_MARK_EVERY : l->head.seq;
+    struct chain_head head = { .seq = block * LOG_MARK_EVERY };
+    memcpy(head.hash, l->marks[block], 32);
+    enum status st = store_each(l->store, walk_only, &head, err,
+                                "SELECT seq, type, time_ms, salt, content, digest, session FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq", "ii",
+                                (int64_t)head.seq, (int64_t)end);
+    const unsigned char *want = end % LOG_MARK_EVERY == 0 ? l->marks[end / LOG_MARK_EVERY] : l->head.hash;
+    if (st == OK && (head.seq != end || memcmp(head.hash, want, 32) != 0))
+        st = fail(err, CORRUPT, "the log was altered between leaf %zu and %llu", block * LOG_MARK_EVERY + 1, (unsigned long long)end);
+    *to_out = end;
     return st;
 }
 

@@ -172,7 +172,7 @@ static json_t *grants_view(struct op *o, const json_t *rows)
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:o}", "grant_id", str(row, "grant_id"), "tool", str(row, "tool"),
                                               "identity", str(row, "identity"), "x5t", str(row, "x5t"), "iat", (json_int_t)num(row, "iat"),
                                               "exp", (json_int_t)num(row, "exp"), "noticed", num(row, "noticed") != 0, "budget",
-                                              budget_view(o, str(row, "grant_id"))));
+                                              budget_view(o, row)));
     return list;
 }
 
@@ -191,17 +191,18 @@ enum status op_status(struct op *o)
     json_t *requests = NULL, *grants = NULL, *held = NULL, *groups = json_array();
     const struct person *p = o->who.person;
     size_t bytes = 0;
+    o->only_shows = true;
     enum status st = store_rows(o->s->store, &requests, &o->err,
-                                "SELECT * FROM request WHERE person = $1 AND (state = 'pending' OR created_ms > $2)"
-                                " ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
+                                "SELECT * FROM request WHERE person = $1 AND state = 'pending' UNION"   /* two indexes, one each */
+                                " SELECT * FROM request WHERE person = $1 AND created_ms > $2 ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
     if (st == OK)
         st = store_rows(o->s->store, &grants, &o->err,
                         "SELECT * FROM access_grant WHERE person = $1 AND state = 'live' AND exp > $2 ORDER BY iat LIMIT 100", "si", p->name,
                         now_s(o));
     if (st == OK)
         st = store_rows(o->s->store, &held, &o->err,
-                        "SELECT * FROM held WHERE person = $1 AND (state IN ('pending', 'approved') OR created_ms > $2)"
-                        " ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
+                        "SELECT * FROM held WHERE person = $1 AND state IN ('pending', 'approved') UNION"
+                        " SELECT * FROM held WHERE person = $1 AND created_ms > $2 ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
     for (size_t i = 0; i < p->group_count; i++)
         json_array_append_new(groups, json_string(p->groups[i]));
     if (st == OK) {
@@ -247,6 +248,7 @@ enum status op_pending(struct op *o)
 {
     json_t *rows = NULL, *list = json_array();
     size_t bytes = 0;
+    o->only_shows = true;
     enum status st = store_rows(o->s->store, &rows, &o->err,
                                 "SELECT item FROM ("
                                 "SELECT item, created_ms, person FROM request WHERE state = 'pending' UNION ALL "

@@ -78,6 +78,16 @@ static const char *const to_2[] = {
     "CREATE INDEX request_state ON request (state, expires_ms)",
     "CREATE INDEX request_person ON request (person, state)",
     "CREATE INDEX request_session ON request (session)",
+    "CREATE INDEX request_created ON request (person, created_ms)",
+    "CREATE INDEX held_created ON held (person, created_ms)",
+    "CREATE INDEX grant_person ON access_grant (person, state)",
+    "CREATE INDEX held_done ON held (tool, action, state)",
+    /* From a leaf to the row that it made. */
+    "CREATE INDEX request_seq ON request (seq)",
+    "CREATE INDEX held_seq ON held (seq)",
+    "CREATE INDEX grant_seq ON access_grant (seq)",
+    "CREATE INDEX decision_seq ON decision (seq)",
+    "CREATE INDEX segment_seq ON segment (seq)",
     NULL,
 };
 const char *const *const store_steps[] = { to_2, NULL };

@@ -48,9 +48,10 @@ static enum status open_seal(struct service *s, struct err *err)
 static enum status open_log(struct service *s, struct err *err)
 {
     char *db = config_path(s->config, "authz.db"), *key = config_path(s->config, "keys/log.pem");
-    enum status st = db && key ? store_open(db, &s->store, err) : fail(err, NO_MEMORY, "path");
+    s->memory_path = config_path(s->config, "authz.memory");
+    enum status st = db && key && s->memory_path ? store_open(db, &s->store, err) : fail(err, NO_MEMORY, "path");
     if (st == OK)
-        st = log_open(s->store, s->config->instance, key, &s->log, err);
+        st = log_open(s->store, s->config->instance, key, s->memory_path, &s->log, err);
     free(db);
     free(key);
     return st;
@@ -120,7 +121,11 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     if (st == OK)
         st = bring_up_to_date(s, err);
     if (st == OK)
+        service_remember(s);
+    if (st == OK)
         seal_sweep(s->held_folder, held_is_open, s);
+    if (st == CORRUPT && strstr(err->text, "authz.db was altered") == NULL)
+        err_prefix(err, "authz.db was altered: ");
     if (st == OK)
         *out = s;
     else
@@ -128,10 +133,25 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     return st;
 }
 
+/* Losing it costs the next start time, nothing else. */
+void service_remember(struct service *s)
+{
+    struct err err = { .text = "" };
+    if (log_size(s->log) == s->written)
+        return;
+    if (log_remember(s->log, s->memory_path, &err) == OK)
+        s->written = log_size(s->log);
+    else
+        log_warn("memory.unwritten", "why", err.text);
+}
+
 void service_close(struct service *s)
 {
     if (s == NULL)
         return;
+    if (s->written > 0)               /* it was opened in full */
+        service_remember(s);
+    free(s->memory_path);
     log_close(s->log);
     store_close(s->store);
     jwt_signer_free(s->signer);

@@ -111,6 +111,19 @@ static void print_actions(FILE *out, const json_t *actions)
     }
 }
 
+static void print_before(FILE *out, const json_t *before)
+{
+    char when[WORDS_MAX];
+    long long count = json_number(before, "count");
+    if (!json_is_object(before))
+        return;
+    if (count == 0)
+        fputs("    this action has never run before\n", out);
+    else
+        fprintf(out, "    this action ran %lld times before, %lld of them for the one who asks; last %s\n", count, (long long)json_number(before, "by_requester"),
+                words_time(json_number(before, "last_at"), when));
+}
+
 static void print_asked(FILE *out, const json_t *item)
 {
     char text[WORDS_MAX];
@@ -123,6 +136,7 @@ static void print_asked(FILE *out, const json_t *item)
         fprintf(out, "    body: %s", words_bytes((uint64_t)json_number(item, "body_len"), text));
         print_text(out, ", ", item, "content_type", "");
         print_text(out, "; digest ", item, "digest", "\n");
+        print_before(out, json_object_get(item, "before"));
     } else {
         print_text(out, "  access to ", item, "tool", "");
         fprintf(out, " for %s", words_duration(json_number(item, "duration_s"), text));
