@@ -174,7 +174,6 @@ static enum status take_begin(struct session *s, const struct ring_in *in, const
     x->action = strdup(action);
     x->side[0].state = MESSAGE_OPEN;
     x->side[0].version = version;
-    x->side[0].head_len = ring_left(&c);
     enum status st = x->uri != NULL && x->action != NULL ? add_pieces(&x->side[0], &c) : NO_MEMORY;
     if (st == OK)
         st = add_exchange(s, x);
@@ -195,7 +194,6 @@ static enum status take_response(struct session *s, const struct session_context
         return CORRUPT;
     if (status < 200 && status != 101)
         return record_interim(s, c, x, e->wall_ms, payload.part, version, (unsigned)(e->pos & 0xffffffff));
-    side->head_len = ring_left(&payload);
     enum status st = add_pieces(side, &payload);
     if (st != OK)
         return st;

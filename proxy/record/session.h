@@ -21,7 +21,6 @@ struct record_side {
     struct slice *v;                  /* in the ring: what no record holds yet */
     size_t count, cap;
     uint64_t len;                     /* of these */
-    size_t head_len;                  /* how much of it is head; 0 in continuations */
     unsigned records;                 /* written so far */
     uint64_t total;                   /* bytes of block in them */
     uint64_t body;                    /* bytes of body so far */

@@ -85,8 +85,6 @@ enum status record_side_write(struct session *s, const struct session_context *c
         .truncated = complete && cut ? "disconnect" : NULL,
         .content_type = first ? message_type[side] : NULL,
         .segment_number = whole ? 0 : m->records + 1,
-        .payload_digest = whole && !cut,
-        .head_len = m->head_len,
         .block = m->v,
         .block_count = m->count,
     };
@@ -108,7 +106,6 @@ enum status record_side_write(struct session *s, const struct session_context *c
     m->total += m->len;
     m->count = 0;
     m->len = 0;
-    m->head_len = 0;
     if (complete)
         m->state = MESSAGE_DONE;
     return OK;

@@ -37,8 +37,6 @@ struct warc_record {
     bool segment_last;                /* then total_length is written, also when it is 0 */
     uint64_t total_length;
     uint64_t exchange;
-    bool payload_digest;              /* the block is a whole message: digest what follows its first head_len bytes */
-    size_t head_len;
     const struct slice *block;
     size_t block_count;
 };
