@@ -173,7 +173,8 @@ static enum status take_begin(struct session *s, const struct ring_in *in, const
     x->uri = make_uri(authority[0] ? authority : s->host, &c, method_len, target_len);
     x->action = strdup(action);
     x->side[0].state = MESSAGE_OPEN;
-    x->side[0].version = version;
+    x->side[0].version = version & 0xffff;
+    x->sizes_only = version >> ENTRY_KEEP_SHIFT == ENTRY_KEEP_SIZES;
     enum status st = x->uri != NULL && x->action != NULL ? add_pieces(&x->side[0], &c) : NO_MEMORY;
     if (st == OK)
         st = add_exchange(s, x);
@@ -207,7 +208,7 @@ static enum status take_response(struct session *s, const struct session_context
 static enum status take_body(struct record_exchange *x, const struct ring_entry *e, const struct ring_cursor *payload)
 {
     struct record_side *side = &x->side[e->flags & ENTRY_RESPONSE_SIDE];
-    if (side->state != MESSAGE_OPEN)
+    if (side->state != MESSAGE_OPEN || x->sizes_only)
         return CORRUPT;
     enum status st = add_pieces(side, payload);
     if (st == OK)
@@ -215,11 +216,43 @@ static enum status take_body(struct record_exchange *x, const struct ring_entry 
     return st;
 }
 
+static bool take_count(struct ring_cursor *c, uint64_t *out)
+{
+    uint32_t low, high;
+    if (!ring_take_u32(c, &low) || !ring_take_u32(c, &high) || high >> 31)
+        return false;
+    *out = (uint64_t)high << 32 | low;
+    return true;
+}
+
+static enum status take_omitted(struct record_exchange *x, const struct ring_entry *e, struct ring_cursor *payload)
+{
+    struct record_side *side = &x->side[e->flags & ENTRY_RESPONSE_SIDE];
+    uint64_t n;
+    if (side->state != MESSAGE_OPEN || !x->sizes_only || !take_count(payload, &n))
+        return CORRUPT;
+    side->body += n;
+    return OK;
+}
+
+/* A piece of a message, or how long it was. */
+static enum status add_message_piece(const struct record_exchange *x, struct record_message *m, const struct ring_cursor *payload)
+{
+    struct ring_cursor c = *payload;
+    uint64_t n;
+    if (!x->sizes_only)
+        return add_pieces(&m->side, payload);
+    if (!take_count(&c, &n))
+        return CORRUPT;
+    m->side.body += n;
+    return OK;
+}
+
 /* Whole in one entry, and while another message of that direction may be under way: a control frame. */
 static enum status take_control(struct session *s, const struct session_context *c, struct record_exchange *x, struct record_message *m,
                                 const struct ring_cursor *payload)
 {
-    enum status st = add_pieces(&m->side, payload);
+    enum status st = add_message_piece(x, m, payload);
     if (st == OK)
         st = record_message_write(s, c, x, m, true, false);
     free(m->side.v);
@@ -237,7 +270,7 @@ static enum status take_data(struct session *s, const struct session_context *c,
         m->side.v = before.side.v;    /* the room of the one before */
         m->side.cap = before.side.cap;
     }
-    enum status st = add_pieces(&m->side, payload);
+    enum status st = add_message_piece(x, m, payload);
     if (st == OK && (new->what & MESSAGE_LAST))
         st = record_message_write(s, c, x, m, true, false);
     if (st != OK) {                   /* nothing was taken */
@@ -256,7 +289,8 @@ static enum status take_message(struct session *s, const struct session_context 
     unsigned which = e->flags & ENTRY_RESPONSE_SIDE;
     struct record_message *m = &x->message[which];
     uint32_t opcode, what;
-    if (!ring_take_u32(&payload, &opcode) || !ring_take_u32(&payload, &what) || opcode > 15 || x->side[1].status != 101)
+    if (!ring_take_u32(&payload, &opcode) || !ring_take_u32(&payload, &what) || opcode > 15 || x->side[1].status != 101
+        || x->sizes_only != ((what & MESSAGE_OMITTED) != 0))
         return CORRUPT;
     struct record_message new = { .side = { .state = MESSAGE_OPEN }, .opcode = opcode, .what = what, .towards_client = which != 0,
                                   .number = x->messages + 1 };
@@ -350,6 +384,8 @@ static enum status take_kind(struct session *s, const struct session_context *c,
         return take_response(s, c, x, e, payload);
     case ENTRY_BODY:
         return take_body(x, e, &payload);
+    case ENTRY_OMITTED:
+        return take_omitted(x, e, &payload);
     case ENTRY_MESSAGE:
         return take_message(s, c, x, e, payload);
     case ENTRY_FINISH:

@@ -23,7 +23,7 @@ struct record_side {
     uint64_t len;                     /* of these */
     unsigned records;                 /* written so far */
     uint64_t total;                   /* bytes of block in them */
-    uint64_t body;                    /* bytes of body so far */
+    uint64_t body;                    /* bytes of body so far, also of those that are not kept */
 };
 
 /* A WebSocket message under way in one direction; its bytes are kept as a body's. */
@@ -39,6 +39,7 @@ struct record_exchange {
     unsigned char ring[RING_ID_BYTES];
     int64_t started_ms, last_ms;
     char *uri, *action;
+    bool sizes_only;                  /* no bodies and messages, only how long they are */
     struct record_side side[2];
     struct record_message message[2]; /* towards the tool, towards the client */
     uint64_t messages;                /* how many began */

@@ -66,6 +66,18 @@ static const char *protocol_of(unsigned version)
     return version == 20 ? "h2" : version == 10 ? "http/1.0" : "http/1.1";
 }
 
+/* The end of a message whose bytes policy did not want kept: how many there were, loudly. */
+static void say_omitted(struct warc_record *r, const struct record_exchange *x, const struct record_side *m, bool complete, bool cut)
+{
+    if (!x->sizes_only)
+        return;
+    r->kept = "metadata";
+    r->omits = complete;
+    r->omitted = m->body;
+    if (complete && !cut && m->body > 0)
+        r->truncated = "policy";
+}
+
 static const char *const message_type[2] = { "application/http;msgtype=request", "application/http;msgtype=response" };
 
 enum status record_side_write(struct session *s, const struct session_context *c, struct record_exchange *x, unsigned side, bool complete,
@@ -89,6 +101,7 @@ enum status record_side_write(struct session *s, const struct session_context *c
         .block_count = m->count,
     };
     warc_id(x->ring, x->id, side ? ID_RESPONSE : ID_REQUEST, m->records + 1, r.id);
+    say_omitted(&r, x, m, complete, cut);
     if (first && side) {
         r.concurrent_to = slice_str(request);
         r.from = m->from_tool ? "tool" : "gateway";
@@ -143,6 +156,7 @@ enum status record_message_write(struct session *s, const struct session_context
         r.total_length = side->total + side->len;
     }
     warc_id(x->ring, x->id, ID_MESSAGE + (unsigned)m->number, side->records + 1, r.id);
+    say_omitted(&r, x, side, complete, cut);
     enum status st = write_record(s, c, &r);
     if (st != OK)
         return st;

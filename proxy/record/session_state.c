@@ -33,6 +33,10 @@ static json_t *exchange_json(const struct record_exchange *x, bool with_uri)
     json_t *o = json_pack("{sI ss sI sI so so so so}", "id", (json_int_t)x->id, "ring", ring, "at", (json_int_t)x->begun_at, "started_ms",
                      (json_int_t)x->started_ms, "uri", text(with_uri && strlen(x->uri) <= OPEN_URI_MAX ? x->uri : "https://./"), "action",
                      text(x->action), "request", side_json(&x->side[0]), "response", side_json(&x->side[1]));
+    if (x->sizes_only && json_object_set_new(o, "kept", json_string("metadata")) != 0) {
+        json_decref(o);
+        return NULL;
+    }
     if (x->messages > 0 && json_object_set_new(o, "messages", json_pack("[Ioo]", (json_int_t)x->messages, message_json(&x->message[0]),
                                                                         message_json(&x->message[1]))) != 0) {
         json_decref(o);
@@ -143,6 +147,8 @@ static void restore_exchange(struct session *s, const json_t *o)
     size_t len = 0;
     if (x == NULL)
         return;
+    const char *kept = json_string_value(json_object_get(o, "kept"));
+    x->sizes_only = kept != NULL && strcmp(kept, "metadata") == 0;
     x->id = (uint64_t)json_integer_value(json_object_get(o, "id"));
     x->begun_at = (uint64_t)json_integer_value(json_object_get(o, "at"));
     x->started_ms = x->last_ms = json_integer_value(json_object_get(o, "started_ms"));

@@ -51,7 +51,7 @@ static void exchange(struct tape *t, const struct test_ring *ring, const unsigne
     struct message request = test_request("GET", "/customers?page=2", "accept: */*\ncookie: sessionid=abcdef\nuser-agent: test\n", v, 4);
     struct message response = test_response(200, "content-type: text/html\nserver: x\n", v + 4, 4);
     arena_init(&arena, 65536);
-    while (tape_begin(t, &x, &s, &request, SLICE("read"), NULL, 0, &arena) == FULL)
+    while (tape_begin(t, &x, &s, &request, &(struct tape_keep){ .action = SLICE("read") }, &arena) == FULL)
         test_wait(ring->wake_fd);
     while (tape_response(t, &x, &response, true) == FULL)
         test_wait(ring->wake_fd);

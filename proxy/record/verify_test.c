@@ -26,7 +26,7 @@ static void one_exchange(struct tape *t, unsigned i)
     char body[64];
     int n = snprintf(body, sizeof body, "customer %u", i);
     arena_init(&arena, 65536);
-    assert_int_equal(tape_begin(t, &x, &s, &request, SLICE("read"), NULL, 0, &arena), OK);
+    assert_int_equal(tape_begin(t, &x, &s, &request, &(struct tape_keep){ .action = SLICE("read") }, &arena), OK);
     assert_int_equal(tape_response(t, &x, &response, true), OK);
     assert_int_equal(tape_body(t, &x, TAPE_RESPONSE, slice_of(body, (size_t)n)), OK);
     assert_int_equal(tape_finish(t, &x, TAPE_RESPONSE, TAPE_COMPLETE), OK);
