@@ -170,6 +170,7 @@ static enum status on_head(void *to, const struct warc_head *h)
     a->message->complete = h->segment_number == 0 || h->segment_last;
     a->message->cut |= h->truncated.len > 0 && !slice_eq(h->truncated, SLICE("policy"));
     a->message->omitted += h->omitted;
+    a->item->closed |= h->ends_well;
     a->item->pub.sizes_only |= slice_eq(h->kept, SLICE("metadata"));
     return OK;
 }

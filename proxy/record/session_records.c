@@ -81,7 +81,7 @@ static void say_omitted(struct warc_record *r, const struct record_exchange *x, 
 static const char *const message_type[2] = { "application/http;msgtype=request", "application/http;msgtype=response" };
 
 enum status record_side_write(struct session *s, const struct session_context *c, struct record_exchange *x, unsigned side, bool complete,
-                              bool cut)
+                              bool cut, bool ends_well)
 {
     struct record_side *m = &x->side[side];
     char origin[WARC_ID_MAX], request[WARC_ID_MAX];
@@ -97,6 +97,7 @@ enum status record_side_write(struct session *s, const struct session_context *c
         .truncated = complete && cut ? "disconnect" : NULL,
         .content_type = first ? message_type[side] : NULL,
         .segment_number = whole ? 0 : m->records + 1,
+        .ends_well = ends_well && side,
         .block = m->v,
         .block_count = m->count,
     };

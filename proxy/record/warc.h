@@ -1,7 +1,7 @@
 /* warc: WARC 1.1 records (ISO 28500), each its own gzip member: written here, and read back here.
  *
  * Beside the standard's fields three of our own stand in records: Countersign-Exchange (the number that ties the records of an exchange together),
- * Countersign-Action (request) and Countersign-From (response: "tool" or "gateway"). WebSocket messages (resource) have Countersign-From ("client", "tool" or "gateway"),
+ * Countersign-Action (request), Countersign-End (response: "ok", when no metadata record follows) and Countersign-From (response: "tool" or "gateway"). WebSocket messages (resource) have Countersign-From ("client", "tool" or "gateway"),
  * Countersign-Message (its number within the exchange, from 1), Countersign-Opcode ("text", "binary", "close", "ping", "pong") and, where that was agreed, Countersign-Compressed:
  * permessage-deflate. Where policy wants no bodies kept, Countersign-Record says so ("metadata"), and Countersign-Omitted how many bytes that left out. */
 #ifndef COUNTERSIGN_WARC_H
@@ -31,6 +31,7 @@ struct warc_record {
     int64_t date_ms;
     struct slice target_uri, concurrent_to, warcinfo_id, action;
     const char *content_type, *protocol, *truncated, *from, *opcode, *compressed, *kept;
+    bool ends_well;                   /* the exchange is over with this record */
     bool omits;                       /* then `omitted`, bytes that passed and are not kept by policy, is written, also when it is 0 */
     uint64_t omitted, message;
     unsigned segment_number;
@@ -58,7 +59,7 @@ struct warc_head {
     uint64_t exchange, message;       /* 0: not given */
     uint64_t omitted;                 /* bytes that passed and are not kept by policy */
     unsigned segment_number;          /* 0: not segmented */
-    bool segment_last;
+    bool segment_last, ends_well;
     int64_t date_ms;
     struct slice id, origin, action, from, truncated, protocol, opcode, compressed, kept;   /* valid during the call */
 };

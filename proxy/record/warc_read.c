@@ -133,6 +133,8 @@ static bool take_field(struct slice name, struct slice v, struct warc_head *h, u
     } else if (slice_ieq(name, SLICE("Countersign-Omitted"))) {
         *bit = SAW_OMITTED;
         good = read_number(v, INT64_MAX, &h->omitted);
+    } else if (slice_ieq(name, SLICE("Countersign-End"))) {
+        h->ends_well = slice_eq(v, SLICE("ok"));
     } else if (slice_ieq(name, SLICE("Countersign-Record"))) {
         h->kept = v;
     } else if (slice_ieq(name, SLICE("Countersign-Opcode"))) {

@@ -204,6 +204,8 @@ static void build_head(struct warc_writer *w, const struct warc_record *r, uint6
         add_number(w, SLICE("Countersign-Exchange: "), r->exchange);
     add_field(w, SLICE("Countersign-Action: "), r->action);
     add_field(w, SLICE("Countersign-From: "), slice_str(r->from));
+    if (r->ends_well)
+        add_raw(w, SLICE("Countersign-End: ok\r\n"));
     add_field(w, SLICE("Countersign-Record: "), slice_str(r->kept));
     if (r->omits)
         add_number(w, SLICE("Countersign-Omitted: "), r->omitted);
