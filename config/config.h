@@ -35,6 +35,13 @@ enum requirement {                    /* strictest last: when several actions ma
     NEED_DENY,                        /* never */
 };
 
+/* What is kept of an exchange (setting `record`). Sign-offs, and what is durable or refused, are kept in full whatever stands here: policy_record(). */
+enum record_mode {
+    RECORD_FULL,                      /* heads and bodies */
+    RECORD_METADATA,                  /* heads and the sizes of bodies */
+    RECORD_OFF,                       /* nothing: named static files only */
+};
+
 /* A named class of requests to a tool. It matches when the method, the path and every query and body rule match. */
 struct action {
     char *name;
@@ -49,6 +56,8 @@ struct action {
     struct need *signoff;             /* for NEED_SIGNOFF: who must sign off */
     size_t signoff_count;
     bool durable;                     /* delivered only once the recording is fsynced; implied by signoff */
+    bool record_set;                  /* `record` stands in the action itself */
+    enum record_mode record;          /* else the tool's */
 };
 
 enum target_allow {                   /* setting `allow_in_target`: what the normal form else refuses (design.md section 6) */
@@ -83,6 +92,7 @@ struct tool {
     char **redact_fields;             /* field names of query, forms and JSON whose values are never kept; default in settings.c */
     size_t redact_count;
     bool allow_service_worker;
+    enum record_mode record;          /* of actions that say nothing else; never RECORD_OFF */
     struct action_index *index;       /* made from the actions by config_load (config/index.h); NULL: they are tried one by one */
 };
 

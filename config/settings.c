@@ -55,6 +55,19 @@ static bool put_requirement(struct arena *a, void *base, const char *text)
     return requirement_parse(text, &((struct action *)base)->requirement);
 }
 
+static bool put_action_record(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    ((struct action *)base)->record_set = true;
+    return record_parse(text, &((struct action *)base)->record);
+}
+
+static bool put_tool_record(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return record_parse(text, &((struct tool *)base)->record);
+}
+
 static bool put_log_level(struct arena *a, void *base, const char *text)
 {
     (void)a;
@@ -96,6 +109,9 @@ static const struct setting action_settings[] = {
       .help = "Who must sign off, for `allow = \"signoff\"`." },
     { "durable", SHAPE_BOOL, .fallback = "false", AT(action, durable),
       .help = "Deliver the answer only once its recording is on disk. Always so for `signoff`." },
+    { "record", SHAPE_TEXT, NONE, .form = &form_record, .put = put_action_record,
+      .help = "What is kept of these exchanges: `full`, `metadata` (heads and sizes, no bodies) or `off` (nothing; only for `GET` and `HEAD` of a path that begins with a name, such as "
+              "`/static/**`). Left out: as the tool says. Of several actions that match, the one written first counts. Sign-offs and `durable` actions are always kept in full." },
     { 0 },
 };
 static const struct section action_section = { "tools.actions", action_settings, sizeof(struct action),
@@ -127,6 +143,8 @@ static const struct setting tool_settings[] = {
                   "\"refresh_token\", \"id_token\", \"client_secret\", \"otp\", \"pin\", \"csrfmiddlewaretoken\", \"old_password\", \"new_password\", "
                   "\"new_password1\", \"new_password2\", \"password1\", \"password2\" ]",
       .help = "Fields of query, forms and JSON whose values are never kept in a recording. Replaces the default list." },
+    { "record", SHAPE_TEXT, .fallback = "\"full\"", .form = &form_tool_record, .put = put_tool_record,
+      .help = "What is kept of exchanges whose action says nothing else: `full`, or `metadata`: heads and the sizes of bodies, but no body." },
     { "allow_service_worker", SHAPE_BOOL, .fallback = "false", AT(tool, allow_service_worker), .help = "Let the tool's pages register service workers." },
     { 0 },
 };

@@ -88,6 +88,8 @@ static void put_request(struct access_log *l, const struct exchange *x)
     text(l, "tool", slice_str(x->tool ? x->tool->name : NULL));
     text(l, "action", slice_str(x->verdict.action ? x->verdict.action->name : NULL));
     text(l, "grant", slice_str(x->grant_id));
+    if (x->record != RECORD_FULL)
+        text(l, "record", x->record == RECORD_OFF ? SLICE("off") : SLICE("metadata"));
     text(l, "method", x->request.method);
     text(l, "path", x->request.path);
 }

@@ -235,14 +235,14 @@ static void try_begin(struct exchange *x)
         .id = slice_str(x->grant_id), .identity = slice_str(c->identity.name), .person = slice_str(c->person->name),
         .tool = slice_str(x->tool->name), .host = slice_str(x->tool->host), .x5t = slice_str(c->identity.x5t),
     };
-    struct slice action = slice_str(x->verdict.action ? x->verdict.action->name : "");
     if (tape_broken(x->worker->tape)) {
         exchange_broken(x, 503, "recording-unavailable",
                         "The recording of this session can't be kept at the moment, so nothing is passed on.");
         return;
     }
-    enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, action, x->tool->redact_fields, x->tool->redact_count,
-                                &x->arena);
+    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .mode = x->record,
+                              .redact_fields = x->tool->redact_fields, .redact_count = x->tool->redact_count };
+    enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
     if (st == FULL)
         exchange_wait_tape(x);
     else if (st != OK)
@@ -255,7 +255,10 @@ void exchange_begin_tape(struct exchange *x, void (*next)(struct exchange *x))
 {
     exchange_enter(x, X_TAPE);
     x->after_tape = next;
-    try_begin(x);
+    if (x->record == RECORD_OFF)
+        next(x);
+    else
+        try_begin(x);
 }
 
 static void exchange_wake(struct waiter *w)
