@@ -22,16 +22,6 @@ static struct conn *conn_of(struct stream *s)
     return (struct conn *)((char *)s - offsetof(struct conn, stream));
 }
 
-static void forget_assertions(struct conn *c)
-{
-    while (c->assertions != NULL) {
-        struct assertion *a = c->assertions;
-        c->assertions = a->next;
-        free(a->token);
-        free(a);
-    }
-}
-
 static void on_closed(struct stream *s)
 {
     struct conn *c = conn_of(s);
@@ -46,7 +36,6 @@ static void on_closed(struct stream *s)
     metric_add(&w->metrics.connections, (uint64_t)-1);
     if (c->counted)
         sources_leave(w->sources, c->source);
-    forget_assertions(c);
     bbuf_done(&c->in);
     bbuf_done(&c->out);
     free(c->cert_field);
@@ -124,6 +113,10 @@ static void read_and_drop(struct conn *c)
 static void do_flush(struct conn *c)
 {
     bool wrote = false;
+    if (c->ticket_due && bbuf_len(&c->out) > 0) {
+        c->ticket_due = false;
+        stream_ticket(&c->stream);
+    }
     while (c->state != CONN_GONE && bbuf_len(&c->out) > 0) {
         size_t n = 0;
         struct slice all = bbuf_slice(&c->out);
@@ -260,7 +253,6 @@ bool conn_recheck(struct conn *c, struct snapshot *s)
         return false;
     }
     take_snapshot(c, s);
-    forget_assertions(c);             /* the person's groups may have changed */
     return true;
 }
 

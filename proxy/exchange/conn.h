@@ -30,14 +30,6 @@ struct protocol {
 };
 extern const struct protocol protocol_h1, protocol_h2;
 
-/* A Countersign-Assertion for one tool, reused until shortly before its end. */
-struct assertion {
-    struct assertion *next;
-    char tool[TOOL_NAME_MAX + 1], grant_id[GRANT_ID_MAX + 1];
-    int64_t exp_s;
-    char *token;
-};
-
 struct conn {
     struct conn *next, *prev;
     struct worker *worker;
@@ -57,11 +49,12 @@ struct conn {
     struct identity identity;
     const struct person *person;      /* in snap; NULL: nobody is listed for the identity */
     char *cert_field;                 /* ":base64 of the DER:" (RFC 9440) */
-    struct assertion *assertions;
     char served_grant[GRANT_ID_MAX + 1];   /* under which a tool's bytes last went out; they may still lie in `out` or in the kernel */
     char served_tool[TOOL_NAME_MAX + 1];
     int unacked;                      /* CONN_LINGER: bytes the client had not taken when last looked */
     bool want_read;
+    unsigned char served;             /* requests so far: none, one, or 2 for more */
+    bool ticket_due;                  /* the next write takes a session ticket along */
     bool counted;                     /* among the connections of its source */
     bool cut;                         /* close by reset once `out` is written */
 };

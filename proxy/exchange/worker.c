@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -377,6 +379,7 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
     struct snapshot *old = w->snap;
     w->snap = s;
     w->crl_ran_out = false;
+    access_forget_assertions(w->access);
     recheck_all(w);
     drop_pools(w, s);
     snapshot_unref(old);
@@ -416,6 +419,9 @@ void worker_drain(struct worker *w, bool succeeded)
 static void worker_main(void *arg)
 {
     struct worker *w = arg;
+    char name[16];
+    snprintf(name, sizeof name, "worker-%u", w->index % 1000);
+    pthread_setname_np(pthread_self(), name);
     uv_run(&w->loop.uv, UV_RUN_DEFAULT);
     drop_pools(w, NULL);
     link_close(w->link);

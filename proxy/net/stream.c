@@ -103,6 +103,12 @@ enum io stream_handshake(struct stream *s)
     return IO_DEAD;                   /* the owner reads the error queue, then clears it */
 }
 
+void stream_ticket(struct stream *s)
+{
+    if (s->ssl != NULL && SSL_version(s->ssl) == TLS1_3_VERSION && SSL_new_session_ticket(s->ssl) != 1)
+        ERR_clear_error();            /* no ticket then */
+}
+
 static enum io plain_result(ssize_t r, size_t *n_out)
 {
     if (r > 0) {
