@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { READ_AT_ONCE = 16 * 1024, LINGER_MS = 1000 };
+enum { READ_AT_ONCE = 16 * 1024, RECORD_MAX = 16 * 1024, LINGER_MS = 1000 };   /* RECORD_MAX: RFC 8446 s5.1 */
 
 static struct conn *conn_of(struct stream *s)
 {
@@ -110,25 +110,74 @@ static void read_and_drop(struct conn *c)
     }
 }
 
-static void do_flush(struct conn *c)
+/* One record's worth, as far as the socket takes it. false: it takes no more for now, or never again. */
+static bool write_record(struct conn *c, struct slice data, size_t *n_out)
 {
-    bool wrote = false;
-    if (c->ticket_due && bbuf_len(&c->out) > 0) {
+    if (c->ticket_due) {
         c->ticket_due = false;
         stream_ticket(&c->stream);
     }
-    while (c->state != CONN_GONE && bbuf_len(&c->out) > 0) {
+    if (data.len > RECORD_MAX)
+        data.len = RECORD_MAX;
+    enum io io = stream_write(&c->stream, data, n_out);
+    c->blocked = io == IO_AGAIN;
+    c->broken |= io != IO_OK && io != IO_AGAIN;
+    return io == IO_OK;
+}
+
+/* c->out begins with what OpenSSL refused to take, if it did: it wants to be given the same bytes again. So nothing may overtake them. */
+enum status conn_put(struct conn *c, struct slice data)
+{
+    struct bbuf *out = &c->out;
+    if (data.len > bbuf_room(out))
+        return FULL;
+    bool direct = !c->blocked && !c->broken && c->state == CONN_OPEN;
+    if (direct && bbuf_len(out) > 0 && bbuf_len(out) < RECORD_MAX && bbuf_len(out) + data.len >= RECORD_MAX) {
+        size_t n = 0, fill = RECORD_MAX - bbuf_len(out);   /* a response's head, most of the time */
+        if (bbuf_put(out, slice_of(data.ptr, fill)) != OK)
+            return NO_MEMORY;
+        data = slice_from(data, fill);
+        if (write_record(c, bbuf_slice(out), &n))
+            bbuf_drop(out, n);
+        c->passed = true;
+    }
+    while (direct && bbuf_len(out) == 0 && data.len >= RECORD_MAX) {
         size_t n = 0;
-        struct slice all = bbuf_slice(&c->out);
-        if (all.len > 16384)
-            all.len = 16384;          /* one TLS record */
-        enum io io = stream_write(&c->stream, all, &n);
-        if (io == IO_AGAIN)
+        if (!write_record(c, data, &n))
             break;
-        if (io != IO_OK) {
-            conn_close(c, false);
-            return;
-        }
+        data = slice_from(data, n);
+        c->passed = true;
+    }
+    return bbuf_put(out, data);
+}
+
+static void flushed(struct conn *c, bool wrote)
+{
+    if (bbuf_len(&c->out) > 0) {
+        if (wrote)
+            conn_deadline(c, c->snap->config->limits.body_idle_ms);
+    } else if (c->cut) {
+        conn_close(c, false);
+        return;
+    } else if (c->state == CONN_FLUSH) {
+        linger(c);
+        return;
+    } else {
+        bbuf_idle(&c->out);
+    }
+    want(c);
+}
+
+static void do_flush(struct conn *c)
+{
+    bool wrote = c->passed;
+    if (c->passed && bbuf_len(&c->out) == 0 && c->state == CONN_OPEN && !c->broken)
+        c->protocol->output(c);
+    c->passed = false;
+    while (c->state != CONN_GONE && bbuf_len(&c->out) > 0 && !c->blocked && !c->broken) {
+        size_t n = 0;
+        if (!write_record(c, bbuf_slice(&c->out), &n))
+            break;
         wrote = true;
         bbuf_drop(&c->out, n);
         if (bbuf_len(&c->out) == 0 && c->state == CONN_OPEN)
@@ -136,20 +185,10 @@ static void do_flush(struct conn *c)
     }
     if (c->state == CONN_GONE)
         return;
-    if (bbuf_len(&c->out) == 0) {
-        if (c->cut) {
-            conn_close(c, false);
-            return;
-        }
-        if (c->state == CONN_FLUSH) {
-            linger(c);
-            return;
-        }
-        bbuf_idle(&c->out);
-    } else if (wrote) {
-        conn_deadline(c, c->snap->config->limits.body_idle_ms);
-    }
-    want(c);
+    if (c->broken)
+        conn_close(c, false);
+    else
+        flushed(c, wrote);
 }
 
 static void flush_task(struct task *t)
@@ -392,8 +431,10 @@ static void on_ready(struct stream *s, int events)
         read_and_drop(c);
         return;
     }
-    if ((events & UV_WRITABLE) && c->state != CONN_GONE)
+    if ((events & UV_WRITABLE) && c->state != CONN_GONE) {
+        c->blocked = false;
         do_flush(c);
+    }
     if ((events & UV_READABLE) && c->state == CONN_OPEN)
         do_read(c);
 }

@@ -54,6 +54,9 @@ struct conn {
     int unacked;                      /* CONN_LINGER: bytes the client had not taken when last looked */
     bool want_read;
     unsigned char served;             /* requests so far: none, one, or 2 for more */
+    bool blocked;                     /* the socket takes no more for now */
+    bool broken;                      /* writing failed: the next flush closes */
+    bool passed;                      /* conn_put wrote: who waits for room is told with the next flush */
     bool ticket_due;                  /* the next write takes a session ticket along */
     bool counted;                     /* among the connections of its source */
     bool cut;                         /* close by reset once `out` is written */
@@ -61,6 +64,9 @@ struct conn {
 
 /* A new connection on an accepted socket (taken). proxied: a PROXY protocol header comes first, and says whose connection it is. */
 void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bool proxied);
+/* Put bytes that go to the client behind what is in c->out, at most its room. What makes whole TLS records is written at once, as far as the socket takes it, so that a large
+ * body isn't copied once more. Like all that a front does it never calls back, and never closes: an error shows in the next flush. FULL, or NO_MEMORY. */
+MUST_CHECK enum status conn_put(struct conn *c, struct slice data);
 /* Write what is in c->out soon, at the end of this turn. */
 void conn_flush_soon(struct conn *c);
 /* Write what the driver has and the socket takes, now: for the last words before a reset. */

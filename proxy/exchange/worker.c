@@ -1,5 +1,6 @@
 #include "proxy/exchange/worker.h"
 
+#include "proxy/base/block.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
@@ -430,6 +431,8 @@ static void worker_main(void *arg)
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->command, NULL);
     loop_done(&w->loop);
+    access_log_done(&w->access_log);
+    block_drop_kept();
     w->ended(w->ended_arg);
 }
 
@@ -484,7 +487,6 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
 void worker_join(struct worker *w)
 {
     uv_thread_join(&w->thread);
-    access_log_done(&w->access_log);
     tape_free(w->tape);
     access_free(w->access);
     snapshot_unref(atomic_exchange(&w->next, NULL));
