@@ -165,10 +165,12 @@ static void on_writable(void *user)
 
 static void public_fields(struct exchange *x, const struct message *m, struct fields *out)
 {
-    char upstream[300];
-    char *origin = config_origin(x->snap->config, x->tool->host);
-    snprintf(upstream, sizeof upstream, "%s://%s:%u", x->tool->upstream_tls ? "https" : "http", x->tool->upstream_host,
-             x->tool->upstream_port);
+    char upstream[300] = "", *origin = NULL;
+    if (fields_get(&m->fields, SLICE("location")).ptr != NULL) {   /* the only field that they stand in */
+        origin = config_origin(x->snap->config, x->tool->host);
+        snprintf(upstream, sizeof upstream, "%s://%s:%u", x->tool->upstream_tls ? "https" : "http", x->tool->upstream_host,
+                 x->tool->upstream_port);
+    }
     struct forward_response f = { .message = m, .upstream_origin = slice_str(upstream), .public_origin = slice_str(origin ? origin : ""),
                                   .allow_service_worker = x->tool->allow_service_worker };
     *out = (struct fields){ 0 };
