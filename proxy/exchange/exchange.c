@@ -1,5 +1,6 @@
 #include "proxy/exchange/exchange.h"
 
+#include "proxy/base/block.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/access_log.h"
@@ -23,6 +24,9 @@ static const unsigned may_go[X_STATE_COUNT] = {
     [X_REPLY]   = TO(X_DONE),
 };
 
+enum { EXCHANGE_BLOCK = 2048 };
+static_assert(sizeof(struct exchange) <= EXCHANGE_BLOCK, "a size that is kept (block.h)");
+
 void exchange_enter(struct exchange *x, enum exchange_state to)
 {
     assert(may_go[x->state] & TO(to));
@@ -33,9 +37,10 @@ static void exchange_wake(struct waiter *w);
 
 struct exchange *exchange_new(struct conn *c, const struct front *front, void *stream)
 {
-    struct exchange *x = calloc(1, sizeof *x);
+    struct exchange *x = block_new(EXCHANGE_BLOCK);
     if (x == NULL)
         return NULL;
+    memset(x, 0, sizeof *x);
     x->conn = c;
     x->worker = c->worker;
     x->snap = snapshot_ref(c->snap);
@@ -90,12 +95,16 @@ void exchange_free(struct exchange *x)
         close(x->reply_fd);
     arena_done(&x->arena);
     snapshot_unref(x->snap);
-    free(x);
+    block_free(x, EXCHANGE_BLOCK);
 }
 
 void exchange_start(struct exchange *x, bool has_body)
 {
+    struct conn *c = x->conn;
     x->request_done = !has_body;
+    c->ticket_due |= c->served == 1;  /* a client with two requests will be back with more; one with a connection a request keeps no tickets */
+    if (c->served < 2)
+        c->served++;
     stage_identify(x);
 }
 

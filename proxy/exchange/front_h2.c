@@ -212,33 +212,46 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 
 /* ---- what goes to the client ---- */
 
+/* How much of the stream's body goes into the next DATA frame; send_out puts it behind the frame's head, so that nghttp2 doesn't copy it. */
 static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max, uint32_t *flags, nghttp2_data_source *source,
                         void *user)
 {
     struct h2_stream *s = source->ptr;
-    struct h2_conn *h = user;
     size_t n = bbuf_len(&s->out);
     (void)session;
     (void)id;
-    if (n > max)
-        n = max;
-    if (n > 0) {
-        memcpy(buf, bbuf_slice(&s->out).ptr, n);
-        bbuf_drop(&s->out, n);
-        s->moved_ms = h->conn->worker->loop.now_ms;
-        if (s->x->state != X_DONE)
-            work_soon(h);             /* there is room again */
-    }
-    if (bbuf_len(&s->out) > 0)
-        return (ssize_t)n;
-    if (s->x->state == X_DONE) {
+    (void)buf;
+    (void)user;
+    bool all = n <= max;
+    if (all && s->x->state == X_DONE)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-        return (ssize_t)n;
+    if (n > 0) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+        return (ssize_t)(all ? n : max);
     }
-    if (n > 0)
-        return (ssize_t)n;
+    if (*flags & NGHTTP2_DATA_FLAG_EOF)
+        return 0;
     s->deferred = true;
     return NGHTTP2_ERR_DEFERRED;
+}
+
+static int send_out(nghttp2_session *session, nghttp2_frame *f, const uint8_t *head, size_t len, nghttp2_data_source *source, void *user)
+{
+    enum { FRAME_HEAD = 9 };
+    struct h2_stream *s = source->ptr;
+    struct h2_conn *h = user;
+    struct bbuf *out = &h->conn->out;
+    (void)session;
+    (void)f;
+    if (bbuf_room(out) < FRAME_HEAD + len)
+        return NGHTTP2_ERR_WOULDBLOCK;   /* asked again once some of it is written */
+    if (bbuf_put(out, slice_of(head, FRAME_HEAD)) != OK || conn_put(h->conn, slice_of(bbuf_slice(&s->out).ptr, len)) != OK)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;   /* half a frame is out: the connection ends */
+    bbuf_drop(&s->out, len);
+    s->moved_ms = h->conn->worker->loop.now_ms;
+    if (s->x->state != X_DONE)
+        work_soon(h);                 /* there is room again */
+    return 0;
 }
 
 static void send_all(struct h2_conn *h)
@@ -254,7 +267,7 @@ static void send_all(struct h2_conn *h)
         if (n == 0)
             break;
     }
-    if (bbuf_len(&c->out) > 0)
+    if (bbuf_len(&c->out) > 0 || c->passed)
         conn_flush_soon(c);
     if (c->state == CONN_OPEN && !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
         conn_finish(c);
@@ -403,6 +416,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
+    nghttp2_session_callbacks_set_send_data_callback(cb, send_out);
     return cb;
 }
 
