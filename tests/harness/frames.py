@@ -96,6 +96,7 @@ class Wire:
     def send(self, raw):
         """True when it could be sent; the gateway may have hung up already, which is what many tests want."""
         try:
+            self.sock.settimeout(PATIENCE_S)
             self.sock.sendall(raw)
             return True
         except (OSError, ssl.SSLError):
