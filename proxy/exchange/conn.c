@@ -2,6 +2,7 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
+#include "proxy/exchange/shares.h"
 #include "proxy/exchange/sources.h"
 #include "proxy/net/proxy_protocol.h"
 
@@ -14,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utlist.h>
 
 enum { READ_AT_ONCE = 16 * 1024, LINGER_MS = 1000 };
 
@@ -45,7 +47,8 @@ static void on_closed(struct stream *s)
     w->conn_count--;
     metric_add(&w->metrics.connections, (uint64_t)-1);
     if (c->counted)
-        sources_leave(w->sources, c->source);
+        sources_leave(w->sources, c->source, c->young, clock_mono_ms());
+    shares_leave(w->shares, c->share);
     forget_assertions(c);
     bbuf_done(&c->in);
     bbuf_done(&c->out);
@@ -66,6 +69,8 @@ void conn_close(struct conn *c, bool friendly)
 {
     if (c->state == CONN_GONE)
         return;
+    if (c->young)
+        DL_DELETE2(c->worker->young, c, young_prev, young_next);
     c->state = CONN_GONE;
     task_cancel(&c->flush);
     end_protocol(c);
@@ -238,6 +243,13 @@ bool conn_lingers_on(struct conn *c)
     return true;
 }
 
+struct share *conn_share(struct conn *c)
+{
+    if (c->share == NULL && c->person != NULL)
+        c->share = shares_enter(c->worker->shares, c->person->name, c->snap->config->limits.connections_per_person);
+    return c->share;
+}
+
 static void take_snapshot(struct conn *c, struct snapshot *s)
 {
     snapshot_unref(c->snap);
@@ -276,6 +288,7 @@ static void start_protocol(struct conn *c)
         c->snap = snapshot_ref(c->worker->snap);
     }
     judge_certificate(c, c->snap);
+    conn_share(c);
     metric_add(&c->worker->metrics.certificates_refused, c->cert != CERT_GOOD);
     if (c->cert != CERT_GOOD)
         log_info("certificate.refused", "source", c->address, "why", cert_state_name(c->cert), "identity",
@@ -307,6 +320,9 @@ static void do_handshake(struct conn *c)
         conn_close(c, false);
         return;
     }
+    c->young = false;
+    DL_DELETE2(c->worker->young, c, young_prev, young_next);
+    sources_settle(c->worker->sources, c->source);
     start_protocol(c);
 }
 
@@ -342,10 +358,18 @@ static void do_read(struct conn *c)
 static bool name_source(struct conn *c, const struct sockaddr_storage *sa)
 {
     source_key(sa, c->source, c->address, sizeof c->address);
-    const struct limits *l = &c->worker->snap->config->limits;
-    c->counted = sources_enter(c->worker->sources, c->source, l->connections_per_source, l->connections);
+    c->counted = sources_enter(c->worker->sources, c->source, &c->worker->snap->config->limits, clock_mono_ms());
     metric_add(&c->worker->metrics.refused, !c->counted);
     return c->counted;
+}
+
+/* Whoever means it is done in a second: those who came first and are not yet done make room. */
+static void crowd_out(struct worker *w)
+{
+    if (sources_young(w->sources) <= w->snap->config->limits.handshakes || w->young == NULL || w->young->young_next == NULL)
+        return;
+    metric_add(&w->metrics.refused, 1);
+    conn_close(w->young, false);
 }
 
 /* Exactly the header's bytes are taken from the socket: what follows is OpenSSL's. */
@@ -409,7 +433,7 @@ static void on_ready(struct stream *s, int events)
 static void give_up(struct conn *c, SSL *ssl, int fd)
 {
     if (c != NULL && c->counted)
-        sources_leave(c->worker->sources, c->source);
+        sources_leave(c->worker->sources, c->source, true, clock_mono_ms());
     SSL_free(ssl);
     free(c);
     close(fd);
@@ -439,6 +463,9 @@ void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bo
         w->conns->prev = c;
     w->conns = c;
     w->conn_count++;
+    c->young = true;
+    DL_APPEND2(w->young, c, young_prev, young_next);
+    crowd_out(w);
     metric_add(&w->metrics.connections, 1);
     conn_deadline(c, c->snap->config->limits.handshake_ms);
     stream_want(&c->stream, UV_READABLE);

@@ -40,6 +40,7 @@ struct assertion {
 
 struct conn {
     struct conn *next, *prev;
+    struct conn *young_next, *young_prev;   /* of worker->young */
     struct worker *worker;
     struct snapshot *snap;
     struct stream stream;
@@ -56,6 +57,7 @@ struct conn {
     enum cert_state cert;
     struct identity identity;
     const struct person *person;      /* in snap; NULL: nobody is listed for the identity */
+    struct share *share;              /* of the person; NULL: not known yet, or they have connections enough */
     char *cert_field;                 /* ":base64 of the DER:" (RFC 9440) */
     struct assertion *assertions;
     char served_grant[GRANT_ID_MAX + 1];   /* under which a tool's bytes last went out; they may still lie in `out` or in the kernel */
@@ -63,6 +65,7 @@ struct conn {
     int unacked;                      /* CONN_LINGER: bytes the client had not taken when last looked */
     bool want_read;
     bool counted;                     /* among the connections of its source */
+    bool young;                       /* its handshake is not done: on worker->young, and counted so */
     bool cut;                         /* close by reset once `out` is written */
 };
 
@@ -83,6 +86,8 @@ void conn_deadline(struct conn *c, int64_t in_ms);
 bool conn_owes(const struct conn *c);
 /* CONN_LINGER, its time is up: does the client still take in what the kernel holds for it? Then it gets more time. */
 bool conn_lingers_on(struct conn *c);
+/* Its share of what its person may hold: entered with the first chance. NULL: they have connections enough. */
+struct share *conn_share(struct conn *c);
 /* Ask again whether its certificate is good (after a new revocation list), and who stands behind it. false: it was closed. */
 bool conn_recheck(struct conn *c, struct snapshot *s);
 
