@@ -7,6 +7,7 @@
 #ifndef COUNTERSIGN_CONFIG_H
 #define COUNTERSIGN_CONFIG_H
 
+#include "config/network.h"
 #include "proxy/base/arena.h"
 #include "proxy/base/log.h"
 #include "proxy/base/slice.h"
@@ -136,6 +137,8 @@ struct config {
     size_t listener_count;
     char **proxied_listeners;         /* as written; the listeners say `proxied` */
     size_t proxied_count;
+    struct network *balancers;        /* who may begin a connection there */
+    size_t balancer_count;
     char *operator_listen;            /* "127.0.0.1:9464" or "/path/of.sock": /metrics and /healthz; NULL: nowhere */
     uint16_t public_port;             /* in URLs; default: the first listener's port */
     char *console_host;               /* lower case, no port */

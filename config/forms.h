@@ -11,7 +11,7 @@ struct form {
     const char *(*why)(const char *text);   /* what is wrong, for forms with many ways to be; may be NULL */
 };
 
-extern const struct form form_instance, form_tool, form_name, form_identity, form_host, form_listener, form_upstream, form_host_field,
+extern const struct form form_instance, form_tool, form_name, form_identity, form_host, form_listener, form_network, form_upstream, form_host_field,
     form_method, form_path_pattern, form_value_pattern, form_field, form_origin, form_requirement, form_target_allow, form_user, form_path, form_log_level, form_operator_listen;
 
 /* "500ms" "2s" "15m" "1h" "7d": one whole number and one unit. False: not of that form, or past 2^53 ms. */

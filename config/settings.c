@@ -30,6 +30,18 @@ static bool put_listener(struct arena *a, void *base, const char *text)
     return copy != NULL;
 }
 
+enum { NETWORKS_MAX = 64 };
+
+static bool put_network(struct arena *a, void *base, const char *text)
+{
+    struct config *c = base;
+    if (c->balancers == NULL && (c->balancers = arena_zalloc(a, NETWORKS_MAX * sizeof *c->balancers)) == NULL)
+        return false;
+    if (c->balancer_count < NETWORKS_MAX && network_parse(text, &c->balancers[c->balancer_count]))
+        c->balancer_count++;          /* what is wrong was reported already */
+    return true;
+}
+
 static bool put_upstream(struct arena *a, void *base, const char *text)
 {
     struct tool *t = base;
@@ -231,8 +243,10 @@ static const struct setting root_settings[] = {
     { "listen", SHAPE_TEXTS, .fallback = "[ \"127.0.0.1:8443\" ]", .min = 1, .max = LISTENERS_MAX, .form = &form_listener, .put = put_listener,
       .help = "Addresses to listen on." },
     { "proxy_protocol", SHAPE_TEXTS, .fallback = "[ ]", .max = LISTENERS_MAX, .form = &form_listener, COUNTED(config, proxied_listeners, proxied_count),
-      .help = "Those addresses of `listen` on which a load balancer begins each connection with a PROXY protocol v2 header. Whoever reaches such an address can claim "
-              "any source: let only the load balancer reach it." },
+      .help = "Those addresses of `listen` on which a load balancer begins each connection with a PROXY protocol v2 header. Who does so says what the source is, "
+              "so `proxy_protocol_from` names who may." },
+    { "proxy_protocol_from", SHAPE_TEXTS, .fallback = "[ ]", .max = NETWORKS_MAX, .form = &form_network, .put = put_network,
+      .help = "Addresses and ranges of the load balancers. A connection to an address of `proxy_protocol` from anywhere else is closed." },
     { "operator_listen", SHAPE_TEXT, NONE, .form = &form_operator_listen, AT(config, operator_listen),
       .help = "Where `/metrics` and `/healthz` are answered, in plain HTTP: a loopback address, or the absolute path of a Unix socket. Left out: nowhere." },
     { "public_port", SHAPE_COUNT, NONE, .min = 1, .max = 65535, AT(config, public_port), .help = "Port in URLs. Left out: that of the first listener." },

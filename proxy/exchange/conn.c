@@ -403,6 +403,9 @@ static void do_preface(struct conn *c)
         conn_close(c, false);
         return;
     }
+    crowd_out(c->worker);
+    if (c->state == CONN_GONE)        /* it was the oldest itself */
+        return;
     bbuf_drop(&c->in, bbuf_len(&c->in));
     bbuf_idle(&c->in);
     c->state = CONN_HANDSHAKE;
@@ -439,6 +442,14 @@ static void give_up(struct conn *c, SSL *ssl, int fd)
     close(fd);
 }
 
+static bool from_balancer(const struct config *config, const struct sockaddr_storage *peer)
+{
+    for (size_t i = 0; i < config->balancer_count; i++)
+        if (network_holds(&config->balancers[i], peer))
+            return true;
+    return false;
+}
+
 void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bool proxied)
 {
     struct conn *c = calloc(1, sizeof *c);
@@ -448,6 +459,13 @@ void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bo
         return;
     }
     c->worker = w;
+    if (proxied && !from_balancer(w->snap->config, peer)) {
+        source_key(peer, c->source, c->address, sizeof c->address);
+        log_info("proxy_protocol.refused", "source", c->address, "why", "not one of proxy_protocol_from");
+        metric_add(&w->metrics.refused, 1);
+        give_up(c, ssl, fd);
+        return;
+    }
     c->state = proxied ? CONN_PREFACE : CONN_HANDSHAKE;
     SSL_set_accept_state(ssl);
     if ((!proxied && !name_source(c, peer)) || !stream_open(&c->stream, &w->loop, fd, ssl, on_ready, on_closed)) {
