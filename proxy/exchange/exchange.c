@@ -5,6 +5,7 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/access_log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/shares.h"
 #include "proxy/exchange/websocket.h"
 
 #include <assert.h>
@@ -88,6 +89,10 @@ void exchange_free(struct exchange *x)
     if (x->next != NULL)
         x->next->prev = x->prev;
     console_done(x);
+    if (x->shared) {
+        share_give(c->share, x->kept);
+        share_end(c->share);
+    }
     bbuf_done(&x->body);
     bbuf_done(&x->unsure);
     free(x->reply_owned);
@@ -155,8 +160,22 @@ void exchange_took(struct exchange *x, size_t n)
     credit(x, bbuf_len(&x->body));
 }
 
+/* What is read to be judged stays in memory: many streams of one person must not fill it. */
+static bool may_keep(struct exchange *x)
+{
+    size_t more = bbuf_len(&x->body) - x->kept;
+    if (!share_take(x->conn->share, more, x->snap->config->limits.body_bytes_per_person))
+        return false;
+    x->kept += more;
+    return true;
+}
+
 static void collect_step(struct exchange *x)
 {
+    if (!may_keep(x)) {
+        exchange_broken(x, 429, "too-much-body", "Your other requests under way take all the memory that is kept for the bodies of one person's requests.");
+        return;
+    }
     exchange_tape_body(x);
     if (x->untaped > 0)
         return;                       /* woken when there is room on the tape */
