@@ -199,6 +199,29 @@ static bool is_value_pattern(const char *t) { return strlen(t) <= PATTERN_MAX &&
 static bool is_field(const char *t) { return t[0] != 0 && strlen(t) <= 256 && is_utf8(t); }
 static bool is_path(const char *t) { return t[0] != 0 && strlen(t) < 4000; }
 
+static const char *const method_names[] = { [METHOD_ANY] = "any", [METHOD_HARDWARE] = "hardware", [METHOD_COMMAND_LINE] = "command-line" };
+
+bool method_parse(const char *text, enum method *out)
+{
+    for (size_t i = 0; i < sizeof method_names / sizeof *method_names; i++)
+        if (strcmp(method_names[i], text) == 0) {
+            *out = (enum method)i;
+            return true;
+        }
+    return false;
+}
+
+const char *method_name(enum method m)
+{
+    return method_names[m];
+}
+
+static bool is_approval_method(const char *text)
+{
+    enum method m;
+    return method_parse(text, &m);
+}
+
 static bool is_requirement(const char *t)
 {
     enum requirement r;
@@ -285,6 +308,7 @@ const struct form
     form_value_pattern = { is_value_pattern, "a pattern of at most 1024 bytes of UTF-8, in which '*' stands for any bytes", NULL },
     form_field = { is_field, "a field name of 1 to 256 bytes of UTF-8", NULL },
     form_origin = { is_origin, "an origin as browsers send it: \"https://a.example\" (no path, no default port)", NULL },
+    form_approval_method = { is_approval_method, "\"any\", \"hardware\" or \"command-line\"", NULL },
     form_requirement = { is_requirement, "\"grant\", \"signoff\" or \"deny\"", NULL },
     form_target_allow = { is_target_allow, "\"encoded-slash\", \"backslash\", \"empty-segment\" or \"double-encoding\"", NULL },
     form_log_level = { is_log_level, "\"debug\", \"info\", \"warn\" or \"error\"", NULL },
