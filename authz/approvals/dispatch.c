@@ -152,6 +152,7 @@ static const struct rule {
     { "key.begin", FOR_WORKER, 0, who_fields, op_key_begin, false },
     { "key.propose", FOR_WORKER, 0, propose_fields, op_key_propose, false },
     { "key.remove", FOR_WORKER, 0, unlock_fields, op_key_remove, true },
+    { "live", FOR_WORKER, 0, who_fields, op_live, false },
     { "keys", FOR_WORKER, 0, keys_fields, op_keys, false },
 };
 
