@@ -83,8 +83,10 @@ static enum status read_claims(json_t *claims, struct grant *g, struct err *err)
     g->budget = budget;
     if (b64url_decode(slice_str(g->x5t), g->thumbprint, sizeof g->thumbprint, &len) != OK || len != sizeof g->thumbprint)
         return fail(err, BAD_TOKEN, "the grant's certificate thumbprint is broken");
-    if (!all_strings(actions, 64) || !approvers_sound(g) || !budget_claim_sound(budget))
-        return fail(err, BAD_TOKEN, "the grant's actions, approvers or budget are not sound");
+    if (!all_strings(actions, 64) || !approvers_sound(g))
+        return fail(err, BAD_TOKEN, "the grant's actions or approvers are not sound");
+    if (!budget_claim_sound(budget))
+        return fail(err, BAD_TOKEN, "the grant's budget is not sound");
     return OK;
 }
 

@@ -37,9 +37,21 @@ static const struct field statement_fields[] = {
 static const struct field decide_fields[] = {
     WHO,
     { "statement_id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
-    { "jws", FIELD_TEXT, 0, 1024, false, TYPED },
+    { "jws", FIELD_TEXT, 0, 1024, true, TYPED },
+    { "client_data", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_CLIENT_DATA_MAX), true, TYPED },
+    { "authenticator_data", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_AUTH_DATA_MAX), true, TYPED },
+    { "signature", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_SIGNATURE_MAX), true, TYPED },
     END
 };
+static const struct field propose_fields[] = {
+    WHO,
+    { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "label", FIELD_TEXT, 0, 256, false, TYPED },
+    { "client_data", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_CLIENT_DATA_MAX), false, TYPED },
+    { "attestation", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_ATTESTATION_MAX), false, TYPED },
+    END
+};
+static const struct field keys_fields[] = { WHO, { "person", FIELD_TEXT, 0, ID_TEXT, true, TYPED }, END };
 static const struct field hold_fields[] = {
     WHO,
     { "tool", FIELD_WORD, 1, 32, false, false },
@@ -116,6 +128,9 @@ static const struct field lock_fields[] = {
     { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED },
     END
 };
+static const struct field remove_fields[] = {
+    WHO, { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED }, { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED }, END
+};
 static const struct field unlock_fields[] = {
     WHO,
     { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
@@ -160,6 +175,11 @@ static const struct rule {
     { "unlock.statement", FOR_WORKER, 0, unlock_fields, op_unlock_statement, BY_OWN_LOCK },
     { "refused", FOR_WORKER, 0, refused_fields, op_refused, BY_NO_LOCK },
     { "locks", FOR_WORKER, 0, who_fields, op_locks, BY_OWN_LOCK },
+    { "key.begin", FOR_WORKER, 0, who_fields, op_key_begin, BY_ANY_LOCK },
+    { "key.propose", FOR_WORKER, 0, propose_fields, op_key_propose, BY_ANY_LOCK },
+    { "key.remove", FOR_WORKER, 0, remove_fields, op_key_remove, BY_NO_LOCK },
+    { "live", FOR_WORKER, 0, who_fields, op_live, BY_ANY_LOCK },
+    { "keys", FOR_WORKER, 0, keys_fields, op_keys, BY_ANY_LOCK },
 };
 
 static const struct rule *rule_of(const json_t *m)

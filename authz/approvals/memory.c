@@ -10,7 +10,7 @@
 /* file = magic, u32 length of instance, instance, u64 seq, head, u64 marks, marks, u64 entries, entries, u32 length of book, book (JSON), signature; big-endian.
  * The Ed25519 signature is over the magic and the SHA-256 of all before it. */
 static const char magic[] = "countersign-memory-v1\n";
-enum { MAGIC_LEN = sizeof magic - 1, ENTRY_LEN = 72, SIGNATURE_LEN = 64, MARKS_MAX = 1 << 24, ENTRIES_MAX = 1 << 24, BOOK_MAX = 1 << 28 };
+enum { MAGIC_LEN = sizeof magic - 1, ENTRY_LEN = 76, SIGNATURE_LEN = 64, MARKS_MAX = 1 << 24, ENTRIES_MAX = 1 << 24, BOOK_MAX = 1 << 28 };
 static const size_t file_max = (size_t)2 << 30;
 
 struct out {
@@ -61,6 +61,8 @@ static void put_entry(struct out *o, const struct ledger_entry *e)
     memcpy(row + 52, &decisions, 4);
     memcpy(row + 56, &born, 8);
     memcpy(row + 64, &last, 8);
+    uint32_t count = htobe32(e->count);
+    memcpy(row + 72, &count, 4);
     put(o, row, sizeof row);
 }
 
@@ -150,7 +152,7 @@ static bool signed_by(struct slice file, EVP_PKEY *key)
 static enum status take_entries(struct slice *in, struct ledger *l, struct err *err)
 {
     uint64_t n = 0, born = 0, last = 0;
-    uint32_t decisions = 0;
+    uint32_t decisions = 0, count = 0;
     unsigned char row[ENTRY_LEN];
     if (!take64(in, ENTRIES_MAX, &n))
         return fail(err, CORRUPT, "memory of the log");
@@ -160,8 +162,9 @@ static enum status take_entries(struct slice *in, struct ledger *l, struct err *
         memcpy(&decisions, row + 52, 4);
         memcpy(&born, row + 56, 8);
         memcpy(&last, row + 64, 8);
+        memcpy(&count, row + 72, 4);
         struct ledger_entry e = { .kind = (enum ledger_kind)row[48], .state = ledger_state_of(row[49]), .outcome = ledger_outcome_of(row[50]),
-                                  .noticed = row[51] != 0, .decisions = be32toh(decisions), .born = be64toh(born), .last = be64toh(last) };
+                                  .noticed = row[51] != 0, .decisions = be32toh(decisions), .born = be64toh(born), .last = be64toh(last), .count = be32toh(count) };
         memcpy(e.id, row, sizeof e.id);
         enum status st = ledger_restore(l, &e, err);
         if (st != OK)

@@ -211,11 +211,12 @@ enum status op_unlock_statement(struct op *o)
 enum status unlock_signed(struct op *o, const json_t *row, const json_t *object)
 {
     struct statement s;
+    json_t *yes = NULL;
     const char *id = str(row, "item");
     const json_t *lock = lock_of_id(o->s, id);
     enum status st = check_unlock(o, lock);
     if (st == OK)
-        st = order_signed(o, row, object, "unlock", &s);
+        st = order_signed(o, row, object, "unlock", &s, &yes);
     if (st == OK && (strcmp(str(s.scope, "lock_id"), id) != 0 || strcmp(str(s.scope, "kind"), str(lock, "kind")) != 0
                      || strcmp(str(s.scope, "value"), str(lock, "value")) != 0))
         st = fail(&o->err, CORRUPT, "the stored statement '%s' speaks of another lock", s.id);
@@ -223,9 +224,14 @@ enum status unlock_signed(struct op *o, const json_t *row, const json_t *object)
         st = store_run(o->s->store, &o->err, "UPDATE lock SET state = 'ended' WHERE lock_id = $1 AND state = 'live'", "s", id);
     if (st == OK && store_changed(o->s->store) != 1)
         st = fail(&o->err, CORRUPT, "the lock '%s' is not live in the database", id);
+    json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:O}", "lock_id", id, "kind", str(lock, "kind"), "value", str(lock, "value"), "reason",
+                                str(s.scope, "reason"), "by", o->who.person->name, "statement", object);
+    if (st == OK && (content == NULL || json_object_update(content, yes) != 0))
+        st = fail(&o->err, NO_MEMORY, "unlock");
     if (st == OK)
-        st = write_leaf(o, "unlock", json_pack("{s:s, s:s, s:s, s:s, s:s, s:O, s:s}", "lock_id", id, "kind", str(lock, "kind"), "value", str(lock, "value"),
-                                         "reason", str(s.scope, "reason"), "by", o->who.person->name, "statement", object, "jws", str(o->m, "jws")), NULL);
+        st = write_leaf(o, "unlock", json_incref(content), NULL);
+    json_decref(content);
+    json_decref(yes);
     if (st == OK)
         queue_event(o, json_pack("{s:s, s:s}", "event", "unlock", "id", id));
     o->s->locks_stale = true;

@@ -1,6 +1,8 @@
 /* reconcile: the rows against the log, at start. The log was verified before; a row that says something else was edited. */
 #include "authz/approvals/internal.h"
 
+enum { TABLES = 5 };
+
 struct check {
     struct service *s;
     enum ledger_kind kind;
@@ -71,9 +73,9 @@ static enum status check_segment(void *arg, json_t *row, struct err *err)
 /* Rows made by leaves from..to. */
 static enum status check_tables(struct service *s, struct check *checks, size_t *decisions, uint64_t from, uint64_t to, struct err *err)
 {
-    static const char *const sql[] = { ROWS("request"), ROWS("held"), ROWS("access_grant"), ROWS("lock") };
+    static const char *const sql[] = { ROWS("request"), ROWS("held"), ROWS("access_grant"), ROWS("lock"), ROWS("new_key") };
     enum status st = OK;
-    for (size_t i = 0; i < 4 && st == OK; i++)
+    for (size_t i = 0; i < TABLES && st == OK; i++)
         st = store_each(s->store, check_row, &checks[i], err, sql[i], "ii", (int64_t)from, (int64_t)to);
     if (st == OK)
         st = store_each(s->store, check_decision, decisions, err, ROWS("decision"), "ii", (int64_t)from, (int64_t)to);
@@ -105,34 +107,35 @@ static enum status count_decisions(struct service *s, struct err *err)
     return st;
 }
 
-static enum status count_all(struct service *s, struct check checks[4], struct err *err)
+static enum status count_all(struct service *s, struct check checks[TABLES], struct err *err)
 {
     static const char *const sql[] = { "SELECT count(*) AS n FROM request", "SELECT count(*) AS n FROM held", "SELECT count(*) AS n FROM access_grant",
-                                       "SELECT count(*) AS n FROM lock" };
+                                       "SELECT count(*) AS n FROM lock", "SELECT count(*) AS n FROM new_key" };
     enum status st = OK;
-    for (size_t i = 0; i < 4 && st == OK; i++)
+    for (size_t i = 0; i < TABLES && st == OK; i++)
         st = count_rows(s, &checks[i], sql[i], err);
     return st == OK ? count_decisions(s, err) : st;
 }
 
 /* Whatever is open, however old: these are the rows that lists and upkeep find things by. */
-static enum status check_open(struct service *s, struct check checks[4], struct err *err)
+static enum status check_open(struct service *s, struct check checks[TABLES], struct err *err)
 {
     static const char *const sql[] = {
         "SELECT request.*, leaf.content AS leaf_content FROM request LEFT JOIN leaf ON leaf.seq = request.seq WHERE request.state IN ('pending', 'approved')",
         "SELECT held.*, leaf.content AS leaf_content FROM held LEFT JOIN leaf ON leaf.seq = held.seq WHERE held.state IN ('pending', 'approved')",
         "SELECT access_grant.*, leaf.content AS leaf_content FROM access_grant LEFT JOIN leaf ON leaf.seq = access_grant.seq WHERE access_grant.state = 'live'",
         "SELECT lock.*, leaf.content AS leaf_content FROM lock LEFT JOIN leaf ON leaf.seq = lock.seq",
+        "SELECT new_key.*, leaf.content AS leaf_content FROM new_key LEFT JOIN leaf ON leaf.seq = new_key.seq WHERE new_key.state IN ('pending', 'approved')",
     };
     size_t open[LEDGER_KINDS] = { 0 };
     enum status st = OK;
     for (const struct ledger_entry *e = log_ledger(s->log)->entries; e != NULL; e = e->hh.next)
         if (strcmp(e->state, "pending") == 0 || strcmp(e->state, "approved") == 0 || strcmp(e->state, "live") == 0)
             open[e->kind]++;
-    for (size_t i = 0; i < 4 && st == OK; i++) {
+    for (size_t i = 0; i < TABLES && st == OK; i++) {
         checks[i].seen = 0;
         st = store_each(s->store, check_row, &checks[i], err, sql[i], "");
-        if (st == OK && i < 3 && checks[i].seen != open[checks[i].kind])
+        if (st == OK && checks[i].kind != LEDGER_LOCK && checks[i].seen != open[checks[i].kind])
             st = fail(err, CORRUPT, "table %s has %zu open rows, the log has %zu", checks[i].table, checks[i].seen, open[checks[i].kind]);
     }
     return st;
@@ -141,19 +144,19 @@ static enum status check_open(struct service *s, struct check checks[4], struct 
 #define CHECKS(s)                                                                                                                                          \
     {                                                                                                                                                      \
         { s, LEDGER_REQUEST, "request", "item", 0 }, { s, LEDGER_HELD, "held", "item", 0 }, { s, LEDGER_GRANT, "access_grant", "grant_id", 0 },            \
-        { s, LEDGER_LOCK, "lock", "lock_id", 0 },                                                                                                          \
+        { s, LEDGER_LOCK, "lock", "lock_id", 0 }, { s, LEDGER_NEW_KEY, "new_key", "item", 0 },                                                             \
     }
 
 enum status reconcile_range(struct service *s, uint64_t from, uint64_t to, struct err *err)
 {
-    struct check checks[4] = CHECKS(s);
+    struct check checks[TABLES] = CHECKS(s);
     size_t decisions = 0;
     return check_tables(s, checks, &decisions, from, to, err);
 }
 
 enum status reconcile(struct service *s, struct err *err)
 {
-    struct check checks[4] = CHECKS(s);
+    struct check checks[TABLES] = CHECKS(s);
     enum status st = reconcile_range(s, log_remembered(s->log) ? log_remembered(s->log) + 1 : 0, INT64_MAX, err);
     if (st == OK)
         st = check_open(s, checks, err);

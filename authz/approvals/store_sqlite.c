@@ -69,7 +69,7 @@ static enum status bring_up(struct store *s, const char *path, struct err *err)
     if (st == OK && version > newest)
         return fail(err, BAD_CONFIG, "'%s' was written by a later release (version %lld of its tables; this one knows %lld); run that release", path,
                     (long long)version, (long long)newest);
-    if (st == OK && version == 0) {
+    if (st == OK && version <= 1) {   /* the first releases added tables to it */
         st = exec_all(s, store_schema, err);
         version = 1;
     }
