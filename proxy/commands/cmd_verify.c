@@ -196,6 +196,8 @@ static const char *check(struct verify *v, size_t count, char **args)
 int cmd_verify(int argc, char **argv)
 {
     struct verify v = { 0 };
+    if (argc > 1 && strcmp(argv[1], "approval") == 0)
+        return cmd_verify_approval(argc - 1, argv + 1);
     const struct option_spec options[] = {
         { "save", 0, "DIR", "keep recording.tar, log.json and log-key there, to verify offline later", &v.save, NULL, false },
         { "head", 0, "FILE", "a head of the log seen later elsewhere: finds a cut-off tail", &v.head, NULL, false },
@@ -206,7 +208,7 @@ int cmd_verify(int argc, char **argv)
         PROFILE_OPTIONS(v.profile),
         { 0 },
     };
-    const struct usage usage = { "countersign verify SESSION [--save DIR] | verify --file recording.tar --log log.json --log-key FILE",
+    const struct usage usage = { "countersign verify SESSION [--save DIR] | verify --file recording.tar --log log.json --log-key FILE | verify approval FILE",
         "Check a session's recording against the signed log, the log against its own head, and each approval against its signer's registered key.\n"
         "Exit code 0: whole. 1: not, with each finding." PROFILE_HELP, options, 0, 1, &v.json };
     char **args;

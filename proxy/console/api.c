@@ -21,6 +21,7 @@ static const struct row rows[] = {
     { "GET", "/api/v1/status", "status", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/pending", "pending", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/items/*", "item.get", "id", { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "GET", "/api/v1/items/*/proof", "item.proof", "id", { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/items/*/raw", "held.raw", "id", { NULL }, { NULL }, 200, API_RAW, NULL, NULL },
     { "POST", "/api/v1/items/*/statement", "statement", "id", { "decision", "key" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/live", "live", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
