@@ -262,3 +262,18 @@ enum cert_state trust_check(const struct trust *t, X509 *leaf, STACK_OF(X509) *u
         return CERT_WRONG_PURPOSE;
     return state == CERT_GOOD ? named : state;
 }
+
+static bool is_known(const struct trust *t, X509 *cert)
+{
+    for (int i = 0; i < sk_X509_num(t->cas); i++)
+        if (X509_cmp(sk_X509_value(t->cas, i), cert) == 0)
+            return true;
+    return false;
+}
+
+void trust_drop_known(const struct trust *t, STACK_OF(X509) *chain)
+{
+    for (int i = sk_X509_num(chain) - 1; i >= 0; i--)   /* of NULL: -1 */
+        if (is_known(t, sk_X509_value(chain, i)))
+            X509_free(sk_X509_delete(chain, i));
+}

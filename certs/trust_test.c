@@ -443,11 +443,32 @@ static void test_words(void **state)
     }
 }
 
+/* Both CAs are in the file, and neither is kept once more for a connection; an unknown one is. */
+static void test_drop_known(void **state)
+{
+    struct trust *t;
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    X509 *sent[] = { w.inter, w.rogue_inter, w.root };
+    (void)state;
+    assert_int_equal(trust_load(in_dir("both.pem"), NULL, &t, NULL), OK);
+    for (size_t i = 0; i < sizeof sent / sizeof *sent; i++) {
+        X509_up_ref(sent[i]);
+        assert_true(sk_X509_push(chain, sent[i]) > 0);
+    }
+    trust_drop_known(t, chain);
+    assert_int_equal(sk_X509_num(chain), 1);
+    assert_ptr_equal(sk_X509_value(chain, 0), w.rogue_inter);
+    trust_drop_known(t, NULL);
+    sk_X509_pop_free(chain, X509_free);
+    trust_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table), cmocka_unit_test(test_identity), cmocka_unit_test(test_edges),
         cmocka_unit_test(test_bad_files), cmocka_unit_test(test_threads), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_drop_known),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

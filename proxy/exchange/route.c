@@ -61,7 +61,7 @@ static bool refuse_tunnel(struct exchange *x)
 void stage_route(struct exchange *x)
 {
     struct slice host;
-    if (!split_authority(x, &host) || (x->conn->sni[0] != 0 && !slice_ieq(host, slice_str(x->conn->sni)))) {
+    if (!split_authority(x, &host) || (x->conn->sni != NULL && !slice_ieq(host, slice_str(x->conn->sni)))) {
         misdirected(x);
         return;
     }
