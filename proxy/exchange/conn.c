@@ -290,6 +290,7 @@ static void take_snapshot(struct conn *c, struct snapshot *s)
 {
     snapshot_unref(c->snap);
     c->snap = snapshot_ref(s);
+    c->tool = NULL;
 }
 
 bool conn_recheck(struct conn *c, struct snapshot *s)
@@ -321,8 +322,7 @@ static void start_protocol(struct conn *c)
         return;
     }
     if (c->snap != c->worker->snap) { /* a reload came during the handshake, perhaps with a revocation */
-        snapshot_unref(c->snap);
-        c->snap = snapshot_ref(c->worker->snap);
+        take_snapshot(c, c->worker->snap);
     }
     judge_certificate(c, c->snap);
     metric_add(&c->worker->metrics.certificates_refused, c->cert != CERT_GOOD);

@@ -49,6 +49,7 @@ struct conn {
     enum cert_state cert;
     struct identity identity;
     const struct person *person;      /* in snap; NULL: nobody is listed for the identity */
+    const struct tool *tool;          /* in snap: where its last request went, or NULL */
     char *cert_field;                 /* ":base64 of the DER:" (RFC 9440), while it is in use: conn_cert_field */
     char served_grant[GRANT_ID_MAX + 1];   /* under which a tool's bytes last went out; they may still lie in `out` or in the kernel */
     char served_tool[TOOL_NAME_MAX + 1];

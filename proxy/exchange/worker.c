@@ -197,9 +197,13 @@ static void on_listener(uv_poll_t *p, int status, int events)
 struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
 {
     struct err err;
-    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
-        if (p->snap == s && p->tool == tool)
+    for (struct pool_entry **at = &w->pools, *p; (p = *at) != NULL; at = &p->next)
+        if (p->snap == s && p->tool == tool) {
+            *at = p->next;            /* to the front: of a thousand tools few are in use at a time */
+            p->next = w->pools;
+            w->pools = p;
             return p->pool;
+        }
     struct pool_entry *p = calloc(1, sizeof *p);
     if (p == NULL)
         return NULL;
