@@ -100,6 +100,8 @@ static void put_request(struct access_log *l, const struct exchange *x)
     text(l, TEXT("tool"), slice_str(x->tool ? x->tool->name : NULL));
     text(l, TEXT("action"), slice_str(x->verdict.action ? x->verdict.action->name : NULL));
     text(l, TEXT("grant"), slice_str(x->grant_id));
+    if (x->record != RECORD_FULL)
+        text(l, TEXT("record"), x->record == RECORD_OFF ? SLICE("off") : SLICE("metadata"));
     text(l, TEXT("method"), x->request.method);
     text(l, TEXT("path"), x->request.path);
 }

@@ -2,6 +2,7 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
+#include "proxy/exchange/shares.h"
 #include "proxy/exchange/sources.h"
 #include "proxy/net/proxy_protocol.h"
 
@@ -14,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utlist.h>
 
 enum { READ_AT_ONCE = 16 * 1024, RECORD_MAX = 16 * 1024, LINGER_MS = 1000 };   /* RECORD_MAX: RFC 8446 s5.1 */
 
@@ -35,7 +37,8 @@ static void on_closed(struct stream *s)
     w->conn_count--;
     metric_add(&w->metrics.connections, (uint64_t)-1);
     if (c->counted)
-        sources_leave(w->sources, c->source);
+        sources_leave(w->sources, c->source, c->young, clock_mono_ms());
+    shares_leave(w->shares, c->share);
     bbuf_done(&c->in);
     bbuf_done(&c->out);
     free(c->cert_field);
@@ -56,6 +59,8 @@ void conn_close(struct conn *c, bool friendly)
 {
     if (c->state == CONN_GONE)
         return;
+    if (c->young)
+        DL_DELETE2(c->worker->young, c, young_prev, young_next);
     c->state = CONN_GONE;
     task_cancel(&c->flush);
     end_protocol(c);
@@ -286,6 +291,13 @@ bool conn_lingers_on(struct conn *c)
     return true;
 }
 
+struct share *conn_share(struct conn *c)
+{
+    if (c->share == NULL && c->person != NULL)
+        c->share = shares_enter(c->worker->shares, c->person->name, c->snap->config->limits.connections_per_person);
+    return c->share;
+}
+
 static void take_snapshot(struct conn *c, struct snapshot *s)
 {
     snapshot_unref(c->snap);
@@ -325,6 +337,7 @@ static void start_protocol(struct conn *c)
         take_snapshot(c, c->worker->snap);
     }
     judge_certificate(c, c->snap);
+    conn_share(c);
     metric_add(&c->worker->metrics.certificates_refused, c->cert != CERT_GOOD);
     if (c->cert != CERT_GOOD)
         log_info("certificate.refused", "source", c->address, "why", cert_state_name(c->cert), "identity",
@@ -356,6 +369,9 @@ static void do_handshake(struct conn *c)
         conn_close(c, false);
         return;
     }
+    c->young = false;
+    DL_DELETE2(c->worker->young, c, young_prev, young_next);
+    sources_settle(c->worker->sources, c->source);
     start_protocol(c);
 }
 
@@ -391,10 +407,18 @@ static void do_read(struct conn *c)
 static bool name_source(struct conn *c, const struct sockaddr_storage *sa)
 {
     source_key(sa, c->source, c->address, sizeof c->address);
-    const struct limits *l = &c->worker->snap->config->limits;
-    c->counted = sources_enter(c->worker->sources, c->source, l->connections_per_source, l->connections);
+    c->counted = sources_enter(c->worker->sources, c->source, &c->worker->snap->config->limits, clock_mono_ms());
     metric_add(&c->worker->metrics.refused, !c->counted);
     return c->counted;
+}
+
+/* Whoever means it is done in a second: those who came first and are not yet done make room. */
+static void crowd_out(struct worker *w)
+{
+    if (sources_young(w->sources) <= w->snap->config->limits.handshakes || w->young == NULL || w->young->young_next == NULL)
+        return;
+    metric_add(&w->metrics.refused, 1);
+    conn_close(w->young, false);
 }
 
 /* Exactly the header's bytes are taken from the socket: what follows is OpenSSL's. */
@@ -428,6 +452,9 @@ static void do_preface(struct conn *c)
         conn_close(c, false);
         return;
     }
+    crowd_out(c->worker);
+    if (c->state == CONN_GONE)        /* it was the oldest itself */
+        return;
     bbuf_drop(&c->in, bbuf_len(&c->in));
     bbuf_idle(&c->in);
     c->state = CONN_HANDSHAKE;
@@ -460,10 +487,18 @@ static void on_ready(struct stream *s, int events)
 static void give_up(struct conn *c, SSL *ssl, int fd)
 {
     if (c != NULL && c->counted)
-        sources_leave(c->worker->sources, c->source);
+        sources_leave(c->worker->sources, c->source, true, clock_mono_ms());
     SSL_free(ssl);
     free(c);
     close(fd);
+}
+
+static bool from_balancer(const struct config *config, const struct sockaddr_storage *peer)
+{
+    for (size_t i = 0; i < config->balancer_count; i++)
+        if (network_holds(&config->balancers[i], peer))
+            return true;
+    return false;
 }
 
 void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bool proxied)
@@ -475,6 +510,13 @@ void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bo
         return;
     }
     c->worker = w;
+    if (proxied && !from_balancer(w->snap->config, peer)) {
+        source_key(peer, c->source, c->address, sizeof c->address);
+        log_info("proxy_protocol.refused", "source", c->address, "why", "not one of proxy_protocol_from");
+        metric_add(&w->metrics.refused, 1);
+        give_up(c, ssl, fd);
+        return;
+    }
     c->state = proxied ? CONN_PREFACE : CONN_HANDSHAKE;
     SSL_set_accept_state(ssl);
     if ((!proxied && !name_source(c, peer)) || !stream_open(&c->stream, &w->loop, fd, ssl, on_ready, on_closed)) {
@@ -490,6 +532,9 @@ void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bo
         w->conns->prev = c;
     w->conns = c;
     w->conn_count++;
+    c->young = true;
+    DL_APPEND2(w->young, c, young_prev, young_next);
+    crowd_out(w);
     metric_add(&w->metrics.connections, 1);
     conn_deadline(c, c->snap->config->limits.handshake_ms);
     stream_want(&c->stream, UV_READABLE);

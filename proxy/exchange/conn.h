@@ -32,6 +32,7 @@ extern const struct protocol protocol_h1, protocol_h2;
 
 struct conn {
     struct conn *next, *prev;
+    struct conn *young_next, *young_prev;   /* of worker->young */
     struct worker *worker;
     struct snapshot *snap;
     struct stream stream;
@@ -50,6 +51,7 @@ struct conn {
     struct identity identity;
     const struct person *person;      /* in snap; NULL: nobody is listed for the identity */
     const struct tool *tool;          /* in snap: where its last request went, or NULL */
+    struct share *share;              /* of the person; NULL: not known yet, or they have connections enough */
     char *cert_field;                 /* ":base64 of the DER:" (RFC 9440), while it is in use: conn_cert_field */
     char served_grant[GRANT_ID_MAX + 1];   /* under which a tool's bytes last went out; they may still lie in `out` or in the kernel */
     char served_tool[TOOL_NAME_MAX + 1];
@@ -61,6 +63,7 @@ struct conn {
     bool passed;                      /* conn_put wrote: who waits for room is told with the next flush */
     bool ticket_due;                  /* the next write takes a session ticket along */
     bool counted;                     /* among the connections of its source */
+    bool young;                       /* its handshake is not done: on worker->young, and counted so */
     bool cut;                         /* close by reset once `out` is written */
 };
 
@@ -88,6 +91,8 @@ void conn_deadline(struct conn *c, int64_t in_ms);
 bool conn_owes(const struct conn *c);
 /* CONN_LINGER, its time is up: does the client still take in what the kernel holds for it? Then it gets more time. */
 bool conn_lingers_on(struct conn *c);
+/* Its share of what its person may hold: entered with the first chance. NULL: they have connections enough. */
+struct share *conn_share(struct conn *c);
 /* Ask again whether its certificate is good (after a new revocation list), and who stands behind it. false: it was closed. */
 bool conn_recheck(struct conn *c, struct snapshot *s);
 

@@ -5,6 +5,7 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/access_log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/shares.h"
 #include "proxy/exchange/websocket.h"
 
 #include <assert.h>
@@ -88,6 +89,10 @@ void exchange_free(struct exchange *x)
     if (x->next != NULL)
         x->next->prev = x->prev;
     console_done(x);
+    if (x->shared) {
+        share_give(c->share, x->kept);
+        share_end(c->share);
+    }
     bbuf_done(&x->body);
     bbuf_done(&x->unsure);
     free(x->reply_owned);
@@ -156,8 +161,22 @@ void exchange_took(struct exchange *x, size_t n)
     credit(x, bbuf_len(&x->body));
 }
 
+/* What is read to be judged stays in memory: many streams of one person must not fill it. */
+static bool may_keep(struct exchange *x)
+{
+    size_t more = bbuf_len(&x->body) - x->kept;
+    if (!share_take(x->conn->share, more, x->snap->config->limits.body_bytes_per_person))
+        return false;
+    x->kept += more;
+    return true;
+}
+
 static void collect_step(struct exchange *x)
 {
+    if (!may_keep(x)) {
+        exchange_broken(x, 429, "too-much-body", "Your other requests under way take all the memory that is kept for the bodies of one person's requests.");
+        return;
+    }
     exchange_tape_body(x);
     if (x->untaped > 0)
         return;                       /* woken when there is room on the tape */
@@ -245,14 +264,14 @@ static void try_begin(struct exchange *x)
         .id = slice_str(x->grant_id), .identity = slice_str(c->identity.name), .person = slice_str(c->person->name),
         .tool = slice_str(x->tool->name), .host = slice_str(x->tool->host), .x5t = slice_str(c->identity.x5t),
     };
-    struct slice action = slice_str(x->verdict.action ? x->verdict.action->name : "");
     if (tape_broken(x->worker->tape)) {
         exchange_broken(x, 503, "recording-unavailable",
                         "The recording of this session can't be kept at the moment, so nothing is passed on.");
         return;
     }
-    enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, action, x->tool->redact_fields, x->tool->redact_count,
-                                &x->arena);
+    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .mode = x->record,
+                              .redact_fields = x->tool->redact_fields, .redact_count = x->tool->redact_count };
+    enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
     if (st == FULL)
         exchange_wait_tape(x);
     else if (st != OK)
@@ -265,7 +284,10 @@ void exchange_begin_tape(struct exchange *x, void (*next)(struct exchange *x))
 {
     exchange_enter(x, X_TAPE);
     x->after_tape = next;
-    try_begin(x);
+    if (x->record == RECORD_OFF)
+        next(x);
+    else
+        try_begin(x);
 }
 
 static void exchange_wake(struct waiter *w)

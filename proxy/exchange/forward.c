@@ -184,7 +184,7 @@ static void on_head(void *user, const struct message *m)
     struct exchange *x = user;
     if (m->status < 200 && m->status != 101) {
         struct fields hints;
-        if (m->status != 103 || tape_response(x->worker->tape, &x->tape, m, true) != OK)
+        if (m->status != 103 || (x->tape.open && tape_response(x->worker->tape, &x->tape, m, true) != OK))
             return;                   /* an interim response may be left out */
         public_fields(x, m, &hints);
         x->front->interim(x, m->status, &hints);

@@ -472,6 +472,7 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
     w->sources = o->sources;
+    w->shares = o->shares;
     enum status st = w->access ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
                                              : fail(err, NO_MEMORY, "worker");
     if (st != OK)
