@@ -183,6 +183,8 @@ static void check_proxied(struct load *l, const config_setting_t *root)
         if (!found)
             report(l, root, "proxy_protocol", "\"%.100s\" is not in `listen`; expected addresses that stand there too", c->proxied_listeners[i]);
     }
+    if (c->proxied_count > 0 && c->balancer_count == 0)
+        report(l, root, "proxy_protocol_from", "is missing; expected the addresses of the load balancers, since whoever else reached an address of `proxy_protocol` could claim any source");
 }
 
 static void check_listeners(struct load *l, const config_setting_t *root)

@@ -7,6 +7,7 @@
 #ifndef COUNTERSIGN_CONFIG_H
 #define COUNTERSIGN_CONFIG_H
 
+#include "config/network.h"
 #include "proxy/base/arena.h"
 #include "proxy/base/log.h"
 #include "proxy/base/slice.h"
@@ -117,11 +118,19 @@ struct server_pair {                  /* a further certificate of the gateway, c
 struct limits {
     unsigned connections;             /* in all */
     unsigned connections_per_source;
+    unsigned connections_per_person;
+    unsigned handshakes;              /* under way, in all; when there are more, the oldest ends */
+    unsigned handshakes_per_source;   /* under way */
+    unsigned handshakes_per_second;   /* begun, by one source */
+    unsigned exchanges_per_person;    /* under way */
     unsigned streams;                 /* concurrent HTTP/2 streams a connection */
     unsigned fields;                  /* in one message */
     size_t head_bytes;                /* request line and fields */
     size_t body_read_bytes;           /* most that is read to judge a body */
     size_t held_bytes;                /* largest body that can be held */
+    size_t body_bytes_per_person;     /* most that is kept of one person's bodies while they are read to be judged */
+    unsigned resets, control_frames;  /* HTTP/2, a connection: what each purse of h2_guard.h holds */
+    unsigned slow_rate;               /* bytes a second; who is slower counts as silent */
     int64_t handshake_ms, head_ms, body_idle_ms, idle_ms, upstream_connect_ms, upstream_head_ms, upstream_idle_ms, websocket_idle_ms, drain_ms;
     unsigned held_per_person, requests_per_person;
 };
@@ -138,6 +147,8 @@ struct config {
     size_t listener_count;
     char **proxied_listeners;         /* as written; the listeners say `proxied` */
     size_t proxied_count;
+    struct network *balancers;        /* who may begin a connection there */
+    size_t balancer_count;
     char *operator_listen;            /* "127.0.0.1:9464" or "/path/of.sock": /metrics and /healthz; NULL: nowhere */
     uint16_t public_port;             /* in URLs; default: the first listener's port */
     char *console_host;               /* lower case, no port */

@@ -266,6 +266,12 @@ static bool is_listener(const char *t)
     return listener_parse(t, address, &port);
 }
 
+static bool is_network(const char *t)
+{
+    struct network n;
+    return network_parse(t, &n);
+}
+
 static bool is_upstream(const char *t)
 {
     struct upstream_parts u;
@@ -307,6 +313,7 @@ const struct form
     form_identity = { is_identity, "an address in lower case, as in the certificate: \"alice@acme.example\"", NULL },
     form_host = { is_host, "a host name in lower case, without a port: \"support.acme.example\"", NULL },
     form_listener = { is_listener, "a numeric address and a port: \"127.0.0.1:8443\" or \"[::1]:8443\"", NULL },
+    form_network = { is_network, "a numeric address or range: \"192.0.2.7\", \"10.0.0.0/8\", \"2001:db8::/32\"", NULL },
     form_upstream = { is_upstream, "\"http://HOST:PORT\" or \"https://HOST:PORT\", lower case, without a path", NULL },
     form_host_field = { is_host_field, "HOST or HOST:PORT in lower case", NULL },
     form_method = { is_method, "a method in upper case: \"GET\"", NULL },

@@ -71,6 +71,8 @@ struct exchange {
     bool request_done, sent_continue;
     bool collected;                   /* all of it is in `body` */
     bool too_large;                   /* it is larger than what may be read to judge it */
+    bool shared;                      /* counted among what its person has under way */
+    size_t kept;                      /* bytes of `body` counted among what is kept for its person */
     size_t collect_max;
     struct fields request_trailers;
     uint64_t request_bytes;
