@@ -107,7 +107,8 @@ static void print_meaning(const struct verify *v, const struct evidence *e, cons
            o->approvals);
     fputs("It does not prove: that nothing was cut off the end of the log", stdout);
     fputs(v->head != NULL ? " after the head you gave" : " (give a later head with --head FILE)", stdout);
-    fputs("; that the machine was not in\nhostile hands while it recorded; what was on the screen in front of the person.\n", stdout);
+    fputs("; that the machine was not in\nhostile hands while it recorded; what was on the screen in front of the person; what policy did not want recorded (`record` of an action: \"metadata\" keeps\n"
+          "no bodies, \"off\" nothing; countersign show says where bodies are missing).\n", stdout);
     fputs(v->log_key != NULL ? "The log key is the one you kept: " : "The log key came from the gateway itself. Compare it with one noted earlier, or give it with --log-key FILE: ", stdout);
     term_str(stdout, json_text(e->log_key, "log_key"));
     putchar('\n');
