@@ -123,6 +123,9 @@ static void use(struct proxy *p, struct snapshot *fresh)
     snapshot_unref(p->current);
     p->current = fresh;
     log_set_level(fresh->config->log_level);
+    struct err err;
+    if (recorder_reload(p->recorder, fresh->config, &err) != OK)
+        log_error("reload.sealing", "why", err.text, "next", "recordings are sealed to the auditors' keys read before");
 }
 
 static void on_hup(uv_signal_t *s, int signum)
@@ -152,6 +155,7 @@ static enum status map_ring(int ring, int wake, struct recorder_ring *out, struc
     void *memory = fstat(ring, &sb) == 0 ? mmap(NULL, (size_t)sb.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, ring, 0) : MAP_FAILED;
     if (memory == MAP_FAILED)
         return fail(err, IO_FAILED, "a ring can't be mapped");
+    (void)madvise(memory, (size_t)sb.st_size, MADV_DONTDUMP);   /* what people saw is in no core file */
     *out = (struct recorder_ring){ memory, (size_t)sb.st_size, wake };
     return OK;
 }

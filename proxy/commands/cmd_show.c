@@ -1,5 +1,6 @@
 /* show: the exchanges of a recorded session, who said yes to what, and one exchange in full. */
 #include "proxy/commands/body_text.h"
+#include "proxy/commands/auditor.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/evidence.h"
 #include "proxy/commands/session_view.h"
@@ -124,6 +125,7 @@ static int show_run(struct show *s, const char *session)
     struct client *client = NULL;
     struct evidence e = { 0 };
     struct archive *a = NULL;
+    struct age_keys *keys = NULL;
     enum status st = OK;
     if (s->file == NULL) {
         st = client_open(&s->profile, &client, &err);
@@ -133,9 +135,12 @@ static int show_run(struct show *s, const char *session)
         st = evidence_load(s->file, s->log, NULL, session, &e, &err);
     }
     if (st == OK)
-        st = archive_open(e.recording, &a, &err);
+        st = auditor_keys(&s->profile, &keys, &err);
+    if (st == OK)
+        st = archive_open(e.recording, keys, &a, &err);
     int code = st == OK ? show_archive(s, &e, a) : client_failed(client, &err);
     archive_free(a);
+    age_keys_free(keys);
     evidence_done(&e);
     client_free(client);
     return code;
@@ -172,7 +177,7 @@ int cmd_show(int argc, char **argv)
         { "output", 'o', "FILE", "where --raw puts them (else standard output)", &s.output, NULL, false },
         { "file", 0, "TAR", "a recording kept earlier, instead of asking the gateway", &s.file, NULL, false },
         { "log", 0, "JSON", "with --file: the log kept with it", &s.log, NULL, false },
-        PROFILE_OPTIONS(s.profile),
+        AUDITOR_OPTIONS(s.profile),
         { 0 },
     };
     const struct usage usage = { "countersign show SESSION [--exchange N [--raw request|response]] | show --file recording.tar [--log log.json]",

@@ -5,6 +5,7 @@
 
 #include "proxy/base/slice.h"
 #include "proxy/base/status.h"
+#include "proxy/record/age.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -38,8 +39,8 @@ struct archive_exchange {
     size_t message_count;
 };
 
-/* Read the whole recording from a file. Bodies larger than 16 MiB are kept in part (body slices hold the first part; the lengths in `notes` tell). */
-MUST_CHECK enum status archive_open(const char *path, struct archive **out, struct err *err);
+/* Read the whole recording from a file. keys open what is sealed; NULL: none. REFUSED: it is sealed, and none of it to these keys. Bodies larger than 16 MiB are kept in part (body slices hold the first part; the lengths in `notes` tell). */
+MUST_CHECK enum status archive_open(const char *path, const struct age_keys *keys, struct archive **out, struct err *err);
 void archive_free(struct archive *a);
 size_t archive_count(const struct archive *a);
 /* By start time. Borrowed from the archive. */

@@ -268,6 +268,12 @@ TEST_UNUSED static json_t *test_authz_log(struct test_authz *a)
     return log;
 }
 
+/* Whom recordings are sealed to here. The first is an example of age's own documents. */
+#define TEST_AUDITOR "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX"
+static char test_public_1[] = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj", test_public_2[] = "age12z2ppf6j72s9teemjz0sumxz2mmuq4ehzkf7szqv7zerqr6ph4psgrkn4k";
+static char *const test_auditors[] = { test_public_1, test_public_2 };
+TEST_UNUSED static bool test_unsealed;   /* set: recordings are kept readable */
+
 TEST_UNUSED static struct recorder *test_recorder(const char *dir, const struct test_authz *a, const struct test_ring *rings, size_t count,
                                                   int64_t segment_ms, size_t segment_bytes)
 {
@@ -276,7 +282,8 @@ TEST_UNUSED static struct recorder *test_recorder(const char *dir, const struct 
     struct recorder *r = NULL;
     struct err err = { "" };
     snprintf(state, sizeof state, "%s", dir);
-    struct config c = { .state = state, .instance = instance, .segment_ms = segment_ms, .segment_bytes = segment_bytes };
+    struct config c = { .state = state, .instance = instance, .segment_ms = segment_ms, .segment_bytes = segment_bytes,
+                        .sealed_to = (char **)(uintptr_t)test_auditors, .sealed_to_count = test_unsealed ? 0 : 2 };
     for (size_t i = 0; i < count; i++)
         v[i] = (struct recorder_ring){ rings[i].memory, rings[i].size, rings[i].wake_fd };
     if (recorder_start(&c, a->socket, v, count, &r, &err) != OK)
@@ -289,14 +296,28 @@ TEST_UNUSED static void test_recording_path(char out[256], const char *dir, cons
     snprintf(out, 256, "%s/recordings/%s.tar", dir, session);
 }
 
+/* The file of an auditor's secret key, made in dir. */
+TEST_UNUSED static struct age_keys *test_keys(const char *dir)
+{
+    char path[256];
+    struct age_keys *keys = NULL;
+    struct err err = { "" };
+    snprintf(path, sizeof path, "%s/auditor.key", dir);
+    if (file_write(path, SLICE(TEST_AUDITOR "\n"), 0600, &err) != OK || age_keys_load(path, &keys, &err) != OK)
+        fail_msg("%s", err.text);
+    return keys;
+}
+
 TEST_UNUSED static struct archive *test_archive(const char *dir, const char *session)
 {
     char path[256];
+    struct age_keys *keys = test_keys(dir);
     struct archive *a = NULL;
     struct err err = { "" };
     test_recording_path(path, dir, session);
-    if (archive_open(path, &a, &err) != OK)
+    if (archive_open(path, keys, &a, &err) != OK)
         fail_msg("%s", err.text);
+    age_keys_free(keys);
     for (size_t i = 0; i < archive_bad_segments(a); i++) {
         unsigned number;
         const char *text = archive_bad_segment(a, i, &number);

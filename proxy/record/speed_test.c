@@ -102,6 +102,9 @@ static void figures(void **state)
     run("large, JSON", scale, 20 << 20, false);
     run("large, noise", scale, 20 << 20, true);
     run("10 KiB, JSON", 400 * scale, 10240, false);
+    test_unsealed = true;
+    run("10 KiB, JSON, unsealed", 400 * scale, 10240, false);
+    test_unsealed = false;
     run("empty", 400 * scale, 0, false);
 }
 
