@@ -3,6 +3,7 @@
 #define COUNTERSIGN_APPROVALS_INTERNAL_H
 
 #include "authz/approvals/service.h"
+#include "authz/approvals/tiles.h"
 #include "authz/approvals/validate.h"
 
 #include "authz/blob.h"
@@ -40,6 +41,8 @@ struct service {
     json_t *jwks;
     struct store *store;
     struct log *log;
+    struct tiles *tiles;
+    int64_t published_ms;             /* when the log was last published, or tried to be */
     struct seal_key seal_key;
     char *held_folder;
     int lock_fd;

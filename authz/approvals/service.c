@@ -53,6 +53,10 @@ static enum status open_log(struct service *s, struct err *err)
         st = log_open(s->store, s->config->instance, key, &s->log, err);
     free(db);
     free(key);
+    char *tiles = config_path(s->config, "log");
+    if (st == OK)
+        st = tiles ? tiles_open(tiles, s->config->instance, s->log, s->store, &s->tiles, err) : fail(err, NO_MEMORY, "path");
+    free(tiles);
     return st;
 }
 
@@ -132,6 +136,7 @@ void service_close(struct service *s)
 {
     if (s == NULL)
         return;
+    tiles_close(s->tiles);
     log_close(s->log);
     store_close(s->store);
     jwt_signer_free(s->signer);

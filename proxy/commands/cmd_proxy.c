@@ -212,9 +212,11 @@ static void start_operator(struct proxy *p)
     struct err err;
     for (unsigned i = 0; i < p->in.workers; i++)
         p->metrics[i] = worker_metrics(p->workers[i]);
-    if (c->operator_listen != NULL &&
-        operator_start(&p->loop, c->operator_listen, p->metrics, p->in.workers, c->max_staleness_ms, &p->operator, &err) != OK)
+    char *log_folder = config_path(c, "log");
+    if (c->operator_listen != NULL && log_folder != NULL &&
+        operator_start(&p->loop, c->operator_listen, log_folder, p->metrics, p->in.workers, c->max_staleness_ms, &p->operator, &err) != OK)
         log_error("operator.failed", "why", err.text, "next", "there are no /metrics and no /healthz until a restart");
+    free(log_folder);
 }
 
 static void listen_for_signals(struct proxy *p)

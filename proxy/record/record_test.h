@@ -142,7 +142,7 @@ struct test_authz {
     _Atomic bool stop, away;          /* away: answers nothing and closes what it has */
     EVP_PKEY *key;
     unsigned char public_key[32];
-    struct chain_head head;
+    struct tree tree;
     json_t *leaves, *known;
 };
 
@@ -154,14 +154,14 @@ TEST_UNUSED static void test_authz_append(struct test_authz *a, const char *type
     struct err err = { "" };
     if (canonical_json(content, &text, &len, &err) != OK)
         fail_msg("%s", err.text);
-    salt[15] = (unsigned char)a->head.seq;
+    salt[15] = (unsigned char)a->tree.size;
     chain_content_digest(salt, slice_of(text, len), digest);
     free(text);
     b64url_encode(slice_of(salt, sizeof salt), salt_text);
     b64url_encode(slice_of(digest, sizeof digest), digest_text);
-    int64_t time_ms = 1700000000000 + (int64_t)a->head.seq;
-    chain_append(&a->head, slice_str(type), time_ms, digest);
-    json_array_append_new(a->leaves, json_pack("{sI ss sI ss ss so}", "seq", (json_int_t)a->head.seq, "type", type, "time_ms", (json_int_t)time_ms,
+    int64_t time_ms = 1700000000000 + (int64_t)a->tree.size;
+    assert_int_equal(chain_append(&a->tree, type, time_ms, digest, NULL, NULL), OK);
+    json_array_append_new(a->leaves, json_pack("{sI ss sI ss ss so}", "seq", (json_int_t)a->tree.size, "type", type, "time_ms", (json_int_t)time_ms,
                                                "digest", digest_text, "salt", salt_text, "content", content));
 }
 
@@ -261,7 +261,8 @@ TEST_UNUSED static json_t *test_authz_log(struct test_authz *a)
 {
     char *note = NULL;
     pthread_mutex_lock(&a->lock);
-    assert_int_equal(chain_note_sign(a->key, "test", &a->head, &note, NULL), OK);
+    struct chain_head head = chain_head_of(&a->tree);
+    assert_int_equal(chain_note_sign(a->key, "test", &head, &note, NULL), OK);
     json_t *log = json_pack("{so ss}", "leaves", json_deep_copy(a->leaves), "head", note);
     pthread_mutex_unlock(&a->lock);
     free(note);
