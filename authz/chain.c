@@ -164,15 +164,20 @@ enum status chain_note_verify(const unsigned char public_key[32], const char *in
     struct slice text = slice_of(note.ptr, (size_t)(rest.ptr - note.ptr));
     if (!take(&rest, SLICE("\n")))
         return fail(err, BAD_TOKEN, "the note has no empty line before its signatures");
+    if (rest.len == 0 || rest.ptr[rest.len - 1] != '\n')
+        return fail(err, BAD_TOKEN, "the note is cut off");
+    bool good = false;
     note_key_hash(name, public_key, hash);
     while (rest.len > 0) {
         struct slice line = take_line(&rest);
-        if (!take(&line, SLICE("\u2014 ")) || !take(&line, slice_str(name)) || !take(&line, SLICE(" ")))
-            continue;   /* a witness's */
-        if (decode_b64(line, raw, sizeof raw) && memcmp(raw, hash, 4) == 0 && signature_holds(public_key, text, raw + 4)) {
-            *out = head;
-            return OK;
-        }
+        if (!take(&line, SLICE("\u2014 ")))
+            return fail(err, BAD_TOKEN, "the note has a line that is no signature");
+        if (!good && take(&line, slice_str(name)) && take(&line, SLICE(" ")))   /* others are witnesses' */
+            good = decode_b64(line, raw, sizeof raw) && memcmp(raw, hash, 4) == 0 && signature_holds(public_key, text, raw + 4);
+    }
+    if (good) {
+        *out = head;
+        return OK;
     }
     return fail(err, BAD_TOKEN, "the note is not signed by this instance's log key");
 }

@@ -2,9 +2,12 @@
 
 #include "proxy/base/codec.h"
 
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <cmocka.h>
 
 enum { MANY = 70 };
@@ -126,6 +129,53 @@ static void completed_subtrees_and_tails(void **state)
     }
 }
 
+static size_t proof_of(const json_t *v, unsigned char (*proof)[32])
+{
+    const json_t *list = json_object_get(v, "proof");
+    for (size_t i = 0; i < json_array_size(list); i++)
+        hex32(json_string_value(json_array_get(list, i)), proof[i]);
+    return json_array_size(list);
+}
+
+/* tests/vectors/tlog.py, written from the specifications in another language, made these. */
+static void the_vectors_agree(void **state)
+{
+    static unsigned char others[70][32], other_roots[71][32];
+    unsigned char proof[TREE_PROOF_MAX][32], mine[TREE_PROOF_MAX][32];
+    json_t *all = json_load_file("tests/vectors/tlog.json", 0, NULL), *v;
+    struct tree t = { 0 };
+    const char *name;
+    size_t i;
+    (void)state;
+    assert_non_null(all);
+    for (unsigned n = 0; n < 70; n++) {
+        char entry[32];
+        snprintf(entry, sizeof entry, "entry %u", n);
+        tree_leaf_hash(slice_str(entry), others[n]);
+        (void)tree_append(&t, others[n], NULL);
+        tree_root(&t, other_roots[n + 1]);
+    }
+    json_object_foreach(json_object_get(all, "roots"), name, v) {
+        hex32(json_string_value(v), proof[0]);
+        assert_memory_equal(proof[0], other_roots[strtoul(name, NULL, 10)], 32);
+    }
+    json_array_foreach(json_object_get(all, "inclusion"), i, v) {
+        uint64_t size = (uint64_t)json_integer_value(json_object_get(v, "size")), index = (uint64_t)json_integer_value(json_object_get(v, "index"));
+        size_t n = proof_of(v, proof);
+        assert_true(tree_leaf_holds(size, other_roots[size], index, others[index], proof, n));
+        assert_int_equal(tree_prove_leaf(others, size, index, mine), n);
+        assert_memory_equal(proof, mine, n * 32);
+    }
+    json_array_foreach(json_object_get(all, "consistency"), i, v) {
+        uint64_t size = (uint64_t)json_integer_value(json_object_get(v, "size")), old = (uint64_t)json_integer_value(json_object_get(v, "old"));
+        size_t n = proof_of(v, proof);
+        assert_true(tree_growth_holds(old, other_roots[old], size, other_roots[size], proof, n));
+        assert_int_equal(tree_prove_growth(others, size, old, mine), n);
+        assert_memory_equal(proof, mine, n * 32);
+    }
+    json_decref(all);
+}
+
 static void going_on_from_subtrees(void **state)
 {
     struct tree blocks = { 0 };
@@ -168,7 +218,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_reference_tree), cmocka_unit_test(each_leaf_of_each_size_is_proved), cmocka_unit_test(each_growth_is_proved),
-        cmocka_unit_test(completed_subtrees_and_tails), cmocka_unit_test(going_on_from_subtrees),
+        cmocka_unit_test(completed_subtrees_and_tails), cmocka_unit_test(going_on_from_subtrees), cmocka_unit_test(the_vectors_agree),
         cmocka_unit_test(entries),
     };
     return cmocka_run_group_tests(tests, grow, NULL);

@@ -125,10 +125,12 @@ enum status service_open(struct config *c, struct service **out, struct err *err
         st = bring_up_to_date(s, err);
     if (st == OK)
         seal_sweep(s->held_folder, held_is_open, s);
-    if (st == OK)
+    if (st == OK) {
+        upkeep_publish(s);
         *out = s;
-    else
+    } else {
         service_close(s);
+    }
     return st;
 }
 
@@ -136,6 +138,8 @@ void service_close(struct service *s)
 {
     if (s == NULL)
         return;
+    if (s->published_ms > 0)          /* it was opened in full */
+        upkeep_publish(s);
     tiles_close(s->tiles);
     log_close(s->log);
     store_close(s->store);

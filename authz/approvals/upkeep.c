@@ -35,21 +35,19 @@ static enum status expire_grants(struct op *o)
     return st;
 }
 
-/* At most once a second (C2SP tlog-tiles asks for few checkpoints). What can't be published now is published later: the log itself is in the database. */
-static void publish(struct service *s)
+/* What can't be published now is published later: the log itself is in the database. */
+void upkeep_publish(struct service *s)
 {
     struct err err;
-    int64_t now = clock_mono_ms();
-    if (tiles_published(s->tiles) == log_size(s->log) || now - s->published_ms < PUBLISH_MS)
-        return;
-    s->published_ms = now;
-    if (tiles_publish(s->tiles, &err) != OK)
+    s->published_ms = clock_mono_ms();
+    if (tiles_published(s->tiles) != log_size(s->log) && tiles_publish(s->tiles, &err) != OK)
         log_warn("log.not-published", "why", err.text, "next", "it is tried again every second");
 }
 
 enum status service_tick(struct service *s, struct err *err)
 {
-    publish(s);
+    if (clock_mono_ms() - s->published_ms >= PUBLISH_MS)   /* few checkpoints, C2SP tlog-tiles asks */
+        upkeep_publish(s);
     struct op o;
     enum status st = own_begin(s, &o, err);
     if (st == OK)

@@ -56,7 +56,7 @@ struct verify_result {
     json_t *findings;                 /* array of { "kind": "altered-segment"|"missing-segment"|"extra-segment"|"bad-leaf"|"bad-head"|"cut-log"|…, "segment": n?, "seq": n?, "text": "…" } */
 };
 /* recording_path may be NULL (log only). `log` is what GET /api/v1/log gave: { "leaves": […], "head": "note text" } with all leaves from seq 1; log_key: Ed25519
- * public key, raw 32 bytes; session: whose segments to compare. later_head: a head note seen elsewhere (a grant's or a receipt's checkpoint), or NULL. OK even when not whole; result
+ * public key, raw 32 bytes; session: whose segments to compare, "" for the log alone. later_head: a head note seen elsewhere (a grant's or a receipt's checkpoint), or NULL. OK even when not whole; result
  * is the caller's to verify_done. */
 MUST_CHECK enum status archive_verify(const char *recording_path, const char *session, const json_t *log, const unsigned char log_key[32],
                                       const char *instance, const char *later_head, struct verify_result *out, struct err *err);

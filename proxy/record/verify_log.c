@@ -127,7 +127,7 @@ static enum status walk_leaf(struct log_walk *w, const json_t *leaf, bool *broke
     if (!content_holds(leaf, digest))
         st = verify_finding(w->findings, "bad-leaf", 0, seq, "leaf %llu was altered: its content is not what its digest stands for",
                             (unsigned long long)seq);
-    else if (strcmp(type, "segment") == 0 && slice_eq(slice_str(json_string_value(json_object_get(content, "session"))), slice_str(w->session)))
+    else if (strcmp(type, "segment") == 0 && w->session[0] != 0 && slice_eq(slice_str(json_string_value(json_object_get(content, "session"))), slice_str(w->session)))
         st = add_expected(w->segments, content, seq, w->findings);
     if (st == OK)
         st = meet(w, &w->own);
