@@ -17,6 +17,8 @@ static const struct command commands[] = {
     { "sessions", "find recorded sessions", cmd_sessions },
     { "show", "list a session's exchanges, or print one", cmd_show },
     { "replay", "play a session back", cmd_replay },
+    { "export", "a session as HAR or WARC, for other tools", cmd_export },
+    { "incident", "all that somebody did in a span of time, with proof", cmd_incident },
     { "auditor-key", "make an auditor's key pair, which recordings are sealed to", cmd_auditor_key },
     { "verify", "check a recording and the log against each other", cmd_verify },
     { "lock", "stop a person, certificate, grant or tool now", cmd_lock },

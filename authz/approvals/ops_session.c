@@ -214,8 +214,12 @@ enum status op_session_get(struct op *o)
     enum status st = auditors_only(o);
     if (st != OK)
         return st;
-    if (strcmp(purpose, "show") != 0 && strcmp(purpose, "replay") != 0 && strcmp(purpose, "verify") != 0)
-        return refuse_op(o, BAD_REQUEST, "'purpose' is show, replay or verify");
+    static const char *const purposes[] = { "show", "replay", "verify", "export", "incident" };
+    bool known = false;
+    for (size_t i = 0; i < sizeof purposes / sizeof *purposes; i++)
+        known = known || strcmp(purpose, purposes[i]) == 0;
+    if (!known)
+        return refuse_op(o, BAD_REQUEST, "'purpose' is show, replay, verify, export or incident");
     st = store_row(o->s->store, &row, &o->err,
                    "SELECT session.*, access_grant.ended_ms FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
                    " WHERE session.session = $1", "s", id);

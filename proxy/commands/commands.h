@@ -59,6 +59,8 @@ int cmd_sessions(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_auditor_key(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_incident(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
 int cmd_unlock(int argc, char **argv);

@@ -33,6 +33,8 @@ struct archive_exchange {
     unsigned status;                  /* 0: no response */
     bool request_cut, response_cut, from_tool;
     struct slice action, why;
+    uint64_t request_bytes, response_bytes;   /* all that was recorded of the bodies, which may be more than is kept here */
+    struct slice request_record, response_record;   /* the WARC-Record-ID of each side's first record */
     const json_t *notes;              /* object: name → value */
     unsigned first_segment, last_segment;
     const struct archive_ws_message *messages;
