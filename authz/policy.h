@@ -38,6 +38,10 @@ struct verdict {
 
 struct verdict policy_judge(const struct tool *tool, const struct policy_request *r);
 
+/* What is kept of a request with this verdict: what its action says if a grant is enough for it and it need not be durable; else, and while the body may
+ * still change the verdict, all of it. */
+enum record_mode policy_record(const struct verdict *v);
+
 /* The tool served at this host (lower case, no port), or NULL. */
 const struct tool *policy_tool_at(const struct config *c, struct slice host);
 /* May this person ask for a grant to the tool? */

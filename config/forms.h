@@ -11,9 +11,9 @@ struct form {
     const char *(*why)(const char *text);   /* what is wrong, for forms with many ways to be; may be NULL */
 };
 
-extern const struct form form_instance, form_tool, form_name, form_identity, form_host, form_listener, form_upstream, form_host_field,
-    form_method, form_path_pattern, form_value_pattern, form_field, form_origin, form_requirement, form_target_allow, form_user, form_path, form_log_level, form_operator_listen,
-    form_auditor_key;
+extern const struct form form_instance, form_tool, form_name, form_identity, form_host, form_listener, form_network, form_upstream, form_host_field,
+    form_method, form_path_pattern, form_value_pattern, form_field, form_origin, form_requirement, form_target_allow, form_user, form_path, form_log_level,
+    form_operator_listen, form_record, form_tool_record, form_auditor_key;
 
 /* "500ms" "2s" "15m" "1h" "7d": one whole number and one unit. False: not of that form, or past 2^53 ms. */
 bool duration_parse(const char *text, int64_t *ms_out);
@@ -38,6 +38,8 @@ bool upstream_parse(const char *text, struct upstream_parts *out);
 
 bool requirement_parse(const char *text, enum requirement *out);
 const char *requirement_name(enum requirement r);
+bool record_parse(const char *text, enum record_mode *out);
+const char *record_name(enum record_mode m);
 /* One enum target_allow bit, or 0. */
 unsigned target_allow_parse(const char *text);
 

@@ -88,6 +88,8 @@ static void test_forms(void **state)
         { &form_method, { "GET", "M-SEARCH" }, { "", "get", "G T", "GET\t", "G:T" } },
         { &form_origin, { "https://a.b", "http://a.b:8080", "https://[::1]:8443", "https://[::1]" },
           { "", "null", "*", "https://a.b/", "https://a.b:443", "http://a.b:80", "http://[::1]:80", "https://A.b", "a.b" } },
+        { &form_record, { "full", "metadata", "off" }, { "", "Full", "none", "off " } },
+        { &form_tool_record, { "full", "metadata" }, { "", "off", "Metadata" } },
         { &form_requirement, { "grant", "signoff", "deny" }, { "", "Grant", "allow", "grant " } },
         { &form_target_allow, { "encoded-slash", "backslash", "empty-segment", "double-encoding" }, { "", "slash", "encoded_slash" } },
         { &form_field, { "a", "data.action", "a[]" }, { "", "\xff" } },

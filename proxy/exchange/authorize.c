@@ -240,12 +240,21 @@ static void act(struct exchange *x)
         exchange_collect(x, l->held_bytes, stage_judge);
 }
 
+/* What is no plain request for a file is never left out: a body, a WebSocket. */
+static enum record_mode kept(const struct exchange *x)
+{
+    enum record_mode mode = policy_record(&x->verdict);
+    bool has_body = !x->request_done || bbuf_len(&x->body) > 0;
+    return mode == RECORD_OFF && (has_body || x->ws != NULL) ? RECORD_FULL : mode;
+}
+
 void stage_judge(struct exchange *x)
 {
     const struct action *before = x->verdict.action;
     x->verdict = judge(x);
     x->durable = x->verdict.action != NULL && (x->verdict.action->durable || x->verdict.requirement == NEED_SIGNOFF);
     if (!x->tape.open) {
+        x->record = kept(x);
         exchange_begin_tape(x, act);
         return;
     }

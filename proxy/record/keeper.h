@@ -15,8 +15,10 @@ struct keeper {
     struct warc_bytes sealed;         /* the segment that is being appended, as an age file */
     char *instance;
     int dir_fd, open_fd;              /* recordings, recordings/open */
+    struct record_pool pool;
     size_t ring_count;
     struct session *sessions;
+    struct session *newest;           /* the one that the last entry belonged to, or NULL: most often the next one's too */
     size_t files_open;
     bool dir_dirty;                   /* a file was made since the last sync */
     struct leaves *leaves;

@@ -37,7 +37,7 @@ static void record_one(struct tape *t, struct tape_exchange *x, struct arena *ar
     struct tape_session s = test_session(session_id);
     struct message request = test_request("GET", "/customers/planted-secret", "accept: planted-secret\n", v, 4);
     struct message response = test_response(200, "x-echo: planted-secret\n", v + 4, 4);
-    assert_int_equal(tape_begin(t, x, &s, &request, SLICE("read"), NULL, 0, arena), OK);
+    assert_int_equal(tape_begin(t, x, &s, &request, &(struct tape_keep){ .action = SLICE("read") }, arena), OK);
     assert_int_equal(tape_response(t, x, &response, true), OK);
     assert_int_equal(tape_body(t, x, TAPE_RESPONSE, SLICE("planted-secret and more of it")), OK);
     if (!close)

@@ -50,6 +50,10 @@ static json_t *exchange_json(const struct record_exchange *x, const struct sessi
         json_decref(o);
         o = NULL;
     }
+    if (o != NULL && x->sizes_only && json_object_set_new(o, "kept", json_string("metadata")) != 0) {
+        json_decref(o);
+        o = NULL;
+    }
     if (o != NULL && x->messages > 0 && json_object_set_new(o, "messages", json_pack("[Ioo]", (json_int_t)x->messages, message_json(&x->message[0]),
                                                                         message_json(&x->message[1]))) != 0) {
         json_decref(o);
@@ -61,7 +65,7 @@ static json_t *exchange_json(const struct record_exchange *x, const struct sessi
 static json_t *open_json(const struct session *s, const struct session_context *c, bool with_uris)
 {
     json_t *list = json_array();
-    for (const struct record_exchange *x = s->exchanges; x != NULL && list != NULL; x = x->hh.next)
+    for (const struct record_exchange *x = s->exchanges; x != NULL && list != NULL; x = x->next)
         if (json_array_append_new(list, exchange_json(x, c, with_uris)) != 0) {
             json_decref(list);
             list = NULL;
@@ -162,40 +166,39 @@ static char *restore_uri(const struct session *s, const struct session_context *
     return out;
 }
 
-static void restore_exchange(struct session *s, const struct session_context *c, const json_t *o)
+static bool restore_one(const struct session *s, const struct session_context *c, struct record_exchange *x, const json_t *o)
 {
     const char *ring = json_string_value(json_object_get(o, "ring"));
-    const char *action = json_string_value(json_object_get(o, "action"));
-    struct record_exchange *x = calloc(1, sizeof *x);
-    size_t len = 0;
-    if (x == NULL)
-        return;
+    const char *action = json_string_value(json_object_get(o, "action")), *kept = json_string_value(json_object_get(o, "kept"));
+    size_t len = 0, scheme = sizeof "https://" - 1;
+    if (ring == NULL || action == NULL || b64url_decode(slice_str(ring), x->ring, sizeof x->ring, &len) != OK || len != sizeof x->ring)
+        return false;
     x->id = (uint64_t)json_integer_value(json_object_get(o, "id"));
     x->begun_at = (uint64_t)json_integer_value(json_object_get(o, "at"));
     x->started_ms = x->last_ms = json_integer_value(json_object_get(o, "started_ms"));
-    x->action = action ? strdup(action) : NULL;
     if (x->started_ms < 0 || x->started_ms > RING_WALL_MS_MAX)
         x->started_ms = x->last_ms = 0;
-    if (ring == NULL || x->action == NULL || b64url_decode(slice_str(ring), x->ring, sizeof x->ring, &len) != OK || len != sizeof x->ring
-        || (x->uri = restore_uri(s, c, x, o)) == NULL || !restore_side(&x->side[0], json_object_get(o, "request")) || !restore_side(&x->side[1], json_object_get(o, "response"))
-        || !restore_messages(x, json_object_get(o, "messages"))) {
-        free(x->uri);
-        free(x->action);
-        free(x);
-        return;
-    }
-    HASH_ADD(hh, s->exchanges, id, sizeof x->id, x);
+    x->sizes_only = kept != NULL && strcmp(kept, "metadata") == 0;
+    record_exchange_action(x, slice_str(action));
+    x->action_changed = true;         /* perhaps: a metadata record will say it */
+    char *uri = restore_uri(s, c, x, o);
+    bool good = uri != NULL && strncmp(uri, "https://", scheme) == 0;
+    struct slice host = slice_of(good ? uri + scheme : "", good ? strcspn(uri + scheme, "/") : 0);
+    good = good && record_exchange_uri(x, host, slice_str(uri + scheme + host.len)) == OK;
+    free(uri);
+    return good && restore_side(&x->side[0], json_object_get(o, "request")) && restore_side(&x->side[1], json_object_get(o, "response"))
+           && restore_messages(x, json_object_get(o, "messages"));
 }
 
-static void forget_exchanges(struct session *s)
+static void restore_exchange(struct session *s, const struct session_context *c, const json_t *o)
 {
-    struct record_exchange *x, *next;
-    HASH_ITER(hh, s->exchanges, x, next) {
-        HASH_DEL(s->exchanges, x);
-        free(x->uri);
-        free(x->action);
-        free(x);
-    }
+    struct record_exchange *x = record_exchange_new(NULL);
+    if (x == NULL)
+        return;
+    if (restore_one(s, c, x, o) && session_find(s, x->id) == NULL)
+        session_add(s, x);
+    else
+        record_exchange_free(NULL, x);
 }
 
 void session_restore(struct session *s, const struct session_context *c, const json_t *comment)
@@ -220,7 +223,8 @@ void session_restore(struct session *s, const struct session_context *c, const j
         r->position = r->in_file = (uint64_t)json_integer_value(json_object_iter_value(at));
         s->reach_count++;
     }
-    forget_exchanges(s);
+    while (s->exchanges != NULL)
+        session_drop(s, NULL, s->exchanges);
     for (size_t i = 0; i < json_array_size(open); i++)
         restore_exchange(s, c, json_array_get(open, i));
 }
