@@ -82,7 +82,7 @@ static void write_world(const struct world *w)
     }
     write_needs(needs[0], sizeof needs[0], w, 0);
     write_needs(needs[1], sizeof needs[1], w, 1);
-    snprintf(config + n, sizeof config - n, ");\nlimits = { requests_per_person = 100; held_per_person = 100; };\ntools = ( { name = \"support\"; host = \"support.acme.localhost\";\n"
+    snprintf(config + n, sizeof config - n, ");\nrecording = { unsealed = true; };\nlimits = { requests_per_person = 100; held_per_person = 100; };\ntools = ( { name = \"support\"; host = \"support.acme.localhost\";\n"
              "  upstream = \"http://127.0.0.1:8000\"; who = [ \"%s\" ]; approvers = ( %s );\n"
              "  actions = ( { name = \"export\"; methods = [ \"POST\" ]; path = \"/export\"; allow = \"signoff\"; signoff = ( %s ); },\n"
              "              { name = \"use\"; path = \"/**\"; allow = \"grant\"; } ); } );\n",

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* file = magic, u32 length of instance, instance, u64 seq, head, u64 marks, marks, u64 entries, entries, u32 length of book, book (JSON), signature; big-endian.
+/* file = magic, u32 length of instance, instance, u64 size, the nodes of the tree, u64 marks, marks, u64 entries, entries, u32 length of book, book (JSON), signature; big-endian.
  * The Ed25519 signature is over the magic and the SHA-256 of all before it. */
 static const char magic[] = "countersign-memory-v1\n";
 enum { MAGIC_LEN = sizeof magic - 1, ENTRY_LEN = 76, SIGNATURE_LEN = 64, MARKS_MAX = 1 << 24, ENTRIES_MAX = 1 << 24, BOOK_MAX = 1 << 28 };
@@ -88,8 +88,8 @@ enum status memory_write(const char *path, EVP_PKEY *key, const char *instance, 
     char *book_text = book ? json_dumps(book, JSON_COMPACT) : NULL;
     put(&o, magic, MAGIC_LEN);
     put_text(&o, instance);
-    put64(&o, m->head.seq);
-    put(&o, m->head.hash, 32);
+    put64(&o, m->tree.size);
+    put(&o, m->tree.node, sizeof m->tree.node);
     put64(&o, m->mark_count);
     put(&o, m->marks, m->mark_count * 32);
     put64(&o, HASH_COUNT(m->ledger.entries));
@@ -197,7 +197,7 @@ static enum status parse(struct slice in, const char *instance, struct memory *m
     struct slice name;
     uint64_t marks = 0;
     if (!take(&in, head, sizeof head) || memcmp(head, magic, sizeof head) != 0 || !take_slice(&in, 256, &name) || !slice_eq(name, slice_str(instance))
-        || !take64(&in, INT64_MAX, &m->head.seq) || !take(&in, m->head.hash, 32) || !take64(&in, MARKS_MAX, &marks) || in.len < marks * 32)
+        || !take64(&in, INT64_MAX, &m->tree.size) || !take(&in, m->tree.node, sizeof m->tree.node) || !take64(&in, MARKS_MAX, &marks) || in.len < marks * 32)
         return fail(err, CORRUPT, "memory of the log");
     m->marks = malloc(marks * 32 + 1);
     if (m->marks == NULL)

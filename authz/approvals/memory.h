@@ -7,13 +7,13 @@
 
 #include "authz/approvals/ledger.h"
 
-#include "authz/chain.h"
+#include "authz/tree.h"
 
 #include <openssl/evp.h>
 
 struct memory {
-    struct chain_head head;
-    unsigned char (*marks)[32];       /* as in log.c: the head after every LOG_MARK_EVERY leaves */
+    struct tree tree;
+    unsigned char (*marks)[32];       /* as in log.c: the root of each full LOG_MARK_EVERY leaves */
     size_t mark_count;
     struct ledger ledger;
 };

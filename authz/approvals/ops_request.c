@@ -27,7 +27,9 @@ static enum status check_request(struct op *o, const struct tool *tool, int64_t 
     if (!names_ticket(tool, str(o->m, "reason")))
         return refuse_op(o, NO_TICKET, "For '%s' the reason must hold a ticket of the form %s", tool->name, tool->ticket);
     if (duration_s < 1 || duration_s > tool->max_duration_ms / 1000)
-        return refuse_op(o, BAD_DURATION, "For '%s' at most %lld seconds are allowed", tool->name, (long long)(tool->max_duration_ms / 1000));
+        return refuse_op(o, BAD_DURATION, "For '%s' at most %lld %s are allowed", tool->name,
+                         (long long)(tool->max_duration_ms % 60000 == 0 ? tool->max_duration_ms / 60000 : tool->max_duration_ms / 1000),
+                         tool->max_duration_ms % 60000 != 0 ? "seconds" : "minutes");
     struct need needs[NEEDS_AT_MAX];
     if (policy_needs_at(tool->approvers, tool->approver_count, now_s(o), needs) == 0)
         return refuse_op(o, NOBODY_AT_THIS_HOUR, "The approvers of '%s' are asked at other hours only", tool->name);

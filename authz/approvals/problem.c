@@ -15,7 +15,7 @@ static const struct problem problems[PROBLEM_COUNT] = {
     [BAD_REASON] = { "bad-reason", 422, "The reason is missing or cannot be kept",
                      "Give a reason of 3 to 500 characters on one line, such as a ticket number and what you have to do." },
     [NO_TICKET] = { "ticket-missing", 422, "The reason names no ticket", "Give the ticket's number in the reason, in the form that the detail names." },
-    [BAD_DURATION] = { "bad-duration", 422, "The duration is not allowed", "Ask for at least one second and at most what the detail names." },
+    [BAD_DURATION] = { "bad-duration", 422, "The duration is not allowed", "Ask for a shorter time." },
     [NOBODY_AT_THIS_HOUR] = { "nobody-at-this-hour", 409, "Nobody can approve this at this hour",
                               "Ask in the hours that the policy of the tool names; `countersign explain` shows them." },
     [TOO_MANY_OPEN] = { "too-many-open", 429, "Too many of your requests are open",

@@ -54,6 +54,10 @@ static enum status open_log(struct service *s, struct err *err)
         st = log_open(s->store, s->config->instance, key, s->memory_path, &s->log, err);
     free(db);
     free(key);
+    char *tiles = config_path(s->config, "log");
+    if (st == OK)
+        st = tiles ? tiles_open(tiles, s->config->instance, s->log, s->store, &s->tiles, err) : fail(err, NO_MEMORY, "path");
+    free(tiles);
     return st;
 }
 
@@ -129,10 +133,12 @@ enum status service_open(struct config *c, struct service **out, struct err *err
         seal_sweep(s->held_folder, held_is_open, s);
     if (st == CORRUPT && strstr(err->text, "authz.db was altered") == NULL)
         err_prefix(err, "authz.db was altered: ");
-    if (st == OK)
+    if (st == OK) {
+        upkeep_publish(s);
         *out = s;
-    else
+    } else {
         service_close(s);
+    }
     return st;
 }
 
@@ -155,6 +161,9 @@ void service_close(struct service *s)
     if (s->written > 0)               /* it was opened in full */
         service_remember(s);
     free(s->memory_path);
+    if (s->published_ms > 0)          /* it was opened in full */
+        upkeep_publish(s);
+    tiles_close(s->tiles);
     log_close(s->log);
     store_close(s->store);
     jwt_signer_free(s->signer);
