@@ -307,7 +307,9 @@ static void test_hash(void **state)
     char *who[] = { "support" };
     struct tool t = tool;
     t.host = "support.acme.localhost";
-    t.upstream_host = "127.0.0.1";
+    struct upstream_address place = { .text = "http://127.0.0.1:8000", .host = "127.0.0.1", .port = 8000 };
+    t.upstreams = &place;
+    t.upstream_count = 1;
     t.who = who;
     t.who_count = 1;
     t.approvers = &security;

@@ -12,7 +12,8 @@ struct form {
 };
 
 extern const struct form form_instance, form_tool, form_name, form_identity, form_host, form_listener, form_upstream, form_host_field,
-    form_method, form_path_pattern, form_value_pattern, form_field, form_origin, form_requirement, form_target_allow, form_user, form_path, form_log_level, form_operator_listen;
+    form_method, form_path_pattern, form_value_pattern, form_field, form_origin, form_requirement, form_target_allow, form_user, form_path, form_log_level, form_operator_listen,
+    form_upstream_http, form_spki_pin, form_health_path;
 
 /* "500ms" "2s" "15m" "1h" "7d": one whole number and one unit. False: not of that form, or past 2^53 ms. */
 bool duration_parse(const char *text, int64_t *ms_out);
@@ -34,6 +35,12 @@ struct upstream_parts {
 };
 /* "http://127.0.0.1:8000", "https://tool.internal": no path, no user; default ports 80 and 443. */
 bool upstream_parse(const char *text, struct upstream_parts *out);
+
+/* Also "unix:/path" and "h2c://HOST:PORT": the strings in *out are in the arena. false: not of that form (`*out` unchanged), or no memory. */
+bool upstream_address_parse(const char *text, struct arena *a, struct upstream_address *out);
+bool upstream_http_parse(const char *text, enum upstream_http *out);
+/* "sha256/" and 44 characters of base64, as `curl --pinnedpubkey` writes it without the two slashes; decoded into out. */
+bool spki_pin_parse(const char *text, unsigned char out[SPKI_PIN_BYTES]);
 
 bool requirement_parse(const char *text, enum requirement *out);
 const char *requirement_name(enum requirement r);

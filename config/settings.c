@@ -33,13 +33,23 @@ static bool put_listener(struct arena *a, void *base, const char *text)
 static bool put_upstream(struct arena *a, void *base, const char *text)
 {
     struct tool *t = base;
-    struct upstream_parts u;
-    if (!upstream_parse(text, &u))
-        return true;
-    t->upstream_host = (char *)arena_copy(a, u.host).ptr;
-    t->upstream_port = u.port;
-    t->upstream_tls = u.tls;
-    return t->upstream_host != NULL;
+    if (t->upstreams == NULL && (t->upstreams = arena_zalloc(a, UPSTREAMS_MAX * sizeof *t->upstreams)) == NULL)
+        return false;
+    if (t->upstream_count < UPSTREAMS_MAX && upstream_address_parse(text, a, &t->upstreams[t->upstream_count]))
+        t->upstream_count++;          /* else it is reported already */
+    return true;
+}
+
+static bool put_single_upstream(struct arena *a, void *base, const char *text)
+{
+    ((struct tool *)base)->single_upstream = true;
+    return put_upstream(a, base, text);
+}
+
+static bool put_upstream_http(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return upstream_http_parse(text, &((struct tool *)base)->upstream_http);
 }
 
 static bool put_target_allow(struct arena *a, void *base, const char *text)
@@ -104,9 +114,30 @@ static const struct section action_section = { "tools.actions", action_settings,
 static const struct setting tool_settings[] = {
     { "name", SHAPE_TEXT, REQUIRED, .form = &form_tool, AT(tool, name), .help = "Unique; used on the command line and in grants." },
     { "host", SHAPE_TEXT, REQUIRED, .form = &form_host, AT(tool, host), .help = "Host name under which people reach the tool through the gateway. Unique." },
-    { "upstream", SHAPE_TEXT, REQUIRED, .form = &form_upstream, .put = put_upstream, .help = "Where the tool itself listens." },
+    { "upstream", SHAPE_TEXT, NONE, .form = &form_upstream, .put = put_single_upstream,
+      .help = "Where the tool itself listens: `http://HOST:PORT`, `https://HOST:PORT`, `h2c://HOST:PORT` (HTTP/2 in clear) or `unix:/PATH`. This or `upstreams` is needed." },
+    { "upstreams", SHAPE_TEXTS, .fallback = "[ ]", .max = UPSTREAMS_MAX, .form = &form_upstream, .put = put_upstream,
+      .help = "Several places where the same tool listens. The one with the fewest requests under way gets the next; one that fails is left out for a while." },
+    { "upstream_http", SHAPE_TEXT, .fallback = "\"1.1\"", .form = &form_upstream_http, .put = put_upstream_http,
+      .help = "How the tool is spoken to: `1.1`, `2`, or `auto`: over https HTTP/2 if the tool takes it (ALPN), else HTTP/1.1. `2` in clear means prior knowledge, as `h2c://` does." },
     { "upstream_ca", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(tool, upstream_ca),
       .help = "PEM file that the tool's certificate is verified against (https only). Left out: the system's authorities." },
+    { "upstream_pins", SHAPE_TEXTS, .fallback = "[ ]", .max = 16, .form = &form_spki_pin, COUNTED(tool, upstream_pins, upstream_pin_count),
+      .help = "Public keys of which the tool's certificate must hold one, as `sha256/BASE64` over its SubjectPublicKeyInfo (https only). Without `upstream_ca` the key "
+              "is all that counts, not name, dates or issuer; with it, both." },
+    { "upstream_name", SHAPE_TEXT, NONE, .form = &form_host, AT(tool, upstream_name),
+      .help = "Name asked for (SNI) and expected in the tool's certificate (https only). Left out: the host of the address." },
+    { "upstream_certificate", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(tool, upstream_certificate),
+      .help = "Certificate chain, PEM, that the gateway shows the tool when it asks for one (https only)." },
+    { "upstream_key", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(tool, upstream_key), .help = "Its private key, PEM, readable by the gateway's user only." },
+    { "upstream_fails", SHAPE_COUNT, .fallback = "3", .min = 1, .max = 1000, AT(tool, upstream_fails),
+      .help = "After so many failures in a row one of several upstreams is left out. Failures: no connection, a bad certificate, silence, or an answer that breaks off before it began." },
+    { "upstream_back_off", SHAPE_TIME, .fallback = "\"1s\"", .min = 100, .max = HOUR, AT(tool, upstream_back_off_ms),
+      .help = "For how long; then one request tries it. Each time that fails the time doubles, up to 64 times this." },
+    { "health_path", SHAPE_TEXT, NONE, .form = &form_health_path, AT(tool, health_path),
+      .help = "Asked for regularly with GET at each upstream. One that does not answer well gets no requests. Left out: no such checks." },
+    { "health_interval", SHAPE_TIME, .fallback = "\"5s\"", .min = 100, .max = HOUR, AT(tool, health_interval_ms), .help = "How often." },
+    { "health_status", SHAPE_COUNT, .fallback = "200", .min = 200, .max = 599, AT(tool, health_status), .help = "The status that means it is well." },
     { "upstream_host", SHAPE_TEXT, NONE, .form = &form_host_field, AT(tool, upstream_host_field),
       .help = "Host sent to the tool. Left out: the one the client sent." },
     { "who", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_name, COUNTED(tool, who, who_count),
@@ -187,6 +218,8 @@ static const struct setting limit_settings[] = {
     { "upstream_connect", SHAPE_TIME, .fallback = "\"5s\"", .min = 100, .max = HOUR, LIMIT(upstream_connect_ms), .help = "For a connection to the tool." },
     { "upstream_head", SHAPE_TIME, .fallback = "\"60s\"", .min = 100, .max = HOUR, LIMIT(upstream_head_ms), .help = "Until the tool begins its answer." },
     { "upstream_idle", SHAPE_TIME, .fallback = "\"60s\"", .min = 100, .max = HOUR, LIMIT(upstream_idle_ms), .help = "Between two pieces of the tool's answer." },
+    { "upstream_connections", SHAPE_COUNT, .fallback = "1024", .min = 1, .max = 100000, LIMIT(upstream_connections),
+      .help = "Connections of one worker to one tool; what comes beyond them is answered 503." },
     { "websocket_idle", SHAPE_TIME, .fallback = "\"15m\"", .min = 100, .max = DAY, LIMIT(websocket_idle_ms),
       .help = "A WebSocket on which neither side says anything, not even a ping, ends after this." },
     { "drain", SHAPE_TIME, .fallback = "\"30s\"", .min = 100, .max = HOUR, LIMIT(drain_ms), .help = "For what is running when the gateway stops." },

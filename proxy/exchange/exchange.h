@@ -94,14 +94,18 @@ struct exchange {
     /* the tool's side */
     struct upstream *up;
     struct slice assertion;           /* what tells the tool who this is; the exchange's own, as the connection's may be replaced */
-    bool fresh, chunked, head_written, request_sent;
+    bool fresh, head_written, request_sent;
+    bool keeps_body;                  /* the whole body is in `body`, and stays there until the tool has begun its answer */
+    size_t passed;                    /* so much of it the tool has got */
+    unsigned resends;
     struct websocket *ws;             /* one was asked for, and may be */
 
     /* what goes to the client, from the tool or our own */
     struct message response;
     bool from_tool, head_pending, head_sent, end_pending, no_body;
     uint64_t response_bytes;
-    struct fields response_fields;
+    struct fields response_fields, response_trailers;
+    bool trailers_taped;
     struct slice reply;               /* what is left of our own answer, in reply_owned */
     void *reply_owned;
     int reply_fd;                     /* a file to send instead, or -1 */

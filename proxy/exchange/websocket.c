@@ -161,7 +161,7 @@ static size_t pass_piece(struct exchange *x, unsigned side, struct slice in, siz
     ws->closed[side] |= piece.opcode == WS_CLOSE;
     if (side == TOOL)
         respond_pass(x, slice_of(in.ptr, piece.used));
-    else if (bbuf_put(upstream_out(x->up), slice_of(in.ptr, piece.used)) != OK)
+    else if (upstream_put(x->up, slice_of(in.ptr, piece.used)) != OK)
         respond_cut(x, "overloaded");
     return piece.used;
 }

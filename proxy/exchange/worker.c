@@ -191,16 +191,13 @@ static void on_listener(uv_poll_t *p, int status, int events)
 
 /* ---- pools ---- */
 
-struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
+static struct pool_entry *new_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
 {
     struct err err;
-    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
-        if (p->snap == s && p->tool == tool)
-            return p->pool;
     struct pool_entry *p = calloc(1, sizeof *p);
     if (p == NULL)
         return NULL;
-    p->pool = upstream_pool_new(&w->loop, tool, &s->config->limits, &err);
+    p->pool = upstream_pool_new(&w->loop, tool, &s->config->limits, w->index == 0, &err);
     if (p->pool == NULL) {
         log_error("tool.pool", "tool", tool->name, "why", err.text);
         free(p);
@@ -211,7 +208,39 @@ struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const st
     p->next = w->pools;
     w->pools = p;
     w->old_pools |= s != w->snap;
-    return p->pool;
+    return p;
+}
+
+/* One for each tool of the snapshot in force, in the config's order: with thousands of tools a list would be looked through for every request. */
+static struct pool_entry **slot(struct worker *w, const struct snapshot *s, const struct tool *tool)
+{
+    if (s != w->snap)
+        return NULL;
+    if (w->pool_of == NULL)
+        w->pool_of = calloc(s->config->tool_count, sizeof *w->pool_of);
+    return w->pool_of ? &w->pool_of[tool - s->config->tools] : NULL;
+}
+
+struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
+{
+    struct pool_entry **at = slot(w, s, tool), *p = at ? *at : NULL;
+    for (struct pool_entry *q = p ? NULL : w->pools; q != NULL && p == NULL; q = q->next)
+        if (q->snap == s && q->tool == tool)
+            p = q;
+    if (p == NULL)
+        p = new_pool(w, s, tool);
+    if (at != NULL)
+        *at = p;
+    return p ? p->pool : NULL;
+}
+
+/* The first worker looks at some tools before anybody needs them: names are resolved, health checks begin. */
+static void open_pools(struct worker *w)
+{
+    const struct config *c = w->snap->config;
+    for (size_t i = 0; i < c->tool_count && w->index == 0; i++)
+        if (c->tools[i].health_path != NULL || !upstreams_are_numeric(&c->tools[i]))
+            (void)worker_pool(w, w->snap, &c->tools[i]);
 }
 
 static void drop_pools(struct worker *w, const struct snapshot *keep)
@@ -378,7 +407,10 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
     w->snap = s;
     w->crl_ran_out = false;
     recheck_all(w);
+    free(w->pool_of);
+    w->pool_of = NULL;
     drop_pools(w, s);
+    open_pools(w);
     snapshot_unref(old);
 }
 
@@ -416,7 +448,9 @@ void worker_drain(struct worker *w, bool succeeded)
 static void worker_main(void *arg)
 {
     struct worker *w = arg;
+    open_pools(w);
     uv_run(&w->loop.uv, UV_RUN_DEFAULT);
+    free(w->pool_of);
     drop_pools(w, NULL);
     link_close(w->link);
     close_listeners(w);

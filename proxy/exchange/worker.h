@@ -51,7 +51,7 @@ struct worker {
     struct link *link;
     struct access *access;
     struct tape *tape;
-    struct pool_entry *pools;
+    struct pool_entry *pools, **pool_of;   /* pool_of: those of `snap`, one for each tool; NULL: none yet */
     struct conn *conns;               /* all of them */
     unsigned conn_count;
     uv_poll_t listeners[8], wake_poll;

@@ -23,6 +23,7 @@ struct forward_request {
     const struct ws_ask *websocket;   /* a handshake for one, written anew; NULL: no upgrade is asked for */
     bool has_body, chunked;           /* chunked: no length is known */
     uint64_t body_len;
+    bool own;                         /* the gateway's own question (a health check): on nobody's behalf */
 };
 /* Is there a field that must refuse the whole request: a Connection that names what the gateway relies on, or two of a field of which there is one
  * (Content-Type, Authorization, Origin, Sec-Fetch-* ...)? NULL: no; else a literal reason for a 400. */
@@ -30,6 +31,10 @@ const char *forward_refuses(const struct message *m);
 /* Write the HTTP/1.1 request head, with the final empty line, whole or not at all. FULL when it does not fit, NO_MEMORY, BAD_INPUT when a part of it
  * could split the message. */
 MUST_CHECK enum status forward_write_request(const struct forward_request *f, struct bbuf *out);
+
+/* The same for HTTP/2, pseudo-fields first, names in lower case; in the arena. scheme: "http" or "https", as the tool is spoken to. A WebSocket's handshake becomes an extended
+ * CONNECT (RFC 8441 s5). */
+MUST_CHECK enum status forward_request_fields(const struct forward_request *f, struct slice scheme, struct arena *arena, struct fields *out);
 
 struct forward_response {
     const struct message *message;
