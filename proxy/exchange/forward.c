@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ASSERTION_SPARE_S = 60, RESENDS_MAX = 2 };
+enum { ASSERTION_SPARE_S = 60, RESENDS_MAX = 2, KEPT_MAX = 16 * 1024 };
 
 static void forward_begin(struct exchange *x);
 static void take_upstream(struct exchange *x);
@@ -105,7 +105,6 @@ static bool write_head(struct exchange *x)
         .body_len = whole ? bbuf_len(&x->body) : x->request.content_length,
     };
     f.chunked = f.has_body && !whole && !x->request.has_length;
-    x->keeps_body = whole;            /* all of it is at hand: it may be sent again */
     if (upstream_send_head(x->up, &f) != OK) {
         upstream_abort(x->up);
         x->up = NULL;
@@ -146,6 +145,16 @@ static void stop_keeping(struct exchange *x)
         exchange_took(x, n);
 }
 
+/* A body stays until the tool has begun its answer, since it may have to be sent again: a small one, or one that was here in full. */
+static void keep_body(struct exchange *x)
+{
+    bool at_hand = x->untaped == 0 && x->request_bytes == bbuf_len(&x->body);
+    if (x->state == X_FORWARD && at_hand && (x->request_done || x->request_bytes <= KEPT_MAX))
+        x->keeps_body = true;
+    else if (x->keeps_body)
+        stop_keeping(x);
+}
+
 void forward_pump(struct exchange *x)
 {
     if (x->ws != NULL) {              /* a handshake has no body */
@@ -158,7 +167,9 @@ void forward_pump(struct exchange *x)
             exchange_took(x, ready);  /* the tool has answered in full and wants no more of it */
         return;
     }
-    put_body(x, ready);
+    size_t kept = bbuf_len(&x->body);
+    keep_body(x);
+    put_body(x, ready - (kept - bbuf_len(&x->body)));
     if (!x->request_done || bbuf_len(&x->body) > x->passed)
         upstream_flush(x->up);
     else if (!x->request_sent)

@@ -293,7 +293,7 @@ static void h1_end(struct exchange *x)
     struct h1_conn *h = h1_of(x);
     if (h->headless)
         return;                       /* the cut is under way */
-    if (h->chunked && h1_write_last_chunk(NULL, &x->conn->out) != OK)
+    if (h->chunked && h1_write_last_chunk(&x->response_trailers, &x->conn->out) != OK)
         h->close_after = true;
     conn_flush_soon(x->conn);
     task_soon(&x->conn->worker->loop, &h->next);

@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STREAM_OUT_MAX = 64 * 1024, RESET_BURST = 200, RESET_RATE = 20, FIELDS_SENT_MAX = 300, UNWANTED_MAX = 256 * 1024,
+enum { STREAM_OUT_MAX = 64 * 1024, RESET_BURST = 200, RESET_RATE = 20, FIELDS_SENT_MAX = 300, TRAILERS_SENT_MAX = 64, UNWANTED_MAX = 256 * 1024,
        FRAMES_QUEUED_MAX = 2048 };
 
 struct h2_stream {
@@ -212,6 +212,14 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 
 /* ---- what goes to the client ---- */
 
+/* They end the stream; none: the data does. */
+static bool send_trailers(struct h2_conn *h, const struct h2_stream *s)
+{
+    nghttp2_nv nv[TRAILERS_SENT_MAX];
+    size_t n = make_nv(&s->x->response_trailers, nv, TRAILERS_SENT_MAX);
+    return n > 0 && nghttp2_submit_trailer(h->session, s->x->stream_id, nv, n) == 0;
+}
+
 static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max, uint32_t *flags, nghttp2_data_source *source,
                         void *user)
 {
@@ -233,6 +241,8 @@ static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size
         return (ssize_t)n;
     if (s->x->state == X_DONE) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
+        if (send_trailers(h, s))
+            *flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
         return (ssize_t)n;
     }
     if (n > 0)

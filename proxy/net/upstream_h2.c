@@ -356,6 +356,11 @@ void h2_events(struct wire *w, int events)
         wire_want(w);
 }
 
+bool h2_in_use(const struct wire *w)
+{
+    return w->h2->streams != NULL;
+}
+
 void h2_retire(struct wire *w)
 {
     struct h2_client *h = w->h2;

@@ -100,6 +100,10 @@ static void head_in(nghttp2_session *session, struct upstream *u, bool end)
         garbage(session, u, "a response head that is too large");
         return;
     }
+    if (m->status < 100 || m->status == 101 || m->status > 599 || (m->status < 200 && end)) {
+        garbage(session, u, "a status that HTTP/2 has not, or an interim response that ends the stream");
+        return;
+    }
     backend_worked(u->place->backend);
     if (m->status < 200) {
         frame_message(u, false);
@@ -174,14 +178,16 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     if (u == NULL || len == 0)
         return 0;
     u->deadline_ms = h2_patience(u);
-    size_t room = bbuf_len(&u->in) == 0 && !u->paused ? u->ops->room(u->user) : 0, now = room < len ? room : len;
+    bool behind = bbuf_len(&u->in) > 0;   /* what came before goes first: its user has paused, or is about to take it */
+    size_t room = behind ? 0 : u->ops->room(u->user), now = room < len ? room : len;
     if (now > 0) {
         nghttp2_session_consume_stream(session, id, now);
         u->ops->body(u->user, slice_of(data, now));
     }
     if (u->ops == NULL || now == len)
         return 0;
-    u->paused = true;
+    if (!behind)
+        u->paused = true;
     if (bbuf_put(&u->in, slice_of(data + now, len - now)) != OK)   /* it fits: the window is no larger */
         garbage(session, u, "more than its window allows");
     return 0;

@@ -141,6 +141,7 @@ void h2_attach(struct wire *w, struct upstream *u);
 void h2_events(struct wire *w, int events);
 void h2_tick(struct wire *w, int64_t now_ms);
 void h2_close(struct wire *w);                                      /* goes with its wire */
+bool h2_in_use(const struct wire *w);                               /* by an exchange; streams that wait for their reset don't count */
 void h2_retire(struct wire *w);                                     /* nothing new on it; it ends with its last stream */
 MUST_CHECK enum status h2_send_head(struct upstream *u, const struct forward_request *f);
 size_t h2_room(const struct upstream *u);

@@ -483,9 +483,9 @@ void upstream_pool_close(struct upstream_pool *p)
         check_stop(&p->place[i]);
     for (struct wire *w = p->all, *next; w != NULL; w = next) {
         next = w->next;
-        if (w->h2 != NULL)
+        if (w->state == WIRE_H2 && h2_in_use(w))
             h2_retire(w);
-        else if (w->use == NULL && w->state != WIRE_GONE)
+        else if (w->use == NULL)
             wire_drop(w, false);
     }
     pool_free_if_done(p);

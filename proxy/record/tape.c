@@ -518,6 +518,24 @@ enum status tape_note(struct tape *t, struct tape_exchange *x, const char *name,
     return too_large(t);
 }
 
+enum status tape_trailers(struct tape *t, struct tape_exchange *x, const struct fields *trailers)
+{
+    const struct tape_own *own = x->redactor[0];
+    if (head_trailers_len(trailers) > ENTRY_VALUE_MAX)
+        return BAD_INPUT;
+    for (unsigned tries = 0; tries < 2; tries++) {
+        ring_start(&t->ring, t->reserved);
+        ring_entry_start(&t->ring, ENTRY_NOTE, 0, x->id, clock_wall_ms(), own->session);
+        ring_put_string(&t->ring, SLICE("response-trailers"));
+        head_put_trailers(&t->ring, &t->fingerprint, &own->names, trailers);
+        ring_entry_end(&t->ring);
+        if (ring_commit(&t->ring) == OK)
+            return OK;
+        ask_for_room(t);
+    }
+    return too_large(t);
+}
+
 void tape_close(struct tape *t, struct tape_exchange *x, const char *why)
 {
     if (!x->open)
