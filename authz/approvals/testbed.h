@@ -168,7 +168,7 @@ static void testbed_child(struct testbed *t)
     enum status st = service_open(c, &s, &err);
     config_unref(c);
     if (st == OK)
-        st = loop_run(s, t->config, &err);
+        st = loop_run(s, t->config, getppid(), &err);
     service_close(s);
     if (st != OK && getenv("TESTBED_LOG"))
         fprintf(stderr, "authz ends: %s: %s\n", status_name(st), err.text);
