@@ -7,6 +7,7 @@
 #include "proxy/net/resolve.h"
 #include "proxy/net/stream.h"
 #include "proxy/net/upstream.h"
+#include "proxy/net/upstream_tls.h"
 
 enum { WIRE_OUT_MAX = 64 * 1024, WIRE_IN_MAX = 64 * 1024, READ_AT_ONCE = 16 * 1024, RESPONSE_FIELDS_MAX = 256 };
 enum { H2_STREAMS_MAX = 100, H2_WIRES_MAX = 8 };   /* on one connection; connections to one place for anything but `fresh` */
@@ -150,13 +151,6 @@ void h2_flush(struct upstream *u);
 MUST_CHECK enum status h2_sent(struct upstream *u);
 void h2_resume(struct upstream *u);
 void h2_leave(struct upstream *u, bool friendly);
-
-/* ---- upstream_tls.c ---- */
-MUST_CHECK enum status upstream_tls_context(const struct tool *tool, SSL_CTX **out, struct err *err);
-/* For one connection: name, SNI, ALPN. NULL: no memory. */
-SSL *upstream_tls_new(SSL_CTX *ctx, const struct tool *tool, const struct upstream_address *a, bool websocket);
-/* Why a handshake failed, in words; *f_out UPSTREAM_UNTRUSTED if it was the certificate. Valid until the next call in this thread. Drains the error queue. */
-const char *upstream_tls_reason(SSL *ssl, enum upstream_failure *f_out);
 
 /* ---- upstream_check.c ---- */
 void check_tick(struct place *at, int64_t now_ms);

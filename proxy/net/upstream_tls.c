@@ -1,5 +1,5 @@
 /* TLS towards tools: whom to believe, whom to say we are, which protocol. */
-#include "proxy/net/upstream_internal.h"
+#include "proxy/net/upstream_tls.h"
 
 #include "config/forms.h"
 #include "proxy/net/tls.h"
@@ -123,4 +123,16 @@ const char *upstream_tls_reason(SSL *ssl, enum upstream_failure *f_out)
     *f_out = verified != X509_V_OK ? UPSTREAM_UNTRUSTED : UPSTREAM_NOT_SENT;
     ERR_clear_error();
     return text;
+}
+
+enum status upstream_tls_check(const struct config *c, struct err *err)
+{
+    enum status st = OK;
+    for (size_t i = 0; i < c->tool_count && st == OK; i++) {
+        SSL_CTX *ctx = NULL;
+        if (c->tools[i].upstreams[0].tls)
+            st = upstream_tls_context(&c->tools[i], &ctx, err);
+        SSL_CTX_free(ctx);
+    }
+    return st;
 }
