@@ -263,9 +263,26 @@ static void test_trailers(void **state)
             fail_msg("let through: %s", bad[i]);
 }
 
+/* Only a client that can take trailers says so, and then it is a field of the connection (RFC 9110 s10.1.4). */
+static void test_te(void **state)
+{
+    (void)state;
+    static const struct { const char *fields; bool said; } rows[] = { { "", false }, { "TE: trailers\r\nConnection: TE\r\n", true }, { "TE: trailers\r\n", true } };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fixture x;
+        setup(&x, rows[i].fields);
+        struct forward_request f = request_of(&x);
+        assert_int_equal(forward_write_request(&f, &x.out), OK);
+        assert_int_equal(bbuf_put(&x.out, SLICE("\0")), OK);
+        assert_int_equal(strstr((const char *)bbuf_slice(&x.out).ptr, "TE: trailers\r\nConnection: TE\r\n") != NULL, rows[i].said);
+        teardown(&x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_te),
         cmocka_unit_test(test_whole_request), cmocka_unit_test(test_stopped), cmocka_unit_test(test_framing),
         cmocka_unit_test(test_writing_fails_whole), cmocka_unit_test(test_refuses), cmocka_unit_test(test_response),
         cmocka_unit_test(test_trailers),
