@@ -1,5 +1,6 @@
 #include "proxy/exchange/worker.h"
 
+#include "proxy/base/block.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
@@ -9,6 +10,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -406,6 +409,7 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
     struct snapshot *old = w->snap;
     w->snap = s;
     w->crl_ran_out = false;
+    access_forget_assertions(w->access);
     recheck_all(w);
     free(w->pool_of);
     w->pool_of = NULL;
@@ -448,6 +452,9 @@ void worker_drain(struct worker *w, bool succeeded)
 static void worker_main(void *arg)
 {
     struct worker *w = arg;
+    char name[16];
+    snprintf(name, sizeof name, "worker-%u", w->index % 1000);
+    pthread_setname_np(pthread_self(), name);
     open_pools(w);
     uv_run(&w->loop.uv, UV_RUN_DEFAULT);
     free(w->pool_of);
@@ -458,6 +465,8 @@ static void worker_main(void *arg)
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->command, NULL);
     loop_done(&w->loop);
+    access_log_done(&w->access_log);
+    block_drop_kept();
     w->ended(w->ended_arg);
 }
 
@@ -491,6 +500,7 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
     w->sources = o->sources;
+    w->shares = o->shares;
     enum status st = w->access ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
                                              : fail(err, NO_MEMORY, "worker");
     if (st != OK)
@@ -512,7 +522,6 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
 void worker_join(struct worker *w)
 {
     uv_thread_join(&w->thread);
-    access_log_done(&w->access_log);
     tape_free(w->tape);
     access_free(w->access);
     snapshot_unref(atomic_exchange(&w->next, NULL));

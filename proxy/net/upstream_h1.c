@@ -189,7 +189,7 @@ static void ended(struct wire *w, enum io io)
 
 static void do_read(struct wire *w)
 {
-    for (int budget = 8; budget > 0 && w->state >= WIRE_IDLE && w->state != WIRE_GONE && !w->paused; budget--) {
+    for (int budget = 4; budget > 0 && w->state >= WIRE_IDLE && w->state != WIRE_GONE && !w->paused; budget--) {
         size_t n = 0, room = bbuf_room(&w->in);
         unsigned char *at = bbuf_reserve(&w->in, room < READ_AT_ONCE ? room : READ_AT_ONCE);
         if (at == NULL || room == 0) {

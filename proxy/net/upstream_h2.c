@@ -321,7 +321,7 @@ static void do_read(struct wire *w)
 {
     static _Thread_local unsigned char at[READ_AT_ONCE];   /* nghttp2 keeps what it needs */
     struct h2_client *h = w->h2;
-    for (int budget = 8; budget > 0 && w->state == WIRE_H2; budget--) {
+    for (int budget = 4; budget > 0 && w->state == WIRE_H2; budget--) {
         size_t n = 0;
         enum io io = stream_read(&w->stream, at, sizeof at, &n);
         if (io == IO_AGAIN)

@@ -9,7 +9,7 @@
 #include "proxy/net/upstream.h"
 #include "proxy/net/upstream_tls.h"
 
-enum { WIRE_OUT_MAX = 64 * 1024, WIRE_IN_MAX = 64 * 1024, READ_AT_ONCE = 16 * 1024, RESPONSE_FIELDS_MAX = 256 };
+enum { WIRE_OUT_MAX = 64 * 1024, WIRE_IN_MAX = 64 * 1024, READ_AT_ONCE = 64 * 1024, RESPONSE_FIELDS_MAX = 256 };
 enum { H2_STREAMS_MAX = 100, H2_WIRES_MAX = 8 };   /* on one connection; connections to one place for anything but `fresh` */
 
 enum wire_state {
