@@ -378,6 +378,8 @@ void h2_retire(struct wire *w)
 unsigned h2_streams_max(const struct h2_client *h)
 {
     uint32_t theirs = nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    if (!h->settings_in)
+        return 1;                     /* how many it takes is not known yet: more than that would be refused, or worse */
     return theirs < H2_STREAMS_MAX ? theirs : H2_STREAMS_MAX;
 }
 

@@ -144,6 +144,7 @@ static void settings_in(struct h2_client *h)
 {
     bool first = !h->settings_in;
     h->settings_in = true;
+    wire_opened(h->wire);
     for (struct upstream *u = h->streams, *next; first && u != NULL; u = next) {
         next = u->next;
         if (u->want.websocket && u->stream_id == 0)

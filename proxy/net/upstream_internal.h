@@ -120,6 +120,7 @@ struct wire *wire_open(struct place *at, struct upstream *use, const char **reas
 void wire_drop(struct wire *w, bool friendly);
 /* What it waits for, from its state and buffers. */
 void wire_want(struct wire *w);
+void wire_opened(struct wire *w);    /* no longer in place->opening */
 void wire_idle(struct wire *w);      /* into the pool */
 
 /* ---- upstream_h1.c ---- */

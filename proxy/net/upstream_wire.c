@@ -25,7 +25,7 @@ static void on_closed(struct stream *s)
     pool_free_if_done(p);
 }
 
-static void opened(struct wire *w)
+void wire_opened(struct wire *w)
 {
     w->place->opening -= w->opening;
     w->opening = false;
@@ -35,7 +35,7 @@ void wire_drop(struct wire *w, bool friendly)
 {
     if (w->state == WIRE_GONE)
         return;
-    opened(w);
+    wire_opened(w);
     if (w->listed && w->h2 != NULL)
         w->place->h2_count--;
     else if (w->listed)
@@ -133,7 +133,8 @@ static void made(struct wire *w)
 {
     struct upstream_pool *p = w->pool;
     bool h2 = chose_h2(w);
-    opened(w);
+    if (!h2)
+        wire_opened(w);               /* of an HTTP/2 connection others wait for the SETTINGS: how many streams it takes */
     w->place->connections++;
     if (!h2 && p->tool->upstream_http == UPSTREAM_HTTP2 && w->stream.ssl != NULL) {
         not_made(w, UPSTREAM_NOT_SENT, "the tool does not take HTTP/2 (ALPN); upstream_http = \"auto\" or \"1.1\" would do");
