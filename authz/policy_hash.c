@@ -37,10 +37,12 @@ static json_t *actions(const struct tool *t)
     json_t *out = json_array();
     for (size_t i = 0; i < t->action_count; i++) {
         const struct action *a = &t->actions[i];
-        json_array_append_new(out, json_pack("{s:s, s:o, s:s, s:o, s:o, s:s, s:o, s:b}", "name", a->name, "methods", texts(a->methods, a->method_count),
-                                             "path", a->path, "query", fields(a->query, a->query_count), "body", fields(a->body, a->body_count),
-                                             "allow", requirement_name(a->requirement), "signoff", needs(a->signoff, a->signoff_count),
-                                             "durable", a->durable));
+        json_t *one = json_pack("{s:s, s:o, s:s, s:o, s:o, s:s, s:o, s:b}", "name", a->name, "methods", texts(a->methods, a->method_count),
+                                "path", a->path, "query", fields(a->query, a->query_count), "body", fields(a->body, a->body_count),
+                                "allow", requirement_name(a->requirement), "signoff", needs(a->signoff, a->signoff_count), "durable", a->durable);
+        if (one != NULL && a->cross_origin_count > 0)   /* only where it is set: a policy without it keeps the hash it had before there was such a setting */
+            json_object_set_new(one, "cross_origin", texts(a->cross_origin, a->cross_origin_count));
+        json_array_append_new(out, one);
     }
     return out;
 }

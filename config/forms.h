@@ -12,7 +12,7 @@ struct form {
 };
 
 extern const struct form form_instance, form_tool, form_name, form_identity, form_host, form_listener, form_upstream, form_host_field,
-    form_method, form_path_pattern, form_value_pattern, form_field, form_origin, form_requirement, form_target_allow, form_user, form_path, form_log_level, form_operator_listen;
+    form_method, form_path_pattern, form_value_pattern, form_field, form_cookie, form_origin, form_requirement, form_target_allow, form_user, form_path, form_log_level, form_operator_listen;
 
 /* "500ms" "2s" "15m" "1h" "7d": one whole number and one unit. False: not of that form, or past 2^53 ms. */
 bool duration_parse(const char *text, int64_t *ms_out);

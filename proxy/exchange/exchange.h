@@ -81,6 +81,8 @@ struct exchange {
     char grant_id[GRANT_ID_MAX + 1];
     bool noticed;
     struct readings query, form;
+    struct slice reader;              /* another origin, named by the policy, whose page sent this and may read the answer (cross_origin.h) */
+    bool reader_needs_action;
 
     /* the console */
     struct visit *visit;

@@ -4,6 +4,8 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/cookies.h"
+#include "proxy/exchange/cross_origin.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/websocket.h"
 
@@ -201,10 +203,11 @@ static void public_fields(struct exchange *x, const struct message *m, struct fi
     snprintf(upstream, sizeof upstream, "%s://%s:%u", x->tool->upstream_tls ? "https" : "http", x->tool->upstream_host,
              x->tool->upstream_port);
     struct forward_response f = { .message = m, .upstream_origin = slice_str(upstream), .public_origin = slice_str(origin ? origin : ""),
-                                  .allow_service_worker = x->tool->allow_service_worker };
+                                  .allow_service_worker = x->tool->allow_service_worker, .other_origin_reads = x->reader.len > 0 };
     *out = (struct fields){ 0 };
-    if (forward_response_fields(&f, &x->arena, out) != OK)
+    if (forward_response_fields(&f, &x->arena, out) != OK || cookies_set(x, out) != OK)
         x->why = "response-fields-cut";
+    cross_origin_fields(x, out);
     free(origin);
 }
 

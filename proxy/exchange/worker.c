@@ -3,6 +3,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/cookies.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/exchange/sources.h"
 
@@ -457,6 +458,7 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
     w->sources = o->sources;
+    cookies_key(o->fingerprint_key, w->cookie_key);
     enum status st = w->access ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
                                              : fail(err, NO_MEMORY, "worker");
     if (st != OK)

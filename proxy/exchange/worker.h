@@ -51,6 +51,7 @@ struct worker {
     struct link *link;
     struct access *access;
     struct tape *tape;
+    unsigned char cookie_key[32];     /* cookies.h */
     struct pool_entry *pools;
     struct conn *conns;               /* all of them */
     unsigned conn_count;
