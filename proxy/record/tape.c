@@ -2,9 +2,11 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
+#include "proxy/http/ws_frame.h"
 #include "proxy/record/entry.h"
 #include "proxy/record/head.h"
 #include "proxy/record/redact_body.h"
+#include "proxy/record/redact_message.h"
 #include "proxy/record/ring.h"
 
 #include <assert.h>
@@ -29,6 +31,7 @@ struct tape_own {
     EVP_MD_CTX *withheld;             /* digest of what was not kept of the request's body */
     uint64_t withheld_bytes;
     struct body_redactor *request;    /* NULL: kept as it is */
+    struct message_redactor *messages[2];   /* of a WebSocket's text, once there was some: the client's, the tool's */
 };
 
 /* What the end of an exchange may need: two FINISH, a CLOSE and the note about a withheld body. */
@@ -441,11 +444,42 @@ static void put_message(struct tape *t, const struct tape_own *own, uint64_t exc
     } while (at < m->data.len);
 }
 
+/* Text as it may be kept. Compressed text is kept compressed: without all that came before it in its direction it can't be read. */
+static enum status put_text_message(struct tape *t, struct tape_own *own, uint64_t exchange, const struct tape_message *m)
+{
+    struct message_redactor **r = &own->messages[m->from == TAPE_CLIENT ? 0 : 1];
+    size_t most = 3 * m->data.len + BODY_REDACT_SLACK, need = most + (most / ENTRY_BODY_MAX + 2) * ring_entry_size(own->session.len, 8);
+    if (ring_free(&t->ring) < need + t->reserved) {   /* a redactor can't take a piece back */
+        ask_for_room(t);
+        if (ring_free(&t->ring) < need + t->reserved)
+            return need + t->reserved > t->ring.mask ? too_large(t) : FULL;
+    }
+    if (*r == NULL && (*r = arena_alloc(own->arena, sizeof **r)) == NULL)
+        return NO_MEMORY;
+    struct tape_message as_kept = *m;
+    unsigned char *text = malloc(most + m->data.len);   /* as redacted, and unmasked */
+    if (text == NULL)
+        return NO_MEMORY;
+    if (m->first)
+        message_redactor_begin(*r);
+    as_kept.data = message_redact(*r, &own->names, m->mask, m->mask_at, m->data, text);
+    as_kept.mask = NULL;
+    ring_start(&t->ring, t->reserved);
+    put_message(t, own, exchange, &as_kept);
+    enum status st = ring_commit(&t->ring);
+    assert(st == OK);
+    free(text);
+    return st;
+}
+
 enum status tape_message(struct tape *t, struct tape_exchange *x, const struct tape_message *m)
 {
+    struct tape_own *own = x->redactor[0];
     assert(x->open && x->state[TAPE_RESPONSE] != SIDE_NONE);
     if (m->data.len == 0 && !m->first && !m->last)
         return OK;
+    if (m->opcode == WS_TEXT && !m->compressed && own->names.count > 0)
+        return put_text_message(t, own, x->id, m);
     for (unsigned tries = 0; tries < 2; tries++) {
         ring_start(&t->ring, t->reserved);
         put_message(t, x->redactor[0], x->id, m);
