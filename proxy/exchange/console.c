@@ -1,4 +1,5 @@
 /* The console's host: API calls and pages, each a message or two to authz (proxy/console has the table and the pages). */
+#include "proxy/base/clock.h"
 #include "proxy/console/api.h"
 #include "proxy/console/pages.h"
 #include "proxy/exchange/conn.h"
@@ -379,6 +380,29 @@ static bool comes_from_elsewhere(const struct exchange *x)
     return origin.ptr != NULL && !slice_ieq(origin, slice_str(x->snap->console_origin));
 }
 
+static bool grant_is_live(const void *arg, const char *grant_id)
+{
+    return access_grant_by_id(arg, grant_id) != NULL;
+}
+
+/* What goes on right now is the workers' to say, not authz's. It holds no content: the access log keeps who looked. */
+static bool live_page(struct exchange *x)
+{
+    const struct config *c = x->snap->config;
+    if (!slice_eq(x->request.path, SLICE("/api/v1/live")))
+        return false;
+    if (!person_in_any(x->conn->person, c->auditors, c->auditor_count) && !person_in_any(x->conn->person, c->operators, c->operator_count)) {
+        refuse(x, 403, "auditors-only", "Only auditors and operators may see this", "You are in none of the groups that may look at live sessions.",
+               "Ask an auditor or an operator.");
+        return true;
+    }
+    json_t *sessions = live_read(x->worker->live, grant_is_live, x->worker->access, clock_wall_ms());
+    json_t *o = sessions ? json_pack("{s:I,s:o}", "time_ms", (json_int_t)clock_wall_ms(), "sessions", sessions) : NULL;
+    send_json(x, 200, o);
+    json_decref(o);
+    return true;
+}
+
 static bool public_key_pages(struct exchange *x)
 {
     if (slice_eq(x->request.path, SLICE("/.well-known/jwks.json"))) {
@@ -408,7 +432,7 @@ void stage_console(struct exchange *x)
         refuse(x, 503, "overloaded", "Not available at the moment", "The gateway is out of memory.", "Try again in a moment.");
         return;
     }
-    if (slice_eq(method, SLICE("GET")) && public_key_pages(x))
+    if (slice_eq(method, SLICE("GET")) && (public_key_pages(x) || live_page(x)))
         return;
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
         if (slice_eq(method, slice_str(pages[i].method)) && page_fits(&pages[i], x->request.path, x->visit->id))

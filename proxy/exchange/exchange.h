@@ -21,6 +21,7 @@ struct exchange;
 struct visit;
 struct websocket;
 struct page;
+struct live_session;
 
 enum exchange_state {
     X_HEAD,                           /* the request head is being received and judged */
@@ -109,6 +110,10 @@ struct exchange {
     int reply_fd;                     /* a file to send instead, or -1 */
     uint64_t reply_left;
 
+    /* for those who look at what is live (live.h) */
+    struct live_session *live;
+    uint64_t live_received, live_sent;   /* counted there already */
+
     /* recording */
     struct tape_exchange tape;
     struct waiter waiter;             /* for room on the tape, or for durability */
@@ -157,6 +162,8 @@ size_t exchange_tape_body(struct exchange *x);
 /* n bytes of x->body went on. */
 void exchange_took(struct exchange *x, size_t n);
 void exchange_wait_tape(struct exchange *x);
+/* Count what passed since the last time, for those who look. */
+void exchange_count(struct exchange *x);
 /* {identity, x5t, not_after} for authz. */
 json_t *exchange_who(const struct exchange *x);
 /* Answer 502, 503 or 504, or cut the response off if it has begun. */

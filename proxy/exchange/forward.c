@@ -296,9 +296,17 @@ static void on_failed(void *user, enum upstream_failure f, const char *reason)
 
 static const struct upstream_ops ops = { on_connected, on_writable, on_head, on_room, on_body, on_end, on_failed };
 
+static void begin_live(struct exchange *x)
+{
+    const struct live_what what = { x->grant_id, x->conn->person->name, x->conn->identity.name, x->tool->name, x->verdict.action ? x->verdict.action->name : NULL,
+                                    x->conn->address, x->ws != NULL };
+    x->live = live_begin(x->worker->live, x->worker->index, &what, clock_wall_ms());
+}
+
 static void forward_begin(struct exchange *x)
 {
     exchange_enter(x, X_FORWARD);
+    begin_live(x);
     struct upstream_pool *pool = worker_pool(x->worker, x->snap, x->tool);
     x->up = pool ? upstream_take(pool, x->fresh, &ops, x) : NULL;
     if (x->up == NULL) {

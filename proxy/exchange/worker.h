@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "proxy/exchange/access.h"
 #include "proxy/exchange/access_log.h"
+#include "proxy/exchange/live.h"
 #include "proxy/exchange/metrics.h"
 #include "proxy/net/link.h"
 #include "proxy/net/loop.h"
@@ -72,6 +73,7 @@ struct worker {
     struct metrics metrics;
     struct access_log access_log;
     struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
+    struct live *live;                /* who is at which tool; likewise */
     uv_thread_t thread;
     void (*ended)(void *arg);
     void *ended_arg;
@@ -88,6 +90,7 @@ struct worker_options {
     int wake_fd;
     unsigned char fingerprint_key[32];
     struct sources *sources;          /* borrowed until worker_join */
+    struct live *live;                /* likewise */
     void (*ended)(void *arg);         /* from the worker's thread, last of all: worker_join will not wait */
     void *arg;
 };
