@@ -1,6 +1,7 @@
 /* countersign run: the parent. It opens the config, the listening sockets and the rings, becomes the dedicated user, starts authz and proxy, watches and restarts them. It never
- * reads a byte from the network and holds no key. */
+ * reads a byte from the network and keeps no key. */
 #include "certs/ca.h"
+#include "certs/trust.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/file.h"
 #include "proxy/base/log.h"
@@ -9,6 +10,7 @@
 #include "proxy/commands/inherit.h"
 #include "proxy/commands/notify.h"
 #include "proxy/commands/process.h"
+#include "proxy/net/tls.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -376,6 +378,19 @@ static void close_any(uv_handle_t *h, void *arg)
         uv_close(h, NULL);
 }
 
+/* What the proxy will read from the files the config names, read once here as the user it will be: a start that can't serve says why and ends. */
+static enum status try_files(const struct config *c, struct err *err)
+{
+    struct trust *trust = NULL;
+    SSL_CTX *tls = NULL;
+    enum status st = trust_load(c->client_ca, c->crl, &trust, err);
+    if (st == OK)
+        st = tls_server_context(c, &tls, err);
+    trust_free(trust);
+    SSL_CTX_free(tls);
+    return st;
+}
+
 static enum status take_over(struct parent *p, const char *path, struct err *err)
 {
     int fd = -1;
@@ -400,6 +415,8 @@ static enum status take_places(struct parent *p, struct err *err)
         st = inherit_open(p->config, passed, &p->in, err);
     if (st == OK)
         st = process_become(p->config->user, err);
+    if (st == OK)
+        st = try_files(p->config, err);
     if (st == OK)
         st = file_mkdirs(run, 0700, err);
     if (st == OK && somebody)

@@ -6,10 +6,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The rest of a snapshot whose config is there; takes s in every case. spare: used when the server's own certificate can't be read, or NULL. */
-static enum status complete(struct snapshot *s, SSL_CTX *spare, struct snapshot **out, struct err *err)
+/* A proxy that starts while the revocation list is damaged has none before to keep. Without any, everybody is refused with a page that says so: better than
+ * connections that nobody answers. */
+static enum status load_trust(struct snapshot *s, bool first, struct err *err)
 {
     enum status st = trust_load(s->config->client_ca, s->config->crl, &s->trust, err);
+    if (st == OK || !first)
+        return st;
+    log_error("crl.unusable", "why", err->text, "next", "put a current revocation list in place; nobody gets in before");
+    return trust_load(s->config->client_ca, NULL, &s->trust, err);
+}
+
+/* The rest of a snapshot whose config is there; takes s in every case. spare: used when the server's own certificate can't be read, or NULL. */
+static enum status complete(struct snapshot *s, bool first, SSL_CTX *spare, struct snapshot **out, struct err *err)
+{
+    enum status st = load_trust(s, first, err);
     if (st == OK)
         st = tls_server_context(s->config, &s->tls, err);
     if (st != OK && s->trust != NULL && spare != NULL && SSL_CTX_up_ref(spare) == 1) {
@@ -49,7 +60,7 @@ enum status snapshot_load(const char *config_path, const struct config *now, str
     if (fixed != NULL)
         st = fail(err, BAD_CONFIG, "the setting `%s` has changed, which takes a restart: run `countersign run` anew, or put it back", fixed);
     if (st == OK)
-        return complete(s, NULL, out, err);
+        return complete(s, now == NULL, NULL, out, err);
     snapshot_unref(s);
     return st;
 }
@@ -60,7 +71,7 @@ enum status snapshot_renew(const struct snapshot *old, struct snapshot **out, st
     if (s == NULL)
         return fail(err, NO_MEMORY, "snapshot");
     s->config = config_ref(old->config);
-    return complete(s, old->tls, out, err);
+    return complete(s, false, old->tls, out, err);
 }
 
 struct snapshot *snapshot_ref(struct snapshot *s)
