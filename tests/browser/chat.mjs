@@ -9,7 +9,7 @@ const { Server } = require('socket.io');
 const page = `<!doctype html><title>chat</title><ul id=said></ul><form id=f><input id=text autofocus><button>Say</button></form><script src="/socket.io/socket.io.js"></script><script src="/chat.js"></script>`;
 const script = `const s = io(location.search.includes('poll') ? { transports: ['polling'] } : {});
 s.on('said', m => { const li = document.createElement('li'); li.textContent = m.text; document.getElementById('said').append(li); });
-s.on('connect', () => { document.title = 'connected'; s.io.engine.on('upgrade', () => { document.title = 'upgraded'; }); });
+setInterval(() => { if (s.connected) document.title = s.io.engine.transport.name; }, 50);
 s.on('disconnect', r => { document.title = 'gone: ' + r; });
 document.getElementById('f').onsubmit = e => { e.preventDefault(); s.emit('say', { text: document.getElementById('text').value, password: 'hunter2' }); };`;
 const server = createServer((request, response) => {
