@@ -106,12 +106,50 @@ static void check_signoff(struct load *l, const struct tool *t, struct action *a
     check_needs(l, at, "signoff", t, a->signoff, a->signoff_count);
 }
 
+/* "/static/", "/favicon.ico": the first segment is a name, so that nobody turns the recording of a whole tool off by a pattern. */
+static bool begins_with_a_name(const char *pattern)
+{
+    size_t len = strcspn(pattern + 1, "/");
+    return pattern[0] == '/' && len > 0 && memchr(pattern + 1, '*', len) == NULL;
+}
+
+static bool only_reads(const struct action *a)
+{
+    for (size_t i = 0; i < a->method_count; i++)
+        if (a->methods[i] == NULL || (strcmp(a->methods[i], "GET") != 0 && strcmp(a->methods[i], "HEAD") != 0))
+            return false;
+    return a->method_count > 0;
+}
+
+static void check_record(struct load *l, const struct tool *t, struct action *a, const config_setting_t *at)
+{
+    if (!a->record_set) {
+        a->record = a->requirement == NEED_GRANT && !a->durable ? t->record : RECORD_FULL;
+        return;
+    }
+    const config_setting_t *record = member_of(at, "record");
+    if (a->record != RECORD_FULL && a->requirement != NEED_GRANT)
+        report(l, record, NULL, "is \"%s\", but allow is \"%s\", and what is signed off or refused is always kept in full; expected \"full\", or no record here",
+               record_name(a->record), requirement_name(a->requirement));
+    else if (a->record != RECORD_FULL && a->durable)
+        report(l, record, NULL, "is \"%s\", but durable is true, and what must be on disk is always kept in full; expected \"full\", or durable = false",
+               record_name(a->record));
+    if (a->record != RECORD_OFF || a->path == NULL)
+        return;
+    if (!only_reads(a))
+        report(l, record, NULL, "is \"off\", but the action's methods are not only \"GET\" and \"HEAD\"; expected methods = [ \"GET\", \"HEAD\" ], or record = \"metadata\"");
+    if (!begins_with_a_name(a->path) || a->body_count > 0)
+        report(l, record, NULL, "is \"off\", which is for static files only; expected a path that begins with a name, such as \"/static/**\", without conditions on a body, or "
+               "record = \"metadata\"");
+}
+
 static void check_action(struct load *l, const struct tool *t, struct action *a, const config_setting_t *at)
 {
     const char *fault = a->path ? path_pattern_fault(a->path, t->allow_in_target) : NULL;
     if (fault != NULL)
         report(l, member_of(at, "path"), NULL, "\"%.200s\" %s; expected a pattern that a request can match", a->path, fault);
     check_signoff(l, t, a, at);
+    check_record(l, t, a, at);
 }
 
 static void check_tool(struct load *l, const struct tool *t, const config_setting_t *at)
@@ -145,6 +183,8 @@ static void check_proxied(struct load *l, const config_setting_t *root)
         if (!found)
             report(l, root, "proxy_protocol", "\"%.100s\" is not in `listen`; expected addresses that stand there too", c->proxied_listeners[i]);
     }
+    if (c->proxied_count > 0 && c->balancer_count == 0)
+        report(l, root, "proxy_protocol_from", "is missing; expected the addresses of the load balancers, since whoever else reached an address of `proxy_protocol` could claim any source");
 }
 
 static void check_listeners(struct load *l, const config_setting_t *root)

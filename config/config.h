@@ -7,6 +7,7 @@
 #ifndef COUNTERSIGN_CONFIG_H
 #define COUNTERSIGN_CONFIG_H
 
+#include "config/network.h"
 #include "proxy/base/arena.h"
 #include "proxy/base/log.h"
 #include "proxy/base/slice.h"
@@ -16,10 +17,18 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* How a yes is signed; a rule may name the least that counts (authz/README.md "How a yes is signed"). */
+enum method {
+    METHOD_ANY,                       /* any registered key */
+    METHOD_HARDWARE,                  /* WebAuthn, by a key that cannot leave its device (not eligible for backup) */
+    METHOD_COMMAND_LINE,              /* a certificate's key, by the command line, which computes what it shows */
+};
+
 /* "count persons of this group": approvers = ( { group = "support-lead"; count = 1; } ), all entries needed (AND). */
 struct need {
     char *group;
     unsigned count;                   /* 1 to 16 */
+    enum method method;
 };
 
 /* One condition of an action on the query or on the body (urlencoded, multipart and JSON alike). It holds when any reading
@@ -33,6 +42,13 @@ enum requirement {                    /* strictest last: when several actions ma
     NEED_GRANT,                       /* a valid grant is enough */
     NEED_SIGNOFF,                     /* each request is held until others sign off exactly it */
     NEED_DENY,                        /* never */
+};
+
+/* What is kept of an exchange (setting `record`). Sign-offs, and what is durable or refused, are kept in full whatever stands here: policy_record(). */
+enum record_mode {
+    RECORD_FULL,                      /* heads and bodies */
+    RECORD_METADATA,                  /* heads and the sizes of bodies */
+    RECORD_OFF,                       /* nothing: named static files only */
 };
 
 /* A named class of requests to a tool. It matches when the method, the path and every query and body rule match. */
@@ -51,6 +67,8 @@ struct action {
     bool durable;                     /* delivered only once the recording is fsynced; implied by signoff */
     char **cross_origin;              /* origins whose pages may send requests of this action, beside the tool's */
     size_t cross_origin_count;
+    bool record_set;                  /* `record` stands in the action itself */
+    enum record_mode record;          /* else the tool's */
 };
 
 enum target_allow {                   /* setting `allow_in_target`: what the normal form else refuses (design.md section 6) */
@@ -88,6 +106,7 @@ struct tool {
     bool allow_service_worker;
     char **tied_cookies;              /* names of the tool's cookies that are forwarded only from the identity that received them; "app.*": all that begin so */
     size_t tied_cookie_count;
+    enum record_mode record;          /* of actions that say nothing else; never RECORD_OFF */
     struct action_index *index;       /* made from the actions by config_load (config/index.h); NULL: they are tried one by one */
 };
 
@@ -112,11 +131,19 @@ struct server_pair {                  /* a further certificate of the gateway, c
 struct limits {
     unsigned connections;             /* in all */
     unsigned connections_per_source;
+    unsigned connections_per_person;
+    unsigned handshakes;              /* under way, in all; when there are more, the oldest ends */
+    unsigned handshakes_per_source;   /* under way */
+    unsigned handshakes_per_second;   /* begun, by one source */
+    unsigned exchanges_per_person;    /* under way */
     unsigned streams;                 /* concurrent HTTP/2 streams a connection */
     unsigned fields;                  /* in one message */
     size_t head_bytes;                /* request line and fields */
     size_t body_read_bytes;           /* most that is read to judge a body */
     size_t held_bytes;                /* largest body that can be held */
+    size_t body_bytes_per_person;     /* most that is kept of one person's bodies while they are read to be judged */
+    unsigned resets, control_frames;  /* HTTP/2, a connection: what each purse of h2_guard.h holds */
+    unsigned slow_rate;               /* bytes a second; who is slower counts as silent */
     int64_t handshake_ms, head_ms, body_idle_ms, idle_ms, upstream_connect_ms, upstream_head_ms, upstream_idle_ms, websocket_idle_ms, drain_ms;
     unsigned held_per_person, requests_per_person;
 };
@@ -133,6 +160,8 @@ struct config {
     size_t listener_count;
     char **proxied_listeners;         /* as written; the listeners say `proxied` */
     size_t proxied_count;
+    struct network *balancers;        /* who may begin a connection there */
+    size_t balancer_count;
     char *operator_listen;            /* "127.0.0.1:9464" or "/path/of.sock": /metrics and /healthz; NULL: nowhere */
     uint16_t public_port;             /* in URLs; default: the first listener's port */
     char *console_host;               /* lower case, no port */
@@ -144,6 +173,10 @@ struct config {
     char *crl;                        /* PEM; must be current, else everybody is refused */
     int64_t max_staleness_ms;         /* authz silent this long: live exchanges end (default 3 s) */
     char *approval_keys;              /* file: one registered approval key a line (certs/approval_keys.h) */
+    char **key_confirmers;            /* groups whose members may confirm a new approval key; none: anyone else who has a key */
+    size_t key_confirmer_count;
+    int64_t key_delay_ms;             /* a confirmed key counts after this */
+    bool synced_keys;                 /* passkeys that may be copied to other devices can be registered */
     struct person *people;
     size_t person_count;
     char **auditors, **operators;     /* groups */

@@ -147,6 +147,47 @@ static void test_good(void **state)
     config_unref(c);
 }
 
+static char *replaced(const char *text, const char *from, const char *to)
+{
+    const char *at = from ? strstr(text, from) : text + strlen(text);
+    char *out = NULL;
+    assert_non_null(at);
+    assert_true(asprintf(&out, "%.*s%s%s", (int)(at - text), text, to, at + (from ? strlen(from) : 0)) >= 0);
+    return out;
+}
+
+/* {good_tools}, changed: what its two actions are kept as, after the tool's default. */
+static void test_record(void **state)
+{
+    static const struct {
+        const char *from, *to;
+        enum record_mode tool, work, export;
+    } rows[] = {
+        { "who = [", "who = [", RECORD_FULL, RECORD_FULL, RECORD_FULL },
+        { "who = [", "record = \"metadata\"; who = [", RECORD_METADATA, RECORD_METADATA, RECORD_FULL },
+        { "path = \"/**\"; allow", "path = \"/**\"; record = \"metadata\"; allow", RECORD_FULL, RECORD_METADATA, RECORD_FULL },
+        { "methods = [ \"GET\", \"POST\" ]; path = \"/**\"; allow", "methods = [ \"GET\" ]; path = \"/static/**\"; record = \"off\"; allow", RECORD_FULL, RECORD_OFF, RECORD_FULL },
+        { "methods = [ \"GET\", \"POST\" ]; path = \"/**\"; allow", "methods = [ \"HEAD\", \"GET\" ]; path = \"/favicon.ico\"; record = \"off\"; allow", RECORD_FULL, RECORD_OFF, RECORD_FULL },
+        { "path = \"/**\"; allow", "path = \"/**\"; durable = true; record = \"full\"; allow", RECORD_FULL, RECORD_FULL, RECORD_FULL },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct config *c = NULL;
+        struct problems p;
+        char *tools = replaced(good_tools, rows[i].from, rows[i].to), *text = whole(good_head, good_people, tools, "");
+        enum status st = load_text(text, &c, &p);
+        show(&p);
+        assert_int_equal(st, OK);
+        assert_int_equal(c->tools[0].record, rows[i].tool);
+        assert_int_equal(c->tools[0].actions[0].record, rows[i].work);
+        assert_int_equal(c->tools[0].actions[1].record, rows[i].export);
+        problems_done(&p);
+        config_unref(c);
+        free(text);
+        free(tools);
+    }
+}
+
 static void test_lookups(void **state)
 {
     (void)state;
@@ -266,6 +307,16 @@ static const struct broken broken_rows[] = {
     { "signoff group unknown", "{ group = \"security\"; }", "{ group = \"sec\"; }", "actions[export].signoff[1].group: nobody is in the group \"sec\"", OK },
     { "allow", "allow = \"grant\"", "allow = \"yes\"", "expected \"grant\", \"signoff\" or \"deny\"", BAD_CONFIG },
     { "method in lower case", "\"GET\"", "\"get\"", "actions[work].methods[1]: \"get\" is not of the right form; expected a method in upper case", BAD_CONFIG },
+    { "record of a kind that is none", "who = [", "record = \"some\"; who = [", "tools[support].record: \"some\" is not of the right form; expected \"full\" or \"metadata\"", BAD_CONFIG },
+    { "record of a whole tool off", "who = [", "record = \"off\"; who = [", "expected \"full\" or \"metadata\" (\"off\" is for single actions on static files)", BAD_CONFIG },
+    { "record off everywhere", "path = \"/**\"; allow", "path = \"/**\"; record = \"off\"; allow", "expected methods = [ \"GET\", \"HEAD\" ], or record = \"metadata\"", BAD_CONFIG },
+    { "record off by a pattern", "path = \"/**\"; allow", "path = \"/*x/a\"; record = \"off\"; allow", "expected a path that begins with a name, such as \"/static/**\"", BAD_CONFIG },
+    { "record off of what writes", "path = \"/**\"; allow", "path = \"/static/**\"; record = \"off\"; allow", "is \"off\", but the action's methods are not only \"GET\" and \"HEAD\"", BAD_CONFIG },
+    { "record off of any method", "methods = [ \"GET\", \"POST\" ]; path = \"/**\"; allow", "methods = [ ]; path = \"/static/**\"; record = \"off\"; allow", "is \"off\", but the action's methods", BAD_CONFIG },
+    { "record off of the root", "methods = [ \"GET\", \"POST\" ]; path = \"/**\"; allow", "methods = [ \"GET\" ]; path = \"/\"; record = \"off\"; allow", "expected a path that begins with a name", BAD_CONFIG },
+    { "record off, durable", "methods = [ \"GET\", \"POST\" ]; path = \"/**\"; allow", "methods = [ \"GET\" ]; path = \"/s/**\"; durable = true; record = \"off\"; allow", "durable is true, and what must be on disk", BAD_CONFIG },
+    { "record metadata, durable", "path = \"/**\"; allow", "path = \"/**\"; durable = true; record = \"metadata\"; allow", "actions[work].record: is \"metadata\", but durable is true", BAD_CONFIG },
+    { "record metadata of a sign-off", "allow = \"signoff\";", "allow = \"signoff\"; record = \"metadata\";", "actions[export].record: is \"metadata\", but allow is \"signoff\", and what is signed off or refused is always kept in full", BAD_CONFIG },
     { "two actions of a name", "name = \"export\"", "name = \"work\"", "c.conf:18: tools[support].actions[work].name: \"work\" stands at", BAD_CONFIG },
     { "pattern without slash", "\"/admin/audience/\"", "\"admin/audience/\"", "does not start with '/'; expected a path pattern", BAD_CONFIG },
     { "pattern with query", "\"/admin/audience/\"", "\"/admin?x=1\"", "has a '?': conditions on the query go into `query`", BAD_CONFIG },
@@ -291,15 +342,6 @@ static const struct broken broken_rows[] = {
     { "target allow", "who = [", "allow_in_target = [ \"slash\" ]; who = [", "expected \"encoded-slash\", \"backslash\"", BAD_CONFIG },
     { "body not a list", "body = ( {", "body = ( 1, {", "actions[export].body[1]: is not a group", BAD_CONFIG },
 };
-
-static char *replaced(const char *text, const char *from, const char *to)
-{
-    const char *at = from ? strstr(text, from) : text + strlen(text);
-    char *out = NULL;
-    assert_non_null(at);
-    assert_true(asprintf(&out, "%.*s%s%s", (int)(at - text), text, to, at + (from ? strlen(from) : 0)) >= 0);
-    return out;
-}
 
 static void test_broken(void **state)
 {
@@ -386,7 +428,7 @@ static void test_world_writable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good), cmocka_unit_test(test_lookups), cmocka_unit_test(test_include), cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_good), cmocka_unit_test(test_record), cmocka_unit_test(test_lookups), cmocka_unit_test(test_include), cmocka_unit_test(test_broken),
         cmocka_unit_test(test_many_problems), cmocka_unit_test(test_no_people), cmocka_unit_test(test_world_writable),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -166,6 +166,23 @@ const char *requirement_name(enum requirement r)
     return requirement_names[r];
 }
 
+static const char *const record_names[] = { [RECORD_FULL] = "full", [RECORD_METADATA] = "metadata", [RECORD_OFF] = "off" };
+
+bool record_parse(const char *text, enum record_mode *out)
+{
+    for (unsigned i = 0; i < sizeof record_names / sizeof record_names[0]; i++)
+        if (strcmp(text, record_names[i]) == 0) {
+            *out = (enum record_mode)i;
+            return true;
+        }
+    return false;
+}
+
+const char *record_name(enum record_mode m)
+{
+    return record_names[m];
+}
+
 unsigned target_allow_parse(const char *text)
 {
     static const struct {
@@ -207,6 +224,41 @@ static bool is_cookie(const char *t)
 static bool is_field(const char *t) { return t[0] != 0 && strlen(t) <= 256 && is_utf8(t); }
 static bool is_path(const char *t) { return t[0] != 0 && strlen(t) < 4000; }
 
+static bool is_record(const char *t)
+{
+    enum record_mode m;
+    return record_parse(t, &m);
+}
+
+static bool is_tool_record(const char *t)
+{
+    enum record_mode m;
+    return record_parse(t, &m) && m != RECORD_OFF;
+}
+
+static const char *const method_names[] = { [METHOD_ANY] = "any", [METHOD_HARDWARE] = "hardware", [METHOD_COMMAND_LINE] = "command-line" };
+
+bool method_parse(const char *text, enum method *out)
+{
+    for (size_t i = 0; i < sizeof method_names / sizeof *method_names; i++)
+        if (strcmp(method_names[i], text) == 0) {
+            *out = (enum method)i;
+            return true;
+        }
+    return false;
+}
+
+const char *method_name(enum method m)
+{
+    return method_names[m];
+}
+
+static bool is_approval_method(const char *text)
+{
+    enum method m;
+    return method_parse(text, &m);
+}
+
 static bool is_requirement(const char *t)
 {
     enum requirement r;
@@ -243,6 +295,12 @@ static bool is_listener(const char *t)
     char address[ADDRESS_MAX];
     uint16_t port;
     return listener_parse(t, address, &port);
+}
+
+static bool is_network(const char *t)
+{
+    struct network n;
+    return network_parse(t, &n);
 }
 
 static bool is_upstream(const char *t)
@@ -286,6 +344,7 @@ const struct form
     form_identity = { is_identity, "an address in lower case, as in the certificate: \"alice@acme.example\"", NULL },
     form_host = { is_host, "a host name in lower case, without a port: \"support.acme.example\"", NULL },
     form_listener = { is_listener, "a numeric address and a port: \"127.0.0.1:8443\" or \"[::1]:8443\"", NULL },
+    form_network = { is_network, "a numeric address or range: \"192.0.2.7\", \"10.0.0.0/8\", \"2001:db8::/32\"", NULL },
     form_upstream = { is_upstream, "\"http://HOST:PORT\" or \"https://HOST:PORT\", lower case, without a path", NULL },
     form_host_field = { is_host_field, "HOST or HOST:PORT in lower case", NULL },
     form_method = { is_method, "a method in upper case: \"GET\"", NULL },
@@ -294,7 +353,10 @@ const struct form
     form_cookie = { is_cookie, "the name of a cookie, or the beginning of one and a '*'", NULL },
     form_field = { is_field, "a field name of 1 to 256 bytes of UTF-8", NULL },
     form_origin = { is_origin, "an origin as browsers send it: \"https://a.example\" (no path, no default port)", NULL },
+    form_approval_method = { is_approval_method, "\"any\", \"hardware\" or \"command-line\"", NULL },
     form_requirement = { is_requirement, "\"grant\", \"signoff\" or \"deny\"", NULL },
+    form_record = { is_record, "\"full\", \"metadata\" or \"off\"", NULL },
+    form_tool_record = { is_tool_record, "\"full\" or \"metadata\" (\"off\" is for single actions on static files)", NULL },
     form_target_allow = { is_target_allow, "\"encoded-slash\", \"backslash\", \"empty-segment\" or \"double-encoding\"", NULL },
     form_log_level = { is_log_level, "\"debug\", \"info\", \"warn\" or \"error\"", NULL },
     form_operator_listen = { is_operator_listen, "a loopback address such as \"127.0.0.1:9464\" or \"[::1]:9464\", or the absolute path of a Unix socket", NULL },

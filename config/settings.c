@@ -30,6 +30,18 @@ static bool put_listener(struct arena *a, void *base, const char *text)
     return copy != NULL;
 }
 
+enum { NETWORKS_MAX = 64 };
+
+static bool put_network(struct arena *a, void *base, const char *text)
+{
+    struct config *c = base;
+    if (c->balancers == NULL && (c->balancers = arena_zalloc(a, NETWORKS_MAX * sizeof *c->balancers)) == NULL)
+        return false;
+    if (c->balancer_count < NETWORKS_MAX && network_parse(text, &c->balancers[c->balancer_count]))
+        c->balancer_count++;          /* what is wrong was reported already */
+    return true;
+}
+
 static bool put_upstream(struct arena *a, void *base, const char *text)
 {
     struct tool *t = base;
@@ -55,16 +67,38 @@ static bool put_requirement(struct arena *a, void *base, const char *text)
     return requirement_parse(text, &((struct action *)base)->requirement);
 }
 
+static bool put_action_record(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    ((struct action *)base)->record_set = true;
+    return record_parse(text, &((struct action *)base)->record);
+}
+
+static bool put_tool_record(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return record_parse(text, &((struct tool *)base)->record);
+}
+
 static bool put_log_level(struct arena *a, void *base, const char *text)
 {
     (void)a;
     return log_level_parse(text, &((struct config *)base)->log_level);
 }
 
+static bool put_method(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return method_parse(text, &((struct need *)base)->method);
+}
+
 static const struct setting need_settings[] = {
     { "group", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(need, group), .help = "Persons of this group count." },
     { "count", SHAPE_COUNT, .fallback = "1", .min = 1, .max = 16, AT(need, count),
       .help = "So many distinct persons. Nobody counts for two entries, and the person who asks never counts." },
+    { "method", SHAPE_TEXT, .fallback = "\"any\"", .form = &form_approval_method, .put = put_method,
+      .help = "How their yes must be signed: `any` registered key; `hardware`: in the browser, with a key that cannot leave its device; `command-line`: with a "
+              "certificate's key, by the command line, which computes what it shows." },
     { 0 },
 };
 static const struct section need_section = { "needs", need_settings, sizeof(struct need),
@@ -98,6 +132,9 @@ static const struct setting action_settings[] = {
       .help = "Deliver the answer only once its recording is on disk. Always so for `signoff`." },
     { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(action, cross_origin, cross_origin_count),
       .help = "Other origins whose pages may send requests of this action, and read the answers, beside those the tool names." },
+    { "record", SHAPE_TEXT, NONE, .form = &form_record, .put = put_action_record,
+      .help = "What is kept of these exchanges: `full`, `metadata` (heads and sizes, no bodies) or `off` (nothing; only for `GET` and `HEAD` of a path that begins with a name, such as "
+              "`/static/**`). Left out: as the tool says. Of several actions that match, the one written first counts. Sign-offs and `durable` actions are always kept in full." },
     { 0 },
 };
 static const struct section action_section = { "tools.actions", action_settings, sizeof(struct action),
@@ -129,6 +166,8 @@ static const struct setting tool_settings[] = {
                   "\"refresh_token\", \"id_token\", \"client_secret\", \"otp\", \"pin\", \"csrfmiddlewaretoken\", \"old_password\", \"new_password\", "
                   "\"new_password1\", \"new_password2\", \"password1\", \"password2\" ]",
       .help = "Fields of query, forms and JSON whose values are never kept in a recording. Replaces the default list." },
+    { "record", SHAPE_TEXT, .fallback = "\"full\"", .form = &form_tool_record, .put = put_tool_record,
+      .help = "What is kept of exchanges whose action says nothing else: `full`, or `metadata`: heads and the sizes of bodies, but no body." },
     { "allow_service_worker", SHAPE_BOOL, .fallback = "false", AT(tool, allow_service_worker), .help = "Let the tool's pages register service workers." },
     { "tied_cookies", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_cookie, COUNTED(tool, tied_cookies, tied_cookie_count),
       .help = "Names of the tool's cookies, such as that of its login, that are worth something to the identity that received them only: one that was stolen, made up or planted is "
@@ -179,12 +218,29 @@ static const struct section role_section = { "roles", role_settings, 0, "Who loo
 static const struct setting limit_settings[] = {
     { "connections", SHAPE_COUNT, .fallback = "4096", .min = 1, .max = 1000000, LIMIT(connections), .help = "Connections in all." },
     { "connections_per_source", SHAPE_COUNT, .fallback = "256", .min = 1, .max = 1000000, LIMIT(connections_per_source), .help = "Connections from one address." },
+    { "connections_per_person", SHAPE_COUNT, .fallback = "128", .min = 1, .max = 1000000, LIMIT(connections_per_person),
+      .help = "Connections of one person, over all their certificates." },
+    { "handshakes", SHAPE_COUNT, .fallback = "512", .min = 1, .max = 1000000, LIMIT(handshakes),
+      .help = "Handshakes under way in all. When one more begins, the oldest ends, so that those who only connect keep nobody out." },
+    { "handshakes_per_source", SHAPE_COUNT, .fallback = "64", .min = 1, .max = 1000000, LIMIT(handshakes_per_source), .help = "Handshakes under way from one address." },
+    { "handshakes_per_second", SHAPE_COUNT, .fallback = "100", .min = 1, .max = 1000000, LIMIT(handshakes_per_second),
+      .help = "Handshakes one address may begin a second; twice as many at once after a pause." },
+    { "exchanges_per_person", SHAPE_COUNT, .fallback = "256", .min = 1, .max = 1000000, LIMIT(exchanges_per_person),
+      .help = "Requests of one person under way at a time, WebSockets included; one more is answered 429." },
     { "streams", SHAPE_COUNT, .fallback = "100", .min = 1, .max = 1000, LIMIT(streams), .help = "Concurrent HTTP/2 streams of a connection." },
     { "fields", SHAPE_COUNT, .fallback = "100", .min = 16, .max = 1000, LIMIT(fields), .help = "Header fields of one message." },
     { "head_bytes", SHAPE_SIZE, .fallback = "\"32KiB\"", .min = 4 * KIB, .max = 32 * KIB, LIMIT(head_bytes), .help = "Request line and fields." },
     { "body_read_bytes", SHAPE_SIZE, .fallback = "\"1MiB\"", .min = 4 * KIB, .max = 64 * MIB, LIMIT(body_read_bytes),
       .help = "Most that is read of a body to judge it; a longer one counts as the strictest rule of its path." },
     { "held_bytes", SHAPE_SIZE, .fallback = "\"8MiB\"", .min = 4 * KIB, .max = 64 * MIB, LIMIT(held_bytes), .help = "Largest body that can be held for a sign-off." },
+    { "body_bytes_per_person", SHAPE_SIZE, .fallback = "\"64MiB\"", .min = MIB, .max = 1024 * MIB, LIMIT(body_bytes_per_person),
+      .help = "Most that is kept of one person's request bodies while they are read to be judged; a request that would go past it is answered 429." },
+    { "resets", SHAPE_COUNT, .fallback = "200", .min = 10, .max = 1000000, LIMIT(resets),
+      .help = "HTTP/2 streams that a connection's client may reset, or make the gateway reset, at once; a tenth of it comes back each second." },
+    { "control_frames", SHAPE_COUNT, .fallback = "1000", .min = 100, .max = 1000000, LIMIT(control_frames),
+      .help = "HTTP/2 frames that ask for nothing (PING, SETTINGS, PRIORITY, empty DATA, more WINDOW_UPDATE than was sent for) on a connection at once; a tenth of it comes back each second." },
+    { "slow_rate", SHAPE_COUNT, .fallback = "100", .min = 1, .max = 1000000, LIMIT(slow_rate),
+      .help = "Bytes a second of a body. Who sends or reads slower than that for the time of `body_idle` counts as silent." },
     { "handshake", SHAPE_TIME, .fallback = "\"10s\"", .min = 100, .max = HOUR, LIMIT(handshake_ms), .help = "For a TLS handshake." },
     { "head", SHAPE_TIME, .fallback = "\"15s\"", .min = 100, .max = HOUR, LIMIT(head_ms), .help = "For a whole request head." },
     { "body_idle", SHAPE_TIME, .fallback = "\"30s\"", .min = 100, .max = HOUR, LIMIT(body_idle_ms), .help = "Between two pieces of a request body." },
@@ -209,6 +265,17 @@ static const struct setting recording_settings[] = {
 };
 static const struct section recording_section = { "recording", recording_settings, 0, "How sessions are kept." };
 
+static const struct setting key_settings[] = {
+    { "confirmers", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_name, COUNTED(config, key_confirmers, key_confirmer_count),
+      .help = "Groups whose members may confirm a new approval key. Empty: anyone but its owner who has a key that counts." },
+    { "delay", SHAPE_TIME, .fallback = "\"1h\"", .max = 30 * DAY, AT(config, key_delay_ms),
+      .help = "A new key counts so long after a second person confirmed it: time for its owner to object." },
+    { "synced", SHAPE_BOOL, .fallback = "true", AT(config, synced_keys),
+      .help = "Take passkeys that can be copied to other devices (backup-eligible). They never count where a rule says `method = \"hardware\"`." },
+    { 0 },
+};
+static const struct section key_section = { "keys", key_settings, 0, "Approval keys that people register in the browser." };
+
 static const struct setting root_settings[] = {
     { "instance", SHAPE_TEXT, REQUIRED, .form = &form_instance, AT(config, instance), .help = "Names this gateway in tokens, statements and logs." },
     { "state", SHAPE_TEXT, .fallback = "\".\"", .form = &form_path, .path = PATH_FOLDER, AT(config, state), .help = "The state folder: keys, database, recordings." },
@@ -219,8 +286,10 @@ static const struct setting root_settings[] = {
     { "listen", SHAPE_TEXTS, .fallback = "[ \"127.0.0.1:8443\" ]", .min = 1, .max = LISTENERS_MAX, .form = &form_listener, .put = put_listener,
       .help = "Addresses to listen on." },
     { "proxy_protocol", SHAPE_TEXTS, .fallback = "[ ]", .max = LISTENERS_MAX, .form = &form_listener, COUNTED(config, proxied_listeners, proxied_count),
-      .help = "Those addresses of `listen` on which a load balancer begins each connection with a PROXY protocol v2 header. Whoever reaches such an address can claim "
-              "any source: let only the load balancer reach it." },
+      .help = "Those addresses of `listen` on which a load balancer begins each connection with a PROXY protocol v2 header. Who does so says what the source is, "
+              "so `proxy_protocol_from` names who may." },
+    { "proxy_protocol_from", SHAPE_TEXTS, .fallback = "[ ]", .max = NETWORKS_MAX, .form = &form_network, .put = put_network,
+      .help = "Addresses and ranges of the load balancers. A connection to an address of `proxy_protocol` from anywhere else is closed." },
     { "operator_listen", SHAPE_TEXT, NONE, .form = &form_operator_listen, AT(config, operator_listen),
       .help = "Where `/metrics` and `/healthz` are answered, in plain HTTP: a loopback address, or the absolute path of a Unix socket. Left out: nowhere." },
     { "public_port", SHAPE_COUNT, NONE, .min = 1, .max = 65535, AT(config, public_port), .help = "Port in URLs. Left out: that of the first listener." },
@@ -230,6 +299,7 @@ static const struct setting root_settings[] = {
       .help = "When the deciding process is silent this long, live exchanges end." },
     { "approval_keys", SHAPE_TEXT, .fallback = "\"approval_keys\"", .form = &form_path, .path = PATH_LATER, AT(config, approval_keys),
       .help = "File of registered approval keys, one a line; `countersign certs issue --approver` adds to it." },
+    { "keys", SHAPE_GROUP, NONE, .sub = &key_section, .help = "New approval keys of people's browsers." },
     { "people", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(config, people, person_count), .sub = &person_section, .help = "Everyone the gateway knows." },
     { "roles", SHAPE_GROUP, NONE, .sub = &role_section, .help = "Groups of auditors and operators." },
     { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .help = "The web applications behind the gateway." },

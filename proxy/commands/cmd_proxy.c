@@ -5,6 +5,7 @@
 #include "proxy/commands/inherit.h"
 #include "proxy/commands/process.h"
 #include "proxy/exchange/operator.h"
+#include "proxy/exchange/shares.h"
 #include "proxy/exchange/sources.h"
 #include "proxy/exchange/worker.h"
 #include "proxy/record/recorder.h"
@@ -29,6 +30,7 @@ struct proxy {
     struct recorder *recorder;
     struct sources *sources;
     struct live *live;                /* who is at which tool; shared by all workers */
+    struct shares *shares;
     struct operator *operator;
     struct metrics *metrics[INHERIT_WORKERS_MAX];
     uv_loop_t loop;
@@ -191,7 +193,7 @@ static enum status start_workers(struct proxy *p, const char *authz_socket, cons
         struct worker_options o = {
             .index = i, .snap = p->first, .authz_socket = authz_socket, .listen_fds = p->in.worker[i].listeners,
             .listen_count = p->in.listeners, .ring = p->rings[i].memory, .ring_size = p->rings[i].size, .wake_fd = p->rings[i].wake_fd,
-            .sources = p->sources, .live = p->live,
+            .sources = p->sources, .live = p->live, .shares = p->shares,
             .ended = worker_ended, .arg = p,
         };
         memcpy(o.fingerprint_key, key, 32);
@@ -236,6 +238,7 @@ static void stop(struct proxy *p)
         worker_join(p->workers[i]);
     recorder_stop(p->recorder);
     sources_free(p->sources);
+    shares_free(p->shares);
     uv_close((uv_handle_t *)&p->ended, NULL);
     uv_close((uv_handle_t *)&p->term, NULL);
     uv_close((uv_handle_t *)&p->hup, NULL);
@@ -270,7 +273,8 @@ int cmd_proxy(int argc, char **argv)
     log_setup("proxy", LOG_LEVEL_INFO);
     listen_for_signals(&p);
     p.sources = sources_new();
-    enum status st = p.sources ? inherit_take(&p.in, &err) : fail(&err, NO_MEMORY, "sources");
+    p.shares = shares_new();
+    enum status st = p.sources && p.shares ? inherit_take(&p.in, &err) : fail(&err, NO_MEMORY, "sources");
     if (st == OK)
         st = snapshot_load(p.config_path, NULL, &p.first, &err);
     char *socket = st == OK ? config_path(p.first->config, "run/authz.sock") : NULL;

@@ -97,6 +97,8 @@ static int show_raw(const struct show *s, const struct archive_exchange *x)
     struct slice parts[] = { request ? x->request_head : x->response_head, request ? x->request_body : x->response_body };
     if (s->output == NULL && isatty(STDOUT_FILENO))
         return command_failed("raw bytes could drive your terminal. Next: --output FILE, or send them into a pipe");
+    if ((request ? x->request_omitted : x->response_omitted) > 0)
+        fputs("countersign: policy keeps no bodies of this action: only the head was recorded\n", stderr);
     FILE *out = s->output != NULL ? fopen(s->output, "wb") : stdout;
     if (out == NULL)
         return command_failed("cannot write '%s': %s", s->output, strerror(errno));

@@ -61,6 +61,7 @@ static void forget(struct access *a, struct by_id *b)
         free(e);
     }
     HASH_DEL(a->ids, b);
+    free(g->assertion);
     free(g);
     free(b);
     a->count--;
@@ -255,11 +256,59 @@ const struct live_grant *access_grant(const struct access *a, const unsigned cha
     return best;
 }
 
+enum status access_token_fault(const struct access *a, struct slice token, const unsigned char thumbprint[32], const char *tool, int64_t now_s,
+                               struct err *err)
+{
+    struct grant g;
+    if (a->keys == NULL)
+        return fail(err, REFUSED, "the keys that grants are signed with are not known yet");
+    enum status st = grant_verify(a->keys, a->issuer, token, now_s, &g, err);
+    if (st != OK)
+        return st;
+    if (memcmp(g.thumbprint, thumbprint, sizeof g.thumbprint) != 0)
+        st = fail(err, REFUSED, "the token is bound to another certificate");
+    else if (strcmp(g.tool, tool) != 0)
+        st = fail(err, REFUSED, "the token is for another tool");
+    else
+        st = fail(err, REFUSED, "the grant of this token has ended, or a newer token took its place");
+    grant_done(&g);
+    return st;
+}
+
 const struct live_grant *access_grant_by_id(const struct access *a, const char *grant_id)
 {
     struct by_id *b = NULL;
     HASH_FIND_STR(a->ids, grant_id, b);
     return b ? b->grant : NULL;
+}
+
+const char *access_assertion(const struct access *a, const char *grant_id, int64_t until_s)
+{
+    const struct live_grant *g = access_grant_by_id(a, grant_id);
+    return g != NULL && g->assertion != NULL && g->assertion_exp_s > until_s ? g->assertion : NULL;
+}
+
+static void forget_assertion(struct live_grant *g)
+{
+    free(g->assertion);
+    g->assertion = NULL;
+}
+
+void access_keep_assertion(struct access *a, const char *grant_id, const char *token, int64_t exp_s)
+{
+    struct by_id *b = NULL;
+    HASH_FIND_STR(a->ids, grant_id, b);
+    if (b == NULL)
+        return;
+    forget_assertion(b->grant);
+    b->grant->assertion = strdup(token);   /* NULL: asked for again the next time */
+    b->grant->assertion_exp_s = exp_s;
+}
+
+void access_forget_assertions(struct access *a)
+{
+    for (struct by_id *b = a->ids; b != NULL; b = b->hh.next)
+        forget_assertion(b->grant);
 }
 
 const char *access_locked(const struct access *a, const char *person, const char *x5t, const char *tool, const char *grant_id)

@@ -2,6 +2,7 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
+#include "proxy/exchange/shares.h"
 #include "proxy/exchange/sources.h"
 #include "proxy/net/proxy_protocol.h"
 
@@ -14,22 +15,13 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <utlist.h>
 
-enum { READ_AT_ONCE = 16 * 1024, LINGER_MS = 1000 };
+enum { READ_AT_ONCE = 16 * 1024, RECORD_MAX = 16 * 1024, LINGER_MS = 1000 };   /* RECORD_MAX: RFC 8446 s5.1 */
 
 static struct conn *conn_of(struct stream *s)
 {
     return (struct conn *)((char *)s - offsetof(struct conn, stream));
-}
-
-static void forget_assertions(struct conn *c)
-{
-    while (c->assertions != NULL) {
-        struct assertion *a = c->assertions;
-        c->assertions = a->next;
-        free(a->token);
-        free(a);
-    }
 }
 
 static void on_closed(struct stream *s)
@@ -45,8 +37,8 @@ static void on_closed(struct stream *s)
     w->conn_count--;
     metric_add(&w->metrics.connections, (uint64_t)-1);
     if (c->counted)
-        sources_leave(w->sources, c->source);
-    forget_assertions(c);
+        sources_leave(w->sources, c->source, c->young, clock_mono_ms());
+    shares_leave(w->shares, c->share);
     bbuf_done(&c->in);
     bbuf_done(&c->out);
     free(c->cert_field);
@@ -66,6 +58,8 @@ void conn_close(struct conn *c, bool friendly)
 {
     if (c->state == CONN_GONE)
         return;
+    if (c->young)
+        DL_DELETE2(c->worker->young, c, young_prev, young_next);
     c->state = CONN_GONE;
     task_cancel(&c->flush);
     end_protocol(c);
@@ -121,21 +115,74 @@ static void read_and_drop(struct conn *c)
     }
 }
 
+/* One record's worth, as far as the socket takes it. false: it takes no more for now, or never again. */
+static bool write_record(struct conn *c, struct slice data, size_t *n_out)
+{
+    if (c->ticket_due) {
+        c->ticket_due = false;
+        stream_ticket(&c->stream);
+    }
+    if (data.len > RECORD_MAX)
+        data.len = RECORD_MAX;
+    enum io io = stream_write(&c->stream, data, n_out);
+    c->blocked = io == IO_AGAIN;
+    c->broken |= io != IO_OK && io != IO_AGAIN;
+    return io == IO_OK;
+}
+
+/* c->out begins with what OpenSSL refused to take, if it did: it wants to be given the same bytes again. So nothing may overtake them. */
+enum status conn_put(struct conn *c, struct slice data)
+{
+    struct bbuf *out = &c->out;
+    if (data.len > bbuf_room(out))
+        return FULL;
+    bool direct = !c->blocked && !c->broken && c->state == CONN_OPEN;
+    if (direct && bbuf_len(out) > 0 && bbuf_len(out) < RECORD_MAX && bbuf_len(out) + data.len >= RECORD_MAX) {
+        size_t n = 0, fill = RECORD_MAX - bbuf_len(out);   /* a response's head, most of the time */
+        if (bbuf_put(out, slice_of(data.ptr, fill)) != OK)
+            return NO_MEMORY;
+        data = slice_from(data, fill);
+        if (write_record(c, bbuf_slice(out), &n))
+            bbuf_drop(out, n);
+        c->passed = true;
+    }
+    while (direct && bbuf_len(out) == 0 && data.len >= RECORD_MAX) {
+        size_t n = 0;
+        if (!write_record(c, data, &n))
+            break;
+        data = slice_from(data, n);
+        c->passed = true;
+    }
+    return bbuf_put(out, data);
+}
+
+static void flushed(struct conn *c, bool wrote)
+{
+    if (bbuf_len(&c->out) > 0) {
+        if (wrote)
+            conn_deadline(c, c->snap->config->limits.body_idle_ms);
+    } else if (c->cut) {
+        conn_close(c, false);
+        return;
+    } else if (c->state == CONN_FLUSH) {
+        linger(c);
+        return;
+    } else {
+        bbuf_idle(&c->out);
+    }
+    want(c);
+}
+
 static void do_flush(struct conn *c)
 {
-    bool wrote = false;
-    while (c->state != CONN_GONE && bbuf_len(&c->out) > 0) {
+    bool wrote = c->passed;
+    if (c->passed && bbuf_len(&c->out) == 0 && c->state == CONN_OPEN && !c->broken)
+        c->protocol->output(c);
+    c->passed = false;
+    while (c->state != CONN_GONE && bbuf_len(&c->out) > 0 && !c->blocked && !c->broken) {
         size_t n = 0;
-        struct slice all = bbuf_slice(&c->out);
-        if (all.len > 16384)
-            all.len = 16384;          /* one TLS record */
-        enum io io = stream_write(&c->stream, all, &n);
-        if (io == IO_AGAIN)
+        if (!write_record(c, bbuf_slice(&c->out), &n))
             break;
-        if (io != IO_OK) {
-            conn_close(c, false);
-            return;
-        }
         wrote = true;
         bbuf_drop(&c->out, n);
         if (bbuf_len(&c->out) == 0 && c->state == CONN_OPEN)
@@ -143,20 +190,10 @@ static void do_flush(struct conn *c)
     }
     if (c->state == CONN_GONE)
         return;
-    if (bbuf_len(&c->out) == 0) {
-        if (c->cut) {
-            conn_close(c, false);
-            return;
-        }
-        if (c->state == CONN_FLUSH) {
-            linger(c);
-            return;
-        }
-        bbuf_idle(&c->out);
-    } else if (wrote) {
-        conn_deadline(c, c->snap->config->limits.body_idle_ms);
-    }
-    want(c);
+    if (c->broken)
+        conn_close(c, false);
+    else
+        flushed(c, wrote);
 }
 
 static void flush_task(struct task *t)
@@ -238,6 +275,13 @@ bool conn_lingers_on(struct conn *c)
     return true;
 }
 
+struct share *conn_share(struct conn *c)
+{
+    if (c->share == NULL && c->person != NULL)
+        c->share = shares_enter(c->worker->shares, c->person->name, c->snap->config->limits.connections_per_person);
+    return c->share;
+}
+
 static void take_snapshot(struct conn *c, struct snapshot *s)
 {
     snapshot_unref(c->snap);
@@ -260,7 +304,6 @@ bool conn_recheck(struct conn *c, struct snapshot *s)
         return false;
     }
     take_snapshot(c, s);
-    forget_assertions(c);             /* the person's groups may have changed */
     return true;
 }
 
@@ -276,6 +319,7 @@ static void start_protocol(struct conn *c)
         c->snap = snapshot_ref(c->worker->snap);
     }
     judge_certificate(c, c->snap);
+    conn_share(c);
     metric_add(&c->worker->metrics.certificates_refused, c->cert != CERT_GOOD);
     if (c->cert != CERT_GOOD)
         log_info("certificate.refused", "source", c->address, "why", cert_state_name(c->cert), "identity",
@@ -307,6 +351,9 @@ static void do_handshake(struct conn *c)
         conn_close(c, false);
         return;
     }
+    c->young = false;
+    DL_DELETE2(c->worker->young, c, young_prev, young_next);
+    sources_settle(c->worker->sources, c->source);
     start_protocol(c);
 }
 
@@ -342,10 +389,18 @@ static void do_read(struct conn *c)
 static bool name_source(struct conn *c, const struct sockaddr_storage *sa)
 {
     source_key(sa, c->source, c->address, sizeof c->address);
-    const struct limits *l = &c->worker->snap->config->limits;
-    c->counted = sources_enter(c->worker->sources, c->source, l->connections_per_source, l->connections);
+    c->counted = sources_enter(c->worker->sources, c->source, &c->worker->snap->config->limits, clock_mono_ms());
     metric_add(&c->worker->metrics.refused, !c->counted);
     return c->counted;
+}
+
+/* Whoever means it is done in a second: those who came first and are not yet done make room. */
+static void crowd_out(struct worker *w)
+{
+    if (sources_young(w->sources) <= w->snap->config->limits.handshakes || w->young == NULL || w->young->young_next == NULL)
+        return;
+    metric_add(&w->metrics.refused, 1);
+    conn_close(w->young, false);
 }
 
 /* Exactly the header's bytes are taken from the socket: what follows is OpenSSL's. */
@@ -379,6 +434,9 @@ static void do_preface(struct conn *c)
         conn_close(c, false);
         return;
     }
+    crowd_out(c->worker);
+    if (c->state == CONN_GONE)        /* it was the oldest itself */
+        return;
     bbuf_drop(&c->in, bbuf_len(&c->in));
     bbuf_idle(&c->in);
     c->state = CONN_HANDSHAKE;
@@ -400,8 +458,10 @@ static void on_ready(struct stream *s, int events)
         read_and_drop(c);
         return;
     }
-    if ((events & UV_WRITABLE) && c->state != CONN_GONE)
+    if ((events & UV_WRITABLE) && c->state != CONN_GONE) {
+        c->blocked = false;
         do_flush(c);
+    }
     if ((events & UV_READABLE) && c->state == CONN_OPEN)
         do_read(c);
 }
@@ -409,10 +469,18 @@ static void on_ready(struct stream *s, int events)
 static void give_up(struct conn *c, SSL *ssl, int fd)
 {
     if (c != NULL && c->counted)
-        sources_leave(c->worker->sources, c->source);
+        sources_leave(c->worker->sources, c->source, true, clock_mono_ms());
     SSL_free(ssl);
     free(c);
     close(fd);
+}
+
+static bool from_balancer(const struct config *config, const struct sockaddr_storage *peer)
+{
+    for (size_t i = 0; i < config->balancer_count; i++)
+        if (network_holds(&config->balancers[i], peer))
+            return true;
+    return false;
 }
 
 void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bool proxied)
@@ -424,6 +492,13 @@ void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bo
         return;
     }
     c->worker = w;
+    if (proxied && !from_balancer(w->snap->config, peer)) {
+        source_key(peer, c->source, c->address, sizeof c->address);
+        log_info("proxy_protocol.refused", "source", c->address, "why", "not one of proxy_protocol_from");
+        metric_add(&w->metrics.refused, 1);
+        give_up(c, ssl, fd);
+        return;
+    }
     c->state = proxied ? CONN_PREFACE : CONN_HANDSHAKE;
     SSL_set_accept_state(ssl);
     if ((!proxied && !name_source(c, peer)) || !stream_open(&c->stream, &w->loop, fd, ssl, on_ready, on_closed)) {
@@ -439,6 +514,9 @@ void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bo
         w->conns->prev = c;
     w->conns = c;
     w->conn_count++;
+    c->young = true;
+    DL_APPEND2(w->young, c, young_prev, young_next);
+    crowd_out(w);
     metric_add(&w->metrics.connections, 1);
     conn_deadline(c, c->snap->config->limits.handshake_ms);
     stream_want(&c->stream, UV_READABLE);

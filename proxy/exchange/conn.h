@@ -30,16 +30,9 @@ struct protocol {
 };
 extern const struct protocol protocol_h1, protocol_h2;
 
-/* A Countersign-Assertion for one tool, reused until shortly before its end. */
-struct assertion {
-    struct assertion *next;
-    char tool[TOOL_NAME_MAX + 1], grant_id[GRANT_ID_MAX + 1];
-    int64_t exp_s;
-    char *token;
-};
-
 struct conn {
     struct conn *next, *prev;
+    struct conn *young_next, *young_prev;   /* of worker->young */
     struct worker *worker;
     struct snapshot *snap;
     struct stream stream;
@@ -56,18 +49,27 @@ struct conn {
     enum cert_state cert;
     struct identity identity;
     const struct person *person;      /* in snap; NULL: nobody is listed for the identity */
+    struct share *share;              /* of the person; NULL: not known yet, or they have connections enough */
     char *cert_field;                 /* ":base64 of the DER:" (RFC 9440) */
-    struct assertion *assertions;
     char served_grant[GRANT_ID_MAX + 1];   /* under which a tool's bytes last went out; they may still lie in `out` or in the kernel */
     char served_tool[TOOL_NAME_MAX + 1];
     int unacked;                      /* CONN_LINGER: bytes the client had not taken when last looked */
     bool want_read;
+    unsigned char served;             /* requests so far: none, one, or 2 for more */
+    bool blocked;                     /* the socket takes no more for now */
+    bool broken;                      /* writing failed: the next flush closes */
+    bool passed;                      /* conn_put wrote: who waits for room is told with the next flush */
+    bool ticket_due;                  /* the next write takes a session ticket along */
     bool counted;                     /* among the connections of its source */
+    bool young;                       /* its handshake is not done: on worker->young, and counted so */
     bool cut;                         /* close by reset once `out` is written */
 };
 
 /* A new connection on an accepted socket (taken). proxied: a PROXY protocol header comes first, and says whose connection it is. */
 void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bool proxied);
+/* Put bytes that go to the client behind what is in c->out, at most its room. What makes whole TLS records is written at once, as far as the socket takes it, so that a large
+ * body isn't copied once more. Like all that a front does it never calls back, and never closes: an error shows in the next flush. FULL, or NO_MEMORY. */
+MUST_CHECK enum status conn_put(struct conn *c, struct slice data);
 /* Write what is in c->out soon, at the end of this turn. */
 void conn_flush_soon(struct conn *c);
 /* Write what the driver has and the socket takes, now: for the last words before a reset. */
@@ -83,6 +85,8 @@ void conn_deadline(struct conn *c, int64_t in_ms);
 bool conn_owes(const struct conn *c);
 /* CONN_LINGER, its time is up: does the client still take in what the kernel holds for it? Then it gets more time. */
 bool conn_lingers_on(struct conn *c);
+/* Its share of what its person may hold: entered with the first chance. NULL: they have connections enough. */
+struct share *conn_share(struct conn *c);
 /* Ask again whether its certificate is good (after a new revocation list), and who stands behind it. false: it was closed. */
 bool conn_recheck(struct conn *c, struct snapshot *s);
 

@@ -72,6 +72,8 @@ struct exchange {
     bool request_done, sent_continue;
     bool collected;                   /* all of it is in `body` */
     bool too_large;                   /* it is larger than what may be read to judge it */
+    bool shared;                      /* counted among what its person has under way */
+    size_t kept;                      /* bytes of `body` counted among what is kept for its person */
     size_t collect_max;
     struct fields request_trailers;
     uint64_t request_bytes;
@@ -119,6 +121,7 @@ struct exchange {
     struct waiter waiter;             /* for room on the tape, or for durability */
     void (*after_tape)(struct exchange *x);
     bool durable, request_finished;
+    enum record_mode record;          /* decided before the tape begins; RECORD_OFF: it never does */
     struct bbuf unsure;               /* durable: recorded, not yet fsynced, so not yet delivered */
     uint64_t durable_at;
     const char *refusal;              /* type of the problem that was the answer, or NULL */

@@ -1,6 +1,7 @@
 /* front_h1: HTTP/1.1 on a client connection. One exchange at a time; pipelined requests wait in the connection's buffer. */
 #include "proxy/base/clock.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/h2_guard.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/http/h1.h"
 #include "proxy/http/h1_write.h"
@@ -129,6 +130,13 @@ static void read_head(struct conn *c)
     }
 }
 
+/* It goes on, by as much as these bytes are worth. */
+static void slow_deadline(struct conn *c, size_t n)
+{
+    const struct limits *l = &c->snap->config->limits;
+    c->deadline_ms = guard_progress(c->deadline_ms - l->body_idle_ms, c->worker->loop.now_ms, n, l->slow_rate) + l->body_idle_ms;
+}
+
 static void read_body(struct conn *c)
 {
     struct h1_conn *h = c->driver;
@@ -140,6 +148,8 @@ static void read_body(struct conn *c)
         if (in.len > room)
             in.len = room;
         if (in.len == 0) {
+            if (room > 0 && !c->want_read)
+                conn_deadline(c, c->snap->config->limits.body_idle_ms);   /* until now it waited for us */
             conn_read(c, room > 0);
             return;
         }
@@ -149,7 +159,7 @@ static void read_body(struct conn *c)
             exchange_broken(x, why.status ? why.status : 400, "malformed-request", why.reason ? why.reason : "malformed body");
             return;
         }
-        conn_deadline(c, c->snap->config->limits.body_idle_ms);
+        slow_deadline(c, used);
         if (data.len > 0)
             exchange_body(x, data);
         bbuf_drop(&c->in, used);
@@ -272,6 +282,8 @@ static void h1_interim(struct exchange *x, unsigned status, const struct fields 
 static size_t h1_room(const struct exchange *x)
 {
     size_t room = bbuf_room(&x->conn->out);
+    if (!h1_of(x)->chunked)
+        return room;
     return room > 2 * H1_CHUNK_FRAMING ? room - 2 * H1_CHUNK_FRAMING : 0;   /* the last chunk fits too */
 }
 
@@ -281,7 +293,11 @@ static void h1_body(struct exchange *x, struct slice data)
     struct bbuf *out = &x->conn->out;
     if (h->headless)
         return;
-    enum status st = h->chunked ? h1_write_chunk(data, out) : bbuf_put(out, data);
+    enum status st = h->chunked && data.len > 0 ? h1_write_chunk_size(data.len, out) : OK;
+    if (st == OK)
+        st = conn_put(x->conn, data);
+    if (st == OK && h->chunked && data.len > 0)
+        st = h1_write_chunk_end(out);
     if (st != OK)
         x->front->cut(x);             /* out of memory in the middle of a message */
     else

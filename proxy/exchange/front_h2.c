@@ -3,6 +3,7 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/websocket.h"
+#include "proxy/exchange/h2_guard.h"
 #include "proxy/exchange/h2_ids.h"
 #include "proxy/http/h2_request.h"
 
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STREAM_OUT_MAX = 64 * 1024, RESET_BURST = 200, RESET_RATE = 20, FIELDS_SENT_MAX = 300, UNWANTED_MAX = 256 * 1024,
+enum { STREAM_OUT_MAX = 64 * 1024, FIELDS_SENT_MAX = 300, UNWANTED_MAX = 256 * 1024,
        FRAMES_QUEUED_MAX = 2048 };
 
 struct h2_stream {
@@ -33,6 +34,12 @@ struct h2_conn {
     bool notified, stopping;          /* the first GOAWAY is out; the final one, which names the last stream */
     struct task work;
     struct h2_ids ids;
+    struct h2_guard guard;
+    int64_t quiet_ms;                 /* since when there is no stream */
+    bool served;                      /* there was one */
+    int64_t widest;                   /* before the SETTINGS that are being read: send window of a stream (0: none), and the initial one */
+    uint32_t window;
+    const char *why;                  /* it was ended by us */
 };
 
 static const struct front front_h2;
@@ -60,6 +67,7 @@ static struct h2_stream *stream_new(struct h2_conn *h, int32_t id)
         return NULL;
     }
     s->x->stream_id = id;
+    h->served = true;
     s->moved_ms = h->conn->worker->loop.now_ms;
     h2_request_init(&s->building, &s->x->arena, h->conn->snap->config->limits.fields, h->conn->snap->config->limits.head_bytes);
     bbuf_init(&s->out, STREAM_OUT_MAX);
@@ -88,7 +96,35 @@ static void stream_free(struct h2_conn *h, struct h2_stream *s)
 
 /* ---- what the client sends ---- */
 
-/* What nghttp2 leaves to the server: frames on closed streams, identifiers that go backwards (RFC 9113 s5.1, s5.1.1). */
+/* A connection error; what came behind the frame at fault isn't read. */
+static int condemn(struct h2_conn *h, uint32_t code, const char *why)
+{
+    h->why = why;
+    nghttp2_session_terminate_session(h->session, code);
+    return NGHTTP2_ERR_CALLBACK_FAILURE;
+}
+
+static int64_t widest_window(const struct h2_conn *h)
+{
+    int64_t widest = 0;
+    for (const struct h2_stream *s = h->streams; s != NULL; s = s->next) {
+        int32_t w = nghttp2_session_get_stream_remote_window_size(h->session, s->x->stream_id);
+        if (w > widest)
+            widest = w;
+    }
+    return widest;
+}
+
+/* SETTINGS that push a stream's window past 2^31-1 are a connection error (RFC 9113 s6.9.2); nghttp2 ends only the stream. */
+static int check_settings(struct h2_conn *h, const nghttp2_settings *f)
+{
+    for (size_t i = 0; i < f->niv; i++)
+        if (f->iv[i].settings_id == NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE && h->widest > 0 && h->widest + f->iv[i].value - h->window > INT32_MAX)
+            return condemn(h, NGHTTP2_FLOW_CONTROL_ERROR, "SETTINGS overflow a stream's window");
+    return 0;
+}
+
+/* What nghttp2 leaves to the server: frames on closed streams, identifiers that go backwards (RFC 9113 s5.1, s5.1.1), and floods (s10.5). */
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *user)
 {
     struct h2_conn *h = user;
@@ -97,7 +133,15 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
                            : hd->type == NGHTTP2_DATA  ? h2_ids_data(&h->ids, hd->stream_id, live)
                                                        : H2_ID_FINE;
     if (v != H2_ID_FINE)
-        nghttp2_session_terminate_session(session, v == H2_ID_STREAM_CLOSED ? NGHTTP2_STREAM_CLOSED : NGHTTP2_PROTOCOL_ERROR);
+        return condemn(h, v == H2_ID_STREAM_CLOSED ? NGHTTP2_STREAM_CLOSED : NGHTTP2_PROTOCOL_ERROR, "a frame on a closed stream");
+    if (hd->type == NGHTTP2_SETTINGS && !(hd->flags & NGHTTP2_FLAG_ACK)) {
+        h->widest = widest_window(h);
+        h->window = nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE);
+    }
+    int64_t now = h->conn->worker->loop.now_ms;
+    bool useless = hd->type == NGHTTP2_DATA && hd->length == 0 && !(hd->flags & NGHTTP2_FLAG_END_STREAM);
+    if (!h2_guard_frame(&h->guard, hd->type, now) || (useless && !h2_guard_empty(&h->guard, now)))
+        return condemn(h, NGHTTP2_ENHANCE_YOUR_CALM, "a flood of frames that ask for nothing");
     return 0;
 }
 
@@ -168,8 +212,14 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *f, void *user
     bool end = f->hd.flags & NGHTTP2_FLAG_END_STREAM;
     if (f->hd.type == NGHTTP2_PING && (f->hd.flags & NGHTTP2_FLAG_ACK) && h->notified)
         say_last_stream(h);           /* whatever the client sent before it heard of our stopping has come in */
+    if (f->hd.type == NGHTTP2_SETTINGS)
+        return check_settings(h, &f->settings);
+    if (f->hd.type == NGHTTP2_RST_STREAM && !h2_guard_reset(&h->guard, h->conn->worker->loop.now_ms))
+        return condemn(h, NGHTTP2_ENHANCE_YOUR_CALM, "a flood of resets");
     if (s == NULL || (f->hd.type != NGHTTP2_HEADERS && f->hd.type != NGHTTP2_DATA))
         return 0;
+    if (f->hd.type == NGHTTP2_DATA && !end && f->hd.length > 0 && f->hd.length <= f->data.padlen && !h2_guard_empty(&h->guard, h->conn->worker->loop.now_ms))
+        return condemn(h, NGHTTP2_ENHANCE_YOUR_CALM, "a flood of padding");
     if (f->hd.type == NGHTTP2_HEADERS && !s->started) {
         headers_done(h, s, end);
     } else if (end && !s->ended) {
@@ -188,7 +238,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     if (s == NULL)
         return 0;
     conn_deadline(h->conn, h->conn->snap->config->limits.body_idle_ms);
-    s->moved_ms = h->conn->worker->loop.now_ms;
+    s->moved_ms = guard_progress(s->moved_ms, h->conn->worker->loop.now_ms, len, h->conn->snap->config->limits.slow_rate);
     exchange_body(s->x, slice_of(data, len));
     if (s->answered && (s->unwanted += len) > UNWANTED_MAX)
         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
@@ -205,40 +255,52 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
         nghttp2_session_set_stream_user_data(session, id, NULL);
         stream_free(h, s);
     }
-    if (h->count == 0)
-        conn_deadline(h->conn, h->conn->snap->config->limits.idle_ms);
+    h->quiet_ms = h->conn->worker->loop.now_ms;
     return 0;
 }
 
 /* ---- what goes to the client ---- */
 
+/* How much of the stream's body goes into the next DATA frame; send_out puts it behind the frame's head, so that nghttp2 doesn't copy it. */
 static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max, uint32_t *flags, nghttp2_data_source *source,
                         void *user)
 {
     struct h2_stream *s = source->ptr;
-    struct h2_conn *h = user;
     size_t n = bbuf_len(&s->out);
     (void)session;
     (void)id;
-    if (n > max)
-        n = max;
-    if (n > 0) {
-        memcpy(buf, bbuf_slice(&s->out).ptr, n);
-        bbuf_drop(&s->out, n);
-        s->moved_ms = h->conn->worker->loop.now_ms;
-        if (s->x->state != X_DONE)
-            work_soon(h);             /* there is room again */
-    }
-    if (bbuf_len(&s->out) > 0)
-        return (ssize_t)n;
-    if (s->x->state == X_DONE) {
+    (void)buf;
+    (void)user;
+    bool all = n <= max;
+    if (all && s->x->state == X_DONE)
         *flags |= NGHTTP2_DATA_FLAG_EOF;
-        return (ssize_t)n;
+    if (n > 0) {
+        *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+        return (ssize_t)(all ? n : max);
     }
-    if (n > 0)
-        return (ssize_t)n;
+    if (*flags & NGHTTP2_DATA_FLAG_EOF)
+        return 0;
     s->deferred = true;
     return NGHTTP2_ERR_DEFERRED;
+}
+
+static int send_out(nghttp2_session *session, nghttp2_frame *f, const uint8_t *head, size_t len, nghttp2_data_source *source, void *user)
+{
+    enum { FRAME_HEAD = 9 };
+    struct h2_stream *s = source->ptr;
+    struct h2_conn *h = user;
+    struct bbuf *out = &h->conn->out;
+    (void)session;
+    (void)f;
+    if (bbuf_room(out) < FRAME_HEAD + len)
+        return NGHTTP2_ERR_WOULDBLOCK;   /* asked again once some of it is written */
+    if (bbuf_put(out, slice_of(head, FRAME_HEAD)) != OK || conn_put(h->conn, slice_of(bbuf_slice(&s->out).ptr, len)) != OK)
+        return NGHTTP2_ERR_CALLBACK_FAILURE;   /* half a frame is out: the connection ends */
+    bbuf_drop(&s->out, len);
+    s->moved_ms = guard_progress(s->moved_ms, h->conn->worker->loop.now_ms, len, h->conn->snap->config->limits.slow_rate);
+    if (s->x->state != X_DONE)
+        work_soon(h);                 /* there is room again */
+    return 0;
 }
 
 static void send_all(struct h2_conn *h)
@@ -254,7 +316,7 @@ static void send_all(struct h2_conn *h)
         if (n == 0)
             break;
     }
-    if (bbuf_len(&c->out) > 0)
+    if (bbuf_len(&c->out) > 0 || c->passed)
         conn_flush_soon(c);
     if (c->state == CONN_OPEN && !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
         conn_finish(c);
@@ -283,7 +345,7 @@ static void h2_input(struct conn *c)
     if (c->state != CONN_OPEN)
         return;
     if (n < 0 || (size_t)n != in.len) {
-        log_info("h2.broken", "source", c->address, "why", n < 0 ? nghttp2_strerror((int)n) : "short read");
+        log_info("h2.broken", "source", c->address, "why", h->why ? h->why : n < 0 ? nghttp2_strerror((int)n) : "short read");
         send_all(h);
         conn_finish(c);
         return;
@@ -294,8 +356,6 @@ static void h2_input(struct conn *c)
         conn_close(c, false);
         return;
     }
-    if (h->count == 0 && c->deadline_ms > c->worker->loop.now_ms + c->snap->config->limits.idle_ms)
-        conn_deadline(c, c->snap->config->limits.idle_ms);
     work_soon(h);
 }
 
@@ -314,12 +374,37 @@ static bool waits_for_client(const struct h2_stream *s)
            (at == X_COLLECT || (at == X_FORWARD && s->x->ws == NULL) || at == X_REPLY || at == X_DONE);
 }
 
+/* Nobody asks for anything: pings and the like keep no connection. */
+static void end_quiet(struct h2_conn *h)
+{
+    struct conn *c = h->conn;
+    const struct limits *l = &c->snap->config->limits;
+    int64_t may_last = h->served || l->idle_ms < l->head_ms ? l->idle_ms : l->head_ms;
+    if (bbuf_len(&c->out) > 0)
+        return;                       /* the deadline of writing holds */
+    if (c->worker->loop.now_ms - h->quiet_ms < may_last) {
+        conn_deadline(c, may_last);
+        return;
+    }
+    nghttp2_session_terminate_session(h->session, NGHTTP2_NO_ERROR);
+    work_soon(h);
+}
+
 /* The connection's deadline moves with every stream and ping; a stream that stands still holds memory and a connection to its tool all the same. */
 static void h2_tick(struct conn *c)
 {
     struct h2_conn *h = c->driver;
     int64_t now = c->worker->loop.now_ms;
+    if (h->count == 0)
+        end_quiet(h);
     for (struct h2_stream *s = h->streams; s != NULL; s = s->next) {
+        if (!s->started && now - s->moved_ms > c->snap->config->limits.head_ms) {
+            condemn(h, NGHTTP2_ENHANCE_YOUR_CALM, "a slow head");
+            work_soon(h);
+            return;
+        }
+        if (!s->started)
+            continue;
         if (!waits_for_client(s)) {
             s->moved_ms = now;
         } else if (now - s->moved_ms > c->snap->config->limits.body_idle_ms) {
@@ -383,8 +468,13 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *user)
 {
     struct h2_conn *h = user;
     struct h2_stream *s = f->hd.stream_id ? nghttp2_session_get_stream_user_data(session, f->hd.stream_id) : NULL;
-    if (f->hd.type == NGHTTP2_RST_STREAM)
+    if (f->hd.type == NGHTTP2_DATA)
+        h2_guard_earn(&h->guard, H2_GUARD_DATA_SENT);
+    if (f->hd.type == NGHTTP2_RST_STREAM) {
         h2_ids_reset(&h->ids, f->hd.stream_id);
+        if (!h->stopping && h2_guard_blames_client(f->rst_stream.error_code) && !h2_guard_reset(&h->guard, h->conn->worker->loop.now_ms))
+            condemn(h, NGHTTP2_ENHANCE_YOUR_CALM, "a flood of streams that had to be reset");
+    }
     if (s != NULL && !s->ended && (f->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
         (f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS))
         s->answered = true;
@@ -403,16 +493,17 @@ static nghttp2_session_callbacks *make_callbacks(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
+    nghttp2_session_callbacks_set_send_data_callback(cb, send_out);
     return cb;
 }
 
-static nghttp2_option *make_options(void)
+static nghttp2_option *make_options(const struct limits *l)
 {
     nghttp2_option *o = NULL;
     if (nghttp2_option_new(&o) != 0)
         return NULL;
     nghttp2_option_set_no_auto_window_update(o, 1);
-    nghttp2_option_set_stream_reset_rate_limit(o, RESET_BURST, RESET_RATE);   /* Rapid Reset */
+    nghttp2_option_set_stream_reset_rate_limit(o, l->resets, l->resets / 10);   /* h2_guard comes first */
     nghttp2_option_set_max_continuations(o, 8);
     nghttp2_option_set_max_settings(o, 32);
     nghttp2_option_set_max_outbound_ack(o, 100);
@@ -423,7 +514,7 @@ static bool h2_start(struct conn *c)
 {
     struct h2_conn *h = calloc(1, sizeof *h);
     nghttp2_session_callbacks *cb = make_callbacks();
-    nghttp2_option *o = make_options();
+    nghttp2_option *o = make_options(&c->snap->config->limits);
     nghttp2_settings_entry settings[] = {
         { NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, c->snap->config->limits.streams },
         { NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, REQUEST_BUFFER },
@@ -442,6 +533,8 @@ static bool h2_start(struct conn *c)
         return false;
     }
     h->conn = c;
+    h->quiet_ms = c->worker->loop.now_ms;
+    h2_guard_init(&h->guard, c->snap->config->limits.control_frames, c->snap->config->limits.resets, h->quiet_ms);
     h->work.run = do_work;
     c->driver = h;
     work_soon(h);

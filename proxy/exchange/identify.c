@@ -2,6 +2,7 @@
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/cross_origin.h"
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/shares.h"
 
 #include <stdio.h>
 
@@ -15,6 +16,29 @@ static void refuse_certificate(struct exchange *x)
     if (s == CERT_MISSING)
         p.title = "A client certificate is needed";
     reply_problem(x, &p);
+}
+
+/* One person must not take what the others need. */
+static bool has_share(struct exchange *x)
+{
+    struct conn *c = x->conn;
+    struct problem p = { .status = 429, .type = "too-many-connections", .title = "Too many connections",
+                         .detail = "You have as many connections open as one person may have; this one is closed.",
+                         .next = "Close other browsers or programs that use your certificate. If it is not you who opened them, tell your operator at once." };
+    if (conn_share(c) == NULL) {
+        c->protocol->stop(c);
+        reply_problem(x, &p);
+        return false;
+    }
+    x->shared = share_begin(c->share, x->snap->config->limits.exchanges_per_person);
+    if (x->shared)
+        return true;
+    p.type = "too-many-requests";
+    p.title = "Too many requests at a time";
+    p.detail = "You have as many requests under way as one person may have.";
+    p.next = "Wait until some of them are answered. If it is not you who sent them, tell your operator at once.";
+    reply_problem(x, &p);
+    return false;
 }
 
 void stage_identify(struct exchange *x)
@@ -49,5 +73,6 @@ void stage_identify(struct exchange *x)
         reply_problem(x, &p);
         return;
     }
-    stage_route(x);
+    if (has_share(x))
+        stage_route(x);
 }

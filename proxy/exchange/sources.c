@@ -7,17 +7,26 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <uthash.h>
+#include <utlist.h>
+
+/* A source without connections is kept for a moment: closing them must not give it a new allowance. */
+enum { KEPT_MS = 2000, KEPT_MAX = 4096 };
 
 struct source {
     unsigned char key[16];
-    unsigned count;
+    unsigned count, young;
+    unsigned allowance;               /* handshakes it may begin now, in thousandths */
+    int64_t counted_ms;               /* when the allowance was last brought up to date */
+    int64_t left_ms;                  /* since when it has no connection */
+    struct source *next, *prev;       /* those without, the oldest first */
     UT_hash_handle hh;
 };
 
 struct sources {
     pthread_mutex_t mutex;
-    struct source *all;               /* bounded by the connections that are open */
-    unsigned total;
+    struct source *all;               /* bounded by the connections that are open, and KEPT_MAX */
+    struct source *empty;
+    unsigned total, young, kept;
 };
 
 struct sources *sources_new(void)
@@ -58,9 +67,19 @@ void source_key(const struct sockaddr_storage *sa, unsigned char key[16], char *
     }
 }
 
-static struct source *find_or_make(struct sources *s, const unsigned char key[16])
+static void forget(struct sources *s, struct source *e)
+{
+    DL_DELETE(s->empty, e);
+    s->kept--;
+    HASH_DEL(s->all, e);
+    free(e);
+}
+
+static struct source *find_or_make(struct sources *s, const unsigned char key[16], const struct limits *l, int64_t now_ms)
 {
     struct source *e = NULL;
+    while (s->empty != NULL && (s->kept > KEPT_MAX || now_ms - s->empty->left_ms > KEPT_MS))
+        forget(s, s->empty);
     HASH_FIND(hh, s->all, key, 16, e);
     if (e != NULL)
         return e;
@@ -68,38 +87,82 @@ static struct source *find_or_make(struct sources *s, const unsigned char key[16
     if (e == NULL)
         return NULL;
     memcpy(e->key, key, 16);
+    e->allowance = 2000 * l->handshakes_per_second;
+    e->counted_ms = e->left_ms = now_ms;
     HASH_ADD(hh, s->all, key, 16, e);
+    DL_APPEND(s->empty, e);
+    s->kept++;
     return e;
 }
 
-bool sources_enter(struct sources *s, const unsigned char key[16], unsigned max_source, unsigned max_total)
+static bool may_begin(struct source *e, unsigned per_second, int64_t now_ms)
+{
+    int64_t passed = now_ms - e->counted_ms;
+    if (passed > 0) {
+        uint64_t more = (uint64_t)(passed < KEPT_MS ? passed : KEPT_MS) * per_second + e->allowance;
+        e->allowance = more < 2000ull * per_second ? (unsigned)more : 2000 * per_second;
+        e->counted_ms = now_ms;
+    }
+    if (e->allowance < 1000)
+        return false;
+    e->allowance -= 1000;
+    return true;
+}
+
+bool sources_enter(struct sources *s, const unsigned char key[16], const struct limits *l, int64_t now_ms)
 {
     bool may = false;
     pthread_mutex_lock(&s->mutex);
-    struct source *e = s->total < max_total ? find_or_make(s, key) : NULL;
-    if (e != NULL && e->count < max_source) {
+    struct source *e = s->total < l->connections ? find_or_make(s, key, l, now_ms) : NULL;
+    if (e != NULL && e->count < l->connections_per_source && e->young < l->handshakes_per_source && may_begin(e, l->handshakes_per_second, now_ms)) {
+        if (e->count == 0) {
+            DL_DELETE(s->empty, e);
+            s->kept--;
+        }
         e->count++;
+        e->young++;
         s->total++;
+        s->young++;
         may = true;
-    } else if (e != NULL && e->count == 0) {
-        HASH_DEL(s->all, e);
-        free(e);
     }
     pthread_mutex_unlock(&s->mutex);
     return may;
 }
 
-void sources_leave(struct sources *s, const unsigned char key[16])
+void sources_settle(struct sources *s, const unsigned char key[16])
+{
+    struct source *e = NULL;
+    pthread_mutex_lock(&s->mutex);
+    HASH_FIND(hh, s->all, key, 16, e);
+    if (e != NULL) {
+        e->young--;
+        s->young--;
+    }
+    pthread_mutex_unlock(&s->mutex);
+}
+
+void sources_leave(struct sources *s, const unsigned char key[16], bool young, int64_t now_ms)
 {
     struct source *e = NULL;
     pthread_mutex_lock(&s->mutex);
     HASH_FIND(hh, s->all, key, 16, e);
     if (e != NULL) {
         s->total--;
+        s->young -= young;
+        e->young -= young;
         if (--e->count == 0) {
-            HASH_DEL(s->all, e);
-            free(e);
+            e->left_ms = now_ms;
+            DL_APPEND(s->empty, e);
+            s->kept++;
         }
     }
     pthread_mutex_unlock(&s->mutex);
+}
+
+unsigned sources_young(struct sources *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    unsigned n = s->young;
+    pthread_mutex_unlock(&s->mutex);
+    return n;
 }

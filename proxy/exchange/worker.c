@@ -1,5 +1,6 @@
 #include "proxy/exchange/worker.h"
 
+#include "proxy/base/block.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
@@ -10,6 +11,8 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -389,6 +392,7 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
     struct snapshot *old = w->snap;
     w->snap = s;
     w->crl_ran_out = false;
+    access_forget_assertions(w->access);
     recheck_all(w);
     drop_pools(w, s);
     snapshot_unref(old);
@@ -428,6 +432,9 @@ void worker_drain(struct worker *w, bool succeeded)
 static void worker_main(void *arg)
 {
     struct worker *w = arg;
+    char name[16];
+    snprintf(name, sizeof name, "worker-%u", w->index % 1000);
+    pthread_setname_np(pthread_self(), name);
     uv_run(&w->loop.uv, UV_RUN_DEFAULT);
     drop_pools(w, NULL);
     link_close(w->link);
@@ -436,6 +443,8 @@ static void worker_main(void *arg)
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->command, NULL);
     loop_done(&w->loop);
+    access_log_done(&w->access_log);
+    block_drop_kept();
     w->ended(w->ended_arg);
 }
 
@@ -471,6 +480,7 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     w->sources = o->sources;
     w->live = o->live;
     cookies_key(o->fingerprint_key, w->cookie_key);
+    w->shares = o->shares;
     enum status st = w->access ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
                                              : fail(err, NO_MEMORY, "worker");
     if (st != OK)
@@ -492,7 +502,6 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
 void worker_join(struct worker *w)
 {
     uv_thread_join(&w->thread);
-    access_log_done(&w->access_log);
     tape_free(w->tape);
     access_free(w->access);
     snapshot_unref(atomic_exchange(&w->next, NULL));

@@ -74,6 +74,8 @@ struct worker {
     struct access_log access_log;
     struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
     struct live *live;                /* who is at which tool; likewise */
+    struct shares *shares;            /* what each person holds; likewise */
+    struct conn *young;               /* whose handshake is under way, the oldest first */
     uv_thread_t thread;
     void (*ended)(void *arg);
     void *ended_arg;
@@ -91,6 +93,7 @@ struct worker_options {
     unsigned char fingerprint_key[32];
     struct sources *sources;          /* borrowed until worker_join */
     struct live *live;                /* likewise */
+    struct shares *shares;            /* likewise */
     void (*ended)(void *arg);         /* from the worker's thread, last of all: worker_join will not wait */
     void *arg;
 };

@@ -19,7 +19,8 @@ struct archive_ws_message {
     int64_t time_ms;                  /* when its record was written: its end, or the end of the first segment that has a part of it */
     struct slice from, opcode;        /* "client", "tool" or "gateway"; "text", "binary", "close", "ping", "pong" */
     struct slice data;                /* unmasked; at most 16 MiB of it */
-    uint64_t length;                  /* all of it */
+    uint64_t length;                  /* all of it, with what is not kept */
+    bool omitted;                     /* policy wanted its bytes not kept: data is empty */
     bool compressed;                  /* data is what permessage-deflate (RFC 7692) made */
     bool cut;                         /* it never ended */
 };
@@ -29,6 +30,8 @@ struct archive_exchange {
     uint64_t id;
     int64_t started_ms, ended_ms;
     struct slice request_head, request_body, response_head, response_body;   /* as recorded: HTTP/1.1 text heads, bodies without transfer coding */
+    bool sizes_only;                  /* policy wanted no bodies kept: heads are here, bodies empty, and these bytes passed: */
+    uint64_t request_omitted, response_omitted;
     unsigned status;                  /* 0: no response */
     bool request_cut, response_cut, from_tool;
     struct slice action, why;

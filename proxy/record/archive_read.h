@@ -23,6 +23,7 @@ struct archive_message {
     char id[64];                      /* of its first record */
     struct warc_bytes bytes;          /* head and, up to the limit, body */
     uint64_t total;                   /* bytes of all its records */
+    uint64_t omitted;                 /* not kept by policy */
     size_t head_len;                  /* with its empty line; 0: not yet seen */
     unsigned records;
     bool complete, cut;

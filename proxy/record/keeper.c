@@ -51,6 +51,7 @@ enum status keeper_open(struct keeper *k, const char *state, const char *instanc
                      || leaves_new(authz_socket, leaf_done, k, &k->leaves) != OK))
         st = fail(err, NO_MEMORY, "recorder");
     k->context.instance = k->instance;
+    k->context.pool = &k->pool;
     if (st != OK)
         keeper_close(k);
     return st;
@@ -63,6 +64,7 @@ void keeper_close(struct keeper *k)
         HASH_DEL(k->sessions, s);
         session_free(s);
     }
+    record_pool_done(&k->pool);
     leaves_free(k->leaves);
     warc_writer_free(k->context.warc);
     free(k->unsynced);
@@ -206,7 +208,12 @@ static bool id_ok(struct slice id)
 
 static enum status get_session(struct keeper *k, struct slice id, struct session **out, struct err *err)
 {
-    struct session *s = NULL;
+    struct session *s = k->newest;
+    if (s != NULL && s->marked && slice_eq(slice_str(s->id), id)) {
+        *out = s;
+        return OK;
+    }
+    s = NULL;
     if (!id_ok(id))
         return fail(err, CORRUPT, "an entry names no session");
     HASH_FIND(hh, k->sessions, id.ptr, id.len, s);
@@ -250,7 +257,7 @@ enum status keeper_take(struct keeper *k, const struct ring_in *in, size_t ring,
         return st;
     s->used_ms = k->now_ms;
     st = session_take(s, &k->context, in, ring, e);
-    *out = s;
+    k->newest = *out = s;
     if (st == NO_MEMORY)
         return fail(err, st, "an exchange");
     if (st != OK)
@@ -402,8 +409,8 @@ enum status keeper_end_dead(struct keeper *k, keeper_is_dead *is_dead, void *to,
 {
     struct session *s, *next_s;
     HASH_ITER(hh, k->sessions, s, next_s) {
-        struct record_exchange *x, *next;
-        HASH_ITER(hh, s->exchanges, x, next) {
+        for (struct record_exchange *x = s->exchanges, *next; x != NULL; x = next) {
+            next = x->next;
             if (!is_dead(to, x))
                 continue;
             enum status st = s->sealed ? keeper_flush(k, s, err) : OK;
@@ -435,6 +442,7 @@ void keeper_tidy(struct keeper *k)
             continue;
         (void)unlinkat(k->open_fd, s->id, 0);
         HASH_DEL(k->sessions, s);
+        k->newest = NULL;
         session_free(s);
     }
 }

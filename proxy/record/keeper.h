@@ -14,8 +14,10 @@ struct keeper {
     struct session_context context;
     char *instance;
     int dir_fd, open_fd;              /* recordings, recordings/open */
+    struct record_pool pool;
     size_t ring_count;
     struct session *sessions;
+    struct session *newest;           /* the one that the last entry belonged to, or NULL: most often the next one's too */
     size_t files_open;
     bool dir_dirty;                   /* a file was made since the last sync */
     struct leaves *leaves;

@@ -343,6 +343,8 @@ static enum status start_thread(struct recorder *r, struct err *err)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int failed = pthread_create(&r->thread, NULL, run, r);
+    if (failed == 0)
+        pthread_setname_np(r->thread, "recorder");
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return failed ? fail(err, IO_FAILED, "cannot start the recorder's thread: %s", strerror(failed)) : OK;
 }

@@ -1,5 +1,9 @@
 #include "proxy/record/redact_message.h"
 
+#include "proxy/http/ws_frame.h"
+
+#include <stdlib.h>
+
 void message_redactor_begin(struct message_redactor *r)
 {
     r->reading = r->plain = false;
@@ -83,13 +87,24 @@ static void put_text(void *to, struct slice s)
     o->len += s.len;
 }
 
-struct slice message_redact(struct message_redactor *r, const struct secret_names *names, const unsigned char *mask, unsigned mask_at, struct slice data, unsigned char *text)
+enum status message_redact(struct message_redactor **r, const struct secret_names *names, struct arena *arena, struct tape_message *m, unsigned char **text)
 {
-    struct text_out kept = { text, 0 };
+    size_t most = 3 * m->data.len + BODY_REDACT_SLACK;
+    struct text_out kept = { malloc(most + m->data.len + 1), 0 };
     struct redact_out out = { put_text, &kept };
-    unsigned char *plain = text + 3 * data.len + BODY_REDACT_SLACK;
-    for (size_t i = 0; i < data.len; i++)
-        plain[i] = mask ? (unsigned char)(data.ptr[i] ^ mask[(mask_at + i) & 3]) : data.ptr[i];
-    message_redactor_feed(r, names, slice_of(plain, data.len), &out);
-    return slice_of(text, kept.len);
+    if (kept.v == NULL || (*r == NULL && (*r = arena_alloc(arena, sizeof **r)) == NULL)) {
+        free(kept.v);
+        return NO_MEMORY;
+    }
+    if (m->first)
+        message_redactor_begin(*r);
+    if (m->mask != NULL) {
+        ws_unmask(kept.v + most, m->data, m->mask, m->mask_at & 3);
+        m->data.ptr = kept.v + most;
+    }
+    message_redactor_feed(*r, names, m->data, &out);
+    m->data = slice_of(kept.v, kept.len);
+    m->mask = NULL;
+    *text = kept.v;
+    return OK;
 }

@@ -9,6 +9,7 @@
 #define COUNTERSIGN_REDACT_MESSAGE_H
 
 #include "proxy/record/redact_body.h"
+#include "proxy/record/tape.h"
 
 enum { MESSAGE_LEAD_MAX = 64 };
 
@@ -21,9 +22,10 @@ struct message_redactor {
 
 /* A new message begins. */
 void message_redactor_begin(struct message_redactor *r);
-/* The next piece, masked or not (mask NULL), written to text, which holds 4 * data.len + BODY_REDACT_SLACK bytes; what may be kept of it. */
-struct slice message_redact(struct message_redactor *r, const struct secret_names *names, const unsigned char *mask, unsigned mask_at, struct slice data, unsigned char *text);
-/* The same, of what is not masked. At most 3 * data.len + BODY_REDACT_SLACK bytes come out. */
+/* m, a piece of a text message, becomes what may be kept of it: unmasked, at most 3 * its length + BODY_REDACT_SLACK bytes. *r: of that direction, made in the arena with the first. *text holds
+ * the bytes, and is the caller's. NO_MEMORY. */
+MUST_CHECK enum status message_redact(struct message_redactor **r, const struct secret_names *names, struct arena *arena, struct tape_message *m, unsigned char **text);
+/* The next bytes, unmasked. At most 3 * data.len + BODY_REDACT_SLACK bytes come out. */
 void message_redactor_feed(struct message_redactor *r, const struct secret_names *names, struct slice data, const struct redact_out *out);
 
 #endif

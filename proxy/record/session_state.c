@@ -33,6 +33,10 @@ static json_t *exchange_json(const struct record_exchange *x, bool with_uri)
     json_t *o = json_pack("{sI ss sI sI so so so so}", "id", (json_int_t)x->id, "ring", ring, "at", (json_int_t)x->begun_at, "started_ms",
                      (json_int_t)x->started_ms, "uri", text(with_uri && strlen(x->uri) <= OPEN_URI_MAX ? x->uri : "https://./"), "action",
                      text(x->action), "request", side_json(&x->side[0]), "response", side_json(&x->side[1]));
+    if (x->sizes_only && json_object_set_new(o, "kept", json_string("metadata")) != 0) {
+        json_decref(o);
+        return NULL;
+    }
     if (x->messages > 0 && json_object_set_new(o, "messages", json_pack("[Ioo]", (json_int_t)x->messages, message_json(&x->message[0]),
                                                                         message_json(&x->message[1]))) != 0) {
         json_decref(o);
@@ -44,7 +48,7 @@ static json_t *exchange_json(const struct record_exchange *x, bool with_uri)
 static json_t *open_json(const struct session *s, bool with_uris)
 {
     json_t *list = json_array();
-    for (const struct record_exchange *x = s->exchanges; x != NULL && list != NULL; x = x->hh.next)
+    for (const struct record_exchange *x = s->exchanges; x != NULL && list != NULL; x = x->next)
         if (json_array_append_new(list, exchange_json(x, with_uris)) != 0) {
             json_decref(list);
             list = NULL;
@@ -135,42 +139,37 @@ static bool restore_messages(struct record_exchange *x, const json_t *a)
     return count >= 0;
 }
 
-static void restore_exchange(struct session *s, const json_t *o)
+static bool restore_one(struct record_exchange *x, const json_t *o)
 {
     const char *ring = json_string_value(json_object_get(o, "ring")), *uri = json_string_value(json_object_get(o, "uri"));
-    const char *action = json_string_value(json_object_get(o, "action"));
-    struct record_exchange *x = calloc(1, sizeof *x);
-    size_t len = 0;
-    if (x == NULL)
-        return;
+    const char *action = json_string_value(json_object_get(o, "action")), *kept = json_string_value(json_object_get(o, "kept"));
+    size_t len = 0, scheme = sizeof "https://" - 1;
+    if (ring == NULL || uri == NULL || action == NULL || strncmp(uri, "https://", scheme) != 0)
+        return false;
     x->id = (uint64_t)json_integer_value(json_object_get(o, "id"));
     x->begun_at = (uint64_t)json_integer_value(json_object_get(o, "at"));
     x->started_ms = x->last_ms = json_integer_value(json_object_get(o, "started_ms"));
-    x->uri = uri ? strdup(uri) : NULL;
-    x->action = action ? strdup(action) : NULL;
     if (x->started_ms < 0 || x->started_ms > RING_WALL_MS_MAX)
         x->started_ms = x->last_ms = 0;
-    if (ring == NULL || x->uri == NULL || x->action == NULL
-        || b64url_decode(slice_str(ring), x->ring, sizeof x->ring, &len) != OK || len != sizeof x->ring
-        || !restore_side(&x->side[0], json_object_get(o, "request")) || !restore_side(&x->side[1], json_object_get(o, "response"))
-        || !restore_messages(x, json_object_get(o, "messages"))) {
-        free(x->uri);
-        free(x->action);
-        free(x);
-        return;
-    }
-    HASH_ADD(hh, s->exchanges, id, sizeof x->id, x);
+    x->sizes_only = kept != NULL && strcmp(kept, "metadata") == 0;
+    record_exchange_action(x, slice_str(action));
+    x->action_changed = true;         /* perhaps: a metadata record will say it */
+    struct slice host = slice_of(uri + scheme, strcspn(uri + scheme, "/"));
+    return record_exchange_uri(x, host, slice_str(uri + scheme + host.len)) == OK
+           && b64url_decode(slice_str(ring), x->ring, sizeof x->ring, &len) == OK && len == sizeof x->ring
+           && restore_side(&x->side[0], json_object_get(o, "request")) && restore_side(&x->side[1], json_object_get(o, "response"))
+           && restore_messages(x, json_object_get(o, "messages"));
 }
 
-static void forget_exchanges(struct session *s)
+static void restore_exchange(struct session *s, const json_t *o)
 {
-    struct record_exchange *x, *next;
-    HASH_ITER(hh, s->exchanges, x, next) {
-        HASH_DEL(s->exchanges, x);
-        free(x->uri);
-        free(x->action);
-        free(x);
-    }
+    struct record_exchange *x = record_exchange_new(NULL);
+    if (x == NULL)
+        return;
+    if (restore_one(x, o) && session_find(s, x->id) == NULL)
+        session_add(s, x);
+    else
+        record_exchange_free(NULL, x);
 }
 
 void session_restore(struct session *s, const json_t *comment)
@@ -195,7 +194,8 @@ void session_restore(struct session *s, const json_t *comment)
         r->position = r->in_file = (uint64_t)json_integer_value(json_object_iter_value(at));
         s->reach_count++;
     }
-    forget_exchanges(s);
+    while (s->exchanges != NULL)
+        session_drop(s, NULL, s->exchanges);
     for (size_t i = 0; i < json_array_size(open); i++)
         restore_exchange(s, json_array_get(open, i));
 }

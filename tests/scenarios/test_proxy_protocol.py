@@ -21,6 +21,7 @@ def gw(origin):
     g.balanced = free_port()
     g.config["listen"].append(f"127.0.0.1:{g.balanced}")
     g.config["proxy_protocol"] = [f"127.0.0.1:{g.balanced}"]
+    g.config["proxy_protocol_from"] = ["127.0.0.0/30", "2001:db8::/32"]
     g.config["limits"] = {"connections_per_source": 3, "handshake": "2s"}
     g.start()
     give_grant(g.person("alice"), g.person("bob"))
@@ -93,6 +94,30 @@ def test_the_limit_counts_the_real_source(gw):
 def test_elsewhere_a_header_is_no_tls(gw):
     with pytest.raises((OSError, ssl.SSLError)):
         connect(gw, v4("192.0.2.1"), port=gw.port)
+
+
+def test_only_a_named_balancer_may_say_it(gw):
+    """127.0.0.9 is no balancer: closed before a byte of its header counts, on that address and on no other."""
+    with socket.create_connection(("127.0.0.1", gw.balanced), 10, source_address=("127.0.0.9", 0)) as raw:
+        try:
+            raw.sendall(v4("192.0.2.7"))
+            assert raw.recv(1) == b""
+        except ConnectionError:
+            pass
+    with socket.create_connection(("127.0.0.1", gw.port), 10, source_address=("127.0.0.9", 0)) as raw:
+        with tls_context(gw.ca, gw.creds["alice"]).wrap_socket(raw, server_hostname=SUPPORT) as s:
+            assert get(s, gw, "/direct").startswith(b"HTTP/1.1 200")
+    assert any(line.get("event") == "proxy_protocol.refused" and line.get("source") == "127.0.0.9" for line in gw.log_lines())
+
+
+def test_balancers_must_be_named(gw):
+    from harness.config_text import config_text
+    path = os.path.join(gw.state, "unnamed.conf")
+    for balancers in ([], ["10.0.0.1/8"], ["everybody"]):
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(config_text({**gw.config, "proxy_protocol_from": balancers}))
+        p = gw.run_command("check", "-c", path)
+        assert p.returncode == 1 and b"proxy_protocol_from" in p.stdout + p.stderr
 
 
 def test_only_what_is_listened_on_can_be_named(gw):
