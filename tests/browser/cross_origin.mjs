@@ -88,7 +88,8 @@ for (const [who, from] of [['another tool\'s page', facts.evil], ['an unrelated 
     for (const [name, path, type] of [['form POST in a window', '/ask?tool=support&reason=x&minutes=5'], ['form POST in a frame', `/notice/${facts.grant}`],
       ['fetch POST no-cors', '/api/v1/requests'], ['fetch POST JSON', '/api/v1/requests'], ['fetch POST JSON', '/api/v1/locks'], ['fetch POST JSON', '/api/v1/decisions'],
       ['fetch POST no-cors', '/held/hld_AAAAAAAAAAAAAAAAAAAAAA/release'], ['fetch GET with credentials', '/api/v1/status'], ['fetch GET no-cors', '/api/v1/sessions'],
-      ['script', '/api/v1/status'], ['iframe', '/'], ['WebSocket', '/']]) {
+      ['form POST in a window', '/locks?kind=tool&value=support&reason=x'], ['fetch POST no-cors', '/locks'], ['fetch POST no-cors', '/items/req_AAAAAAAAAAAAAAAAAAAAAA/decision'],
+      ['fetch POST no-cors', '/keys/x/remove'], ['script', '/static/sign.js'], ['script', '/api/v1/status'], ['iframe', '/'], ['WebSocket', '/']]) {
       const saw = await attack(name, facts.console + path);
       if (/alice|secret|^open/.test(saw)) done.push(`${name} ${path}: ${saw}`);
     }
