@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(cookie_named(out, SLICE("sid")).ptr == NULL && cookie_named(out, SLICE("session_id")).ptr == NULL);
     if (cookie_tie_set(&t, in, &a, &sent) != OK)
         abort();
-    assert(slice_eq(sent, in) || sent.len > in.len);
+    assert(slice_eq(sent, in) || memmem(sent.ptr, sent.len, "=cs1.", 5) != NULL);
     /* "sid=<the input up to ';'>" set by the tool, and then sent back behind the whole input. */
     struct slice value = slice_trim(slice_of(in.ptr, slice_find(in, ';')));
     unsigned char *text = malloc(2 * size + 128);
