@@ -89,7 +89,13 @@ static const struct field sessions_fields[] = {
     WHO,
     { "person", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     { "tool", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "identity", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "state", FIELD_TEXT, 0, 16, true, TYPED },
+    { "action", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "grant", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     { "since", FIELD_NUMBER, 0, most, true, TYPED },
+    { "until", FIELD_NUMBER, 0, most, true, TYPED },
+    { "from", FIELD_NUMBER, 0, most, true, TYPED },
     END
 };
 static const struct field session_get_fields[] = {
@@ -133,6 +139,7 @@ static const struct rule {
     { "status", FOR_WORKER, 0, who_fields, op_status, true },
     { "pending", FOR_WORKER, 0, who_fields, op_pending, false },
     { "item.get", FOR_WORKER, 0, who_id_fields, op_item_get, true },
+    { "item.proof", FOR_WORKER, 0, who_id_fields, op_item_proof, false },
     { "held.raw", FOR_WORKER, 0, who_id_fields, op_held_raw, false },
     { "statement", FOR_WORKER, 0, statement_fields, op_statement, false },
     { "decide", FOR_WORKER, 0, decide_fields, op_decide, false },

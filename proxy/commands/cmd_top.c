@@ -43,7 +43,7 @@ static void sleep_ms(unsigned ms)
 
 static enum status look(struct client *client, json_t **out, struct err *err)
 {
-    return client_get(client, "/api/v1/live", out, err);
+    return client_get(client, "/api/v1/activity", out, err);
 }
 
 /* The first look makes the gateway count what is under way; the second sees it. */

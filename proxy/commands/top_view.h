@@ -11,7 +11,7 @@ struct top_view {
     const char *line_end;             /* "\n", or what also clears the rest of a line */
 };
 
-/* answer: what GET /api/v1/live said. Sessions that don't fit are counted in a last line. */
+/* answer: what GET /api/v1/activity said. Sessions that don't fit are counted in a last line. */
 void top_print(FILE *out, const json_t *answer, const struct top_view *v);
 
 #endif

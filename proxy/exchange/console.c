@@ -130,6 +130,26 @@ static void on_api(struct exchange *x, struct visit *v, const json_t *answer, in
     json_decref(out);
 }
 
+static bool grant_is_live(const void *arg, const char *grant_id)
+{
+    return access_grant_by_id(arg, grant_id) != NULL;
+}
+
+/* What goes on right now is the workers' to say, not authz's. It holds no content: the access log keeps who looked. */
+static void run_activity(struct exchange *x)
+{
+    const struct config *c = x->snap->config;
+    if (!person_in_any(x->conn->person, c->auditors, c->auditor_count) && !person_in_any(x->conn->person, c->operators, c->operator_count)) {
+        refuse(x, 403, "auditors-only", "Only auditors and operators may see this", "You are in none of the groups that may look at what goes on.",
+               "Ask an auditor or an operator.");
+        return;
+    }
+    json_t *sessions = live_read(x->worker->live, grant_is_live, x->worker->access, clock_wall_ms());
+    json_t *o = sessions ? json_pack("{s:I,s:o}", "time_ms", (json_int_t)clock_wall_ms(), "sessions", sessions) : NULL;
+    send_json(x, 200, o);
+    json_decref(o);
+}
+
 static void run_api(struct exchange *x)
 {
     struct visit *v = visit_of(x);
@@ -144,7 +164,10 @@ static void run_api(struct exchange *x)
     }
     if (st != OK)
         refuse(x, why.status, why.type, why.status == 404 ? "There is nothing here" : "This can't be done", why.detail, why.next);
-    else
+    else if (v->call.result == API_ACTIVITY) {
+        json_decref(v->call.message);
+        run_activity(x);
+    } else
         visit_ask(x, v->call.message, on_api);
 }
 
@@ -390,33 +413,14 @@ static bool comes_from_elsewhere(const struct exchange *x)
     return origin.ptr != NULL && !slice_ieq(origin, slice_str(x->snap->console_origin));
 }
 
-static bool grant_is_live(const void *arg, const char *grant_id)
-{
-    return access_grant_by_id(arg, grant_id) != NULL;
-}
-
-/* What goes on right now is the workers' to say, not authz's. It holds no content: the access log keeps who looked. */
-static bool live_page(struct exchange *x)
-{
-    const struct config *c = x->snap->config;
-    if (!slice_eq(x->request.path, SLICE("/api/v1/live")))
-        return false;
-    if (!person_in_any(x->conn->person, c->auditors, c->auditor_count) && !person_in_any(x->conn->person, c->operators, c->operator_count)) {
-        refuse(x, 403, "auditors-only", "Only auditors and operators may see this", "You are in none of the groups that may look at live sessions.",
-               "Ask an auditor or an operator.");
-        return true;
-    }
-    json_t *sessions = live_read(x->worker->live, grant_is_live, x->worker->access, clock_wall_ms());
-    json_t *o = sessions ? json_pack("{s:I,s:o}", "time_ms", (json_int_t)clock_wall_ms(), "sessions", sessions) : NULL;
-    send_json(x, 200, o);
-    json_decref(o);
-    return true;
-}
-
 static bool public_pages(struct exchange *x)
 {
     if (slice_eq(x->request.path, SLICE("/static/sign.js"))) {
         reply_bytes(x, 200, "text/javascript; charset=utf-8", console_script(), NULL);
+        return true;
+    }
+    if (slice_eq(x->request.path, SLICE("/api/openapi.json"))) {
+        reply_bytes(x, 200, "application/json", console_openapi(), NULL);
         return true;
     }
     if (slice_eq(x->request.path, SLICE("/.well-known/jwks.json"))) {
@@ -446,7 +450,7 @@ void stage_console(struct exchange *x)
         refuse(x, 503, "overloaded", "Not available at the moment", "The gateway is out of memory.", "Try again in a moment.");
         return;
     }
-    if (slice_eq(method, SLICE("GET")) && (public_pages(x) || live_page(x)))
+    if (slice_eq(method, SLICE("GET")) && public_pages(x))
         return;
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
         if (slice_eq(method, slice_str(pages[i].method)) && page_fits(&pages[i], x->request.path, x->visit->id))

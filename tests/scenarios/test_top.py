@@ -1,4 +1,4 @@
-"""`countersign top` and GET /api/v1/live: who is at which tool right now, for auditors and operators only."""
+"""`countersign top` and GET /api/v1/activity: who is at which tool right now, for auditors and operators only."""
 import json
 import os
 import pty
@@ -21,7 +21,7 @@ def granted(gw):
 
 
 def live(gw, who="dan"):
-    r = gw.person(who).api("GET", "/api/v1/live")
+    r = gw.person(who).api("GET", "/api/v1/activity")
     assert r.status == 200, r.body
     return {s["person"]: s for s in r.json()["sessions"]}
 
@@ -46,13 +46,13 @@ def test_it_tells_who_is_where_doing_what(gw, origin):
 
 def test_only_auditors_and_operators_may_look(gw):
     for who in ("alice", "bob", "carol", "nina"):
-        r = gw.person(who).api("GET", "/api/v1/live")
+        r = gw.person(who).api("GET", "/api/v1/activity")
         assert (r.status, r.problem) == (403, "auditors-only"), f"{who}: {r.status}"
         p = gw.person(who).cli("top", "--once", expect=1)
         assert b"auditor" in p.stderr
-    assert gw.nobody().request("GET", "/api/v1/live", host=CONSOLE).problem == "certificate-missing"
-    assert gw.person("dan").request("GET", "/api/v1/live", host=SUPPORT).problem == "grant-required"
-    assert gw.person("dan").request("GET", "/api/v1/live", [("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "cors")], host=CONSOLE).problem == "cross-origin"
+    assert gw.nobody().request("GET", "/api/v1/activity", host=CONSOLE).problem == "certificate-missing"
+    assert gw.person("dan").request("GET", "/api/v1/activity", host=SUPPORT).problem == "grant-required"
+    assert gw.person("dan").request("GET", "/api/v1/activity", [("Sec-Fetch-Site", "same-site"), ("Sec-Fetch-Mode", "cors")], host=CONSOLE).problem == "cross-origin"
 
 
 def test_what_is_open_counts_while_it_is(gw, origin):
