@@ -38,10 +38,13 @@ static json_t *actions(const struct tool *t)
     for (size_t i = 0; i < t->action_count; i++) {
         const struct action *a = &t->actions[i];
         const char *record = a->record == RECORD_FULL ? NULL : record_name(a->record);   /* left out: hashes made before there was a choice hold */
-        json_array_append_new(out, json_pack("{s:s, s:o, s:s, s:o, s:o, s:s, s:o, s:b, s:s*}", "name", a->name, "methods", texts(a->methods, a->method_count),
-                                             "path", a->path, "query", fields(a->query, a->query_count), "body", fields(a->body, a->body_count),
-                                             "allow", requirement_name(a->requirement), "signoff", needs(a->signoff, a->signoff_count),
-                                             "durable", a->durable, "record", record));
+        json_t *one = json_pack("{s:s, s:o, s:s, s:o, s:o, s:s, s:o, s:b, s:s*}", "name", a->name, "methods", texts(a->methods, a->method_count),
+                                "path", a->path, "query", fields(a->query, a->query_count), "body", fields(a->body, a->body_count),
+                                "allow", requirement_name(a->requirement), "signoff", needs(a->signoff, a->signoff_count),
+                                "durable", a->durable, "record", record);
+        if (one != NULL && a->cross_origin_count > 0)   /* likewise */
+            json_object_set_new(one, "cross_origin", texts(a->cross_origin, a->cross_origin_count));
+        json_array_append_new(out, one);
     }
     return out;
 }

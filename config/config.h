@@ -65,6 +65,8 @@ struct action {
     struct need *signoff;             /* for NEED_SIGNOFF: who must sign off */
     size_t signoff_count;
     bool durable;                     /* delivered only once the recording is fsynced; implied by signoff */
+    char **cross_origin;              /* origins whose pages may send requests of this action, beside the tool's */
+    size_t cross_origin_count;
     bool record_set;                  /* `record` stands in the action itself */
     enum record_mode record;          /* else the tool's */
 };
@@ -123,11 +125,14 @@ struct tool {
     unsigned allow_in_target;         /* enum target_allow bits */
     struct action *actions;           /* in the order written */
     size_t action_count;
-    char **cross_origin;              /* origins that may send unsafe or subresource requests ("https://a.example") */
+    char **cross_origin;              /* origins that may send unsafe or subresource requests ("https://a.example"), whatever the action */
     size_t cross_origin_count;
+    bool names_origins;               /* here or in an action; made by config_load */
     char **redact_fields;             /* field names of query, forms and JSON whose values are never kept; default in settings.c */
     size_t redact_count;
     bool allow_service_worker;
+    char **tied_cookies;              /* names of the tool's cookies that are forwarded only from the identity that received them; "app.*": all that begin so */
+    size_t tied_cookie_count;
     enum record_mode record;          /* of actions that say nothing else; never RECORD_OFF */
     struct action_index *index;       /* made from the actions by config_load (config/index.h); NULL: they are tried one by one */
 };

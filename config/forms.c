@@ -277,6 +277,14 @@ static bool is_user(const char *t) { return made_of(t, LOWER UPPER DIGIT "_.-", 
 static bool is_method(const char *t) { return made_of(t, UPPER DIGIT "!#$%&'*+-.^_`|~", 1, 32); }   /* token, RFC 9110 s5.6.2 */
 static bool is_target_allow(const char *t) { return target_allow_parse(t) != 0; }
 static bool is_value_pattern(const char *t) { return strlen(t) <= PATTERN_MAX && is_utf8(t); }
+
+/* A token (RFC 6265 s4.1.1), and '*' only at the end. */
+static bool is_cookie(const char *t)
+{
+    size_t n = strspn(t, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'+-.^_`|~");
+    return n <= 256 && (t[n] == 0 ? n > 0 : strcmp(t + n, "*") == 0);
+}
+
 static bool is_field(const char *t) { return t[0] != 0 && strlen(t) <= 256 && is_utf8(t); }
 static bool is_path(const char *t) { return t[0] != 0 && strlen(t) < 4000; }
 
@@ -443,6 +451,7 @@ const struct form
     form_method = { is_method, "a method in upper case: \"GET\"", NULL },
     form_path_pattern = { is_path_pattern, "a path pattern: \"/customers/*\", \"/export/**\"", why_path_pattern },
     form_value_pattern = { is_value_pattern, "a pattern of at most 1024 bytes of UTF-8, in which '*' stands for any bytes", NULL },
+    form_cookie = { is_cookie, "the name of a cookie, or the beginning of one and a '*'", NULL },
     form_field = { is_field, "a field name of 1 to 256 bytes of UTF-8", NULL },
     form_origin = { is_origin, "an origin as browsers send it: \"https://a.example\" (no path, no default port)", NULL },
     form_approval_method = { is_approval_method, "\"any\", \"hardware\" or \"command-line\"", NULL },

@@ -140,6 +140,8 @@ static const struct setting action_settings[] = {
       .help = "Who must sign off, for `allow = \"signoff\"`." },
     { "durable", SHAPE_BOOL, .fallback = "false", AT(action, durable),
       .help = "Deliver the answer only once its recording is on disk. Always so for `signoff`." },
+    { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(action, cross_origin, cross_origin_count),
+      .help = "Other origins whose pages may send requests of this action, and read the answers, beside those the tool names." },
     { "record", SHAPE_TEXT, NONE, .form = &form_record, .put = put_action_record,
       .help = "What is kept of these exchanges: `full`, `metadata` (heads and sizes, no bodies) or `off` (nothing; only for `GET` and `HEAD` of a path that begins with a name, such as "
               "`/static/**`). Left out: as the tool says. Of several actions that match, the one written first counts. Sign-offs and `durable` actions are always kept in full." },
@@ -189,7 +191,7 @@ static const struct setting tool_settings[] = {
     { "actions", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(tool, actions, action_count), .sub = &action_section,
       .help = "What may be done with the tool." },
     { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(tool, cross_origin, cross_origin_count),
-      .help = "Origins that may send unsafe or subresource requests to the tool." },
+      .help = "Other origins whose pages may send the tool any request its actions allow, and read the answers. Others are refused, but for links." },
     { "redact_fields", SHAPE_TEXTS, .max = 1000, .form = &form_field, COUNTED(tool, redact_fields, redact_count),
       .fallback = "[ \"password\", \"passwd\", \"pass\", \"pwd\", \"passphrase\", \"secret\", \"token\", \"api_key\", \"apikey\", \"access_token\", "
                   "\"refresh_token\", \"id_token\", \"client_secret\", \"otp\", \"pin\", \"csrfmiddlewaretoken\", \"old_password\", \"new_password\", "
@@ -198,6 +200,9 @@ static const struct setting tool_settings[] = {
     { "record", SHAPE_TEXT, .fallback = "\"full\"", .form = &form_tool_record, .put = put_tool_record,
       .help = "What is kept of exchanges whose action says nothing else: `full`, or `metadata`: heads and the sizes of bodies, but no body." },
     { "allow_service_worker", SHAPE_BOOL, .fallback = "false", AT(tool, allow_service_worker), .help = "Let the tool's pages register service workers." },
+    { "tied_cookies", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_cookie, COUNTED(tool, tied_cookies, tied_cookie_count),
+      .help = "Names of the tool's cookies, such as that of its login, that are worth something to the identity that received them only: one that was stolen, made up or planted is "
+              "not forwarded. `*` at the end: all names that begin so. Not for cookies that a script of the tool's pages writes, or whose value it reads." },
     { 0 },
 };
 static const struct section tool_section = { "tools", tool_settings, sizeof(struct tool), "The web applications behind the gateway." };

@@ -26,6 +26,7 @@ static const struct row rows[] = {
     { "GET", "/api/v1/items/*/raw", "held.raw", "id", { NULL }, { NULL }, 200, API_RAW, NULL, NULL },
     { "POST", "/api/v1/items/*/statement", "statement", "id", { "decision", "key" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/live", "live", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "GET", "/api/v1/activity", "activity", NULL, { NULL }, { NULL }, 200, API_ACTIVITY, NULL, NULL },
     { "POST", "/api/v1/keys/new", "key.begin", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/keys", "key.propose", NULL, { "id", "label", "client_data", "attestation" }, { NULL }, 201, API_JSON, NULL, NULL },
     { "GET", "/api/v1/keys", "keys", NULL, { NULL }, { "person" }, 200, API_JSON, NULL, NULL },

@@ -4,6 +4,8 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/cookies.h"
+#include "proxy/exchange/cross_origin.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/websocket.h"
 
@@ -179,10 +181,11 @@ static void public_fields(struct exchange *x, const struct message *m, struct fi
             snprintf(upstream, sizeof upstream, "%s://%s:%u", where->tls ? "https" : "http", where->host, where->port);
     }
     struct forward_response f = { .message = m, .upstream_origin = slice_str(upstream), .public_origin = slice_str(origin ? origin : ""),
-                                  .allow_service_worker = x->tool->allow_service_worker };
+                                  .allow_service_worker = x->tool->allow_service_worker, .other_origin_reads = x->reader.len > 0 };
     *out = (struct fields){ 0 };
-    if (forward_response_fields(&f, &x->arena, out) != OK)
+    if (forward_response_fields(&f, &x->arena, out) != OK || cookies_set(x, out) != OK)
         x->why = "response-fields-cut";
+    cross_origin_fields(x, out);
     free(origin);
 }
 
@@ -345,9 +348,17 @@ static void take_upstream(struct exchange *x)
         give_up(x, pool ? why : UPSTREAM_NOT_SENT, "no connection could be made");
 }
 
+static void begin_live(struct exchange *x)
+{
+    const struct live_what what = { x->grant_id, x->conn->person->name, x->conn->identity.name, x->tool->name, x->verdict.action ? x->verdict.action->name : NULL,
+                                    x->conn->address, x->ws != NULL };
+    x->live = live_begin(x->worker->live, x->worker->index, &what, clock_wall_ms());
+}
+
 static void forward_begin(struct exchange *x)
 {
     exchange_enter(x, X_FORWARD);
+    begin_live(x);
     take_upstream(x);
 }
 

@@ -177,7 +177,7 @@ static void h2_end(struct exchange *x)
 
 static bool h2_nothing_waits(const struct exchange *x)
 {
-    return bbuf_len(&stream_of(x)->out) == 0;
+    return bbuf_len(&stream_of(x)->out) == 0 && nghttp2_session_get_outbound_queue_size(h2_of(x)->session) == 0;
 }
 
 static void h2_took(struct exchange *x, size_t n)

@@ -4,6 +4,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/cookies.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/exchange/sources.h"
 
@@ -374,6 +375,16 @@ static void end_expired(struct worker *w)
     }
 }
 
+/* What is under way counts when it is over; while somebody looks, now. */
+static void count_live(struct worker *w)
+{
+    if (!live_watched(w->live, clock_wall_ms()))
+        return;
+    for (struct conn *c = w->conns; c != NULL; c = c->next)
+        for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+            exchange_count(x);
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct worker *w = t->data;
@@ -384,6 +395,7 @@ static void on_tick(uv_timer_t *t)
     check_deadlines(w);
     end_expired(w);
     check_crl(w);
+    count_live(w);
     access_log_flush(&w->access_log);
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
@@ -502,6 +514,8 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
     w->sources = o->sources;
+    w->live = o->live;
+    cookies_key(o->fingerprint_key, w->cookie_key);
     w->shares = o->shares;
     enum status st = w->access ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
                                              : fail(err, NO_MEMORY, "worker");

@@ -2,9 +2,11 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
+#include "proxy/http/ws_frame.h"
 #include "proxy/record/entry.h"
 #include "proxy/record/head.h"
 #include "proxy/record/redact_body.h"
+#include "proxy/record/redact_message.h"
 #include "proxy/record/ring.h"
 
 #include <assert.h>
@@ -29,6 +31,7 @@ struct tape_own {
     EVP_MD_CTX *withheld;             /* digest of what was not kept of the request's body */
     uint64_t withheld_bytes;
     struct body_redactor *request;    /* NULL: kept as it is */
+    struct message_redactor *messages[2];   /* of a WebSocket's text, once there was some: the client's, the tool's */
 };
 
 /* What the end of an exchange may need: two FINISH, a CLOSE and the note about a withheld body. */
@@ -153,16 +156,6 @@ static void put_finish(struct tape *t, const struct tape_own *own, uint64_t exch
     ring_entry_end(&t->ring);
 }
 
-/* A file is named after the session: nothing but what a file name may hold, anywhere. */
-static bool session_id_ok(struct slice id)
-{
-    for (size_t i = 0; i < id.len; i++)
-        if (!((id.ptr[i] >= '0' && id.ptr[i] <= '9') || (ascii_lower(id.ptr[i]) >= 'a' && ascii_lower(id.ptr[i]) <= 'z')
-              || id.ptr[i] == '_' || id.ptr[i] == '-'))
-            return false;
-    return id.len > 0 && id.len <= RING_SESSION_MAX && id.ptr[0] != '-';
-}
-
 /* The redactor that a message needs: NULL for a body that is kept as it is. */
 static enum status make_redactor(struct tape_own *own, const struct message *m, struct body_redactor **out)
 {
@@ -255,7 +248,7 @@ enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tap
 {
     bool sizes_only = keep->mode != RECORD_FULL;
     assert(!x->open && keep->mode != RECORD_OFF);
-    if (!session_id_ok(s->id))
+    if (!ring_session_ok(s->id))
         return BAD_INPUT;
     if (surely_full(t, request))
         return FULL;
@@ -437,13 +430,10 @@ enum status tape_body(struct tape *t, struct tape_exchange *x, enum tape_side si
 static void put_unmasked(struct ring_out *o, const struct tape_message *m, struct slice data, size_t at)
 {
     unsigned char plain[2048];
-    while (m->mask != NULL && data.len > 0) {
-        size_t n = data.len < sizeof plain ? data.len : sizeof plain;
-        for (size_t i = 0; i < n; i++)
-            plain[i] = data.ptr[i] ^ m->mask[(m->mask_at + at + i) & 3];
+    for (size_t n; m->mask != NULL && data.len > 0; data = slice_from(data, n), at += n) {
+        n = data.len < sizeof plain ? data.len : sizeof plain;
+        ws_unmask(plain, slice_of(data.ptr, n), m->mask, (unsigned)(m->mask_at + at) & 3);
         ring_put(o, slice_of(plain, n));
-        data = slice_from(data, n);
-        at += n;
     }
     ring_put(o, data);
 }
@@ -468,19 +458,38 @@ static void put_message(struct tape *t, const struct tape_exchange *x, const str
     } while (at < m->data.len);
 }
 
+/* Text as it may be kept. A redactor can't take a piece back: it must be sure that whatever comes of it fits. */
+static enum status redact_text(struct tape *t, struct tape_own *own, struct tape_message *m, unsigned char **text)
+{
+    size_t most = 3 * m->data.len + BODY_REDACT_SLACK, need = most + (most / ENTRY_BODY_MAX + 2) * ring_entry_size(own->session.len, 8) + t->reserved;
+    if (ring_free(&t->ring) < need)
+        ask_for_room(t);
+    if (ring_free(&t->ring) < need)
+        return need > t->ring.mask ? too_large(t) : FULL;
+    return message_redact(&own->messages[m->from == TAPE_CLIENT ? 0 : 1], &own->names, own->arena, m, text);
+}
+
 enum status tape_message(struct tape *t, struct tape_exchange *x, const struct tape_message *m)
 {
+    struct tape_own *own = x->redactor[0];
+    struct tape_message kept = *m;
+    unsigned char *text = NULL;
+    enum status st = OK;
     assert(x->open && x->state[TAPE_RESPONSE] != SIDE_NONE);
     if (m->data.len == 0 && !m->first && !m->last)
         return OK;
+    if (m->opcode == WS_TEXT && !m->compressed && !x->sizes_only && (st = redact_text(t, own, &kept, &text)) != OK)
+        return st;
     for (unsigned tries = 0; tries < 2; tries++) {
         ring_start(&t->ring, t->reserved);
-        put_message(t, x, m);
-        if (ring_commit(&t->ring) == OK)
-            return OK;
+        put_message(t, x, &kept);
+        st = ring_commit(&t->ring);
+        if (st == OK)
+            break;
         ask_for_room(t);
     }
-    return too_large(t);
+    free(text);
+    return st == OK ? OK : too_large(t);
 }
 
 static void put_withheld_note(struct tape *t, struct tape_exchange *x)
