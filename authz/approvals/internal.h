@@ -63,6 +63,17 @@ struct service {
     json_t *erase;                    /* held files to erase after the commit */
 };
 
+/* ---- signing.c: the gateway's own keys for tokens ---- */
+struct signing {
+    struct jwt_signer *signer;        /* of keys/grant.pem */
+    json_t *jwks;                     /* with its public half, and those of keys/grant-next.pem and keys/grant-old.pem if they are there */
+    struct jwt_keys *public_keys;
+};
+MUST_CHECK enum status signing_load(const struct config *c, struct signing *out, struct err *err);
+void signing_done(struct signing *g);
+/* Exchange them with the service's. */
+void signing_swap(struct service *s, struct signing *g);
+
 /* Who asks, as far as it matters to a decision. */
 struct caller {
     const struct person *person;
@@ -219,6 +230,9 @@ bool page_add(json_t *list, size_t *bytes, json_t *item);
 MUST_CHECK enum status upkeep_config(struct op *o);
 MUST_CHECK enum status upkeep_outcomes(struct op *o, const struct peer *gone);
 MUST_CHECK enum status locks_load(struct service *s, struct err *err);
+
+/* The signing keys changed: log it, tell the workers. BAD_CONFIG: a live grant was signed with one that is gone. In an own transaction. */
+MUST_CHECK enum status signing_changed(struct op *o);
 
 /* ---- reconcile.c ---- */
 /* Compare the rows with the verified log. CORRUPT names the first that differs. */

@@ -182,6 +182,7 @@ enum status upkeep_config(struct op *o)
 enum status service_reload(struct service *s, struct config *c, struct err *err)
 {
     struct approval_keys keys, old_keys = s->keys;
+    struct signing signing = { 0 };
     struct config *old = s->config;
     struct op o;
     if (strcmp(c->instance, old->instance) != 0 || strcmp(c->state, old->state) != 0)
@@ -189,6 +190,13 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
     enum status st = keys_load(c, &keys, err);
     if (st != OK)
         return st;
+    st = signing_load(c, &signing, err);
+    if (st != OK) {
+        approval_keys_done(&keys);
+        return st;
+    }
+    bool new_signing = !json_equal(signing.jwks, s->jwks);
+    signing_swap(s, &signing);
     st = own_begin(s, &o, err);
     char *origin = config_origin(c, c->console_host), *old_origin = s->console_origin;
     s->config = c;
@@ -198,7 +206,12 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
         st = fail(err, NO_MEMORY, "console");
     if (st == OK)
         st = upkeep_config(&o);
+    if (st == OK && new_signing)
+        st = signing_changed(&o);
     st = own_end(&o, st, err);
+    if (st != OK)
+        signing_swap(s, &signing);    /* back */
+    signing_done(&signing);
     if (st == OK) {
         config_ref(c);
         config_unref(old);
