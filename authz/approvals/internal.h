@@ -32,11 +32,12 @@ struct release_code {
     int64_t until_ms;
 };
 
-/* A confirmed key of somebody's authenticator, from verified leaves. */
+/* A confirmed key, of somebody's authenticator or (method "command-line") a certificate's that came later; from verified leaves. */
 struct web_key {
     struct approval_key base;
     char item[ID_LEN + 1];
     char method[16], credential[B64URL_LEN(WEBAUTHN_ID_MAX) + 1];
+    char *rp_id, *origin;             /* of the page it was registered on: it signs there and nowhere else */
     int64_t from_s;                   /* it counts from here on */
 };
 
@@ -190,10 +191,18 @@ const struct web_key *web_key_find(const struct service *s, const char *fingerpr
 const char *key_method(const struct service *s, const char *fingerprint);
 /* May the caller confirm this new key? */
 bool new_key_may_decide(const struct op *o, const struct item *it);
-/* The console, as authenticators name it. */
+/* The console now, as authenticators name it. */
 struct webauthn_party console_party(const struct service *s);
-/* Withdraw it, whatever its state; `by` says why. */
-MUST_CHECK enum status new_key_end(struct op *o, const char *id, const char *why);
+/* The page that this key signs on; of no use for a certificate's. */
+struct webauthn_party key_party(const struct service *s, const char *fingerprint);
+/* Withdraw it, whatever its state; by: a person, or "config" when it left the file. */
+MUST_CHECK enum status new_key_end(struct op *o, const char *id, const char *by, const char *why);
+/* The row and leaf of a new key; facts are taken. *row_out, if wanted, is the caller's. */
+MUST_CHECK enum status new_key_insert(struct op *o, json_t *facts, json_t **row_out);
+/* A certificate's key that came after the first ones: it waits like any new key. */
+MUST_CHECK enum status new_key_of_file(struct op *o, const struct approval_key *k);
+/* Those of certificates that no longer stand in the file are withdrawn. */
+MUST_CHECK enum status new_keys_not_in_file(struct op *o);
 
 /* ---- grants.c ---- */
 /* A live grant, proved: the ledger, the token's signature, its dates. NOT_FOUND or EXPIRED when there is none; grant_done(). */

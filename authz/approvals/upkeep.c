@@ -142,8 +142,8 @@ static enum status log_removed(struct op *o, const struct ledger_entry *e)
     return write_leaf(o, "key.removed", json_pack("{s:s}", "key", e->id), NULL);
 }
 
-/* A key that is new, or now stands with another person or date, is a leaf before it counts. */
-static enum status log_key(struct op *o, const struct approval_key *k)
+/* A key that is new, or now stands with another person or date, is a leaf before it counts. Once there are some, a new one may have to be confirmed. */
+static enum status log_key(struct op *o, const struct approval_key *k, bool first)
 {
     const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), k->fingerprint);
     bool live = e != NULL && strcmp(e->state, "live") == 0, same = false;
@@ -156,17 +156,20 @@ static enum status log_key(struct op *o, const struct approval_key *k)
         if (st == OK && !same)
             st = log_removed(o, e);
     }
-    if (st == OK && !same)
+    if (st == OK && !same && (live || first || !o->s->config->confirm_certificates))
         return write_leaf(o, "key.registered", facts, NULL);
     json_decref(facts);
+    if (st == OK && !same)
+        st = new_key_of_file(o, k);
     return st;
 }
 
 static enum status log_keys(struct op *o)
 {
-    enum status st = OK;
+    bool first = log_ledger(o->s->log)->counts[LEDGER_KEY] == 0;
+    enum status st = new_keys_not_in_file(o);
     for (size_t i = 0; i < o->s->keys.count && st == OK; i++)
-        st = log_key(o, &o->s->keys.v[i]);
+        st = log_key(o, &o->s->keys.v[i], first);
     for (const struct ledger_entry *e = log_ledger(o->s->log)->entries; e != NULL && st == OK; e = e->hh.next)
         if (e->kind == LEDGER_KEY && strcmp(e->state, "live") == 0 && approval_keys_find(&o->s->keys, slice_str(e->id)) == NULL)
             st = log_removed(o, e);

@@ -116,7 +116,8 @@ static void item_key(struct html *h, const json_t *item)
     html_raw(h, "<dt>Fingerprint</dt><dd><code>");
     html_str(h, page_text(item, "key"));
     html_raw(h, "</code></dd>");
-    page_term(h, "Kind", hardware ? "bound to one device" : "a passkey that may be copied to the owner's other devices");
+    page_term(h, "Kind", strcmp(page_text(item, "method"), "command-line") == 0 ? "of a certificate, signs on the command line"
+                         : hardware ? "bound to one device" : "a passkey that may be copied to the owner's other devices");
     page_term(h, "Algorithm", page_text(item, "alg"));
     page_when(h, "Counts from", item, "counts_from", false);
 }

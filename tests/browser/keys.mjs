@@ -268,7 +268,7 @@ await step('a page of another origin can do none of this', olga, async () => {
 
 await step('carol takes her key away', carol, async () => {
   await carol.goto(facts.console + '/keys');
-  const card = carol.locator('.card', { hasText: 'blue key ring' });
+  const card = carol.locator('.card', { hasText: 'Lost, or not yours?' });
   await card.locator('summary').click();
   await card.locator('input[name=reason]').fill('lost on the train');
   await card.getByRole('button').click();
