@@ -114,6 +114,19 @@ def test_later_certificates_keys_wait_too(gateway_of, tmp_path):
     assert again.decide(hold(alice, body=b"after=restart")["id"]).status == 200
 
 
+def test_keys_on_the_command_line(gw):
+    carol, olga = gw.person("carol"), gw.person("olga")
+    item = Authenticator(gw).register(carol, "a key to lose").json()["item"]["id"]
+    said = carol.cli("keys", expect=0).stdout
+    assert item.encode() in said and b"waits for another person's yes" in said and b"a key to lose" in said
+    carol.cli("keys", "--remove", item, expect=2)
+    gw.person("bob").cli("keys", "--remove", item, "--reason", "not mine", expect=1)
+    assert b"Removed" in olga.cli("keys", "--remove", item, "--reason", "lost on the train", expect=0).stdout
+    assert item.encode() not in olga.cli("keys", "--person", "*", expect=0).stdout
+    listed = json.loads(olga.cli("keys", "--person", "*", "--json", expect=0).stdout)["keys"]
+    assert {k["person"] for k in listed} >= {"alice", "bob", "carol"}
+
+
 # ---- proofs ----
 
 def independent(*args):
