@@ -229,6 +229,28 @@ static void check_ring(struct load *l, const config_setting_t *root)
         report(l, at, "segment_size", "is larger than ring_size; expected a segment to fit into the ring");
 }
 
+/* One auditor's key that is lost would be every recording lost, so there are two at least. */
+static void check_sealing(struct load *l, const config_setting_t *root)
+{
+    const config_setting_t *recording = member_of(root, "recording"), *keys = member_of(recording, "sealed_to");
+    const struct config *c = l->out;
+    const char *name = recording ? "sealed_to" : "recording.sealed_to";
+    struct named rows[16];
+    for (size_t i = 0; i < c->sealed_to_count && i < 16; i++)
+        rows[i] = (struct named){ c->sealed_to[i], keys, i };
+    check_unique(l, rows, c->sealed_to_count, NULL, "each key once");
+    if (c->unsealed && c->sealed_to_count > 0)
+        report(l, recording, "unsealed", "is true, and there are keys in sealed_to; expected one or the other");
+    else if (c->unsealed)
+        report_warning(l, recording, "unsealed", "is true: whoever can read the disk can read every recording; make two keys with `countersign auditor-key` "
+                       "and put them into sealed_to");
+    else if (keys != NULL && config_setting_length(keys) > (int)c->sealed_to_count)
+        return;                       /* said already what is wrong with them */
+    else if (c->sealed_to_count < 2)
+        report(l, keys, keys ? NULL : name, "has %zu keys; expected the public keys of at least two auditors (make them with `countersign auditor-key`, one each), "
+               "or `unsealed = true` to try things out", c->sealed_to_count);
+}
+
 static void check_roles(struct load *l, const config_setting_t *root)
 {
     const config_setting_t *roles = member_of(root, "roles");
@@ -248,6 +270,7 @@ void check_all(struct load *l)
     check_user(l, root);
     check_key_mode(l, root);
     check_ring(l, root);
+    check_sealing(l, root);
     check_roles(l, root);
     if (l->out->tool_count == 0)
         report_warning(l, root, "tools", "is empty, so there is nothing to reach through this gateway");

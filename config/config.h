@@ -183,6 +183,9 @@ struct config {
     int64_t segment_ms;               /* a segment closes after this (2 s) */
     size_t segment_bytes;             /* or this (1 MiB) */
     size_t ring_bytes;                /* of each worker's ring (4 MiB), a power of two */
+    char **sealed_to;                 /* auditors' public keys ("age1..."): recordings are sealed to all of them, and to nobody else */
+    size_t sealed_to_count;           /* at least 2, or 0 with `unsealed` */
+    bool unsealed;                    /* recordings are kept readable: for trying things out */
     struct identity_row *by_identity; /* every identity, sorted, for config_person */
     size_t identity_count;
     struct arena memory;              /* everything above lives here and goes with the last reference */

@@ -10,6 +10,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#define KEY_1 "age1mhqa5vgfnvr2wahagqhz3s3l70wxhfle7p200nl5jn4s8tuzuqgquxjaxk"
+#define KEY_2 "age18sfgpmm6s2yz39x0yhfu8kn9cv27leygn9pgd803vjgequf2xpzqrc7gtl"
+
 static char folder[] = "/tmp/countersign-config-XXXXXX";
 
 static void put_file(const char *name, const char *text, mode_t mode)
@@ -35,7 +38,7 @@ static const char good_people[] =
     "  { name = \"dan\"; identities = [ \"dan@acme.localhost\" ]; groups = [ \"security\", \"audit\" ]; },\n"
     "  { name = \"olga\"; identities = [ \"olga@acme.localhost\" ]; groups = [ \"ops\" ]; }\n"
     ");\n"
-    "roles = { auditors = [ \"audit\" ]; operators = [ \"ops\" ]; };\n";
+    "roles = { auditors = [ \"audit\" ]; operators = [ \"ops\" ]; }; recording = { sealed_to = [ \"" KEY_1 "\", \"" KEY_2 "\" ]; };\n";
 static const char good_tools[] =
     "tools = ( {\n"
     "  name = \"support\"; host = \"support.acme.localhost\"; upstream = \"http://127.0.0.1:8000\";\n"
@@ -274,7 +277,7 @@ static const struct broken broken_rows[] = {
     { "negative cut", NULL, "limits = { fields = -4294967196; };\n", "the number 4294967196 is too large", BAD_CONFIG },
     { "hex cut", NULL, "limits = { fields = 0x100000064; };\n", "the number 0x100000064 is too large", BAD_CONFIG },
     { "escaped NUL", "\"acme\"", "\"acme\\x00evil\"", "c.conf:1: a string holds \\x00", BAD_CONFIG },
-    { "ring not a power of two", NULL, "recording = { ring_size = \"3MiB\"; };\n", "recording.ring_size: is not a power of two", BAD_CONFIG },
+    { "ring not a power of two", "recording = {", "recording = { ring_size = \"3MiB\";", "recording.ring_size: is not a power of two", BAD_CONFIG },
     { "listener name", "127.0.0.1:9443", "localhost:9443", "listen[1]: \"localhost:9443\" is not of the right form; expected a numeric address", BAD_CONFIG },
     { "listener without port", "127.0.0.1:9443", "127.0.0.1", "expected a numeric address and a port", BAD_CONFIG },
     { "listener port 0", "127.0.0.1:9443", "127.0.0.1:0", "expected a numeric address and a port", BAD_CONFIG },
@@ -340,6 +343,14 @@ static const struct broken broken_rows[] = {
     { "origin with path", "who = [", "cross_origin = [ \"https://a.example/\" ]; who = [", "expected an origin as browsers send it", BAD_CONFIG },
     { "origin with default port", "who = [", "cross_origin = [ \"https://a.example:443\" ]; who = [", "expected an origin as browsers send it", BAD_CONFIG },
     { "target allow", "who = [", "allow_in_target = [ \"slash\" ]; who = [", "expected \"encoded-slash\", \"backslash\"", BAD_CONFIG },
+    { "sealed to nobody", "[ \"" KEY_1 "\", \"" KEY_2 "\" ]", "[ ]", "sealed_to: has 0 keys; expected the public keys of at least two auditors", BAD_CONFIG },
+    { "sealed to one", ", \"" KEY_2 "\" ]", " ]", "sealed_to: has 1 keys; expected the public keys of at least two auditors", BAD_CONFIG },
+    { "sealed to one twice", KEY_2, KEY_1, "stands at ", BAD_CONFIG },
+    { "not said whom to seal to", "recording = { sealed_to", "recording = { }; xrecording = { sealed_to", "expected the public keys of at least two auditors", BAD_CONFIG },
+    { "sealed to a mistyped key", KEY_2, KEY_1 "q", "expected an auditor's public key", BAD_CONFIG },
+    { "sealed to a secret key", KEY_2, "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX", "expected an auditor's public key", BAD_CONFIG },
+    { "sealed and unsealed", "recording = {", "recording = { unsealed = true;", "expected one or the other", BAD_CONFIG },
+    { "unsealed", "recording = { sealed_to = [ \"" KEY_1 "\", \"" KEY_2 "\" ];", "recording = { unsealed = true;", "whoever can read the disk can read every recording", OK },
     { "body not a list", "body = ( {", "body = ( 1, {", "actions[export].body[1]: is not a group", BAD_CONFIG },
 };
 
@@ -393,7 +404,8 @@ static void test_no_people(void **state)
     (void)state;
     struct config *c = NULL;
     struct problems p;
-    char *text = whole(good_head, "people = ( );\nroles = { auditors = [ \"audit\" ]; operators = [ \"ops\" ]; };\n", good_tools, "");
+    char *text = whole(good_head, "people = ( );\nroles = { auditors = [ \"audit\" ]; operators = [ \"ops\" ]; };\n"
+                       "recording = { sealed_to = [ \"" KEY_1 "\", \"" KEY_2 "\" ]; };\n", good_tools, "");
     assert_int_equal(load_text(text, &c, &p), OK);
     assert_int_equal(p.count, 1);
     assert_non_null(strstr(p.text[0], "people: is empty, so nobody can do anything"));

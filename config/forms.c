@@ -1,5 +1,7 @@
 #include "config/forms.h"
 
+#include "proxy/base/bech32.h"
+
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -329,6 +331,13 @@ static const char *why_path_pattern(const char *t)
 }
 static bool is_path_pattern(const char *t) { return why_path_pattern(t) == NULL; }
 
+/* age v1, X25519. */
+static bool is_auditor_key(const char *t)
+{
+    unsigned char raw[32];
+    return bech32_decode("age", slice_str(t), raw, sizeof raw);
+}
+
 const struct form
     form_instance = { is_instance, "1 to 64 of a-z, 0-9, '.' and '-'", NULL },
     form_tool = { is_tool, "1 to 32 of a-z, 0-9 and '-'", NULL },
@@ -352,4 +361,5 @@ const struct form
     form_log_level = { is_log_level, "\"debug\", \"info\", \"warn\" or \"error\"", NULL },
     form_operator_listen = { is_operator_listen, "a loopback address such as \"127.0.0.1:9464\" or \"[::1]:9464\", or the absolute path of a Unix socket", NULL },
     form_user = { is_user, "the name of a user of this system", NULL },
+    form_auditor_key = { is_auditor_key, "an auditor's public key, \"age1\" and 58 characters, from `countersign auditor-key` or age-keygen", NULL },
     form_path = { is_path, "a path, absolute or relative to this file's folder", NULL };

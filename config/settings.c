@@ -256,6 +256,11 @@ static const struct setting recording_settings[] = {
     { "segment_time", SHAPE_TIME, .fallback = "\"2s\"", .min = 100, .max = MINUTE, AT(config, segment_ms), .help = "A segment closes after this." },
     { "segment_size", SHAPE_SIZE, .fallback = "\"1MiB\"", .min = 64 * KIB, .max = 64 * MIB, AT(config, segment_bytes), .help = "Or after so many bytes." },
     { "ring_size", SHAPE_SIZE, .fallback = "\"4MiB\"", .min = MIB, .max = 256 * MIB, AT(config, ring_bytes), .help = "Memory between each worker and the recorder; a power of two." },
+    { "sealed_to", SHAPE_TEXTS, .fallback = "[ ]", .max = 16, .form = &form_auditor_key, COUNTED(config, sealed_to, sealed_to_count),
+      .help = "Auditors' public keys, at least two (`countersign auditor-key`, or age-keygen): recordings are sealed to each of them, and nobody else, the gateway "
+              "included, can open them. Taking a key out retires it: what was sealed to it before stays readable to its owner." },
+    { "unsealed", SHAPE_BOOL, .fallback = "false", AT(config, unsealed),
+      .help = "Instead of `sealed_to`, for trying things out: whoever can read the disk can read every recording." },
     { 0 },
 };
 static const struct section recording_section = { "recording", recording_settings, 0, "How sessions are kept." };

@@ -19,6 +19,9 @@ static const struct command commands[] = {
     { "sessions", "find recorded sessions", cmd_sessions },
     { "show", "list a session's exchanges, or print one", cmd_show },
     { "replay", "play a session back", cmd_replay },
+    { "export", "a session as HAR or WARC, for other tools", cmd_export },
+    { "incident", "all that somebody did in a span of time, with proof", cmd_incident },
+    { "auditor-key", "make an auditor's key pair, which recordings are sealed to", cmd_auditor_key },
     { "verify", "check a recording and the log against each other", cmd_verify },
     { "lock", "stop a person, certificate, grant or tool now", cmd_lock },
     { "unlock", "lift a lock", cmd_unlock },
@@ -33,7 +36,7 @@ static void print_commands(FILE *out)
     fputs("usage: countersign COMMAND [OPTION ...]\n\n", out);
     for (const struct command *c = commands; c->name != NULL; c++)
         if (c->summary != NULL)
-            fprintf(out, "  %-10s %s\n", c->name, c->summary);
+            fprintf(out, "  %-11s %s\n", c->name, c->summary);
     fputs("\n`countersign COMMAND --help` says more. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.\n", out);
 }
 

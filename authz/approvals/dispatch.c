@@ -89,7 +89,13 @@ static const struct field sessions_fields[] = {
     WHO,
     { "person", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     { "tool", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "identity", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "state", FIELD_TEXT, 0, 16, true, TYPED },
+    { "action", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "grant", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     { "since", FIELD_NUMBER, 0, most, true, TYPED },
+    { "until", FIELD_NUMBER, 0, most, true, TYPED },
+    { "from", FIELD_NUMBER, 0, most, true, TYPED },
     END
 };
 static const struct field session_get_fields[] = {

@@ -3,6 +3,7 @@
 #define COUNTERSIGN_APPROVALS_INTERNAL_H
 
 #include "authz/approvals/service.h"
+#include "authz/approvals/tiles.h"
 #include "authz/approvals/validate.h"
 
 #include "authz/blob.h"
@@ -53,6 +54,8 @@ struct service {
     json_t *jwks;
     struct store *store;
     struct log *log;
+    struct tiles *tiles;
+    int64_t published_ms;             /* when the log was last published, or tried to be */
     struct seal_key seal_key;
     char *held_folder;
     int lock_fd;
@@ -237,6 +240,8 @@ bool page_add(json_t *list, size_t *bytes, json_t *item);
 /* ---- upkeep.c ---- */
 /* Cancel and end what the config no longer allows, log new and removed keys. In an own transaction. */
 MUST_CHECK enum status upkeep_config(struct op *o);
+/* Bring the log's files up to the log. */
+void upkeep_publish(struct service *s);
 MUST_CHECK enum status upkeep_outcomes(struct op *o, const struct peer *gone);
 MUST_CHECK enum status locks_load(struct service *s, struct err *err);
 

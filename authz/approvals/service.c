@@ -50,6 +50,10 @@ static enum status open_log(struct service *s, struct err *err)
         st = log_open(s->store, s->config->instance, key, &s->log, err);
     free(db);
     free(key);
+    char *tiles = config_path(s->config, "log");
+    if (st == OK)
+        st = tiles ? tiles_open(tiles, s->config->instance, s->log, s->store, &s->tiles, err) : fail(err, NO_MEMORY, "path");
+    free(tiles);
     return st;
 }
 
@@ -121,10 +125,12 @@ enum status service_open(struct config *c, struct service **out, struct err *err
         st = bring_up_to_date(s, err);
     if (st == OK)
         seal_sweep(s->held_folder, held_is_open, s);
-    if (st == OK)
+    if (st == OK) {
+        upkeep_publish(s);
         *out = s;
-    else
+    } else {
         service_close(s);
+    }
     return st;
 }
 
@@ -132,6 +138,9 @@ void service_close(struct service *s)
 {
     if (s == NULL)
         return;
+    if (s->published_ms > 0)          /* it was opened in full */
+        upkeep_publish(s);
+    tiles_close(s->tiles);
     log_close(s->log);
     store_close(s->store);
     jwt_signer_free(s->signer);

@@ -44,6 +44,7 @@ static const char testbed_config[] =
     ");\n"
     "keys = { delay = \"0s\"; };\n"
     "roles = { auditors = [ \"audit\" ]; operators = [ \"operations\" ]; };\n"
+    "recording = { unsealed = true; };\n"
     "limits = { requests_per_person = 2; held_per_person = 3; };\n"
     "tools = (\n"
     "  { name = \"support\"; host = \"support.acme.localhost\"; upstream = \"http://127.0.0.1:8000\"; who = [ \"support\" ];\n"

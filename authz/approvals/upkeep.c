@@ -3,6 +3,8 @@
 
 #include <openssl/x509.h>
 
+enum { PUBLISH_MS = 1000 };
+
 /* ---- expiry ---- */
 
 static enum status expire_items(struct op *o)
@@ -34,8 +36,19 @@ static enum status expire_grants(struct op *o)
     return st;
 }
 
+/* What can't be published now is published later: the log itself is in the database. */
+void upkeep_publish(struct service *s)
+{
+    struct err err;
+    s->published_ms = clock_mono_ms();
+    if (tiles_published(s->tiles) != log_size(s->log) && tiles_publish(s->tiles, &err) != OK)
+        log_warn("log.not-published", "why", err.text, "next", "it is tried again every second");
+}
+
 enum status service_tick(struct service *s, struct err *err)
 {
+    if (clock_mono_ms() - s->published_ms >= PUBLISH_MS)   /* few checkpoints, C2SP tlog-tiles asks */
+        upkeep_publish(s);
     struct op o;
     enum status st = own_begin(s, &o, err);
     if (st == OK)

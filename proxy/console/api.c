@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES_MAX = 6 };
+enum { NAMES_MAX = 10 };
 
 struct row {
     const char *method, *path;        /* '*' stands for one segment: the id */
@@ -31,7 +31,7 @@ static const struct row rows[] = {
     { "GET", "/api/v1/keys", "keys", NULL, { NULL }, { "person" }, 200, API_JSON, NULL, NULL },
     { "DELETE", "/api/v1/keys/*", "key.remove", "id", { NULL }, { "reason" }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/decisions", "decide", NULL, { "statement_id", "jws", "client_data", "authenticator_data", "signature" }, { NULL }, 200, API_JSON, NULL, NULL },
-    { "GET", "/api/v1/sessions", "sessions", NULL, { NULL }, { "person", "tool", "since" }, 200, API_JSON, NULL, NULL },
+    { "GET", "/api/v1/sessions", "sessions", NULL, { NULL }, { "person", "tool", "since", "until", "identity", "state", "action", "grant", "from" }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/sessions/*", "session.get", "id", { NULL }, { "purpose", "from" }, 200, API_JSON, "purpose", "show" },
     { "GET", "/api/v1/sessions/*/recording", "session.get", "id", { NULL }, { "purpose" }, 200, API_RECORDING, "purpose", "replay" },
     { "GET", "/api/v1/log", "log.read", NULL, { NULL }, { "from", "limit", "session" }, 200, API_JSON, NULL, NULL },
@@ -103,7 +103,7 @@ static enum status take_body(const struct row *row, const struct api_request *r,
 static json_t *query_value(const char *name, struct slice v)
 {
     char digits[20];
-    if (strcmp(name, "from") != 0 && strcmp(name, "limit") != 0 && strcmp(name, "since") != 0)
+    if (strcmp(name, "from") != 0 && strcmp(name, "limit") != 0 && strcmp(name, "since") != 0 && strcmp(name, "until") != 0)
         return json_stringn((const char *)(v.len ? v.ptr : (const unsigned char *)""), v.len);
     if (v.len == 0 || v.len >= sizeof digits || strspn(memcpy(digits, v.ptr, v.len), "0123456789") < v.len)
         return NULL;

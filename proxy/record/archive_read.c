@@ -357,6 +357,10 @@ static enum status publish(struct archive_item *x)
     split(&x->message[0], &p->request_head, &p->request_body);
     split(&x->message[1], &p->response_head, &p->response_body);
     p->status = status_of(&x->message[1]);
+    p->request_bytes = x->message[0].total - (x->message[0].total < x->message[0].head_len ? x->message[0].total : x->message[0].head_len);
+    p->response_bytes = x->message[1].total - (x->message[1].total < x->message[1].head_len ? x->message[1].total : x->message[1].head_len);
+    p->request_record = slice_str(x->message[0].id);
+    p->response_record = slice_str(x->message[1].id);
     p->request_omitted = x->message[0].omitted;
     p->response_omitted = x->message[1].omitted;
     p->request_cut = x->message[0].cut || !x->message[0].complete;

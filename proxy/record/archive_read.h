@@ -60,6 +60,7 @@ struct archive {
     struct archive_bad *bad;
     size_t bad_count;
     uint64_t kept;
+    size_t sealed, opened;            /* segments that are for auditors; those that our keys fit */
     /* the record that is being read */
     struct archive_item *item;
     struct archive_message *message;  /* NULL: not one that is kept */

@@ -3,6 +3,7 @@
 #ifndef COUNTERSIGN_SESSION_H
 #define COUNTERSIGN_SESSION_H
 
+#include "proxy/record/age.h"
 #include "proxy/record/ring.h"
 #include "proxy/record/session_file.h"
 #include "proxy/record/warc.h"
@@ -99,6 +100,9 @@ struct session_context {
     const char *instance;
     struct warc_writer *warc;
     struct record_pool *pool;         /* NULL: none */
+    struct age_sealer *sealer;        /* NULL: segments are kept readable */
+    const struct ring_header *ring[SESSION_RINGS_MAX];   /* whose keys open what a segment's header says of open exchanges */
+    size_t ring_count;
 };
 
 /* session_open.c: the exchanges that are not over. NULL: no memory. */
@@ -124,15 +128,20 @@ MUST_CHECK enum status session_take(struct session *s, const struct session_cont
 bool session_has_news(const struct session *s);
 /* Close the segment: everything pending is in s->out. NO_MEMORY: try again. */
 MUST_CHECK enum status session_seal(struct session *s, const struct session_context *c);
-/* What stands in the pax header; malloc'd. NULL: no memory. */
-char *session_comment(const struct session *s);
+/* What stands in the pax header of the segment whose content (sealed already) this is; malloc'd. NULL: no memory. */
+char *session_comment(const struct session *s, const struct session_context *c, struct slice content);
 /* After the segment was appended: a new one begins. */
 void session_written(struct session *s);
 /* From a member of its file. */
-void session_restore(struct session *s, const json_t *comment);
+void session_restore(struct session *s, const struct session_context *c, const json_t *comment);
 /* Its producer is gone: what is open is cut off, and it ends with this reason. */
 MUST_CHECK enum status session_end_exchange(struct session *s, const struct session_context *c, struct record_exchange *x, const char *why,
                                             int64_t now_ms);
+
+/* session_box.c: where an open exchange goes to, kept for the next recorder where only a process that holds its ring can read it. box: malloc'd base64url text,
+ * NULL: no memory, or nobody here has that ring. */
+char *session_box_close(const struct session_context *c, const unsigned char ring[RING_ID_BYTES], const char *text);
+char *session_box_open(const struct session_context *c, const unsigned char ring[RING_ID_BYTES], const char *box);
 
 /* session_records.c: the records themselves. ends_well: nothing more is to be said of the exchange. */
 MUST_CHECK enum status record_info(struct session *s, const struct session_context *c, int64_t now_ms);

@@ -106,6 +106,9 @@ static void figures(void **state)
     run("large, noise", scale, 20 << 20, true, RECORD_FULL);
     run("10 KiB, JSON", 400 * scale, 10240, false, RECORD_FULL);
     run("10 KiB, noise", 400 * scale, 10240, true, RECORD_FULL);
+    test_unsealed = true;
+    run("10 KiB, JSON, unsealed", 400 * scale, 10240, false, RECORD_FULL);
+    test_unsealed = false;
     run("empty", 400 * scale, 0, false, RECORD_FULL);
     run("10 KiB, sizes only", 400 * scale, 10240, false, RECORD_METADATA);
     run("1 MiB, sizes only", 4 * scale, 1 << 20, false, RECORD_METADATA);
