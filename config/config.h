@@ -205,6 +205,7 @@ struct config {
     size_t key_confirmer_count;
     int64_t key_delay_ms;             /* a confirmed key counts after this */
     bool synced_keys;                 /* passkeys that may be copied to other devices can be registered */
+    bool confirm_certificates;        /* a certificate's key that comes later needs another person's yes too */
     struct person *people;
     size_t person_count;
     char **auditors, **operators;     /* groups */

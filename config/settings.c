@@ -308,11 +308,14 @@ static const struct setting key_settings[] = {
       .help = "Groups whose members may confirm a new approval key. Empty: anyone but its owner who has a key that counts." },
     { "delay", SHAPE_TIME, .fallback = "\"1h\"", .max = 30 * DAY, AT(config, key_delay_ms),
       .help = "A new key counts so long after a second person confirmed it: time for its owner to object." },
+    { "confirm_certificates", SHAPE_BOOL, .fallback = "false", AT(config, confirm_certificates),
+      .help = "A key that `countersign certs issue --approver` or `renew` adds once there are some needs another person's yes, and the delay, too. The very first ones, made "
+              "at the machine before the gateway knows any, count at once." },
     { "synced", SHAPE_BOOL, .fallback = "true", AT(config, synced_keys),
       .help = "Take passkeys that can be copied to other devices (backup-eligible). They never count where a rule says `method = \"hardware\"`." },
     { 0 },
 };
-static const struct section key_section = { "keys", key_settings, 0, "Approval keys that people register in the browser." };
+static const struct section key_section = { "keys", key_settings, 0, "How a new approval key comes to count." };
 
 static const struct setting root_settings[] = {
     { "instance", SHAPE_TEXT, REQUIRED, .form = &form_instance, AT(config, instance), .help = "Names this gateway in tokens, statements and logs." },
@@ -337,7 +340,7 @@ static const struct setting root_settings[] = {
       .help = "When the deciding process is silent this long, live exchanges end." },
     { "approval_keys", SHAPE_TEXT, .fallback = "\"approval_keys\"", .form = &form_path, .path = PATH_LATER, AT(config, approval_keys),
       .help = "File of registered approval keys, one a line; `countersign certs issue --approver` adds to it." },
-    { "keys", SHAPE_GROUP, NONE, .sub = &key_section, .help = "New approval keys of people's browsers." },
+    { "keys", SHAPE_GROUP, NONE, .sub = &key_section, .help = "New approval keys: who confirms them, and when they count." },
     { "people", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(config, people, person_count), .sub = &person_section, .help = "Everyone the gateway knows." },
     { "roles", SHAPE_GROUP, NONE, .sub = &role_section, .help = "Groups of auditors and operators." },
     { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .help = "The web applications behind the gateway." },
