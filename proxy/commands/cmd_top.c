@@ -1,4 +1,5 @@
 /* top: who is at which tool right now, for auditors and operators; from here an operator can stop one of them. */
+#include "proxy/base/clock.h"
 #include "proxy/commands/client.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/term.h"
@@ -161,25 +162,18 @@ static void on_key(struct screen *s, const char *keys, size_t n)
         ask_lock(s, "person", "person");
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void run_screen(struct screen *s, int64_t every_ms)
 {
     int64_t next = 0;
     while (!s->over && !interrupted) {
-        if (now_ms() >= next) {
+        if (clock_mono_ms() >= next) {
             refresh(s);
-            next = now_ms() + every_ms;
+            next = clock_mono_ms() + every_ms;
         }
         if (s->answer != NULL)
             draw(s);
         struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
-        int64_t wait = next - now_ms();
+        int64_t wait = next - clock_mono_ms();
         if (poll(&p, 1, wait > 0 ? (int)wait : 0) <= 0)
             continue;
         char keys[16];
