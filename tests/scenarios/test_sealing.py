@@ -131,6 +131,11 @@ def test_keys_change_while_it_runs(gateway_of, origin):
     new = dan.cli("show", session, "--auditor-key", gw.auditor_key(AUDITORS[2]), expect=1).stdout.decode()
     assert f"{SECRET}-1" not in new and "who=after" in new
     dan.cli("verify", session, "--auditor-key", gw.auditor_key(AUDITORS[2]), expect=0)
+    # When each key came and went is in the log.
+    leaves = dan.api_ok("GET", f"/api/v1/log?from=1&limit=1000&session={session}")["leaves"]
+    keys = [(leaf["type"], leaf["content"].get("public_key")) for leaf in leaves if leaf["type"].startswith("auditor-key.")]
+    assert keys == [("auditor-key.added", AUDITORS[0].public), ("auditor-key.added", AUDITORS[1].public), ("auditor-key.retired", None),
+                    ("auditor-key.added", AUDITORS[2].public)]
 
 
 def test_auditor_key_makes_pairs_that_age_takes(tmp_path):
