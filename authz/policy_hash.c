@@ -20,7 +20,7 @@ static json_t *needs(const struct need *v, size_t count)
 {
     json_t *out = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(out, json_pack("{s:s, s:i}", "group", v[i].group, "count", (int)v[i].count));
+        json_array_append_new(out, json_pack("{s:s, s:i, s:s}", "group", v[i].group, "count", (int)v[i].count, "method", method_name(v[i].method)));
     return out;
 }
 

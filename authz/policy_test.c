@@ -11,7 +11,7 @@
 /* ---- a tool to judge by --------------------------------------------------------------------------------------- */
 
 static char *get_post[] = { "GET", "POST" }, *post[] = { "POST" }, *get[] = { "GET" }, *delete[] = { "DELETE" };
-static struct need security = { "security", 1 };
+static struct need security = { .group = "security", .count = 1 };
 static struct field_rule action_export = { "action", "export*" }, action_view = { "action", "view" }, mode_there = { "mode", NULL };
 
 static struct action actions[] = {

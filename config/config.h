@@ -17,10 +17,18 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* How a yes is signed; a rule may name the least that counts (authz/README.md "How a yes is signed"). */
+enum method {
+    METHOD_ANY,                       /* any registered key */
+    METHOD_HARDWARE,                  /* WebAuthn, by a key that cannot leave its device (not eligible for backup) */
+    METHOD_COMMAND_LINE,              /* a certificate's key, by the command line, which computes what it shows */
+};
+
 /* "count persons of this group": approvers = ( { group = "support-lead"; count = 1; } ), all entries needed (AND). */
 struct need {
     char *group;
     unsigned count;                   /* 1 to 16 */
+    enum method method;
 };
 
 /* One condition of an action on the query or on the body (urlencoded, multipart and JSON alike). It holds when any reading
@@ -160,6 +168,10 @@ struct config {
     char *crl;                        /* PEM; must be current, else everybody is refused */
     int64_t max_staleness_ms;         /* authz silent this long: live exchanges end (default 3 s) */
     char *approval_keys;              /* file: one registered approval key a line (certs/approval_keys.h) */
+    char **key_confirmers;            /* groups whose members may confirm a new approval key; none: anyone else who has a key */
+    size_t key_confirmer_count;
+    int64_t key_delay_ms;             /* a confirmed key counts after this */
+    bool synced_keys;                 /* passkeys that may be copied to other devices can be registered */
     struct person *people;
     size_t person_count;
     char **auditors, **operators;     /* groups */

@@ -230,6 +230,29 @@ static bool is_tool_record(const char *t)
     return record_parse(t, &m) && m != RECORD_OFF;
 }
 
+static const char *const method_names[] = { [METHOD_ANY] = "any", [METHOD_HARDWARE] = "hardware", [METHOD_COMMAND_LINE] = "command-line" };
+
+bool method_parse(const char *text, enum method *out)
+{
+    for (size_t i = 0; i < sizeof method_names / sizeof *method_names; i++)
+        if (strcmp(method_names[i], text) == 0) {
+            *out = (enum method)i;
+            return true;
+        }
+    return false;
+}
+
+const char *method_name(enum method m)
+{
+    return method_names[m];
+}
+
+static bool is_approval_method(const char *text)
+{
+    enum method m;
+    return method_parse(text, &m);
+}
+
 static bool is_requirement(const char *t)
 {
     enum requirement r;
@@ -330,6 +353,7 @@ const struct form
     form_value_pattern = { is_value_pattern, "a pattern of at most 1024 bytes of UTF-8, in which '*' stands for any bytes", NULL },
     form_field = { is_field, "a field name of 1 to 256 bytes of UTF-8", NULL },
     form_origin = { is_origin, "an origin as browsers send it: \"https://a.example\" (no path, no default port)", NULL },
+    form_approval_method = { is_approval_method, "\"any\", \"hardware\" or \"command-line\"", NULL },
     form_requirement = { is_requirement, "\"grant\", \"signoff\" or \"deny\"", NULL },
     form_record = { is_record, "\"full\", \"metadata\" or \"off\"", NULL },
     form_tool_record = { is_tool_record, "\"full\" or \"metadata\" (\"off\" is for single actions on static files)", NULL },

@@ -90,6 +90,7 @@ static void test_forms(void **state)
           { "", "null", "*", "https://a.b/", "https://a.b:443", "http://a.b:80", "http://[::1]:80", "https://A.b", "a.b" } },
         { &form_record, { "full", "metadata", "off" }, { "", "Full", "none", "off " } },
         { &form_tool_record, { "full", "metadata" }, { "", "off", "Metadata" } },
+        { &form_approval_method, { "any", "hardware", "command-line" }, { "", "Any", "browser", "command line" } },
         { &form_requirement, { "grant", "signoff", "deny" }, { "", "Grant", "allow", "grant " } },
         { &form_target_allow, { "encoded-slash", "backslash", "empty-segment", "double-encoding" }, { "", "slash", "encoded_slash" } },
         { &form_field, { "a", "data.action", "a[]" }, { "", "\xff" } },

@@ -86,10 +86,19 @@ static bool put_log_level(struct arena *a, void *base, const char *text)
     return log_level_parse(text, &((struct config *)base)->log_level);
 }
 
+static bool put_method(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return method_parse(text, &((struct need *)base)->method);
+}
+
 static const struct setting need_settings[] = {
     { "group", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(need, group), .help = "Persons of this group count." },
     { "count", SHAPE_COUNT, .fallback = "1", .min = 1, .max = 16, AT(need, count),
       .help = "So many distinct persons. Nobody counts for two entries, and the person who asks never counts." },
+    { "method", SHAPE_TEXT, .fallback = "\"any\"", .form = &form_approval_method, .put = put_method,
+      .help = "How their yes must be signed: `any` registered key; `hardware`: in the browser, with a key that cannot leave its device; `command-line`: with a "
+              "certificate's key, by the command line, which computes what it shows." },
     { 0 },
 };
 static const struct section need_section = { "needs", need_settings, sizeof(struct need),
@@ -256,6 +265,17 @@ static const struct setting recording_settings[] = {
 };
 static const struct section recording_section = { "recording", recording_settings, 0, "How sessions are kept." };
 
+static const struct setting key_settings[] = {
+    { "confirmers", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_name, COUNTED(config, key_confirmers, key_confirmer_count),
+      .help = "Groups whose members may confirm a new approval key. Empty: anyone but its owner who has a key that counts." },
+    { "delay", SHAPE_TIME, .fallback = "\"1h\"", .max = 30 * DAY, AT(config, key_delay_ms),
+      .help = "A new key counts so long after a second person confirmed it: time for its owner to object." },
+    { "synced", SHAPE_BOOL, .fallback = "true", AT(config, synced_keys),
+      .help = "Take passkeys that can be copied to other devices (backup-eligible). They never count where a rule says `method = \"hardware\"`." },
+    { 0 },
+};
+static const struct section key_section = { "keys", key_settings, 0, "Approval keys that people register in the browser." };
+
 static const struct setting root_settings[] = {
     { "instance", SHAPE_TEXT, REQUIRED, .form = &form_instance, AT(config, instance), .help = "Names this gateway in tokens, statements and logs." },
     { "state", SHAPE_TEXT, .fallback = "\".\"", .form = &form_path, .path = PATH_FOLDER, AT(config, state), .help = "The state folder: keys, database, recordings." },
@@ -279,6 +299,7 @@ static const struct setting root_settings[] = {
       .help = "When the deciding process is silent this long, live exchanges end." },
     { "approval_keys", SHAPE_TEXT, .fallback = "\"approval_keys\"", .form = &form_path, .path = PATH_LATER, AT(config, approval_keys),
       .help = "File of registered approval keys, one a line; `countersign certs issue --approver` adds to it." },
+    { "keys", SHAPE_GROUP, NONE, .sub = &key_section, .help = "New approval keys of people's browsers." },
     { "people", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(config, people, person_count), .sub = &person_section, .help = "Everyone the gateway knows." },
     { "roles", SHAPE_GROUP, NONE, .sub = &role_section, .help = "Groups of auditors and operators." },
     { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .help = "The web applications behind the gateway." },

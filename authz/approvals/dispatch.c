@@ -30,9 +30,21 @@ static const struct field statement_fields[] = {
 static const struct field decide_fields[] = {
     WHO,
     { "statement_id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
-    { "jws", FIELD_TEXT, 0, 1024, false, TYPED },
+    { "jws", FIELD_TEXT, 0, 1024, true, TYPED },
+    { "client_data", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_CLIENT_DATA_MAX), true, TYPED },
+    { "authenticator_data", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_AUTH_DATA_MAX), true, TYPED },
+    { "signature", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_SIGNATURE_MAX), true, TYPED },
     END
 };
+static const struct field propose_fields[] = {
+    WHO,
+    { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "label", FIELD_TEXT, 0, 256, false, TYPED },
+    { "client_data", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_CLIENT_DATA_MAX), false, TYPED },
+    { "attestation", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_ATTESTATION_MAX), false, TYPED },
+    END
+};
+static const struct field keys_fields[] = { WHO, { "person", FIELD_TEXT, 0, ID_TEXT, true, TYPED }, END };
 static const struct field hold_fields[] = {
     WHO,
     { "tool", FIELD_WORD, 1, 32, false, false },
@@ -143,6 +155,11 @@ static const struct rule {
     { "lock", FOR_WORKER, 0, lock_fields, op_lock, false },
     { "unlock", FOR_WORKER, 0, unlock_fields, op_unlock, false },
     { "locks", FOR_WORKER, 0, who_fields, op_locks, false },
+    { "key.begin", FOR_WORKER, 0, who_fields, op_key_begin, false },
+    { "key.propose", FOR_WORKER, 0, propose_fields, op_key_propose, false },
+    { "key.remove", FOR_WORKER, 0, unlock_fields, op_key_remove, true },
+    { "live", FOR_WORKER, 0, who_fields, op_live, false },
+    { "keys", FOR_WORKER, 0, keys_fields, op_keys, false },
 };
 
 static const struct rule *rule_of(const json_t *m)

@@ -184,7 +184,8 @@ enum status op_pending(struct op *o)
     enum status st = store_rows(o->s->store, &rows, &o->err,
                                 "SELECT item FROM ("
                                 "SELECT item, created_ms, person FROM request WHERE state = 'pending' UNION ALL "
-                                "SELECT item, created_ms, person FROM held WHERE state = 'pending') AS open"
+                                "SELECT item, created_ms, person FROM held WHERE state = 'pending' UNION ALL "
+                                "SELECT item, created_ms, person FROM new_key WHERE state = 'pending') AS open"
                                 " WHERE person <> $1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.item = open.item AND decision.person = $1)"
                                 " ORDER BY created_ms, item LIMIT 1000", "s", o->who.person->name);
     if (st == OK)

@@ -138,10 +138,11 @@ static bool leaf_is_about(const json_t *row, const char *session)
 {
     if (strncmp(str(row, "type"), "key.", 4) == 0 || strncmp(str(row, "type"), "auditor-key.", 12) == 0 || strcmp(str(row, "type"), "instance.created") == 0)
         return true;
-    if (strstr(str(row, "content"), session) == NULL)
+    if (strstr(str(row, "content"), session) == NULL && strstr(str(row, "content"), "\"item\":\"key_") == NULL)
         return false;
     json_t *content = json_loads(str(row, "content"), 0, NULL);
     bool yes = strcmp(str(content, "session"), session) == 0;
+    yes = yes || (json_object_get(content, "statement") != NULL && strncmp(str(content, "item"), "key_", 4) == 0);   /* who confirmed a key */
     json_decref(content);
     return yes;
 }

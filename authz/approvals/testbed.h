@@ -42,6 +42,7 @@ static const char testbed_config[] =
     "  { name = \"olga\"; identities = [ \"olga@acme.localhost\" ]; groups = [ \"operations\" ]; },\n"
     "  { name = \"oskar\"; identities = [ \"oskar@acme.localhost\" ]; groups = [ \"operations\" ]; }\n"
     ");\n"
+    "keys = { delay = \"0s\"; };\n"
     "roles = { auditors = [ \"audit\" ]; operators = [ \"operations\" ]; };\n"
     "recording = { unsealed = true; };\n"
     "limits = { requests_per_person = 2; held_per_person = 3; };\n"

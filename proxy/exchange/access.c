@@ -256,6 +256,25 @@ const struct live_grant *access_grant(const struct access *a, const unsigned cha
     return best;
 }
 
+enum status access_token_fault(const struct access *a, struct slice token, const unsigned char thumbprint[32], const char *tool, int64_t now_s,
+                               struct err *err)
+{
+    struct grant g;
+    if (a->keys == NULL)
+        return fail(err, REFUSED, "the keys that grants are signed with are not known yet");
+    enum status st = grant_verify(a->keys, a->issuer, token, now_s, &g, err);
+    if (st != OK)
+        return st;
+    if (memcmp(g.thumbprint, thumbprint, sizeof g.thumbprint) != 0)
+        st = fail(err, REFUSED, "the token is bound to another certificate");
+    else if (strcmp(g.tool, tool) != 0)
+        st = fail(err, REFUSED, "the token is for another tool");
+    else
+        st = fail(err, REFUSED, "the grant of this token has ended, or a newer token took its place");
+    grant_done(&g);
+    return st;
+}
+
 const struct live_grant *access_grant_by_id(const struct access *a, const char *grant_id)
 {
     struct by_id *b = NULL;

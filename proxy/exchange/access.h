@@ -33,6 +33,10 @@ MUST_CHECK enum status access_event(struct access *a, const json_t *event, int64
 
 /* The live grant for this certificate (SHA-256 thumbprint) and tool, or NULL. */
 const struct live_grant *access_grant(const struct access *a, const unsigned char thumbprint[32], const char *tool, int64_t now_s);
+/* Why a presented token is not that of a live grant: BAD_TOKEN (forged, malformed), EXPIRED, or REFUSED (sound, but of another certificate or tool, or
+ * ended); err says it in words for the client. Never OK: what is live was compared before. */
+MUST_CHECK enum status access_token_fault(const struct access *a, struct slice token, const unsigned char thumbprint[32], const char *tool,
+                                          int64_t now_s, struct err *err);
 const struct live_grant *access_grant_by_id(const struct access *a, const char *grant_id);
 /* Why is it locked? NULL: it is not. Any argument may be NULL. */
 const char *access_locked(const struct access *a, const char *person, const char *x5t, const char *tool, const char *grant_id);
