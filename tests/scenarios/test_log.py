@@ -109,6 +109,22 @@ def test_verify_all(gw, vkey, tmp_path):
     assert said["whole"] and said["sessions"] >= 2 and said["segments"] >= 2 and said["not_whole"] == []
 
 
+def test_a_session_that_is_not_listed_is_missed(gateway_of, tmp_path):
+    """The row that lists a session is taken out of the database of a gateway that runs: the log still counts its segments."""
+    import sqlite3
+    gw = gateway_of()
+    for who in ("alice", "mallory"):
+        give_grant(gw.person(who), gw.person("bob"))
+        gw.person(who).get("/echo?x=1")
+    dan = gw.person("dan")
+    wait_until(lambda: len(dan.api_ok("GET", "/api/v1/sessions")["sessions"]) == 2, what="both sessions")
+    dan.cli("verify", "all", expect=0)
+    with sqlite3.connect(os.path.join(gw.state, "authz.db"), timeout=20) as db:
+        assert db.execute("DELETE FROM session WHERE person = 'mallory'").rowcount == 1
+    p = dan.cli("verify", "all", expect=1)
+    assert b"unlisted-segments" in p.stdout and b"NOT WHOLE" in p.stdout
+
+
 def test_a_forged_earlier_checkpoint_is_noticed(gw, tmp_path, vkey):
     """Signed by the right key, for another history: the key itself was in hostile hands for a moment."""
     from cryptography.hazmat.primitives.serialization import load_pem_private_key

@@ -190,3 +190,13 @@ def test_unsealed_is_possible_and_said_loudly(gateway_of, origin):
     env = dict(gw.env(), HOME="/nonexistent")
     shown = command("show", "--file", tar_path(gw, session), "--json", env=env)
     assert shown.returncode == 0 and json.loads(shown.stdout)["exchanges"]
+
+
+def test_no_core_file_would_hold_what_people_saw(gw, session):
+    for pid in gw.processes():
+        with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+            assert re.search(r"Max core file size +0 +0", f.read())
+    with open(f"/proc/{gw.pid_of('proxy')}/smaps", encoding="ascii", errors="replace") as f:
+        maps = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", f.read())
+    rings = [m for m in maps if "countersign-ring" in m.split("\n")[0]]
+    assert rings and all(" dd" in re.search("VmFlags:(.*)", m).group(1) for m in rings)
