@@ -14,6 +14,7 @@ static const struct command commands[] = {
     { "pending", "what waits for your yes", cmd_pending },
     { "approve", "look at a request and say yes, with your key", cmd_approve },
     { "deny", "look at a request and say no, with your key", cmd_deny },
+    { "proof", "keep what proves the decision on a request", cmd_proof },
     { "sessions", "find recorded sessions", cmd_sessions },
     { "show", "list a session's exchanges, or print one", cmd_show },
     { "replay", "play a session back", cmd_replay },

@@ -139,6 +139,7 @@ static const struct rule {
     { "status", FOR_WORKER, 0, who_fields, op_status, true },
     { "pending", FOR_WORKER, 0, who_fields, op_pending, false },
     { "item.get", FOR_WORKER, 0, who_id_fields, op_item_get, true },
+    { "item.proof", FOR_WORKER, 0, who_id_fields, op_item_proof, false },
     { "held.raw", FOR_WORKER, 0, who_id_fields, op_held_raw, false },
     { "statement", FOR_WORKER, 0, statement_fields, op_statement, false },
     { "decide", FOR_WORKER, 0, decide_fields, op_decide, false },

@@ -258,5 +258,6 @@ enum status op_key_propose(struct op *o);
 enum status op_key_remove(struct op *o);
 enum status op_keys(struct op *o);
 enum status op_live(struct op *o);
+enum status op_item_proof(struct op *o);
 
 #endif

@@ -10,7 +10,9 @@ static enum status check_request(struct op *o, const struct tool *tool, int64_t 
     if (!reason_good(str(o->m, "reason")))
         return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
     if (duration_s < 1 || duration_s > tool->max_duration_ms / 1000)
-        return refuse_op(o, BAD_DURATION, "For '%s' at most %lld seconds are allowed", tool->name, (long long)(tool->max_duration_ms / 1000));
+        return refuse_op(o, BAD_DURATION, "For '%s' at most %lld %s are allowed", tool->name,
+                         (long long)(tool->max_duration_ms % 60000 == 0 ? tool->max_duration_ms / 60000 : tool->max_duration_ms / 1000),
+                         tool->max_duration_ms % 60000 != 0 ? "seconds" : "minutes");
     return refuse_if_locked(o, tool->name, NULL);
 }
 

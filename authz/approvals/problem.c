@@ -14,7 +14,7 @@ static const struct problem problems[PROBLEM_COUNT] = {
     [MAY_NOT_ASK] = { "may-not-ask", 403, "You may not ask for this tool", OPERATOR " to add you to a group that may ask for it." },
     [BAD_REASON] = { "bad-reason", 422, "The reason is missing or cannot be kept",
                      "Give a reason of 3 to 500 characters on one line, such as a ticket number and what you have to do." },
-    [BAD_DURATION] = { "bad-duration", 422, "The duration is not allowed", "Ask for at least one second and at most what the detail names." },
+    [BAD_DURATION] = { "bad-duration", 422, "The duration is not allowed", "Ask for a shorter time." },
     [TOO_MANY_OPEN] = { "too-many-open", 429, "Too many of your requests are open",
                         "Wait until those that are open are decided or expire; `countersign status` lists them." },
     [ITEM_NOT_FOUND] = { "not-found", 404, "There is no such request, or it is not yours to see",

@@ -126,7 +126,8 @@ static void print_meaning(const struct verify *v, const struct evidence *e, cons
         puts("Your key opens all of it, and every record in it can be read.");
     fputs("It does not prove: that nothing was cut off the end of the log", stdout);
     fputs(v->head != NULL ? " after the head you gave" : " (give a later head with --head FILE)", stdout);
-    fputs("; that the machine was not in\nhostile hands while it recorded; what was on the screen in front of the person.\n", stdout);
+    fputs("; that the machine was not in\nhostile hands while it recorded; what was on the screen in front of the person; what policy did not want recorded (`record` of an action: \"metadata\" keeps\n"
+          "no bodies, \"off\" nothing; countersign show says where bodies are missing).\n", stdout);
     fputs(v->log_key != NULL ? "The log key is the one you kept: " : "The log key came from the gateway itself. Compare it with one noted earlier, or give it with --log-key FILE: ", stdout);
     term_str(stdout, json_text(e->log_key, "log_key"));
     putchar('\n');
@@ -175,6 +176,15 @@ static bool is_more(const struct verify *v)
     return v->tiles != NULL || v->state != NULL || (v->session != NULL && (strcmp(v->session, "log") == 0 || strcmp(v->session, "all") == 0));
 }
 
+static int run_more(struct verify *v, const char *later_head)
+{
+    if (v->state != NULL)
+        return verify_state_run(v, later_head);
+    if (v->tiles != NULL)
+        return verify_tiles_run(v, later_head);
+    return strcmp(v->session, "all") == 0 ? verify_all_run(v, later_head) : verify_log_run(v, later_head);
+}
+
 static int verify_run(struct verify *v)
 {
     struct err err = { 0 };
@@ -185,8 +195,7 @@ static int verify_run(struct verify *v)
     size_t len = 0;
     enum status st = v->head != NULL ? file_read(v->head, HEAD_FILE_MAX, false, &later_head, &len, &err) : OK;
     if (st == OK && is_more(v)) {
-        int more = v->state != NULL ? verify_state_run(v, (const char *)later_head) : v->tiles != NULL ? verify_tiles_run(v, (const char *)later_head) : strcmp(v->session, "all") == 0 ? verify_all_run(v, (const char *)later_head)
-                                                                                                                  : verify_log_run(v, (const char *)later_head);
+        int more = run_more(v, (const char *)later_head);
         free(later_head);
         return more;
     }
@@ -236,6 +245,8 @@ static const char *check(struct verify *v, size_t count, char **args)
 int cmd_verify(int argc, char **argv)
 {
     struct verify v = { 0 };
+    if (argc > 1 && strcmp(argv[1], "approval") == 0)
+        return cmd_verify_approval(argc - 1, argv + 1);
     const struct option_spec options[] = {
         { "save", 0, "DIR", "keep recording.tar, log.json and log-key there, to verify offline later", &v.save, NULL, false },
         { "head", 0, "FILE", "a head of the log seen later elsewhere: finds a cut-off tail", &v.head, NULL, false },
@@ -248,7 +259,8 @@ int cmd_verify(int argc, char **argv)
         AUDITOR_OPTIONS(v.profile),
         { 0 },
     };
-    const struct usage usage = { "countersign verify SESSION|log|all [--save DIR] | verify --file recording.tar --log log.json --log-key FILE | verify --tiles DIR --log-key FILE | verify --state DIR --log-key FILE",
+    const struct usage usage = { "countersign verify SESSION|log|all [--save DIR] | verify --file recording.tar --log log.json --log-key FILE | verify --tiles DIR --log-key FILE | verify --state DIR --log-key FILE |"
+        " verify approval FILE",
         "Check a session's recording against the signed log, the log against its own head, and each approval against its signer's registered key.\n"
         "log: the log by itself. all: the log and every session. With --head FILE, a checkpoint seen later elsewhere, also that nothing was cut off before it.\n"
         "Exit code 0: whole. 1: not, with each finding." PROFILE_HELP, options, 0, 1, &v.json };

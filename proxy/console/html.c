@@ -44,7 +44,9 @@ enum { HTML_MAX = 1 << 20 };
     "outline-offset:2px}"                                                                                     \
     "details{margin:2.2rem 0 0}summary{cursor:pointer;font-weight:600}"                                       \
     "nav a{margin-right:1.2rem}.no{background:none;color:inherit;border:1px solid var(--edge)}"               \
-    "button:disabled{opacity:.55;cursor:default}.fields{border-top:1px solid var(--line);padding-top:.6rem}"   \
+    "button:disabled{opacity:.55;cursor:default}.fields{border-top:1px solid var(--line);padding-top:.6rem;"   \
+    "grid-template-columns:minmax(0,14rem) minmax(0,1fr)}.fields dt{overflow-wrap:anywhere}"                  \
+    "@media(max-width:32rem){.fields{grid-template-columns:1fr}}"                                             \
     ".fields dd{white-space:pre-wrap}"                                                                        \
     ".state{display:inline-block;padding:.05rem .5rem;border:1px solid var(--edge);border-radius:1rem;"       \
     "font-size:.85rem;white-space:nowrap}"

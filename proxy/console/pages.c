@@ -33,7 +33,8 @@ void page_when(struct html *h, const char *name, const json_t *o, const char *me
     at[10] = ' ';
     memcpy(at + 19, " UTC", 5);
     if (is_end && left > 0)
-        snprintf(all, sizeof all, "%s (%lld %s left)", at, (long long)(left >= 120 ? left / 60 : left), left >= 120 ? "min" : "s");
+        snprintf(all, sizeof all, "%s (%lld %s left)", at, (long long)(left >= 2 * 86400 ? left / 86400 : left >= 7200 ? left / 3600 : left >= 120 ? left / 60 : left),
+                 left >= 2 * 86400 ? "days" : left >= 7200 ? "h" : left >= 120 ? "min" : "s");
     else
         snprintf(all, sizeof all, "%s", at);
     page_term(h, name, all);
@@ -137,7 +138,7 @@ void page_item_terms(struct html *h, const json_t *item, bool mine)
     page_term(h, "Action", page_text(item, "action"));
     if (strcmp(page_text(item, "kind"), "key") == 0)
         item_key(h, item);
-    if (page_text(item, "method")[0] != 0)
+    if (strcmp(page_text(item, "kind"), "signoff") == 0)
         item_request(h, item);
     page_when(h, "Asked", item, "created", false);
     if (pending)
@@ -336,7 +337,7 @@ static void list_groups(struct html *h, const json_t *groups)
     size_t i;
     json_t *g;
     json_array_foreach((json_t *)(uintptr_t)groups, i, g) {
-        html_raw(h, i > 0 ? ", " : ", in the groups ");
+        html_raw(h, i > 0 ? ", " : json_array_size(groups) == 1 ? ", in the group " : ", in the groups ");
         html_str(h, json_string_value(g) ? json_string_value(g) : "");
     }
 }

@@ -42,6 +42,7 @@ static void on_closed(struct stream *s)
     bbuf_done(&c->in);
     bbuf_done(&c->out);
     free(c->cert_field);
+    free(c->sni);
     snapshot_unref(c->snap);
     free(c);
 }
@@ -243,13 +244,28 @@ static char *make_cert_field(X509 *leaf)
     return text;
 }
 
+const char *conn_cert_field(struct conn *c)
+{
+    if (c->cert_field == NULL) {
+        X509 *leaf = SSL_get1_peer_certificate(c->stream.ssl);
+        c->cert_field = leaf ? make_cert_field(leaf) : NULL;
+        X509_free(leaf);
+    }
+    return c->cert_field ? c->cert_field : "";
+}
+
+void conn_rest(struct conn *c)
+{
+    free(c->cert_field);
+    c->cert_field = NULL;
+}
+
 static void judge_certificate(struct conn *c, struct snapshot *s)
 {
     X509 *leaf = SSL_get1_peer_certificate(c->stream.ssl);
     c->cert = trust_check(s->trust, leaf, SSL_get_peer_cert_chain(c->stream.ssl), clock_wall_s(), &c->identity);
     c->person = c->cert == CERT_GOOD ? config_person(s->config, slice_str(c->identity.name)) : NULL;
-    if (c->cert == CERT_GOOD && c->cert_field == NULL)
-        c->cert_field = make_cert_field(leaf);
+    trust_drop_known(s->trust, SSL_get_peer_cert_chain(c->stream.ssl));
     X509_free(leaf);
 }
 
@@ -286,6 +302,7 @@ static void take_snapshot(struct conn *c, struct snapshot *s)
 {
     snapshot_unref(c->snap);
     c->snap = snapshot_ref(s);
+    c->tool = NULL;
 }
 
 bool conn_recheck(struct conn *c, struct snapshot *s)
@@ -312,11 +329,12 @@ static void start_protocol(struct conn *c)
     const unsigned char *alpn = NULL;
     unsigned alpn_len = 0;
     const char *sni = SSL_get_servername(c->stream.ssl, TLSEXT_NAMETYPE_host_name);
-    if (sni != NULL && strlen(sni) < sizeof c->sni)
-        memcpy(c->sni, sni, strlen(sni) + 1);
+    if (sni != NULL && (c->sni = strdup(sni)) == NULL) {
+        conn_close(c, false);
+        return;
+    }
     if (c->snap != c->worker->snap) { /* a reload came during the handshake, perhaps with a revocation */
-        snapshot_unref(c->snap);
-        c->snap = snapshot_ref(c->worker->snap);
+        take_snapshot(c, c->worker->snap);
     }
     judge_certificate(c, c->snap);
     conn_share(c);

@@ -43,14 +43,16 @@ struct conn {
     struct task flush;
     struct exchange *exchanges;       /* under way */
     int64_t deadline_ms;
+    int64_t used_ms;                  /* when its last request came */
     char address[ADDRESS_MAX];
     unsigned char source[16];
-    char sni[256];
+    char *sni;                        /* NULL: none was sent */
     enum cert_state cert;
     struct identity identity;
     const struct person *person;      /* in snap; NULL: nobody is listed for the identity */
+    const struct tool *tool;          /* in snap: where its last request went, or NULL */
     struct share *share;              /* of the person; NULL: not known yet, or they have connections enough */
-    char *cert_field;                 /* ":base64 of the DER:" (RFC 9440) */
+    char *cert_field;                 /* ":base64 of the DER:" (RFC 9440), while it is in use: conn_cert_field */
     char served_grant[GRANT_ID_MAX + 1];   /* under which a tool's bytes last went out; they may still lie in `out` or in the kernel */
     char served_tool[TOOL_NAME_MAX + 1];
     int unacked;                      /* CONN_LINGER: bytes the client had not taken when last looked */
@@ -78,6 +80,10 @@ void conn_flush_now(struct conn *c);
 void conn_finish(struct conn *c);
 /* Close now. friendly: with close_notify; else by reset. Ends its exchanges. The memory goes later. */
 void conn_close(struct conn *c, bool friendly);
+/* Its certificate as a Client-Cert field (RFC 9440), made at need; "" when there is no memory. Borrowed until the connection rests. */
+const char *conn_cert_field(struct conn *c);
+/* Nothing has happened for some time: give back what the next request makes anew. */
+void conn_rest(struct conn *c);
 /* Read more, or not (backpressure). */
 void conn_read(struct conn *c, bool on);
 void conn_deadline(struct conn *c, int64_t in_ms);

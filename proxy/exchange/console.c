@@ -393,6 +393,10 @@ static bool public_pages(struct exchange *x)
         reply_bytes(x, 200, "text/javascript; charset=utf-8", console_script(), NULL);
         return true;
     }
+    if (slice_eq(x->request.path, SLICE("/api/openapi.json"))) {
+        reply_bytes(x, 200, "application/json", console_openapi(), NULL);
+        return true;
+    }
     if (slice_eq(x->request.path, SLICE("/.well-known/jwks.json"))) {
         send_json(x, 200, access_jwks(x->worker->access));
         return true;

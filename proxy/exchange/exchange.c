@@ -107,6 +107,7 @@ void exchange_start(struct exchange *x, bool has_body)
 {
     struct conn *c = x->conn;
     x->request_done = !has_body;
+    c->used_ms = c->worker->loop.now_ms;
     c->ticket_due |= c->served == 1;  /* a client with two requests will be back with more; one with a connection a request keeps no tickets */
     if (c->served < 2)
         c->served++;

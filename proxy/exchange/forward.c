@@ -68,7 +68,7 @@ static bool write_head(struct exchange *x)
     bool whole = x->request_done && x->untaped == 0;
     struct forward_request f = {
         .message = &x->request, .host = host, .client_address = slice_str(c->address), .public_host = x->request.authority,
-        .assertion = x->assertion, .client_cert = slice_str(c->cert_field ? c->cert_field : ""),
+        .assertion = x->assertion, .client_cert = slice_str(conn_cert_field(c)),
         .websocket = websocket_handshake(x), .has_body = has_body(x),
         .body_len = whole ? bbuf_len(&x->body) : x->request.content_length,
     };

@@ -17,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000, BACKLOG_MAX = 1024, STOP_AGAIN_MS = 1000 };
+enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000, BACKLOG_MAX = 1024, STOP_AGAIN_MS = 1000, REST_AFTER_MS = 1000 };
 
 static void on_listener(uv_poll_t *p, int status, int events);
 
@@ -197,9 +197,13 @@ static void on_listener(uv_poll_t *p, int status, int events)
 struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
 {
     struct err err;
-    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
-        if (p->snap == s && p->tool == tool)
+    for (struct pool_entry **at = &w->pools, *p; (p = *at) != NULL; at = &p->next)
+        if (p->snap == s && p->tool == tool) {
+            *at = p->next;            /* to the front: of a thousand tools few are in use at a time */
+            p->next = w->pools;
+            w->pools = p;
             return p->pool;
+        }
     struct pool_entry *p = calloc(1, sizeof *p);
     if (p == NULL)
         return NULL;
@@ -253,6 +257,8 @@ static void check_deadlines(struct worker *w)
         next = c->next;
         if (c->state == CONN_OPEN && c->protocol->tick != NULL)
             c->protocol->tick(c);
+        if (c->cert_field != NULL && c->exchanges == NULL && w->loop.now_ms - c->used_ms > REST_AFTER_MS)
+            conn_rest(c);
         if (c->state == CONN_GONE || w->loop.now_ms < c->deadline_ms || (c->state == CONN_LINGER && conn_lingers_on(c)))
             continue;
         if (conn_overdue(c)) {

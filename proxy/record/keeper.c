@@ -408,9 +408,14 @@ static enum status sync_files(struct keeper *k, struct err *err)
         dirty += s->file.dirty;
     if (dirty > SYNC_ONE_BY_ONE)
         return syncfs(k->dir_fd) == 0 ? OK : fail(err, IO_FAILED, "cannot sync the recordings: %s", strerror(errno));
-    for (struct session *s = k->sessions; s != NULL; s = s->hh.next)
-        if (s->file.dirty && fdatasync(s->file.fd) != 0)
+    for (struct session *s = k->sessions; s != NULL; s = s->hh.next) {
+        if (!s->file.dirty)
+            continue;
+        if (fdatasync(s->file.fd) != 0)
             return fail(err, IO_FAILED, "cannot sync recording %s: %s", s->id, strerror(errno));
+        /* Nobody reads it soon: its pages are used again for what is written next, instead of driving everything else out of memory. */
+        (void)posix_fadvise(s->file.fd, 0, (off_t)s->file.end, POSIX_FADV_DONTNEED);
+    }
     return OK;
 }
 

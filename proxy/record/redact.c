@@ -144,23 +144,28 @@ static bool name_at(struct slice key, size_t at, struct slice name)
     return true;
 }
 
+static bool name_begins(const struct secret_names *names, struct slice key, size_t at)
+{
+    unsigned char pair = begin_of(fold(key.ptr[at]), at + 1 < key.len ? fold(key.ptr[at + 1]) : '_');
+    if (!(names->begins[pair / 64] >> pair % 64 & 1))
+        return false;
+    for (size_t i = 0; i < names->count; i++)
+        if (name_at(key, at, names->v[i]))
+            return true;
+    return false;
+}
+
+/* Names begin where a word does, or with what is no word. */
 bool secret_name(const struct secret_names *names, struct slice key)
 {
     if (key.len > REDACT_KEY_MAX)
         return true;
-    unsigned char before = 0;
-    for (size_t at = 0; at < key.len; at++) {
-        unsigned char now = folded[key.ptr[at]];
-        bool inside = before != 0;
-        before = now;
-        if (inside)
-            continue;
-        unsigned char pair = begin_of(now ? now : '_', at + 1 < key.len ? fold(key.ptr[at + 1]) : '_');
-        if (!(names->begins[pair / 64] >> pair % 64 & 1))
-            continue;
-        for (size_t i = 0; i < names->count; i++)
-            if (name_at(key, at, names->v[i]))
-                return true;
+    for (size_t at = 0; at < key.len;) {
+        if (name_begins(names, key, at))
+            return true;
+        bool inside = is_word(key.ptr[at++]);
+        while (inside && at < key.len && is_word(key.ptr[at]))
+            at++;
     }
     return false;
 }

@@ -224,6 +224,22 @@ static size_t skip_string(struct json_state *s, struct slice data)
     return n;
 }
 
+/* After a key `:"`, after a value in an object `,"`: what stands between nearly all strings, in one step instead of two. Returns the bytes stepped over. */
+static size_t hop(struct json_state *s, struct slice rest)
+{
+    if (rest.len < 2 || rest.ptr[1] != '"' || s->skipping)
+        return 0;
+    bool to_value = s->state == J_COLON && rest.ptr[0] == ':' && !s->secret_next;
+    bool to_key = s->state == J_AFTER && rest.ptr[0] == ',' && top_is_object(s);
+    if (!to_value && !to_key)
+        return 0;
+    s->in_key = to_key;
+    s->key_len = 0;
+    s->state = J_STRING;
+    s->seen += 2;
+    return 2;
+}
+
 enum status json_feed(struct json_state *s, const struct secret_names *names, struct slice data, const struct redact_out *out, size_t *taken)
 {
     size_t from = 0, i = 0;
@@ -250,6 +266,8 @@ enum status json_feed(struct json_state *s, const struct secret_names *names, st
             break;
         if (ended && value_over(s))
             from = i + 1;
+        if (c == '"')
+            i += hop(s, slice_from(data, i + 1));
     }
     *taken = i;
     if (!s->skipping)

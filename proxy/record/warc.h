@@ -19,6 +19,8 @@ struct warc_bytes {
     unsigned char *data;
     size_t len, cap;
 };
+/* Room for so many more. NO_MEMORY. */
+MUST_CHECK enum status warc_bytes_reserve(struct warc_bytes *b, size_t more);
 MUST_CHECK enum status warc_bytes_put(struct warc_bytes *b, struct slice s);
 void warc_bytes_done(struct warc_bytes *b);
 

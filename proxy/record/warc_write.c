@@ -2,16 +2,14 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
+#include "proxy/record/pack.h"
 
-#include <isa-l/crc.h>
-#include <isa-l/igzip_lib.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 struct warc_writer {
-    struct isal_zstream z;
-    unsigned char level_buf[ISAL_DEF_LVL1_DEFAULT];
+    struct packer *packer;
     char head[WARC_HEAD_MAX];
     size_t head_len;
     bool head_full;
@@ -19,7 +17,7 @@ struct warc_writer {
     char date[CLOCK_TEXT_MAX];
 };
 
-static enum status reserve(struct warc_bytes *b, size_t more)
+enum status warc_bytes_reserve(struct warc_bytes *b, size_t more)
 {
     if (b->cap - b->len >= more)
         return OK;
@@ -36,7 +34,7 @@ static enum status reserve(struct warc_bytes *b, size_t more)
 
 enum status warc_bytes_put(struct warc_bytes *b, struct slice s)
 {
-    enum status st = reserve(b, s.len);
+    enum status st = warc_bytes_reserve(b, s.len);
     if (st == OK && s.len) {
         memcpy(b->data + b->len, s.ptr, s.len);
         b->len += s.len;
@@ -105,10 +103,10 @@ enum status warc_writer_new(struct warc_writer **out)
     struct warc_writer *w = malloc(sizeof *w);
     if (w == NULL)
         return NO_MEMORY;
-    isal_deflate_init(&w->z);
-    w->z.level = 1;
-    w->z.level_buf = w->level_buf;
-    w->z.level_buf_size = sizeof w->level_buf;
+    if ((w->packer = packer_new()) == NULL) {
+        free(w);
+        return NO_MEMORY;
+    }
     w->date_s = -1;
     *out = w;
     return OK;
@@ -116,6 +114,8 @@ enum status warc_writer_new(struct warc_writer **out)
 
 void warc_writer_free(struct warc_writer *w)
 {
+    if (w != NULL)
+        packer_free(w->packer);
     free(w);
 }
 
@@ -222,120 +222,11 @@ static void build_head(struct warc_writer *w, const struct warc_record *r, uint6
     add_raw(w, SLICE("\r\n"));
 }
 
-static enum status deflate_piece(struct warc_writer *w, struct slice s, bool last, struct warc_bytes *to)
-{
-    w->z.next_in = (unsigned char *)(uintptr_t)s.ptr;
-    w->z.avail_in = (uint32_t)s.len;
-    w->z.end_of_stream = last;
-    do {
-        enum status st = reserve(to, 32 * 1024);
-        if (st != OK)
-            return st;
-        size_t room = to->cap - to->len < UINT32_MAX ? to->cap - to->len : UINT32_MAX;
-        w->z.next_out = to->data + to->len;
-        w->z.avail_out = (uint32_t)room;
-        if (isal_deflate(&w->z) != COMP_OK)
-            return CORRUPT;
-        to->len += room - w->z.avail_out;
-    } while (w->z.avail_in > 0 || (last && w->z.internal_state.state != ZSTATE_END) || w->z.avail_out == 0);
-    return OK;
-}
-
-/* Deflating less than this takes off a tenth (a record's head is ids and numbers) and costs twenty times what copying it does. */
-enum { DEFLATE_FROM = 1024, SMALL = 4096, SAMPLE = 512, SAMPLES = 4 };
-
-/* What is compressed already (images, archives, coded bodies) has nearly as many of each byte: looking for repetitions in it costs three times as much as all
- * the rest. Samples from all over the middle piece decide; the sum of squares is smallest when all counts are equal. */
-static bool looks_compressed(const struct warc_record *r)
-{
-    unsigned count[256] = { 0 };
-    uint64_t squares = 0;
-    const struct slice *s = &r->block[r->block_count / 2];
-    if (s->len < SAMPLE)
-        return false;
-    for (size_t part = 0; part < SAMPLES; part++) {
-        const unsigned char *p = s->ptr + (s->len - SAMPLE / SAMPLES) / (SAMPLES - 1) * part;
-        for (size_t i = 0; i < SAMPLE / SAMPLES; i++)
-            count[p[i]]++;
-    }
-    for (size_t i = 0; i < 256; i++)
-        squares += (uint64_t)count[i] * count[i];
-    return squares < (SAMPLE / 256 * SAMPLE + SAMPLE) * 5 / 4;
-}
-
-/* A gzip member of stored blocks (RFC 1951 s3.2.4), fed in pieces. */
-struct stored {
-    struct warc_bytes *to;
-    uint64_t left;                    /* of everything */
-    uint32_t block_left, crc;
-};
-
-static enum status store(struct stored *s, struct slice piece)
-{
-    enum status st = OK;
-    s->crc = crc32_gzip_refl(s->crc, piece.ptr, piece.len);
-    while (piece.len > 0 && st == OK) {
-        if (s->block_left == 0) {
-            s->block_left = s->left < 65535 ? (uint32_t)s->left : 65535;
-            uint32_t n = s->block_left, m = ~n;
-            const unsigned char head[5] = { s->left == n, (unsigned char)n, (unsigned char)(n >> 8), (unsigned char)m, (unsigned char)(m >> 8) };
-            st = warc_bytes_put(s->to, slice_of(head, sizeof head));
-        }
-        size_t n = piece.len < s->block_left ? piece.len : s->block_left;
-        if (st == OK)
-            st = warc_bytes_put(s->to, slice_of(piece.ptr, n));
-        piece = slice_from(piece, n);
-        s->block_left -= (uint32_t)n;
-        s->left -= n;
-    }
-    return st;
-}
-
-static enum status write_stored(struct warc_writer *w, const struct warc_record *r, uint64_t length, struct warc_bytes *to)
-{
-    static const unsigned char head[10] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255 };
-    uint64_t all = w->head_len + length + 4;
-    struct stored s = { .to = to, .left = all };
-    enum status st = warc_bytes_put(to, slice_of(head, sizeof head));
-    if (st == OK)
-        st = store(&s, slice_of(w->head, w->head_len));
-    for (size_t i = 0; i < r->block_count && st == OK; i++)
-        st = store(&s, r->block[i]);
-    if (st == OK)
-        st = store(&s, SLICE("\r\n\r\n"));
-    unsigned char tail[8];
-    for (unsigned i = 0; i < 4; i++) {
-        tail[i] = (unsigned char)(s.crc >> 8 * i);
-        tail[4 + i] = (unsigned char)(all >> 8 * i);
-    }
-    return st == OK ? warc_bytes_put(to, slice_of(tail, sizeof tail)) : st;
-}
-
-/* Small records go without Huffman tables of their own: making them takes longer than they save. */
-static enum status write_deflated(struct warc_writer *w, const struct warc_record *r, uint64_t length, struct warc_bytes *to)
-{
-    isal_deflate_reset(&w->z);
-    w->z.level = length < SMALL ? 0 : 1;
-    w->z.gzip_flag = IGZIP_GZIP;   /* which the reset forgets */
-    enum status st = deflate_piece(w, slice_of(w->head, w->head_len), false, to);
-    for (size_t i = 0; i < r->block_count && st == OK; i++)
-        if (r->block[i].len > 0)
-            st = deflate_piece(w, r->block[i], false, to);
-    return st == OK ? deflate_piece(w, SLICE("\r\n\r\n"), true, to) : st;
-}
-
 enum status warc_write(struct warc_writer *w, const struct warc_record *r, struct warc_bytes *to)
 {
     uint64_t length = 0;
-    size_t before = to->len;
     for (size_t i = 0; i < r->block_count; i++)
         length += r->block[i].len;
     build_head(w, r, length);
-    if (w->head_full)
-        return FULL;
-    bool store = length < DEFLATE_FROM || looks_compressed(r);
-    enum status st = store ? write_stored(w, r, length, to) : write_deflated(w, r, length, to);
-    if (st != OK)
-        to->len = before;
-    return st;
+    return w->head_full ? FULL : pack(w->packer, slice_of(w->head, w->head_len), r->block, r->block_count, to);
 }

@@ -16,7 +16,7 @@ const challengeOf = statement => crypto.subtle.digest('SHA-256', new TextEncoder
 async function call(path, body) {
   const r = await fetch(path, { method: 'POST', headers: body ? { 'Content-Type': 'application/json' } : {}, body: body && JSON.stringify(body) });
   const answer = await r.json();
-  if (!r.ok) throw new Error([answer.title, answer.detail, answer.next].filter(Boolean).join('. ').replaceAll('..', '.').replaceAll('`', ''));
+  if (!r.ok) throw new Error([answer.detail || answer.title, answer.next].filter(Boolean).map(s => s[0].toUpperCase() + s.slice(1)).join('. ').replaceAll('..', '.').replaceAll('`', ''));
   return answer;
 }
 
