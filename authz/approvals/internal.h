@@ -240,6 +240,8 @@ bool page_add(json_t *list, size_t *bytes, json_t *item);
 /* ---- upkeep.c ---- */
 /* Cancel and end what the config no longer allows, log new and removed keys. In an own transaction. */
 MUST_CHECK enum status upkeep_config(struct op *o);
+/* auditors.c: log whom recordings are sealed to from now on. */
+MUST_CHECK enum status upkeep_auditors(struct op *o);
 /* Bring the log's files up to the log. */
 void upkeep_publish(struct service *s);
 MUST_CHECK enum status upkeep_outcomes(struct op *o, const struct peer *gone);

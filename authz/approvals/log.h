@@ -19,6 +19,8 @@ struct log;
 /* Read and verify everything: every digest, the chain, the signed head, and that each leaf can follow the one before. CORRUPT says what
  * was altered. key_path: Ed25519, PEM. */
 MUST_CHECK enum status log_open(struct store *store, const char *instance, const char *key_path, struct log **out, struct err *err);
+/* The same for somebody who has the public key only (raw 32 bytes): to look, not to append. */
+MUST_CHECK enum status log_open_public(struct store *store, const char *instance, const unsigned char public_key[32], struct log **out, struct err *err);
 void log_close(struct log *l);
 
 /* Takes the reference to content, an object; its member `session`, if any, files the leaf with that session. */

@@ -47,7 +47,8 @@ static enum status check_decision(void *arg, json_t *row, struct err *err)
     bool same = strcmp(str(content, "item"), str(row, "item")) == 0 && strcmp(str(statement, "approver"), str(row, "person")) == 0
                 && strcmp(str(statement, "requester"), str(row, "requester")) == 0
                 && strcmp(str(statement, "decision"), str(row, "decision")) == 0 && strcmp(str(statement, "key"), str(row, "key")) == 0
-                && strcmp(str(statement, "id"), str(row, "statement")) == 0;
+                && strcmp(str(statement, "id"), str(row, "statement")) == 0
+                && num(row, "at") == num(row, "leaf_ms") / 1000;
     json_decref(content);
     ++*seen;
     return same ? OK : fail(err, CORRUPT, "table decision: the decision of '%s' on '%s' differs from its leaf", str(row, "person"),
@@ -58,7 +59,7 @@ static enum status check_decisions(struct service *s, struct err *err)
 {
     size_t seen = 0, want = 0;
     enum status st = store_each(s->store, check_decision, &seen, err,
-                                "SELECT decision.*, leaf.content AS leaf_content FROM decision LEFT JOIN leaf ON leaf.seq = decision.seq", "");
+                                "SELECT decision.*, leaf.content AS leaf_content, leaf.time_ms AS leaf_ms FROM decision LEFT JOIN leaf ON leaf.seq = decision.seq", "");
     for (const struct ledger_entry *e = log_ledger(s->log)->entries; e != NULL; e = e->hh.next)
         want += e->decisions;
     if (st == OK && seen != want)

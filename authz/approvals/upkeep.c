@@ -192,6 +192,8 @@ static enum status log_keys(struct op *o)
 enum status upkeep_config(struct op *o)
 {
     enum status st = log_keys(o);
+    if (st == OK)
+        st = upkeep_auditors(o);
     return st == OK ? end_disallowed(o) : st;
 }
 
