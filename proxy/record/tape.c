@@ -1,8 +1,7 @@
-#include "proxy/record/tape.h"
+#include "proxy/record/tape_internal.h"
 
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
-#include "proxy/http/ws_frame.h"
 #include "proxy/record/entry.h"
 #include "proxy/record/head.h"
 #include "proxy/record/redact_body.h"
@@ -13,26 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-struct tape {
-    struct ring_out ring;
-    struct fingerprint fingerprint;
-    size_t reserved;                  /* for the ends of the open exchanges */
-};
-
-enum side_state { SIDE_NONE, SIDE_OPEN, SIDE_WITHHELD, SIDE_DONE };
-
-/* Behind tape_exchange.redactor[]: [0] is the exchange's own part, [1] the redactor of the response; both live in the exchange's arena. */
-struct tape_own {
-    struct slice session;
-    struct secret_names names;
-    struct arena *arena;
-    size_t reserve;
-    EVP_MD_CTX *withheld;             /* digest of what was not kept of the request's body */
-    uint64_t withheld_bytes;
-    struct body_redactor *request;    /* NULL: kept as it is */
-    struct message_redactor *messages[2];   /* of a WebSocket's text, once there was some: the client's, the tool's */
-};
 
 /* What the end of an exchange may need: two FINISH, a CLOSE and the note about a withheld body. */
 enum { NOTE_TEXT_MAX = 128 };
@@ -88,8 +67,7 @@ static void wake_recorder(const struct tape *t)
         ring_bell();
 }
 
-/* FULL promises that the recorder signals us: this asks for that. Whoever asks looks once more, since room may have come in between. */
-static void ask_for_room(const struct tape *t)
+void tape_ask_for_room(const struct tape *t)
 {
     atomic_store(&t->ring.h->wants_room, 1);
     wake_recorder(t);
@@ -100,7 +78,7 @@ size_t tape_room(const struct tape *t)
     enum { PER_ENTRY = RING_ENTRY_HEAD + RING_SESSION_MAX + 8 };
     size_t room = ring_free(&t->ring), keep = t->reserved + BODY_REDACT_SLACK + NOTE_TEXT_MAX + 3 * PER_ENTRY;
     if (room < keep + t->ring.mask / 8) {
-        ask_for_room(t);
+        tape_ask_for_room(t);
         room = ring_free(&t->ring);
     }
     if (room <= keep)
@@ -213,7 +191,7 @@ static void put_begin(struct tape *t, const struct tape_own *own, uint64_t id, c
 }
 
 /* A group did not fit. Can it ever? If not, waiting is no use. */
-static enum status too_large(const struct tape *t)
+enum status tape_too_large(const struct tape *t)
 {
     return ring_free(&t->ring) == t->ring.mask + 1 && t->reserved == 0 ? BAD_INPUT : FULL;
 }
@@ -226,9 +204,9 @@ static enum status commit_begin(struct tape *t, const struct tape_own *own, uint
         put_begin(t, own, id, s, m, keep);
         if (ring_commit(&t->ring) == OK)
             return OK;
-        ask_for_room(t);
+        tape_ask_for_room(t);
     }
-    return too_large(t);
+    return tape_too_large(t);
 }
 
 /* Asked before anything is taken from the arena, so that a caller may try as often as it is woken. An estimate: on an emptier ring the head itself tells. */
@@ -239,7 +217,7 @@ static bool surely_full(const struct tape *t, const struct message *m)
         need += m->fields.v[i].name.len + 2 * m->fields.v[i].value.len + 4;
     if (ring_free(&t->ring) >= t->reserved + need || (need > t->ring.mask / 2 && ring_free(&t->ring) > t->ring.mask - t->reserved))
         return false;
-    ask_for_room(t);
+    tape_ask_for_room(t);
     return ring_free(&t->ring) < t->reserved + need;
 }
 
@@ -320,8 +298,8 @@ enum status tape_response(struct tape *t, struct tape_exchange *x, const struct 
         if (ring_commit(&t->ring) == OK)
             break;
         if (tries > 0)
-            return too_large(t);
-        ask_for_room(t);
+            return tape_too_large(t);
+        tape_ask_for_room(t);
     }
     if (is_interim(response))
         return OK;
@@ -370,7 +348,7 @@ static enum status body_redacted(struct tape *t, struct tape_exchange *x, struct
     return OK;
 }
 
-static void put_omitted(struct tape *t, uint64_t bytes)
+void tape_put_omitted(struct tape *t, uint64_t bytes)
 {
     ring_put_u32(&t->ring, (uint32_t)bytes);
     ring_put_u32(&t->ring, (uint32_t)(bytes >> 32));
@@ -383,11 +361,11 @@ static enum status body_omitted(struct tape *t, struct tape_exchange *x, enum ta
     for (unsigned tries = 0; tries < 2; tries++) {
         ring_start(&t->ring, t->reserved);
         ring_entry_start(&t->ring, ENTRY_OMITTED, side == TAPE_RESPONSE ? ENTRY_RESPONSE_SIDE : 0, x->id, clock_wall_ms(), own->session);
-        put_omitted(t, bytes);
+        tape_put_omitted(t, bytes);
         ring_entry_end(&t->ring);
         if (ring_commit(&t->ring) == OK)
             return OK;
-        ask_for_room(t);
+        tape_ask_for_room(t);
     }
     return FULL;
 }
@@ -411,7 +389,7 @@ enum status tape_body(struct tape *t, struct tape_exchange *x, enum tape_side si
     need += (need / ENTRY_BODY_MAX + 2) * ring_entry_size(own->session.len, 0)
             + (redacted ? ring_entry_size(own->session.len, NOTE_TEXT_MAX) : 0);
     if (ring_free(&t->ring) < need + t->reserved) {
-        ask_for_room(t);
+        tape_ask_for_room(t);
         if (ring_free(&t->ring) < need + t->reserved)
             return FULL;
     }
@@ -424,72 +402,6 @@ enum status tape_body(struct tape *t, struct tape_exchange *x, enum tape_side si
     st = ring_commit(&t->ring);
     assert(st == OK);
     return st;
-}
-
-/* Written unmasked: a mask is no part of what was said. */
-static void put_unmasked(struct ring_out *o, const struct tape_message *m, struct slice data, size_t at)
-{
-    unsigned char plain[2048];
-    for (size_t n; m->mask != NULL && data.len > 0; data = slice_from(data, n), at += n) {
-        n = data.len < sizeof plain ? data.len : sizeof plain;
-        ws_unmask(plain, slice_of(data.ptr, n), m->mask, (unsigned)(m->mask_at + at) & 3);
-        ring_put(o, slice_of(plain, n));
-    }
-    ring_put(o, data);
-}
-
-static void put_message(struct tape *t, const struct tape_exchange *x, const struct tape_message *m)
-{
-    const struct tape_own *own = x->redactor[0];
-    size_t at = 0;
-    do {
-        size_t n = m->data.len - at < ENTRY_BODY_MAX || x->sizes_only ? m->data.len - at : ENTRY_BODY_MAX;
-        bool first = m->first && at == 0, last = m->last && at + n == m->data.len;
-        ring_entry_start(&t->ring, ENTRY_MESSAGE, m->from == TAPE_CLIENT ? 0 : ENTRY_RESPONSE_SIDE, x->id, clock_wall_ms(), own->session);
-        ring_put_u32(&t->ring, m->opcode);
-        ring_put_u32(&t->ring, (first ? MESSAGE_FIRST : 0u) | (last ? MESSAGE_LAST : 0u) | (m->compressed ? MESSAGE_COMPRESSED : 0u) |
-                               (m->from == TAPE_GATEWAY ? MESSAGE_BY_GATEWAY : 0u) | (x->sizes_only ? MESSAGE_OMITTED : 0u));
-        if (x->sizes_only)
-            put_omitted(t, n);
-        else
-            put_unmasked(&t->ring, m, slice_of(m->data.ptr + at, n), at);
-        ring_entry_end(&t->ring);
-        at += n;
-    } while (at < m->data.len);
-}
-
-/* Text as it may be kept. A redactor can't take a piece back: it must be sure that whatever comes of it fits. */
-static enum status redact_text(struct tape *t, struct tape_own *own, struct tape_message *m, unsigned char **text)
-{
-    size_t most = 3 * m->data.len + BODY_REDACT_SLACK, need = most + (most / ENTRY_BODY_MAX + 2) * ring_entry_size(own->session.len, 8) + t->reserved;
-    if (ring_free(&t->ring) < need)
-        ask_for_room(t);
-    if (ring_free(&t->ring) < need)
-        return need > t->ring.mask ? too_large(t) : FULL;
-    return message_redact(&own->messages[m->from == TAPE_CLIENT ? 0 : 1], &own->names, own->arena, m, text);
-}
-
-enum status tape_message(struct tape *t, struct tape_exchange *x, const struct tape_message *m)
-{
-    struct tape_own *own = x->redactor[0];
-    struct tape_message kept = *m;
-    unsigned char *text = NULL;
-    enum status st = OK;
-    assert(x->open && x->state[TAPE_RESPONSE] != SIDE_NONE);
-    if (m->data.len == 0 && !m->first && !m->last)
-        return OK;
-    if (m->opcode == WS_TEXT && !m->compressed && !x->sizes_only && (st = redact_text(t, own, &kept, &text)) != OK)
-        return st;
-    for (unsigned tries = 0; tries < 2; tries++) {
-        ring_start(&t->ring, t->reserved);
-        put_message(t, x, &kept);
-        st = ring_commit(&t->ring);
-        if (st == OK)
-            break;
-        ask_for_room(t);
-    }
-    free(text);
-    return st == OK ? OK : too_large(t);
 }
 
 static void put_withheld_note(struct tape *t, struct tape_exchange *x)
@@ -553,9 +465,9 @@ static enum status commit_note(struct tape *t, struct tape_exchange *x, struct s
         ring_entry_end(&t->ring);
         if (ring_commit(&t->ring) == OK)
             return OK;
-        ask_for_room(t);
+        tape_ask_for_room(t);
     }
-    return too_large(t);
+    return tape_too_large(t);
 }
 
 enum status tape_note(struct tape *t, struct tape_exchange *x, const char *name, struct slice value)
