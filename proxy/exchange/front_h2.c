@@ -489,7 +489,7 @@ static nghttp2_option *make_options(const struct limits *l)
     if (nghttp2_option_new(&o) != 0)
         return NULL;
     nghttp2_option_set_no_auto_window_update(o, 1);
-    nghttp2_option_set_stream_reset_rate_limit(o, l->resets, l->resets / 10);   /* h2_guard comes first */
+    nghttp2_option_set_stream_reset_rate_limit(o, 2 * l->resets, l->resets / 10 + 1);   /* h2_guard says it first, and better */
     nghttp2_option_set_max_continuations(o, 8);
     nghttp2_option_set_max_settings(o, 32);
     nghttp2_option_set_max_outbound_ack(o, 100);
