@@ -66,6 +66,7 @@ struct conn {
     bool want_read;
     bool counted;                     /* among the connections of its source */
     bool young;                       /* its handshake is not done: on worker->young, and counted so */
+    bool crowded;                     /* its person has connections enough: it ends with this answer */
     bool cut;                         /* close by reset once `out` is written */
 };
 

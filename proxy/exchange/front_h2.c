@@ -367,6 +367,8 @@ static void end_quiet(struct h2_conn *h)
     struct conn *c = h->conn;
     const struct limits *l = &c->snap->config->limits;
     int64_t may_last = h->served || l->idle_ms < l->head_ms ? l->idle_ms : l->head_ms;
+    if (c->crowded)
+        may_last = 0;
     if (bbuf_len(&c->out) > 0)
         return;                       /* the deadline of writing holds */
     if (c->worker->loop.now_ms - h->quiet_ms < may_last) {

@@ -188,7 +188,8 @@ class Countersign(Proxy):
         config["workers"] = 1
         config["tools"] = [config_text.tool("support", SUPPORT, origin.port, [config_text.action("use", "/**"),
                            config_text.action("export", "/export/**", "signoff")], max_duration="1h")]
-        config["limits"] = {"connections": CONNECTIONS, "connections_per_source": CONNECTIONS, "head": "300s", "idle": "600s", "streams": 256}
+        config["limits"] = {"connections": CONNECTIONS, "connections_per_source": CONNECTIONS, "connections_per_person": CONNECTIONS, "handshakes": CONNECTIONS,
+                            "handshakes_per_source": CONNECTIONS, "handshakes_per_second": 1000000, "exchanges_per_person": 1000000, "head": "300s", "idle": "600s", "streams": 256}
 
     def run(self):
         if self.extra:

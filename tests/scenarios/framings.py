@@ -23,7 +23,7 @@ def coded(value, body="4\r\nabcd\r\n0\r\n\r\n"):
 H1 = {
     # lengths
     "length: with leading zeros": (sized(" 0004"), ABCD),
-    "length: tabs and spaces around it": (sized("\t 4 \t"), ABCD),
+    "length: tabs and spaces around it": (sized("\t 4 \t"), "maybe"),
     "length: no space": (sized("4"), ABCD),
     "length: a comma behind": (sized(" 4,"), REFUSED), "length: a comma before": (sized(" ,4"), REFUSED), "length: a semicolon": (sized(" 4;"), REFUSED),
     "length: a fraction": (sized(" 4.0"), REFUSED), "length: an exponent": (sized(" 4e0"), REFUSED), "length: a vertical tab": (sized(" \x0b4"), REFUSED),
@@ -98,7 +98,7 @@ H1 = {
     "host: port 65536": ("GET /a HTTP/1.1\r\nHost: support.test.localhost:65536\r\n\r\n", REFUSED), "host: a port with a sign": ("GET /a HTTP/1.1\r\nHost: support.test.localhost:+PORT\r\n\r\n", REFUSED),
     "host: a tab inside": ("GET /a HTTP/1.1\r\nHost: support.test.\tlocalhost:PORT\r\n\r\n", REFUSED), "host: a percent escape": ("GET /a HTTP/1.1\r\nHost: %73upport.test.localhost:PORT\r\n\r\n", REFUSED),
     "host: a backslash": ("GET /a HTTP/1.1\r\nHost: support.test.localhost:PORT\\@evil\r\n\r\n", REFUSED), "host: a query": ("GET /a HTTP/1.1\r\nHost: support.test.localhost:PORT?x\r\n\r\n", REFUSED),
-    "host: an open bracket": ("GET /a HTTP/1.1\r\nHost: [::1\r\n\r\n", REFUSED), "host: upper case": ("GET /a HTTP/1.1\r\nHost: SUPPORT.test.localhost:PORT\r\n\r\n", GET),
+    "host: an open bracket": ("GET /a HTTP/1.1\r\nHost: [::1\r\n\r\n", REFUSED), "host: upper case": ("GET /a HTTP/1.1\r\nHost: Support.Test.LOCALHOST:PORT\r\n\r\n", GET),
     "host: a space before the colon": ("GET /a HTTP/1.1\r\nHost : support.test.localhost:PORT\r\n\r\n", REFUSED), "host: the second one folded": (f"GET /a HTTP/1.1\r\n{H} Host: x\r\n\r\n", REFUSED),
     "host: of absolute-form and another Host": ("GET https://support.test.localhost:PORT/a HTTP/1.1\r\nHost: billing.test.localhost\r\n\r\n", REFUSED),
     # connection, upgrade, expect
@@ -148,6 +148,6 @@ H2 = {
     "upgrade: h2c": (dict(fields=[("upgrade", "h2c")]), None, REFUSED), "http2-settings": (dict(fields=[("http2-settings", "AAMAAABkAAQAAP__")]), None, REFUSED),
     "trailer": (dict(method="POST", fields=[("trailer", "content-length")]), b"abcd", "maybe"), "range": (dict(fields=[("range", "bytes=0-1")]), None, GET),
     "HEAD with a length": (dict(method="HEAD", fields=[("content-length", "0")]), None, ("HEAD", "/a", b"")),
-    "a host in another case": (dict(fields=[("host", "SUPPORT.test.localhost:PORT")]), None, "maybe"),
+    "a host in another case": (dict(fields=[("host", "Support.Test.LOCALHOST:PORT")]), None, "maybe"),
     "early-data": (dict(fields=[("early-data", "1")]), None, "maybe"), "max-forwards": (dict(method="OPTIONS", fields=[("max-forwards", "0")]), None, "maybe"),
 }

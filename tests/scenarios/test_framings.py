@@ -1,5 +1,6 @@
 """Every hostile framing, HTTP/1.1 and HTTP/2: refused, or passed on in exactly one reading. What counts are the bytes at the tool, read in the strictest way."""
 import os
+import socket
 import sys
 
 import pytest
@@ -70,12 +71,13 @@ def test_http1(gw, tool, name):
     with gw.person("alice").h1(timeout=20) as c:
         try:
             c.send(raw.replace("PORT", str(gw.port)).encode("latin-1"))
-            c.sock.shutdown(1) if "less data" in name else None
+            if "less data" in name or "2^32" in name:
+                c.sock.shutdown(socket.SHUT_WR)
         except OSError:
             pass
         r = c.read_response()
         assert r.status in (200, 400, 403, 404, 413, 414, 417, 421, 426, 431, 501, 502, 505) or (r.status == 0 and c.ended), f"{r.status} {r.body[:200]!r}"
-        if r.status != 200 and allowed is framings.REFUSED:
+        if r.status != 200 and allowed is framings.REFUSED and r.problem not in ("bad-target", "unknown-host", "misdirected"):
             assert c.ends_within(20), "the connection stays open after what could not be understood"
         elif allowed == "pipelined" and r.status == 200:
             c.read_response()
