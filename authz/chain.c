@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SIGNED_LEN = 4 + 64, SIGNED_B64 = (SIGNED_LEN + 2) / 3 * 4, HEAD_B64 = 44, NAME_MAX_LEN = 96, LEAF_PREFIX_LEN = 20 };
+enum { SIGNED_LEN = 4 + 64, SIGNED_B64 = (SIGNED_LEN + 2) / 3 * 4, HEAD_B64 = 44, NAME_MAX_LEN = 96 };
 
 void chain_content_digest(const unsigned char salt[CHAIN_SALT_LEN], struct slice content, unsigned char out[32])
 {
@@ -13,26 +13,26 @@ void chain_content_digest(const unsigned char salt[CHAIN_SALT_LEN], struct slice
     sha256(pieces, 2, out);
 }
 
-static void put_be(unsigned char *out, uint64_t v, size_t bytes)
+enum status chain_append(struct tree *t, const char *type, int64_t time_ms, const unsigned char content_digest[32], unsigned char (*done)[32],
+                         size_t *done_out)
 {
-    for (size_t i = 0; i < bytes; i++)
-        out[i] = (unsigned char)(v >> (8 * (bytes - 1 - i)));
+    char entry[TREE_ENTRY_MAX];
+    unsigned char leaf[32];
+    size_t len = tree_entry(type, time_ms, content_digest, entry);
+    if (len == 0)
+        return BAD_INPUT;
+    tree_leaf_hash(slice_of(entry, len), leaf);
+    size_t n = tree_append(t, leaf, done);
+    if (done_out != NULL)
+        *done_out = n;
+    return OK;
 }
 
-void chain_append(struct chain_head *head, struct slice type, int64_t time_ms, const unsigned char content_digest[32])
+struct chain_head chain_head_of(const struct tree *t)
 {
-    unsigned char numbers[LEAF_PREFIX_LEN], leaf[32];
-    put_be(numbers, head->seq + 1, 8);
-    put_be(numbers + 8, (uint64_t)time_ms, 8);
-    put_be(numbers + 16, type.len, 4);
-    struct slice pieces[] = { SLICE("countersign-leaf-v1\n"), slice_of(numbers, sizeof numbers), type,
-                              slice_of(content_digest, 32) };
-    sha256(pieces, 4, leaf);
-    struct slice links[] = { SLICE("countersign-head-v1\n"), slice_of(head->hash, 32), slice_of(leaf, 32) };
-    unsigned char next[32];
-    sha256(links, 3, next);
-    memcpy(head->hash, next, sizeof next);
-    head->seq++;
+    struct chain_head head = { .seq = t->size };
+    tree_root(t, head.hash);
+    return head;
 }
 
 /* First four bytes of SHA-256(name || "\n" || 0x01 || key): C2SP signed-note, Ed25519. */
@@ -78,6 +78,20 @@ enum status chain_note_sign(EVP_PKEY *key, const char *instance, const struct ch
         return fail(err, BAD_CONFIG, "cannot sign the head of the log: %s", ossl_reason());
     EVP_EncodeBlock(b64, raw, sizeof raw);
     return asprintf(out, "%s\n\u2014 %s %s\n", text, name, (const char *)b64) < 0 ? fail(err, NO_MEMORY, "note") : OK;
+}
+
+enum status chain_note_vkey(const unsigned char public_key[32], const char *instance, char out[CHAIN_NOTE_MAX])
+{
+    char name[NAME_MAX_LEN];
+    unsigned char hash[4], raw[33], b64[45];
+    if (!note_name(instance, name))
+        return BAD_INPUT;
+    note_key_hash(name, public_key, hash);
+    raw[0] = 1;                       /* Ed25519 */
+    memcpy(raw + 1, public_key, 32);
+    EVP_EncodeBlock(b64, raw, sizeof raw);
+    int n = snprintf(out, CHAIN_NOTE_MAX, "%s+%02x%02x%02x%02x+%s", name, hash[0], hash[1], hash[2], hash[3], (const char *)b64);
+    return n < CHAIN_NOTE_MAX ? OK : BAD_INPUT;
 }
 
 static bool take(struct slice *s, struct slice prefix)
@@ -150,15 +164,20 @@ enum status chain_note_verify(const unsigned char public_key[32], const char *in
     struct slice text = slice_of(note.ptr, (size_t)(rest.ptr - note.ptr));
     if (!take(&rest, SLICE("\n")))
         return fail(err, BAD_TOKEN, "the note has no empty line before its signatures");
+    if (rest.len == 0 || rest.ptr[rest.len - 1] != '\n')
+        return fail(err, BAD_TOKEN, "the note is cut off");
+    bool good = false;
     note_key_hash(name, public_key, hash);
     while (rest.len > 0) {
         struct slice line = take_line(&rest);
-        if (!take(&line, SLICE("\u2014 ")) || !take(&line, slice_str(name)) || !take(&line, SLICE(" ")))
-            continue;   /* a witness's */
-        if (decode_b64(line, raw, sizeof raw) && memcmp(raw, hash, 4) == 0 && signature_holds(public_key, text, raw + 4)) {
-            *out = head;
-            return OK;
-        }
+        if (!take(&line, SLICE("\u2014 ")))
+            return fail(err, BAD_TOKEN, "the note has a line that is no signature");
+        if (!good && take(&line, slice_str(name)) && take(&line, SLICE(" ")))   /* others are witnesses' */
+            good = decode_b64(line, raw, sizeof raw) && memcmp(raw, hash, 4) == 0 && signature_holds(public_key, text, raw + 4);
+    }
+    if (good) {
+        *out = head;
+        return OK;
     }
     return fail(err, BAD_TOKEN, "the note is not signed by this instance's log key");
 }

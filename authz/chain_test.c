@@ -17,19 +17,24 @@ static void the_formulas_are_the_published_ones(void **state)
     (void)state;
     unsigned char salt[CHAIN_SALT_LEN], digest[32];
     char hex[65];
-    struct chain_head head = { 0 };
     for (size_t i = 0; i < sizeof salt; i++)
         salt[i] = (unsigned char)i;
     chain_content_digest(salt, SLICE("{\"a\":1}"), digest);
     hex_encode(slice_of(digest, 32), hex);
     assert_string_equal(hex, "aed8a0ebb5f60a8aa06554873318b8e888584ebddf7878258719930ae328cbb2");
-    chain_append(&head, SLICE("approval"), 1800000000123, digest);
+    struct tree t = { 0 };
+    struct chain_head head;
+    assert_int_equal(chain_append(&t, "approval", 1800000000123, digest, NULL, NULL), OK);
+    head = chain_head_of(&t);
     hex_encode(slice_of(head.hash, 32), hex);
-    assert_string_equal(hex, "2c000419769e2482a67691837f8eda34885b209d57ef08ab95ddc2225003f774");
-    chain_append(&head, SLICE("lock"), 1800000000124, digest);
+    assert_string_equal(hex, "0eb83d7f3f072c8e6e638ef890b1f6314a3e1d190c1f3750be5437ccf6ba7c9e");
+    assert_int_equal(chain_append(&t, "lock", 1800000000124, digest, NULL, NULL), OK);
+    head = chain_head_of(&t);
     hex_encode(slice_of(head.hash, 32), hex);
-    assert_string_equal(hex, "f57d5a57fc0ff4197455268b6ce651b53555f80b4cb4a59b72aa3e78df2ae690");
+    assert_string_equal(hex, "8a0250b5dc45412e9f79014d39385c7e83bbf91b97afbd9f4c73674883867fb4");
     assert_int_equal(head.seq, 2);
+    assert_int_equal(chain_append(&t, "Lock", 1800000000125, digest, NULL, NULL), BAD_INPUT);
+    assert_int_equal(t.size, 2);
 }
 
 static void notes_are_strict(void **state)

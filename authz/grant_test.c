@@ -96,7 +96,7 @@ static json_t *good_statement(EVP_PKEY *key)
     static char kid[44];
     key_fingerprint(key, kid);
     json_t *scope = statement_scope_access("support", 600, "ticket 4711");
-    struct statement s = { "gw", "access", "approve", "stm_1", "alice", "alice@acme.localhost", "bob", kid, 1000, 1600, "policy", scope };
+    struct statement s = { "gw", "access", "approve", "stm_1", "alice", "alice@acme.localhost", "bob", kid, "command-line", 1000, 1600, "policy", scope };
     json_t *o = statement_make(&s);
     json_decref(scope);
     return o;

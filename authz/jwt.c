@@ -295,12 +295,24 @@ static const struct jwt_key *header_key(const struct jwt_keys *k, struct slice p
     return key;
 }
 
+/* 0 < v < n, the order of P-256 (RFC 6979, SEC 1 s4.1.4): said by name, before any library is asked. */
+static bool in_range(const unsigned char v[COORDINATE_LEN])
+{
+    static const unsigned char zero[COORDINATE_LEN] = { 0 };
+    static const unsigned char order[COORDINATE_LEN] = { 0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff,
+                                                         0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17,
+                                                         0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51 };
+    return memcmp(v, zero, COORDINATE_LEN) != 0 && memcmp(v, order, COORDINATE_LEN) < 0;
+}
+
 static enum status check_signature(const struct jwt_key *key, struct slice token, struct slice signature, struct err *err)
 {
     unsigned char raw[SIGNATURE_LEN];
     size_t len = 0;
     if (b64url_decode(signature, raw, sizeof raw, &len) != OK || len != sizeof raw)
         return fail(err, BAD_TOKEN, "the token's signature is not 64 bytes of base64url");
+    if (!in_range(raw) || !in_range(raw + COORDINATE_LEN))
+        return fail(err, BAD_TOKEN, "the token's signature has an r or s that is out of range");
     char text[TOKEN_MAX + 1];
     memcpy(text, token.ptr, token.len);
     text[token.len] = 0;

@@ -2,11 +2,14 @@
  * They are met exactly if a matching fills every place, which augmenting paths find (Kuhn's algorithm). */
 #include "authz/policy.h"
 
+#include "config/forms.h"
+
 enum { PEOPLE_MAX = 64, PLACES_MAX = 128, NEEDS_MAX = 32 };
 
 struct matching {
     const struct need *needs;
     const struct person *people[PEOPLE_MAX];
+    const char *methods[PEOPLE_MAX];
     size_t people_count;
     size_t taken_by[PEOPLE_MAX];      /* the need that this person fills, or NEEDS_MAX */
     bool visited[PEOPLE_MAX];
@@ -26,11 +29,17 @@ static bool in_needed_group(const struct need *needs, size_t need_count, const s
     return false;
 }
 
+static bool method_fits(const struct need *need, const char *method)
+{
+    return need->method == METHOD_ANY || (method != NULL && strcmp(method, method_name(need->method)) == 0);
+}
+
 /* Find a person for one more place of this need, moving others to other needs if that helps. Depth is bounded by `visited`. */
 static bool fill_place(struct matching *m, size_t need)
 {
     for (size_t i = 0; i < m->people_count; i++) {
-        if (m->visited[i] || !person_in_group(m->people[i], m->needs[need].group) || m->taken_by[i] == need)
+        if (m->visited[i] || !person_in_group(m->people[i], m->needs[need].group) || m->taken_by[i] == need
+            || !method_fits(&m->needs[need], m->methods[i]))
             continue;
         m->visited[i] = true;
         if (m->taken_by[i] == NEEDS_MAX || fill_place(m, m->taken_by[i])) {
@@ -42,7 +51,7 @@ static bool fill_place(struct matching *m, size_t need)
 }
 
 static void gather(struct matching *m, const struct need *needs, size_t need_count, const struct person *requester,
-                   const struct person *const *approvers, size_t approver_count)
+                   const struct person *const *approvers, const char *const *methods, size_t approver_count)
 {
     for (size_t i = 0; i < approver_count && m->people_count < PEOPLE_MAX; i++) {
         const struct person *p = approvers[i];
@@ -54,6 +63,7 @@ static void gather(struct matching *m, const struct need *needs, size_t need_cou
         if (again)
             continue;
         m->taken_by[m->people_count] = NEEDS_MAX;
+        m->methods[m->people_count] = methods ? methods[i] : NULL;
         m->people[m->people_count++] = p;
     }
 }
@@ -61,12 +71,26 @@ static void gather(struct matching *m, const struct need *needs, size_t need_cou
 bool policy_needs_met(const struct need *needs, size_t need_count, const struct person *requester,
                       const struct person *const *approvers, size_t approver_count)
 {
+    return policy_needs_met_by(needs, need_count, requester, approvers, NULL, approver_count);
+}
+
+bool policy_method_counts(const struct need *needs, size_t need_count, const struct person *who, const char *method)
+{
+    for (size_t i = 0; i < need_count; i++)
+        if (person_in_group(who, needs[i].group) && method_fits(&needs[i], method))
+            return true;
+    return false;
+}
+
+bool policy_needs_met_by(const struct need *needs, size_t need_count, const struct person *requester, const struct person *const *approvers,
+                         const char *const *methods, size_t approver_count)
+{
     struct matching m = { .needs = needs };
     size_t places = 0;
     /* No need at all would be a yes without a second person: never. */
     if (need_count == 0 || need_count > NEEDS_MAX || requester == NULL || requester->name == NULL)
         return false;
-    gather(&m, needs, need_count, requester, approvers, approver_count);
+    gather(&m, needs, need_count, requester, approvers, methods, approver_count);
     for (size_t i = 0; i < need_count; i++) {
         if (needs[i].count == 0 || (places += needs[i].count) > PLACES_MAX)
             return false;

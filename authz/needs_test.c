@@ -60,7 +60,7 @@ static void test_needs_by_trying(void **state)
         struct need needs[3];
         size_t need_count = 0;
         for (size_t n = 0; n < 3 && codes[n] < 6; n++)
-            needs[need_count++] = (struct need){ group_names[codes[n] % 3], codes[n] / 3 + 1 };
+            needs[need_count++] = (struct need){ .group = group_names[codes[n] % 3], .count = codes[n] / 3 + 1 };
         for (unsigned who = 0; who < 4096; who += 3 + shape % 5) {
             const struct person *approvers[4];
             for (unsigned i = 0; i < 4; i++) {
@@ -82,7 +82,7 @@ static void test_needs_never(void **state)
     make_person(&b, 2, 1);
     make_person(&c, 3, 6);
     make_person(&again, 2, 1);
-    struct need one = { g0, 1 }, two = { g0, 2 }, none = { g0, 0 };
+    struct need one = { .group = g0, .count = 1 }, two = { .group = g0, .count = 2 }, none = { .group = g0, .count = 0 };
     const struct person *self[] = { &a.person }, *twice[] = { &b.person, &b.person, &again.person }, *other[] = { &b.person };
     const struct person *both[] = { &a.person, &b.person }, *nobody[] = { NULL };
     assert_true(policy_needs_met(&one, 1, &a.person, other, 1));
@@ -110,7 +110,7 @@ static void test_needs_many(void **state)
     static struct maker people[300];
     const struct person *approvers[300];
     struct maker asker;
-    struct need needs[2] = { { g0, 16 }, { g1, 16 } };
+    struct need needs[2] = { { .group = g0, .count = 16 }, { .group = g1, .count = 16 } };
     make_person(&asker, 999, 3);
     for (unsigned i = 0; i < 300; i++) {
         make_person(&people[i], i, i < 200 ? 4 : i < 216 ? 3 : i < 231 ? 1 : 0);
@@ -121,10 +121,38 @@ static void test_needs_many(void **state)
     assert_true(policy_needs_met(needs, 2, &asker.person, approvers, 300));
 }
 
+/* A need may ask how the yes was signed; then another signature of the same person does not fill it. */
+static void methods_are_asked_for(void **state)
+{
+    static char security[] = "security", lead[] = "lead";
+    char *in_both[] = { security, lead };
+    struct person asker = { .name = (char *)(uintptr_t)"asker" };
+    struct person a = { .name = (char *)(uintptr_t)"a", .groups = in_both, .group_count = 2 };
+    struct person b = { .name = (char *)(uintptr_t)"b", .groups = in_both, .group_count = 2 };
+    const struct person *both[] = { &a, &b };
+    const struct need needs[] = { { .group = security, .count = 1, .method = METHOD_HARDWARE }, { .group = lead, .count = 1 } };
+    const struct { const char *one, *two; bool met; } rows[] = {
+        { "hardware", "passkey", true }, { "passkey", "hardware", true }, { "hardware", "hardware", true }, { "passkey", "passkey", false },
+        { "command-line", "passkey", false }, { NULL, NULL, false }, { "Hardware", "hardware ", false }, { "command-line", "hardware", true },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *methods[] = { rows[i].one, rows[i].two };
+        if (policy_needs_met_by(needs, 2, &asker, both, methods, 2) != rows[i].met)
+            fail_msg("row %zu", i);
+    }
+    assert_false(policy_needs_met(needs, 2, &asker, both, 2));
+    const struct need line = { .group = security, .count = 1, .method = METHOD_COMMAND_LINE };
+    assert_true(policy_method_counts(&line, 1, &a, "command-line"));
+    assert_false(policy_method_counts(&line, 1, &a, "hardware"));
+    assert_false(policy_method_counts(&line, 1, &asker, "command-line"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_needs_by_trying), cmocka_unit_test(test_needs_never), cmocka_unit_test(test_needs_many),
+        cmocka_unit_test(methods_are_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -296,6 +296,12 @@ struct verdict policy_judge(const struct tool *tool, const struct policy_request
     return policy_judge_fully(tool, r).verdict;
 }
 
+enum record_mode policy_record(const struct verdict *v)
+{
+    bool plain = v->action != NULL && v->requirement == NEED_GRANT && !v->action->durable && !v->wants_body;
+    return plain ? v->action->record : RECORD_FULL;
+}
+
 const struct tool *policy_tool_at(const struct config *c, struct slice host)
 {
     for (size_t i = 0; i < c->tool_count; i++)

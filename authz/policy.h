@@ -38,6 +38,10 @@ struct verdict {
 
 struct verdict policy_judge(const struct tool *tool, const struct policy_request *r);
 
+/* What is kept of a request with this verdict: what its action says if a grant is enough for it and it need not be durable; else, and while the body may
+ * still change the verdict, all of it. */
+enum record_mode policy_record(const struct verdict *v);
+
 /* The tool served at this host (lower case, no port), or NULL. */
 const struct tool *policy_tool_at(const struct config *c, struct slice host);
 /* May this person ask for a grant to the tool? */
@@ -46,6 +50,11 @@ bool policy_may_ask(const struct tool *tool, const struct person *p);
  * only once per need, and nobody counts for two needs. */
 bool policy_needs_met(const struct need *needs, size_t need_count, const struct person *requester,
                       const struct person *const *approvers, size_t approver_count);
+/* The same, where methods[i] is how approvers[i] signed: a need may ask for one. "command-line", "hardware" or another word; NULL: none. */
+bool policy_needs_met_by(const struct need *needs, size_t need_count, const struct person *requester, const struct person *const *approvers,
+                         const char *const *methods, size_t approver_count);
+/* Would a yes signed by this method fill a place of a need whose group the person is in? */
+bool policy_method_counts(const struct need *needs, size_t need_count, const struct person *who, const char *method);
 /* Could this person's yes count here at all? (in a needed group, and not the requester) */
 bool policy_may_approve(const struct need *needs, size_t need_count, const struct person *requester, const struct person *who);
 /* SHA-256 over the tool's compiled policy as canonical JSON (RFC 8785): lower-case hex with a NUL. */

@@ -62,6 +62,10 @@ static void say_action(struct words *w, const struct policy_request *r, const st
     say_request(w, r);
     if (a->requirement == NEED_GRANT)
         say(w, " to those with a valid grant");
+    if (policy_record(&j->verdict) == RECORD_METADATA)
+        say(w, ", and no bodies are recorded, only heads and sizes");
+    if (policy_record(&j->verdict) == RECORD_OFF)
+        say(w, ", and nothing of it is recorded");
     if (a->requirement == NEED_SIGNOFF) {
         say(w, " until ");
         say_needs(w, a);

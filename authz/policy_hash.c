@@ -20,7 +20,7 @@ static json_t *needs(const struct need *v, size_t count)
 {
     json_t *out = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(out, json_pack("{s:s, s:i}", "group", v[i].group, "count", (int)v[i].count));
+        json_array_append_new(out, json_pack("{s:s, s:i, s:s}", "group", v[i].group, "count", (int)v[i].count, "method", method_name(v[i].method)));
     return out;
 }
 
@@ -37,10 +37,11 @@ static json_t *actions(const struct tool *t)
     json_t *out = json_array();
     for (size_t i = 0; i < t->action_count; i++) {
         const struct action *a = &t->actions[i];
-        json_array_append_new(out, json_pack("{s:s, s:o, s:s, s:o, s:o, s:s, s:o, s:b}", "name", a->name, "methods", texts(a->methods, a->method_count),
+        const char *record = a->record == RECORD_FULL ? NULL : record_name(a->record);   /* left out: hashes made before there was a choice hold */
+        json_array_append_new(out, json_pack("{s:s, s:o, s:s, s:o, s:o, s:s, s:o, s:b, s:s*}", "name", a->name, "methods", texts(a->methods, a->method_count),
                                              "path", a->path, "query", fields(a->query, a->query_count), "body", fields(a->body, a->body_count),
                                              "allow", requirement_name(a->requirement), "signoff", needs(a->signoff, a->signoff_count),
-                                             "durable", a->durable));
+                                             "durable", a->durable, "record", record));
     }
     return out;
 }

@@ -11,7 +11,7 @@
 /* ---- a tool to judge by --------------------------------------------------------------------------------------- */
 
 static char *get_post[] = { "GET", "POST" }, *post[] = { "POST" }, *get[] = { "GET" }, *delete[] = { "DELETE" };
-static struct need security = { "security", 1 };
+static struct need security = { .group = "security", .count = 1 };
 static struct field_rule action_export = { "action", "export*" }, action_view = { "action", "view" }, mode_there = { "mode", NULL };
 
 static struct action actions[] = {
@@ -297,6 +297,31 @@ static void test_walk_once(void **state)
     arena_done(&arena);
 }
 
+static void test_record(void **state)
+{
+    static const struct action keep = { .name = "keep" }, sizes = { .name = "sizes", .record = RECORD_METADATA }, none = { .name = "none", .record = RECORD_OFF },
+                               sure = { .name = "sure", .durable = true, .record = RECORD_METADATA };
+    static const struct {
+        const char *name;
+        struct verdict v;
+        enum record_mode want;
+    } kept[] = {
+        { "as the action says: all", { NEED_GRANT, &keep, false }, RECORD_FULL },
+        { "as the action says: sizes", { NEED_GRANT, &sizes, false }, RECORD_METADATA },
+        { "as the action says: nothing", { NEED_GRANT, &none, false }, RECORD_OFF },
+        { "the body may make it another", { NEED_GRANT, &sizes, true }, RECORD_FULL },
+        { "the body may make it another, off", { NEED_GRANT, &none, true }, RECORD_FULL },
+        { "signed off", { NEED_SIGNOFF, &sizes, false }, RECORD_FULL },
+        { "refused", { NEED_DENY, &none, false }, RECORD_FULL },
+        { "no action", { NEED_DENY, NULL, false }, RECORD_FULL },
+        { "durable", { NEED_GRANT, &sure, false }, RECORD_FULL },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        if (policy_record(&kept[i].v) != kept[i].want)
+            fail_msg("%s", kept[i].name);
+}
+
 /* ---- the rest ------------------------------------------------------------------------------------------------- */
 
 static void test_hash(void **state)
@@ -327,6 +352,12 @@ static void test_hash(void **state)
     policy_hash(&c, &t, two);
     actions[0].path = "/**";
     assert_string_not_equal(one, two);
+    c.instance = "tests";
+    policy_hash(&c, &t, one);
+    actions[0].record = RECORD_METADATA;   /* so a grant made while everything was recorded does not go on where less is */
+    policy_hash(&c, &t, two);
+    actions[0].record = RECORD_FULL;
+    assert_string_not_equal(one, two);
     c.instance = "other";
     policy_hash(&c, &t, two);
     assert_string_not_equal(one, two);
@@ -352,7 +383,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts), cmocka_unit_test(test_odd_requests), cmocka_unit_test(test_words), cmocka_unit_test(test_index),
-        cmocka_unit_test(test_walk_once), cmocka_unit_test(test_hash), cmocka_unit_test(test_people),
+        cmocka_unit_test(test_walk_once), cmocka_unit_test(test_hash), cmocka_unit_test(test_record), cmocka_unit_test(test_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

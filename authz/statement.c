@@ -7,9 +7,10 @@
 
 json_t *statement_make(const struct statement *in)
 {
-    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "v", 1, "instance", in->instance,
+    json_t *o = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "v", 1, "instance", in->instance,
                           "purpose", in->purpose, "decision", in->decision, "id", in->id, "requester", in->requester,
-                          "identity", in->identity, "approver", in->approver, "key", in->key, "iat", (json_int_t)in->iat_s,
+                          "identity", in->identity, "approver", in->approver, "key", in->key, "method", in->method,
+                          "iat", (json_int_t)in->iat_s,
                           "exp", (json_int_t)in->exp_s, "policy", in->policy);
     json_t *scope = json_deep_copy(in->scope);
     if (o != NULL && scope != NULL && json_object_set_new(o, "scope", scope) == 0)
@@ -30,6 +31,11 @@ json_t *statement_scope_signoff(const struct statement_request *r)
                      (json_int_t)r->body_len, "body_sha256", r->body_sha256, "reason", r->reason);
 }
 
+json_t *statement_scope_key(const char *key, const char *method, const char *alg, const char *label)
+{
+    return json_pack("{s:s, s:s, s:s, s:s}", "key", key, "method", method, "alg", alg, "label", label);
+}
+
 static bool one_of(const char *s, const char *a, const char *b)
 {
     return strcmp(s, a) == 0 || strcmp(s, b) == 0;
@@ -38,6 +44,8 @@ static bool one_of(const char *s, const char *a, const char *b)
 static const char *const access_members[] = { "tool", "duration_s", "reason", NULL };
 static const char *const signoff_members[] = { "tool",   "action",   "method",      "authority", "target",
                                                "digest", "body_len", "body_sha256", "reason",    NULL };
+
+static const char *const key_members[] = { "key", "method", "alg", "label", NULL };
 
 /* Exactly these members; numbers are those named *_s and *_len. */
 static bool scope_is(const json_t *scope, const char *const *members)
@@ -52,6 +60,14 @@ static bool scope_is(const json_t *scope, const char *const *members)
     return json_object_size(scope) == n;
 }
 
+static const char *const *members_of(const char *purpose)
+{
+    return strcmp(purpose, "access") == 0         ? access_members
+           : strcmp(purpose, "signoff") == 0      ? signoff_members
+           : strcmp(purpose, "register-key") == 0 ? key_members
+                                                  : NULL;
+}
+
 enum status statement_read(const json_t *object, struct statement *out, struct err *err)
 {
     int v = 0;
@@ -59,15 +75,17 @@ enum status statement_read(const json_t *object, struct statement *out, struct e
     struct statement s = { 0 };
     json_t *scope = NULL;
     /* json_unpack only reads; its prototype lacks the const. "!" refuses members that are not named here. */
-    if (json_unpack((json_t *)(uintptr_t)object, "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:o !}", "v", &v,
+    if (json_unpack((json_t *)(uintptr_t)object, "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:o !}", "v", &v,
                     "instance", &s.instance, "purpose", &s.purpose, "decision", &s.decision, "id", &s.id, "requester",
-                    &s.requester, "identity", &s.identity, "approver", &s.approver, "key", &s.key, "iat", &iat, "exp", &exp,
+                    &s.requester, "identity", &s.identity, "approver", &s.approver, "key", &s.key, "method", &s.method, "iat", &iat, "exp", &exp,
                     "policy", &s.policy, "scope", &scope) != 0
         || v != 1 || iat <= 0 || exp <= iat || exp - iat > STATEMENT_LIFETIME_S)
         return fail(err, BAD_INPUT, "not a statement of version 1 with exactly its members");
-    if (!one_of(s.purpose, "access", "signoff") || !one_of(s.decision, "approve", "deny")
-        || !scope_is(scope, strcmp(s.purpose, "access") == 0 ? access_members : signoff_members))
+    const char *const *members = members_of(s.purpose);
+    if (members == NULL || !one_of(s.decision, "approve", "deny") || !scope_is(scope, members))
         return fail(err, BAD_INPUT, "the statement's purpose, decision or scope is none we know");
+    if (!one_of(s.method, "command-line", "passkey") && strcmp(s.method, "hardware") != 0)
+        return fail(err, BAD_INPUT, "the statement's method is none we know");
     s.iat_s = iat;
     s.exp_s = exp;
     s.scope = scope;

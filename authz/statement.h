@@ -17,16 +17,17 @@ enum { STATEMENT_LIFETIME_S = 600 };
 /* Every string is borrowed. */
 struct statement {
     const char *instance;
-    const char *purpose;              /* "access" or "signoff" */
+    const char *purpose;              /* "access", "signoff" or "register-key" */
     const char *decision;             /* "approve" or "deny" */
     const char *id;                   /* "stm_…" */
     const char *requester;            /* person */
     const char *identity;             /* the certificate's SAN the request came with */
     const char *approver;             /* person */
     const char *key;                  /* fingerprint of the approver's key */
+    const char *method;               /* how it signs: "command-line", "passkey" or "hardware" */
     int64_t iat_s, exp_s;
-    const char *policy;               /* hash of the tool's policy, hex */
-    const json_t *scope;              /* one of the two below */
+    const char *policy;               /* hash of the tool's policy, hex; "none" for a key */
+    const json_t *scope;              /* one of the three below */
 };
 
 /* A new object, or NULL when memory is short. The scope is shared, not copied. */
@@ -38,6 +39,8 @@ struct statement_request {            /* digests as base64url */
     int64_t body_len;
 };
 json_t *statement_scope_signoff(const struct statement_request *r);
+/* A new approval key of the requester: its fingerprint, and what it is. */
+json_t *statement_scope_key(const char *key, const char *method, const char *alg, const char *label);
 
 /* Read one: version 1, exactly the known members, of the right types. *out borrows from the object. BAD_INPUT. */
 MUST_CHECK enum status statement_read(const json_t *object, struct statement *out, struct err *err);

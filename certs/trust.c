@@ -2,10 +2,12 @@
 
 #include "certs/leaf.h"
 #include "certs/pem.h"
+#include "certs/verified.h"
 
 #include <openssl/err.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* The CRLs are checked against their CAs once, when they are read, and looked up here by our own few lines: OpenSSL would verify a
@@ -17,6 +19,7 @@ struct crl {
 };
 
 struct trust {
+    uint64_t number;                     /* no other trust of this process has or had it */
     X509_STORE *store;
     STACK_OF(X509) *cas;                 /* all of the client_ca file */
     struct crl *crls;
@@ -164,6 +167,8 @@ enum status trust_load(const char *ca_path, const char *crl_path, struct trust *
         free(t);
         return fail(err, NO_MEMORY, "trust store");
     }
+    static atomic_uint_fast64_t made;
+    t->number = atomic_fetch_add(&made, 1) + 1;
     enum status st = load_cas(t, ca_path, err);
     if (st == OK && crl_path != NULL)
         st = load_crls(t, crl_path, err);
@@ -229,7 +234,50 @@ static enum cert_state check_revoked(const struct trust *t, X509 *cert, X509 *is
     return current ? CERT_GOOD : CERT_CRL_STALE;
 }
 
-static enum cert_state check_chain(const struct trust *t, X509_STORE_CTX *ctx, int64_t now_s)
+/* Where in t's list a certificate is, or -1. */
+static int position(const struct trust *t, X509 *cert)
+{
+    for (int i = 0; i < sk_X509_num(t->cas); i++)
+        if (X509_cmp(sk_X509_value(t->cas, i), cert) == 0)
+            return i;
+    return -1;
+}
+
+/* Only a chain of our own CAs: what a peer sent along may not come along the next time. */
+static void remember(const struct trust *t, const unsigned char thumbprint[32], STACK_OF(X509) *chain)
+{
+    struct verified v = { .trust = t->number, .from_s = INT64_MIN, .until_s = INT64_MAX };
+    memcpy(v.thumbprint, thumbprint, sizeof v.thumbprint);
+    for (int i = 0; i < sk_X509_num(chain); i++) {
+        X509 *cert = sk_X509_value(chain, i);
+        int64_t from_s, until_s;
+        int at = i > 0 ? position(t, cert) : 0;
+        if (at < 0 || at > UINT16_MAX || v.count == VERIFIED_ISSUERS_MAX || !asn1_time_s(X509_get0_notBefore(cert), &from_s) ||
+            !asn1_time_s(X509_get0_notAfter(cert), &until_s))
+            return;
+        v.from_s = from_s > v.from_s ? from_s : v.from_s;
+        v.until_s = until_s < v.until_s ? until_s : v.until_s;
+        if (i > 0)
+            v.issuers[v.count++] = (uint16_t)at;
+    }
+    if (v.count > 0)
+        verified_keep(&v);
+}
+
+/* Its signatures, purpose and dates are known to be good; lists are asked anew. */
+static enum cert_state check_known(const struct trust *t, X509 *leaf, const struct verified *v, int64_t now_s)
+{
+    enum cert_state state = CERT_GOOD;
+    X509 *cert = leaf;
+    for (size_t i = 0; state == CERT_GOOD && i < v->count; i++) {
+        X509 *issuer = sk_X509_value(t->cas, v->issuers[i]);
+        state = check_revoked(t, cert, issuer, now_s);
+        cert = issuer;
+    }
+    return state;
+}
+
+static enum cert_state check_chain(const struct trust *t, X509_STORE_CTX *ctx, const unsigned char thumbprint[32], int64_t now_s)
 {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
     X509_VERIFY_PARAM_set_time(param, (time_t)now_s);
@@ -241,8 +289,20 @@ static enum cert_state check_chain(const struct trust *t, X509_STORE_CTX *ctx, i
         return state_of(X509_STORE_CTX_get_error(ctx), X509_STORE_CTX_get_error_depth(ctx));
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
     enum cert_state state = sk_X509_num(chain) > 1 ? CERT_GOOD : CERT_UNTRUSTED;
+    if (state == CERT_GOOD)
+        remember(t, thumbprint, chain);
     for (int i = 0; state == CERT_GOOD && i + 1 < sk_X509_num(chain); i++)
         state = check_revoked(t, sk_X509_value(chain, i), sk_X509_value(chain, i + 1), now_s);
+    return state;
+}
+
+static enum cert_state verify(const struct trust *t, X509 *leaf, STACK_OF(X509) *untrusted, const unsigned char thumbprint[32], int64_t now_s)
+{
+    enum cert_state state = CERT_UNTRUSTED;
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    if (ctx != NULL && X509_STORE_CTX_init(ctx, t->store, leaf, untrusted) == 1)
+        state = check_chain(t, ctx, thumbprint, now_s);
+    X509_STORE_CTX_free(ctx);
     return state;
 }
 
@@ -252,13 +312,21 @@ enum cert_state trust_check(const struct trust *t, X509 *leaf, STACK_OF(X509) *u
     if (leaf == NULL)
         return CERT_MISSING;
     enum cert_state named = leaf_read(leaf, out);
-    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    const struct verified *known = out->x5t[0] != 0 ? verified_find(t->number, out->thumbprint, now_s) : NULL;   /* no x5t: no thumbprint either */
     enum cert_state state = CERT_UNTRUSTED;
-    if (ctx != NULL && X509_STORE_CTX_init(ctx, t->store, leaf, untrusted) == 1)
-        state = check_chain(t, ctx, now_s);
-    X509_STORE_CTX_free(ctx);
+    if (known != NULL)
+        state = check_known(t, leaf, known, now_s);
+    else if (out->x5t[0] != 0)
+        state = verify(t, leaf, untrusted, out->thumbprint, now_s);
     ERR_clear_error();
     if (state == CERT_GOOD && !leaf_is_for_clients(leaf))
         return CERT_WRONG_PURPOSE;
     return state == CERT_GOOD ? named : state;
+}
+
+void trust_drop_known(const struct trust *t, STACK_OF(X509) *chain)
+{
+    for (int i = sk_X509_num(chain) - 1; i >= 0; i--)   /* of NULL: -1 */
+        if (position(t, sk_X509_value(chain, i)) >= 0)
+            X509_free(sk_X509_delete(chain, i));
 }

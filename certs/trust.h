@@ -48,5 +48,8 @@ int64_t trust_crl_until(const struct trust *t);
 /* leaf may be NULL (CERT_MISSING). untrusted: further certificates the peer sent, or NULL. identity is filled on CERT_GOOD (and as
  * far as known else, for the log). now_s: wall clock. */
 enum cert_state trust_check(const struct trust *t, X509 *leaf, STACK_OF(X509) *untrusted, int64_t now_s, struct identity *out);
+/* Drop from what a peer sent the certificates that t has itself: each takes some 5 KiB for as long as the connection stays, and all the people of a CA send the
+ * same. chain may be NULL. */
+void trust_drop_known(const struct trust *t, STACK_OF(X509) *chain);
 
 #endif

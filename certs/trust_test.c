@@ -443,11 +443,77 @@ static void test_words(void **state)
     }
 }
 
+/* Who was verified once is not verified again, but asked for dates and lists each time. */
+static void test_again(void **state)
+{
+    struct identity who;
+    struct trust *good, *revoked, *none;
+    X509 *leaf = make(&good_recipe, w.root, w.key, w.leaf_key, "alice");
+    (void)state;
+    assert_int_equal(trust_load(in_dir("root.pem"), in_dir("good.crl"), &good, NULL), OK);
+    assert_int_equal(trust_load(in_dir("root.pem"), in_dir("revoked.crl"), &revoked, NULL), OK);
+    assert_int_equal(trust_load(in_dir("root.pem"), NULL, &none, NULL), OK);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(trust_check(good, leaf, NULL, now_s, &who), CERT_GOOD);
+        assert_string_equal(who.name, "alice@acme.localhost");
+        assert_int_equal(trust_check(good, leaf, NULL, now_s + DAY - 1, &who), CERT_GOOD);
+        assert_int_equal(trust_check(good, leaf, NULL, now_s + DAY, &who), CERT_EXPIRED);
+        assert_int_equal(trust_check(good, leaf, NULL, now_s - DAY - 1, &who), CERT_NOT_YET);
+        assert_int_equal(trust_check(revoked, leaf, NULL, now_s, &who), CERT_REVOKED);
+        assert_int_equal(trust_check(none, leaf, NULL, now_s, &who), CERT_CRL_STALE);
+    }
+    X509_free(leaf);
+    trust_free(good);
+    trust_free(revoked);
+    trust_free(none);
+}
+
+/* The same certificate below an intermediate CA that only the peer sends: without it there is no way up, whoever came before. */
+static void test_again_with_what_is_sent(void **state)
+{
+    struct identity who;
+    struct trust *t;
+    X509 *leaf = make(&good_recipe, w.inter, w.inter_key, w.leaf_key, "alice");
+    STACK_OF(X509) *sent = sk_X509_new_null();
+    (void)state;
+    assert_true(sk_X509_push(sent, w.inter) > 0);
+    assert_int_equal(trust_load(in_dir("root.pem"), in_dir("good.crl"), &t, NULL), OK);
+    for (unsigned i = 0; i < 2; i++) {
+        enum cert_state with = trust_check(t, leaf, sent, now_s, &who);
+        assert_true(with == CERT_GOOD || with == CERT_CRL_STALE);
+        assert_int_equal(trust_check(t, leaf, NULL, now_s, &who), CERT_UNTRUSTED);
+    }
+    sk_X509_free(sent);
+    X509_free(leaf);
+    trust_free(t);
+}
+
+/* Both CAs are in the file, and neither is kept once more for a connection; an unknown one is. */
+static void test_drop_known(void **state)
+{
+    struct trust *t;
+    STACK_OF(X509) *chain = sk_X509_new_null();
+    X509 *sent[] = { w.inter, w.rogue_inter, w.root };
+    (void)state;
+    assert_int_equal(trust_load(in_dir("both.pem"), NULL, &t, NULL), OK);
+    for (size_t i = 0; i < sizeof sent / sizeof *sent; i++) {
+        X509_up_ref(sent[i]);
+        assert_true(sk_X509_push(chain, sent[i]) > 0);
+    }
+    trust_drop_known(t, chain);
+    assert_int_equal(sk_X509_num(chain), 1);
+    assert_ptr_equal(sk_X509_value(chain, 0), w.rogue_inter);
+    trust_drop_known(t, NULL);
+    sk_X509_pop_free(chain, X509_free);
+    trust_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table), cmocka_unit_test(test_identity), cmocka_unit_test(test_edges),
         cmocka_unit_test(test_bad_files), cmocka_unit_test(test_threads), cmocka_unit_test(test_words),
+        cmocka_unit_test(test_drop_known), cmocka_unit_test(test_again), cmocka_unit_test(test_again_with_what_is_sent),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

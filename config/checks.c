@@ -106,12 +106,50 @@ static void check_signoff(struct load *l, const struct tool *t, struct action *a
     check_needs(l, at, "signoff", t, a->signoff, a->signoff_count);
 }
 
+/* "/static/", "/favicon.ico": the first segment is a name, so that nobody turns the recording of a whole tool off by a pattern. */
+static bool begins_with_a_name(const char *pattern)
+{
+    size_t len = strcspn(pattern + 1, "/");
+    return pattern[0] == '/' && len > 0 && memchr(pattern + 1, '*', len) == NULL;
+}
+
+static bool only_reads(const struct action *a)
+{
+    for (size_t i = 0; i < a->method_count; i++)
+        if (a->methods[i] == NULL || (strcmp(a->methods[i], "GET") != 0 && strcmp(a->methods[i], "HEAD") != 0))
+            return false;
+    return a->method_count > 0;
+}
+
+static void check_record(struct load *l, const struct tool *t, struct action *a, const config_setting_t *at)
+{
+    if (!a->record_set) {
+        a->record = a->requirement == NEED_GRANT && !a->durable ? t->record : RECORD_FULL;
+        return;
+    }
+    const config_setting_t *record = member_of(at, "record");
+    if (a->record != RECORD_FULL && a->requirement != NEED_GRANT)
+        report(l, record, NULL, "is \"%s\", but allow is \"%s\", and what is signed off or refused is always kept in full; expected \"full\", or no record here",
+               record_name(a->record), requirement_name(a->requirement));
+    else if (a->record != RECORD_FULL && a->durable)
+        report(l, record, NULL, "is \"%s\", but durable is true, and what must be on disk is always kept in full; expected \"full\", or durable = false",
+               record_name(a->record));
+    if (a->record != RECORD_OFF || a->path == NULL)
+        return;
+    if (!only_reads(a))
+        report(l, record, NULL, "is \"off\", but the action's methods are not only \"GET\" and \"HEAD\"; expected methods = [ \"GET\", \"HEAD\" ], or record = \"metadata\"");
+    if (!begins_with_a_name(a->path) || a->body_count > 0)
+        report(l, record, NULL, "is \"off\", which is for static files only; expected a path that begins with a name, such as \"/static/**\", without conditions on a body, or "
+               "record = \"metadata\"");
+}
+
 static void check_action(struct load *l, const struct tool *t, struct action *a, const config_setting_t *at)
 {
     const char *fault = a->path ? path_pattern_fault(a->path, t->allow_in_target) : NULL;
     if (fault != NULL)
         report(l, member_of(at, "path"), NULL, "\"%.200s\" %s; expected a pattern that a request can match", a->path, fault);
     check_signoff(l, t, a, at);
+    check_record(l, t, a, at);
 }
 
 static void check_tool(struct load *l, const struct tool *t, const config_setting_t *at)
@@ -191,6 +229,28 @@ static void check_ring(struct load *l, const config_setting_t *root)
         report(l, at, "segment_size", "is larger than ring_size; expected a segment to fit into the ring");
 }
 
+/* One auditor's key that is lost would be every recording lost, so there are two at least. */
+static void check_sealing(struct load *l, const config_setting_t *root)
+{
+    const config_setting_t *recording = member_of(root, "recording"), *keys = member_of(recording, "sealed_to");
+    const struct config *c = l->out;
+    const char *name = recording ? "sealed_to" : "recording.sealed_to";
+    struct named rows[16];
+    for (size_t i = 0; i < c->sealed_to_count && i < 16; i++)
+        rows[i] = (struct named){ c->sealed_to[i], keys, i };
+    check_unique(l, rows, c->sealed_to_count, NULL, "each key once");
+    if (c->unsealed && c->sealed_to_count > 0)
+        report(l, recording, "unsealed", "is true, and there are keys in sealed_to; expected one or the other");
+    else if (c->unsealed)
+        report_warning(l, recording, "unsealed", "is true: whoever can read the disk can read every recording; make two keys with `countersign auditor-key` "
+                       "and put them into sealed_to");
+    else if (keys != NULL && config_setting_length(keys) > (int)c->sealed_to_count)
+        return;                       /* said already what is wrong with them */
+    else if (c->sealed_to_count < 2)
+        report(l, keys, keys ? NULL : name, "has %zu keys; expected the public keys of at least two auditors (make them with `countersign auditor-key`, one each), "
+               "or `unsealed = true` to try things out", c->sealed_to_count);
+}
+
 static void check_roles(struct load *l, const config_setting_t *root)
 {
     const config_setting_t *roles = member_of(root, "roles");
@@ -210,6 +270,7 @@ void check_all(struct load *l)
     check_user(l, root);
     check_key_mode(l, root);
     check_ring(l, root);
+    check_sealing(l, root);
     check_roles(l, root);
     if (l->out->tool_count == 0)
         report_warning(l, root, "tools", "is empty, so there is nothing to reach through this gateway");

@@ -17,10 +17,18 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* How a yes is signed; a rule may name the least that counts (authz/README.md "How a yes is signed"). */
+enum method {
+    METHOD_ANY,                       /* any registered key */
+    METHOD_HARDWARE,                  /* WebAuthn, by a key that cannot leave its device (not eligible for backup) */
+    METHOD_COMMAND_LINE,              /* a certificate's key, by the command line, which computes what it shows */
+};
+
 /* "count persons of this group": approvers = ( { group = "support-lead"; count = 1; } ), all entries needed (AND). */
 struct need {
     char *group;
     unsigned count;                   /* 1 to 16 */
+    enum method method;
 };
 
 /* One condition of an action on the query or on the body (urlencoded, multipart and JSON alike). It holds when any reading
@@ -34,6 +42,13 @@ enum requirement {                    /* strictest last: when several actions ma
     NEED_GRANT,                       /* a valid grant is enough */
     NEED_SIGNOFF,                     /* each request is held until others sign off exactly it */
     NEED_DENY,                        /* never */
+};
+
+/* What is kept of an exchange (setting `record`). Sign-offs, and what is durable or refused, are kept in full whatever stands here: policy_record(). */
+enum record_mode {
+    RECORD_FULL,                      /* heads and bodies */
+    RECORD_METADATA,                  /* heads and the sizes of bodies */
+    RECORD_OFF,                       /* nothing: named static files only */
 };
 
 /* A named class of requests to a tool. It matches when the method, the path and every query and body rule match. */
@@ -50,6 +65,8 @@ struct action {
     struct need *signoff;             /* for NEED_SIGNOFF: who must sign off */
     size_t signoff_count;
     bool durable;                     /* delivered only once the recording is fsynced; implied by signoff */
+    bool record_set;                  /* `record` stands in the action itself */
+    enum record_mode record;          /* else the tool's */
 };
 
 enum target_allow {                   /* setting `allow_in_target`: what the normal form else refuses (design.md section 6) */
@@ -84,6 +101,7 @@ struct tool {
     char **redact_fields;             /* field names of query, forms and JSON whose values are never kept; default in settings.c */
     size_t redact_count;
     bool allow_service_worker;
+    enum record_mode record;          /* of actions that say nothing else; never RECORD_OFF */
     struct action_index *index;       /* made from the actions by config_load (config/index.h); NULL: they are tried one by one */
 };
 
@@ -150,6 +168,10 @@ struct config {
     char *crl;                        /* PEM; must be current, else everybody is refused */
     int64_t max_staleness_ms;         /* authz silent this long: live exchanges end (default 3 s) */
     char *approval_keys;              /* file: one registered approval key a line (certs/approval_keys.h) */
+    char **key_confirmers;            /* groups whose members may confirm a new approval key; none: anyone else who has a key */
+    size_t key_confirmer_count;
+    int64_t key_delay_ms;             /* a confirmed key counts after this */
+    bool synced_keys;                 /* passkeys that may be copied to other devices can be registered */
     struct person *people;
     size_t person_count;
     char **auditors, **operators;     /* groups */
@@ -160,6 +182,9 @@ struct config {
     int64_t segment_ms;               /* a segment closes after this (2 s) */
     size_t segment_bytes;             /* or this (1 MiB) */
     size_t ring_bytes;                /* of each worker's ring (4 MiB), a power of two */
+    char **sealed_to;                 /* auditors' public keys ("age1..."): recordings are sealed to all of them, and to nobody else */
+    size_t sealed_to_count;           /* at least 2, or 0 with `unsealed` */
+    bool unsealed;                    /* recordings are kept readable: for trying things out */
     struct identity_row *by_identity; /* every identity, sorted, for config_person */
     size_t identity_count;
     struct arena memory;              /* everything above lives here and goes with the last reference */

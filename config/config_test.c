@@ -10,6 +10,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#define KEY_1 "age1mhqa5vgfnvr2wahagqhz3s3l70wxhfle7p200nl5jn4s8tuzuqgquxjaxk"
+#define KEY_2 "age18sfgpmm6s2yz39x0yhfu8kn9cv27leygn9pgd803vjgequf2xpzqrc7gtl"
+
 static char folder[] = "/tmp/countersign-config-XXXXXX";
 
 static void put_file(const char *name, const char *text, mode_t mode)
@@ -35,7 +38,7 @@ static const char good_people[] =
     "  { name = \"dan\"; identities = [ \"dan@acme.localhost\" ]; groups = [ \"security\", \"audit\" ]; },\n"
     "  { name = \"olga\"; identities = [ \"olga@acme.localhost\" ]; groups = [ \"ops\" ]; }\n"
     ");\n"
-    "roles = { auditors = [ \"audit\" ]; operators = [ \"ops\" ]; };\n";
+    "roles = { auditors = [ \"audit\" ]; operators = [ \"ops\" ]; }; recording = { sealed_to = [ \"" KEY_1 "\", \"" KEY_2 "\" ]; };\n";
 static const char good_tools[] =
     "tools = ( {\n"
     "  name = \"support\"; host = \"support.acme.localhost\"; upstream = \"http://127.0.0.1:8000\";\n"
@@ -147,6 +150,47 @@ static void test_good(void **state)
     config_unref(c);
 }
 
+static char *replaced(const char *text, const char *from, const char *to)
+{
+    const char *at = from ? strstr(text, from) : text + strlen(text);
+    char *out = NULL;
+    assert_non_null(at);
+    assert_true(asprintf(&out, "%.*s%s%s", (int)(at - text), text, to, at + (from ? strlen(from) : 0)) >= 0);
+    return out;
+}
+
+/* {good_tools}, changed: what its two actions are kept as, after the tool's default. */
+static void test_record(void **state)
+{
+    static const struct {
+        const char *from, *to;
+        enum record_mode tool, work, export;
+    } rows[] = {
+        { "who = [", "who = [", RECORD_FULL, RECORD_FULL, RECORD_FULL },
+        { "who = [", "record = \"metadata\"; who = [", RECORD_METADATA, RECORD_METADATA, RECORD_FULL },
+        { "path = \"/**\"; allow", "path = \"/**\"; record = \"metadata\"; allow", RECORD_FULL, RECORD_METADATA, RECORD_FULL },
+        { "methods = [ \"GET\", \"POST\" ]; path = \"/**\"; allow", "methods = [ \"GET\" ]; path = \"/static/**\"; record = \"off\"; allow", RECORD_FULL, RECORD_OFF, RECORD_FULL },
+        { "methods = [ \"GET\", \"POST\" ]; path = \"/**\"; allow", "methods = [ \"HEAD\", \"GET\" ]; path = \"/favicon.ico\"; record = \"off\"; allow", RECORD_FULL, RECORD_OFF, RECORD_FULL },
+        { "path = \"/**\"; allow", "path = \"/**\"; durable = true; record = \"full\"; allow", RECORD_FULL, RECORD_FULL, RECORD_FULL },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct config *c = NULL;
+        struct problems p;
+        char *tools = replaced(good_tools, rows[i].from, rows[i].to), *text = whole(good_head, good_people, tools, "");
+        enum status st = load_text(text, &c, &p);
+        show(&p);
+        assert_int_equal(st, OK);
+        assert_int_equal(c->tools[0].record, rows[i].tool);
+        assert_int_equal(c->tools[0].actions[0].record, rows[i].work);
+        assert_int_equal(c->tools[0].actions[1].record, rows[i].export);
+        problems_done(&p);
+        config_unref(c);
+        free(text);
+        free(tools);
+    }
+}
+
 static void test_lookups(void **state)
 {
     (void)state;
@@ -233,7 +277,7 @@ static const struct broken broken_rows[] = {
     { "negative cut", NULL, "limits = { fields = -4294967196; };\n", "the number 4294967196 is too large", BAD_CONFIG },
     { "hex cut", NULL, "limits = { fields = 0x100000064; };\n", "the number 0x100000064 is too large", BAD_CONFIG },
     { "escaped NUL", "\"acme\"", "\"acme\\x00evil\"", "c.conf:1: a string holds \\x00", BAD_CONFIG },
-    { "ring not a power of two", NULL, "recording = { ring_size = \"3MiB\"; };\n", "recording.ring_size: is not a power of two", BAD_CONFIG },
+    { "ring not a power of two", "recording = {", "recording = { ring_size = \"3MiB\";", "recording.ring_size: is not a power of two", BAD_CONFIG },
     { "listener name", "127.0.0.1:9443", "localhost:9443", "listen[1]: \"localhost:9443\" is not of the right form; expected a numeric address", BAD_CONFIG },
     { "listener without port", "127.0.0.1:9443", "127.0.0.1", "expected a numeric address and a port", BAD_CONFIG },
     { "listener port 0", "127.0.0.1:9443", "127.0.0.1:0", "expected a numeric address and a port", BAD_CONFIG },
@@ -266,6 +310,16 @@ static const struct broken broken_rows[] = {
     { "signoff group unknown", "{ group = \"security\"; }", "{ group = \"sec\"; }", "actions[export].signoff[1].group: nobody is in the group \"sec\"", OK },
     { "allow", "allow = \"grant\"", "allow = \"yes\"", "expected \"grant\", \"signoff\" or \"deny\"", BAD_CONFIG },
     { "method in lower case", "\"GET\"", "\"get\"", "actions[work].methods[1]: \"get\" is not of the right form; expected a method in upper case", BAD_CONFIG },
+    { "record of a kind that is none", "who = [", "record = \"some\"; who = [", "tools[support].record: \"some\" is not of the right form; expected \"full\" or \"metadata\"", BAD_CONFIG },
+    { "record of a whole tool off", "who = [", "record = \"off\"; who = [", "expected \"full\" or \"metadata\" (\"off\" is for single actions on static files)", BAD_CONFIG },
+    { "record off everywhere", "path = \"/**\"; allow", "path = \"/**\"; record = \"off\"; allow", "expected methods = [ \"GET\", \"HEAD\" ], or record = \"metadata\"", BAD_CONFIG },
+    { "record off by a pattern", "path = \"/**\"; allow", "path = \"/*x/a\"; record = \"off\"; allow", "expected a path that begins with a name, such as \"/static/**\"", BAD_CONFIG },
+    { "record off of what writes", "path = \"/**\"; allow", "path = \"/static/**\"; record = \"off\"; allow", "is \"off\", but the action's methods are not only \"GET\" and \"HEAD\"", BAD_CONFIG },
+    { "record off of any method", "methods = [ \"GET\", \"POST\" ]; path = \"/**\"; allow", "methods = [ ]; path = \"/static/**\"; record = \"off\"; allow", "is \"off\", but the action's methods", BAD_CONFIG },
+    { "record off of the root", "methods = [ \"GET\", \"POST\" ]; path = \"/**\"; allow", "methods = [ \"GET\" ]; path = \"/\"; record = \"off\"; allow", "expected a path that begins with a name", BAD_CONFIG },
+    { "record off, durable", "methods = [ \"GET\", \"POST\" ]; path = \"/**\"; allow", "methods = [ \"GET\" ]; path = \"/s/**\"; durable = true; record = \"off\"; allow", "durable is true, and what must be on disk", BAD_CONFIG },
+    { "record metadata, durable", "path = \"/**\"; allow", "path = \"/**\"; durable = true; record = \"metadata\"; allow", "actions[work].record: is \"metadata\", but durable is true", BAD_CONFIG },
+    { "record metadata of a sign-off", "allow = \"signoff\";", "allow = \"signoff\"; record = \"metadata\";", "actions[export].record: is \"metadata\", but allow is \"signoff\", and what is signed off or refused is always kept in full", BAD_CONFIG },
     { "two actions of a name", "name = \"export\"", "name = \"work\"", "c.conf:18: tools[support].actions[work].name: \"work\" stands at", BAD_CONFIG },
     { "pattern without slash", "\"/admin/audience/\"", "\"admin/audience/\"", "does not start with '/'; expected a path pattern", BAD_CONFIG },
     { "pattern with query", "\"/admin/audience/\"", "\"/admin?x=1\"", "has a '?': conditions on the query go into `query`", BAD_CONFIG },
@@ -289,17 +343,16 @@ static const struct broken broken_rows[] = {
     { "origin with path", "who = [", "cross_origin = [ \"https://a.example/\" ]; who = [", "expected an origin as browsers send it", BAD_CONFIG },
     { "origin with default port", "who = [", "cross_origin = [ \"https://a.example:443\" ]; who = [", "expected an origin as browsers send it", BAD_CONFIG },
     { "target allow", "who = [", "allow_in_target = [ \"slash\" ]; who = [", "expected \"encoded-slash\", \"backslash\"", BAD_CONFIG },
+    { "sealed to nobody", "[ \"" KEY_1 "\", \"" KEY_2 "\" ]", "[ ]", "sealed_to: has 0 keys; expected the public keys of at least two auditors", BAD_CONFIG },
+    { "sealed to one", ", \"" KEY_2 "\" ]", " ]", "sealed_to: has 1 keys; expected the public keys of at least two auditors", BAD_CONFIG },
+    { "sealed to one twice", KEY_2, KEY_1, "stands at ", BAD_CONFIG },
+    { "not said whom to seal to", "recording = { sealed_to", "recording = { }; xrecording = { sealed_to", "expected the public keys of at least two auditors", BAD_CONFIG },
+    { "sealed to a mistyped key", KEY_2, KEY_1 "q", "expected an auditor's public key", BAD_CONFIG },
+    { "sealed to a secret key", KEY_2, "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX", "expected an auditor's public key", BAD_CONFIG },
+    { "sealed and unsealed", "recording = {", "recording = { unsealed = true;", "expected one or the other", BAD_CONFIG },
+    { "unsealed", "recording = { sealed_to = [ \"" KEY_1 "\", \"" KEY_2 "\" ];", "recording = { unsealed = true;", "whoever can read the disk can read every recording", OK },
     { "body not a list", "body = ( {", "body = ( 1, {", "actions[export].body[1]: is not a group", BAD_CONFIG },
 };
-
-static char *replaced(const char *text, const char *from, const char *to)
-{
-    const char *at = from ? strstr(text, from) : text + strlen(text);
-    char *out = NULL;
-    assert_non_null(at);
-    assert_true(asprintf(&out, "%.*s%s%s", (int)(at - text), text, to, at + (from ? strlen(from) : 0)) >= 0);
-    return out;
-}
 
 static void test_broken(void **state)
 {
@@ -351,7 +404,8 @@ static void test_no_people(void **state)
     (void)state;
     struct config *c = NULL;
     struct problems p;
-    char *text = whole(good_head, "people = ( );\nroles = { auditors = [ \"audit\" ]; operators = [ \"ops\" ]; };\n", good_tools, "");
+    char *text = whole(good_head, "people = ( );\nroles = { auditors = [ \"audit\" ]; operators = [ \"ops\" ]; };\n"
+                       "recording = { sealed_to = [ \"" KEY_1 "\", \"" KEY_2 "\" ]; };\n", good_tools, "");
     assert_int_equal(load_text(text, &c, &p), OK);
     assert_int_equal(p.count, 1);
     assert_non_null(strstr(p.text[0], "people: is empty, so nobody can do anything"));
@@ -386,7 +440,7 @@ static void test_world_writable(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good), cmocka_unit_test(test_lookups), cmocka_unit_test(test_include), cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_good), cmocka_unit_test(test_record), cmocka_unit_test(test_lookups), cmocka_unit_test(test_include), cmocka_unit_test(test_broken),
         cmocka_unit_test(test_many_problems), cmocka_unit_test(test_no_people), cmocka_unit_test(test_world_writable),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,5 +1,7 @@
 #include "config/forms.h"
 
+#include "proxy/base/bech32.h"
+
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -166,6 +168,23 @@ const char *requirement_name(enum requirement r)
     return requirement_names[r];
 }
 
+static const char *const record_names[] = { [RECORD_FULL] = "full", [RECORD_METADATA] = "metadata", [RECORD_OFF] = "off" };
+
+bool record_parse(const char *text, enum record_mode *out)
+{
+    for (unsigned i = 0; i < sizeof record_names / sizeof record_names[0]; i++)
+        if (strcmp(text, record_names[i]) == 0) {
+            *out = (enum record_mode)i;
+            return true;
+        }
+    return false;
+}
+
+const char *record_name(enum record_mode m)
+{
+    return record_names[m];
+}
+
 unsigned target_allow_parse(const char *text)
 {
     static const struct {
@@ -198,6 +217,41 @@ static bool is_target_allow(const char *t) { return target_allow_parse(t) != 0; 
 static bool is_value_pattern(const char *t) { return strlen(t) <= PATTERN_MAX && is_utf8(t); }
 static bool is_field(const char *t) { return t[0] != 0 && strlen(t) <= 256 && is_utf8(t); }
 static bool is_path(const char *t) { return t[0] != 0 && strlen(t) < 4000; }
+
+static bool is_record(const char *t)
+{
+    enum record_mode m;
+    return record_parse(t, &m);
+}
+
+static bool is_tool_record(const char *t)
+{
+    enum record_mode m;
+    return record_parse(t, &m) && m != RECORD_OFF;
+}
+
+static const char *const method_names[] = { [METHOD_ANY] = "any", [METHOD_HARDWARE] = "hardware", [METHOD_COMMAND_LINE] = "command-line" };
+
+bool method_parse(const char *text, enum method *out)
+{
+    for (size_t i = 0; i < sizeof method_names / sizeof *method_names; i++)
+        if (strcmp(method_names[i], text) == 0) {
+            *out = (enum method)i;
+            return true;
+        }
+    return false;
+}
+
+const char *method_name(enum method m)
+{
+    return method_names[m];
+}
+
+static bool is_approval_method(const char *text)
+{
+    enum method m;
+    return method_parse(text, &m);
+}
 
 static bool is_requirement(const char *t)
 {
@@ -277,6 +331,13 @@ static const char *why_path_pattern(const char *t)
 }
 static bool is_path_pattern(const char *t) { return why_path_pattern(t) == NULL; }
 
+/* age v1, X25519. */
+static bool is_auditor_key(const char *t)
+{
+    unsigned char raw[32];
+    return bech32_decode("age", slice_str(t), raw, sizeof raw);
+}
+
 const struct form
     form_instance = { is_instance, "1 to 64 of a-z, 0-9, '.' and '-'", NULL },
     form_tool = { is_tool, "1 to 32 of a-z, 0-9 and '-'", NULL },
@@ -292,9 +353,13 @@ const struct form
     form_value_pattern = { is_value_pattern, "a pattern of at most 1024 bytes of UTF-8, in which '*' stands for any bytes", NULL },
     form_field = { is_field, "a field name of 1 to 256 bytes of UTF-8", NULL },
     form_origin = { is_origin, "an origin as browsers send it: \"https://a.example\" (no path, no default port)", NULL },
+    form_approval_method = { is_approval_method, "\"any\", \"hardware\" or \"command-line\"", NULL },
     form_requirement = { is_requirement, "\"grant\", \"signoff\" or \"deny\"", NULL },
+    form_record = { is_record, "\"full\", \"metadata\" or \"off\"", NULL },
+    form_tool_record = { is_tool_record, "\"full\" or \"metadata\" (\"off\" is for single actions on static files)", NULL },
     form_target_allow = { is_target_allow, "\"encoded-slash\", \"backslash\", \"empty-segment\" or \"double-encoding\"", NULL },
     form_log_level = { is_log_level, "\"debug\", \"info\", \"warn\" or \"error\"", NULL },
     form_operator_listen = { is_operator_listen, "a loopback address such as \"127.0.0.1:9464\" or \"[::1]:9464\", or the absolute path of a Unix socket", NULL },
     form_user = { is_user, "the name of a user of this system", NULL },
+    form_auditor_key = { is_auditor_key, "an auditor's public key, \"age1\" and 58 characters, from `countersign auditor-key` or age-keygen", NULL },
     form_path = { is_path, "a path, absolute or relative to this file's folder", NULL };

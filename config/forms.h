@@ -11,8 +11,30 @@ struct form {
     const char *(*why)(const char *text);   /* what is wrong, for forms with many ways to be; may be NULL */
 };
 
-extern const struct form form_instance, form_tool, form_name, form_identity, form_host, form_listener, form_network, form_upstream, form_host_field,
-    form_method, form_path_pattern, form_value_pattern, form_field, form_origin, form_requirement, form_target_allow, form_user, form_path, form_log_level, form_operator_listen;
+extern const struct form form_instance;
+extern const struct form form_tool;
+extern const struct form form_name;
+extern const struct form form_identity;
+extern const struct form form_host;
+extern const struct form form_listener;
+extern const struct form form_network;
+extern const struct form form_upstream;
+extern const struct form form_host_field;
+extern const struct form form_method;
+extern const struct form form_path_pattern;
+extern const struct form form_value_pattern;
+extern const struct form form_field;
+extern const struct form form_origin;
+extern const struct form form_requirement;
+extern const struct form form_target_allow;
+extern const struct form form_user;
+extern const struct form form_path;
+extern const struct form form_log_level;
+extern const struct form form_operator_listen;
+extern const struct form form_record;
+extern const struct form form_tool_record;
+extern const struct form form_approval_method;
+extern const struct form form_auditor_key;
 
 /* "500ms" "2s" "15m" "1h" "7d": one whole number and one unit. False: not of that form, or past 2^53 ms. */
 bool duration_parse(const char *text, int64_t *ms_out);
@@ -37,6 +59,10 @@ bool upstream_parse(const char *text, struct upstream_parts *out);
 
 bool requirement_parse(const char *text, enum requirement *out);
 const char *requirement_name(enum requirement r);
+bool record_parse(const char *text, enum record_mode *out);
+const char *record_name(enum record_mode m);
+bool method_parse(const char *text, enum method *out);
+const char *method_name(enum method m);
 /* One enum target_allow bit, or 0. */
 unsigned target_allow_parse(const char *text);
 

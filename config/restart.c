@@ -30,5 +30,7 @@ const char *config_needs_restart(const struct config *now, const struct config *
         return "listen";
     if (!same_text(now->operator_listen, next->operator_listen))
         return "operator_listen";
+    if (now->unsealed != next->unsealed)
+        return "recording.unsealed";
     return now->ring_bytes != next->ring_bytes ? "recording.ring_size" : NULL;
 }

@@ -67,16 +67,38 @@ static bool put_requirement(struct arena *a, void *base, const char *text)
     return requirement_parse(text, &((struct action *)base)->requirement);
 }
 
+static bool put_action_record(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    ((struct action *)base)->record_set = true;
+    return record_parse(text, &((struct action *)base)->record);
+}
+
+static bool put_tool_record(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return record_parse(text, &((struct tool *)base)->record);
+}
+
 static bool put_log_level(struct arena *a, void *base, const char *text)
 {
     (void)a;
     return log_level_parse(text, &((struct config *)base)->log_level);
 }
 
+static bool put_method(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return method_parse(text, &((struct need *)base)->method);
+}
+
 static const struct setting need_settings[] = {
     { "group", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(need, group), .help = "Persons of this group count." },
     { "count", SHAPE_COUNT, .fallback = "1", .min = 1, .max = 16, AT(need, count),
       .help = "So many distinct persons. Nobody counts for two entries, and the person who asks never counts." },
+    { "method", SHAPE_TEXT, .fallback = "\"any\"", .form = &form_approval_method, .put = put_method,
+      .help = "How their yes must be signed: `any` registered key; `hardware`: in the browser, with a key that cannot leave its device; `command-line`: with a "
+              "certificate's key, by the command line, which computes what it shows." },
     { 0 },
 };
 static const struct section need_section = { "needs", need_settings, sizeof(struct need),
@@ -108,6 +130,9 @@ static const struct setting action_settings[] = {
       .help = "Who must sign off, for `allow = \"signoff\"`." },
     { "durable", SHAPE_BOOL, .fallback = "false", AT(action, durable),
       .help = "Deliver the answer only once its recording is on disk. Always so for `signoff`." },
+    { "record", SHAPE_TEXT, NONE, .form = &form_record, .put = put_action_record,
+      .help = "What is kept of these exchanges: `full`, `metadata` (heads and sizes, no bodies) or `off` (nothing; only for `GET` and `HEAD` of a path that begins with a name, such as "
+              "`/static/**`). Left out: as the tool says. Of several actions that match, the one written first counts. Sign-offs and `durable` actions are always kept in full." },
     { 0 },
 };
 static const struct section action_section = { "tools.actions", action_settings, sizeof(struct action),
@@ -139,6 +164,8 @@ static const struct setting tool_settings[] = {
                   "\"refresh_token\", \"id_token\", \"client_secret\", \"otp\", \"pin\", \"csrfmiddlewaretoken\", \"old_password\", \"new_password\", "
                   "\"new_password1\", \"new_password2\", \"password1\", \"password2\" ]",
       .help = "Fields of query, forms and JSON whose values are never kept in a recording. Replaces the default list." },
+    { "record", SHAPE_TEXT, .fallback = "\"full\"", .form = &form_tool_record, .put = put_tool_record,
+      .help = "What is kept of exchanges whose action says nothing else: `full`, or `metadata`: heads and the sizes of bodies, but no body." },
     { "allow_service_worker", SHAPE_BOOL, .fallback = "false", AT(tool, allow_service_worker), .help = "Let the tool's pages register service workers." },
     { 0 },
 };
@@ -229,9 +256,25 @@ static const struct setting recording_settings[] = {
     { "segment_time", SHAPE_TIME, .fallback = "\"2s\"", .min = 100, .max = MINUTE, AT(config, segment_ms), .help = "A segment closes after this." },
     { "segment_size", SHAPE_SIZE, .fallback = "\"1MiB\"", .min = 64 * KIB, .max = 64 * MIB, AT(config, segment_bytes), .help = "Or after so many bytes." },
     { "ring_size", SHAPE_SIZE, .fallback = "\"4MiB\"", .min = MIB, .max = 256 * MIB, AT(config, ring_bytes), .help = "Memory between each worker and the recorder; a power of two." },
+    { "sealed_to", SHAPE_TEXTS, .fallback = "[ ]", .max = 16, .form = &form_auditor_key, COUNTED(config, sealed_to, sealed_to_count),
+      .help = "Auditors' public keys, at least two (`countersign auditor-key`, or age-keygen): recordings are sealed to each of them, and nobody else, the gateway "
+              "included, can open them. Taking a key out retires it: what was sealed to it before stays readable to its owner." },
+    { "unsealed", SHAPE_BOOL, .fallback = "false", AT(config, unsealed),
+      .help = "Instead of `sealed_to`, for trying things out: whoever can read the disk can read every recording." },
     { 0 },
 };
 static const struct section recording_section = { "recording", recording_settings, 0, "How sessions are kept." };
+
+static const struct setting key_settings[] = {
+    { "confirmers", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_name, COUNTED(config, key_confirmers, key_confirmer_count),
+      .help = "Groups whose members may confirm a new approval key. Empty: anyone but its owner who has a key that counts." },
+    { "delay", SHAPE_TIME, .fallback = "\"1h\"", .max = 30 * DAY, AT(config, key_delay_ms),
+      .help = "A new key counts so long after a second person confirmed it: time for its owner to object." },
+    { "synced", SHAPE_BOOL, .fallback = "true", AT(config, synced_keys),
+      .help = "Take passkeys that can be copied to other devices (backup-eligible). They never count where a rule says `method = \"hardware\"`." },
+    { 0 },
+};
+static const struct section key_section = { "keys", key_settings, 0, "Approval keys that people register in the browser." };
 
 static const struct setting root_settings[] = {
     { "instance", SHAPE_TEXT, REQUIRED, .form = &form_instance, AT(config, instance), .help = "Names this gateway in tokens, statements and logs." },
@@ -256,6 +299,7 @@ static const struct setting root_settings[] = {
       .help = "When the deciding process is silent this long, live exchanges end." },
     { "approval_keys", SHAPE_TEXT, .fallback = "\"approval_keys\"", .form = &form_path, .path = PATH_LATER, AT(config, approval_keys),
       .help = "File of registered approval keys, one a line; `countersign certs issue --approver` adds to it." },
+    { "keys", SHAPE_GROUP, NONE, .sub = &key_section, .help = "New approval keys of people's browsers." },
     { "people", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(config, people, person_count), .sub = &person_section, .help = "Everyone the gateway knows." },
     { "roles", SHAPE_GROUP, NONE, .sub = &role_section, .help = "Groups of auditors and operators." },
     { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .help = "The web applications behind the gateway." },

@@ -14,9 +14,13 @@ static const struct command commands[] = {
     { "pending", "what waits for your yes", cmd_pending },
     { "approve", "look at a request and say yes, with your key", cmd_approve },
     { "deny", "look at a request and say no, with your key", cmd_deny },
+    { "proof", "keep what proves the decision on a request", cmd_proof },
     { "sessions", "find recorded sessions", cmd_sessions },
     { "show", "list a session's exchanges, or print one", cmd_show },
     { "replay", "play a session back", cmd_replay },
+    { "export", "a session as HAR or WARC, for other tools", cmd_export },
+    { "incident", "all that somebody did in a span of time, with proof", cmd_incident },
+    { "auditor-key", "make an auditor's key pair, which recordings are sealed to", cmd_auditor_key },
     { "verify", "check a recording and the log against each other", cmd_verify },
     { "lock", "stop a person, certificate, grant or tool now", cmd_lock },
     { "unlock", "lift a lock", cmd_unlock },
@@ -31,7 +35,7 @@ static void print_commands(FILE *out)
     fputs("usage: countersign COMMAND [OPTION ...]\n\n", out);
     for (const struct command *c = commands; c->name != NULL; c++)
         if (c->summary != NULL)
-            fprintf(out, "  %-10s %s\n", c->name, c->summary);
+            fprintf(out, "  %-11s %s\n", c->name, c->summary);
     fputs("\n`countersign COMMAND --help` says more. Exit codes: 0 done, 1 refused or failed, 2 wrong usage.\n", out);
 }
 

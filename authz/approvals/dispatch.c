@@ -30,9 +30,21 @@ static const struct field statement_fields[] = {
 static const struct field decide_fields[] = {
     WHO,
     { "statement_id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
-    { "jws", FIELD_TEXT, 0, 1024, false, TYPED },
+    { "jws", FIELD_TEXT, 0, 1024, true, TYPED },
+    { "client_data", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_CLIENT_DATA_MAX), true, TYPED },
+    { "authenticator_data", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_AUTH_DATA_MAX), true, TYPED },
+    { "signature", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_SIGNATURE_MAX), true, TYPED },
     END
 };
+static const struct field propose_fields[] = {
+    WHO,
+    { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "label", FIELD_TEXT, 0, 256, false, TYPED },
+    { "client_data", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_CLIENT_DATA_MAX), false, TYPED },
+    { "attestation", FIELD_TEXT, 0, B64URL_LEN(WEBAUTHN_ATTESTATION_MAX), false, TYPED },
+    END
+};
+static const struct field keys_fields[] = { WHO, { "person", FIELD_TEXT, 0, ID_TEXT, true, TYPED }, END };
 static const struct field hold_fields[] = {
     WHO,
     { "tool", FIELD_WORD, 1, 32, false, false },
@@ -77,7 +89,13 @@ static const struct field sessions_fields[] = {
     WHO,
     { "person", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     { "tool", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "identity", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "state", FIELD_TEXT, 0, 16, true, TYPED },
+    { "action", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "grant", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     { "since", FIELD_NUMBER, 0, most, true, TYPED },
+    { "until", FIELD_NUMBER, 0, most, true, TYPED },
+    { "from", FIELD_NUMBER, 0, most, true, TYPED },
     END
 };
 static const struct field session_get_fields[] = {
@@ -121,6 +139,7 @@ static const struct rule {
     { "status", FOR_WORKER, 0, who_fields, op_status, true },
     { "pending", FOR_WORKER, 0, who_fields, op_pending, false },
     { "item.get", FOR_WORKER, 0, who_id_fields, op_item_get, true },
+    { "item.proof", FOR_WORKER, 0, who_id_fields, op_item_proof, false },
     { "held.raw", FOR_WORKER, 0, who_id_fields, op_held_raw, false },
     { "statement", FOR_WORKER, 0, statement_fields, op_statement, false },
     { "decide", FOR_WORKER, 0, decide_fields, op_decide, false },
@@ -137,6 +156,11 @@ static const struct rule {
     { "lock", FOR_WORKER, 0, lock_fields, op_lock, false },
     { "unlock", FOR_WORKER, 0, unlock_fields, op_unlock, false },
     { "locks", FOR_WORKER, 0, who_fields, op_locks, false },
+    { "key.begin", FOR_WORKER, 0, who_fields, op_key_begin, false },
+    { "key.propose", FOR_WORKER, 0, propose_fields, op_key_propose, false },
+    { "key.remove", FOR_WORKER, 0, unlock_fields, op_key_remove, true },
+    { "live", FOR_WORKER, 0, who_fields, op_live, false },
+    { "keys", FOR_WORKER, 0, keys_fields, op_keys, false },
 };
 
 static const struct rule *rule_of(const json_t *m)

@@ -3,11 +3,12 @@
 #define COUNTERSIGN_APPROVALS_INTERNAL_H
 
 #include "authz/approvals/service.h"
+#include "authz/approvals/tiles.h"
 #include "authz/approvals/validate.h"
 
 #include "authz/blob.h"
 #include "authz/policy.h"
-#include "authz/statement.h"
+#include "authz/yes.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
 #include "proxy/base/log.h"
@@ -32,14 +33,28 @@ struct release_code {
     int64_t until_ms;
 };
 
+/* A confirmed key of somebody's authenticator, from verified leaves. */
+struct web_key {
+    struct approval_key base;
+    char item[ID_LEN + 1];
+    char method[16], credential[B64URL_LEN(WEBAUTHN_ID_MAX) + 1];
+    int64_t from_s;                   /* it counts from here on */
+};
+
 struct service {
     struct config *config;
-    struct approval_keys keys;
+    struct approval_keys keys;        /* of certificates, from the file */
+    struct web_key *web_keys;
+    size_t web_key_count;
+    bool web_keys_stale;
+    char *console_origin;             /* of config */
     struct jwt_signer *signer;
     struct jwt_keys *public_keys;
     json_t *jwks;
     struct store *store;
     struct log *log;
+    struct tiles *tiles;
+    int64_t published_ms;             /* when the log was last published, or tried to be */
     struct seal_key seal_key;
     char *held_folder;
     int lock_fd;
@@ -130,6 +145,9 @@ void item_done(struct item *it);
 /* The same, but a missing one is refused as ITEM_NOT_FOUND. */
 MUST_CHECK enum status item_wanted(struct op *o, const char *id, struct item *out);
 bool item_is(const struct item *it, const char *state);
+/* The row of an item, whatever its kind, within this transaction. */
+MUST_CHECK enum status item_row(struct op *o, const char *id, json_t **out);
+const char *item_purpose(const struct item *it);   /* of statements about it */
 /* Could the caller decide it? May she see it? */
 bool item_may_decide(const struct op *o, const struct item *it);
 bool item_may_see(const struct op *o, const struct item *it);
@@ -141,16 +159,33 @@ MUST_CHECK enum status item_set_state(struct op *o, const char *id, const char *
 /* Does every member of facts stand in the row with the same value? */
 bool row_agrees(const json_t *row, const json_t *facts);
 
+const char *item_tool(const struct item *it);   /* its tool's name, or NULL: it has none, or none any more */
+
 /* Approvals of an item that count now, each proved: leaf, statement, signature, key, groups, locks. */
 struct approvals {
     const struct person *persons[APPROVERS_MAX];
+    const char *methods[APPROVERS_MAX];   /* how each signed */
     size_t count;
-    json_t *approved_by;              /* [{person, statement, key}] */
+    json_t *approved_by;              /* [{person, statement, key, method}] */
 };
 MUST_CHECK enum status approvals_gather(struct op *o, const struct item *it, struct approvals *out);
 bool approvals_enough(const struct item *it, const struct approvals *a);
 /* The registered key of this name if it is this person's and not past its end; else NULL. */
 const struct approval_key *approval_key_of(const struct op *o, const char *person, const char *fingerprint);
+
+/* ---- new_key.c: keys of people's authenticators ---- */
+/* Read the confirmed ones from the log. */
+MUST_CHECK enum status web_keys_load(struct service *s, struct err *err);
+void web_keys_done(struct service *s);
+const struct web_key *web_key_find(const struct service *s, const char *fingerprint);
+/* "command-line", "passkey" or "hardware": how this registered key signs. */
+const char *key_method(const struct service *s, const char *fingerprint);
+/* May the caller confirm this new key? */
+bool new_key_may_decide(const struct op *o, const struct item *it);
+/* The console, as authenticators name it. */
+struct webauthn_party console_party(const struct service *s);
+/* Withdraw it, whatever its state; `by` says why. */
+MUST_CHECK enum status new_key_end(struct op *o, const char *id, const char *why);
 
 /* ---- grants.c ---- */
 /* A live grant, proved: the ledger, the token's signature, its dates. NOT_FOUND or EXPIRED when there is none; grant_done(). */
@@ -185,6 +220,8 @@ bool page_add(json_t *list, size_t *bytes, json_t *item);
 /* ---- upkeep.c ---- */
 /* Cancel and end what the config no longer allows, log new and removed keys. In an own transaction. */
 MUST_CHECK enum status upkeep_config(struct op *o);
+/* Bring the log's files up to the log. */
+void upkeep_publish(struct service *s);
 MUST_CHECK enum status upkeep_outcomes(struct op *o, const struct peer *gone);
 MUST_CHECK enum status locks_load(struct service *s, struct err *err);
 
@@ -214,5 +251,11 @@ enum status op_log_read(struct op *o);
 enum status op_lock(struct op *o);
 enum status op_unlock(struct op *o);
 enum status op_locks(struct op *o);
+enum status op_key_begin(struct op *o);
+enum status op_key_propose(struct op *o);
+enum status op_key_remove(struct op *o);
+enum status op_keys(struct op *o);
+enum status op_live(struct op *o);
+enum status op_item_proof(struct op *o);
 
 #endif

@@ -47,18 +47,28 @@ static void find_policy(struct op *o, struct item *it)
         }
 }
 
+enum status item_row(struct op *o, const char *id, json_t **out)
+{
+    return id[0] == 'r'   ? store_row(o->s->store, out, &o->err, "SELECT * FROM request WHERE item = $1", "s", id)
+           : id[0] == 'h' ? store_row(o->s->store, out, &o->err, "SELECT * FROM held WHERE item = $1", "s", id)
+                          : store_row(o->s->store, out, &o->err, "SELECT * FROM new_key WHERE item = $1", "s", id);
+}
+
+const char *item_tool(const struct item *it)
+{
+    return it->tool ? it->tool->name : NULL;
+}
+
 enum status item_load(struct op *o, const char *id, struct item *out)
 {
     const struct ledger_entry *e = strlen(id) == ID_LEN ? ledger_find(log_ledger(o->s->log), id) : NULL;
     struct item it = { 0 };
-    if (e == NULL || (e->kind != LEDGER_REQUEST && e->kind != LEDGER_HELD))
+    if (e == NULL || (e->kind != LEDGER_REQUEST && e->kind != LEDGER_HELD && e->kind != LEDGER_NEW_KEY))
         return fail(&o->err, NOT_FOUND, "There is no '%s'", id);
     it.kind = e->kind;
     it.state = e->state;
     memcpy(it.id, id, ID_LEN + 1);
-    enum status st = e->kind == LEDGER_REQUEST
-                         ? store_row(o->s->store, &it.row, &o->err, "SELECT * FROM request WHERE item = $1", "s", id)
-                         : store_row(o->s->store, &it.row, &o->err, "SELECT * FROM held WHERE item = $1", "s", id);
+    enum status st = item_row(o, id, &it.row);
     if (st == NOT_FOUND)
         st = altered(o, id);          /* the log knows it, the database forgot it */
     if (st == OK)
@@ -92,6 +102,8 @@ bool item_is(const struct item *it, const char *state)
 
 bool item_may_decide(const struct op *o, const struct item *it)
 {
+    if (it->kind == LEDGER_NEW_KEY)
+        return new_key_may_decide(o, it);
     return it->requester != NULL && o->who.person != it->requester
            && policy_may_approve(it->needs, it->need_count, it->requester, o->who.person);
 }
@@ -104,6 +116,8 @@ bool item_may_see(const struct op *o, const struct item *it)
 json_t *item_scope(const struct item *it)
 {
     const json_t *f = it->facts;
+    if (it->kind == LEDGER_NEW_KEY)
+        return statement_scope_key(str(f, "key"), str(f, "method"), str(f, "alg"), str(f, "label"));
     if (it->kind == LEDGER_REQUEST)
         return statement_scope_access(str(f, "tool"), num(f, "duration_s"), str(f, "reason"));
     struct statement_request r = { str(f, "tool"), str(f, "action"), str(f, "method"), str(f, "authority"), str(f, "target"),
@@ -115,7 +129,9 @@ enum status item_set_state(struct op *o, const char *id, const char *from, const
 {
     enum status st = id[0] == 'r'
                          ? store_run(o->s->store, &o->err, "UPDATE request SET state = $1 WHERE item = $2 AND state = $3", "sss", to, id, from)
-                         : store_run(o->s->store, &o->err, "UPDATE held SET state = $1 WHERE item = $2 AND state = $3", "sss", to, id, from);
+                     : id[0] == 'h'
+                         ? store_run(o->s->store, &o->err, "UPDATE held SET state = $1 WHERE item = $2 AND state = $3", "sss", to, id, from)
+                         : store_run(o->s->store, &o->err, "UPDATE new_key SET state = $1 WHERE item = $2 AND state = $3", "sss", to, id, from);
     if (st == OK && store_changed(o->s->store) != 1)
         st = fail(&o->err, CORRUPT, "'%s' is not '%s' in the database", id, from);
     if (st == OK)
@@ -142,7 +158,15 @@ enum status item_end(struct op *o, const char *id, const char *session, const ch
 const struct approval_key *approval_key_of(const struct op *o, const char *person, const char *fingerprint)
 {
     const struct approval_key *k = approval_keys_find(&o->s->keys, slice_str(fingerprint));
+    const struct web_key *w = k ? NULL : web_key_find(o->s, fingerprint);
+    if (w != NULL && w->from_s <= now_s(o))
+        k = &w->base;
     return k != NULL && strcmp(k->person, person) == 0 && k->not_after_s > now_s(o) ? k : NULL;
+}
+
+const char *item_purpose(const struct item *it)
+{
+    return it->kind == LEDGER_REQUEST ? "access" : it->kind == LEDGER_HELD ? "signoff" : "register-key";
 }
 
 /* Is this leaf's statement the very one that this item asks for? */
@@ -150,7 +174,7 @@ static bool statement_fits(const struct op *o, const struct item *it, const stru
 {
     json_t *scope = item_scope(it);
     bool fits = scope != NULL && json_equal(scope, s->scope) && strcmp(s->instance, o->s->config->instance) == 0
-                && strcmp(s->purpose, it->kind == LEDGER_REQUEST ? "access" : "signoff") == 0
+                && strcmp(s->purpose, item_purpose(it)) == 0
                 && strcmp(s->decision, "approve") == 0 && strcmp(s->requester, str(it->facts, "person")) == 0
                 && strcmp(s->identity, str(it->facts, "identity")) == 0 && strcmp(s->policy, str(it->facts, "policy")) == 0
                 && strcmp(s->approver, approver) == 0;
@@ -162,6 +186,8 @@ static bool statement_fits(const struct op *o, const struct item *it, const stru
 static enum status prove(struct op *o, const struct item *it, const json_t *row, const json_t *content, struct approvals *a)
 {
     struct statement s;
+    struct webauthn_facts facts;
+    struct webauthn_party party = console_party(o->s);
     const char *person = str(row, "person");
     const json_t *object = json_object_get(content, "statement");
     if (strcmp(str(content, "item"), it->id) != 0 || statement_read(object, &s, &o->err) != OK || !statement_fits(o, it, &s, person)
@@ -171,13 +197,16 @@ static enum status prove(struct op *o, const struct item *it, const json_t *row,
     const struct person *approver = person_named(o->s->config, person);
     if (key == NULL || approver == NULL || approver == it->requester || lock_on(o->s, person, NULL, NULL, NULL) != NULL)
         return OK;                    /* was true, no longer counts */
-    if (statement_verify(object, key->key, slice_str(str(content, "jws")), &o->err) != OK)
+    if (strcmp(s.method, key_method(o->s, s.key)) != 0)
+        return altered(o, it->id);
+    if (yes_verify(object, key->key, &party, content, &facts, &o->err) != OK)
         return fail(&o->err, CORRUPT, "the signature of %s over '%s' in the log does not hold", person, s.id);
     if (a->count == APPROVERS_MAX)
         return OK;
-    json_t *entry = json_pack("{s:s, s:s, s:s}", "person", person, "statement", s.id, "key", s.key);
+    json_t *entry = json_pack("{s:s, s:s, s:s, s:s}", "person", person, "statement", s.id, "key", s.key, "method", s.method);
     if (entry == NULL || json_array_append_new(a->approved_by, entry) != 0)
         return fail(&o->err, NO_MEMORY, "approvals");
+    a->methods[a->count] = key_method(o->s, s.key);
     a->persons[a->count++] = approver;
     return OK;
 }
@@ -209,5 +238,5 @@ enum status approvals_gather(struct op *o, const struct item *it, struct approva
 
 bool approvals_enough(const struct item *it, const struct approvals *a)
 {
-    return it->requester != NULL && a->count > 0 && policy_needs_met(it->needs, it->need_count, it->requester, a->persons, a->count);
+    return it->requester != NULL && a->count > 0 && policy_needs_met_by(it->needs, it->need_count, it->requester, a->persons, a->methods, a->count);
 }

@@ -26,6 +26,8 @@ static const struct change {
     { "outcome", "item", LEDGER_HELD, "used", "=" },
     { "lock", "lock_id", LEDGER_LOCK, NULL, "live" },
     { "unlock", "lock_id", LEDGER_LOCK, "live", "ended" },
+    { "key.proposed", "item", LEDGER_NEW_KEY, NULL, "pending" },
+    { "key.withdrawn", "item", LEDGER_NEW_KEY, ANY, "ended" },
     { "key.registered", "key", LEDGER_KEY, NULL, "live" },
     { "key.removed", "key", LEDGER_KEY, "live", "ended" },
 };
@@ -126,12 +128,28 @@ static enum status apply_one(struct ledger *l, const struct change *c, uint64_t 
     return OK;
 }
 
+/* A WebAuthn key's counter: at first from its registration, then from each answer it signed. */
+static void take_count(struct ledger *l, const char *type, const json_t *content)
+{
+    bool first = strcmp(type, "key.proposed") == 0;
+    const char *id = json_string_value(json_object_get(content, first ? "item" : "key_item"));
+    const json_t *count = json_object_get(content, "sign_count");
+    struct ledger_entry *e = NULL;
+    if (id == NULL || !json_is_integer(count))
+        return;
+    HASH_FIND_STR(l->entries, id, e);
+    if (e != NULL && e->kind == LEDGER_NEW_KEY)
+        e->count = (uint32_t)json_integer_value(count);
+}
+
 enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const json_t *content, struct err *err)
 {
     enum status st = OK;
     for (size_t i = 0; st == OK && i < sizeof changes / sizeof *changes; i++)
         if (strcmp(changes[i].type, type) == 0)
             st = apply_one(l, &changes[i], seq, content, err);
+    if (st == OK)
+        take_count(l, type, content);
     return st;
 }
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <uthash.h>
 
-enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_KINDS };
+enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_KINDS };
 
 struct ledger_entry {
     char id[48];                      /* an id with its prefix, or a key's fingerprint */
@@ -19,6 +19,7 @@ struct ledger_entry {
     const char *outcome;              /* of a used sign-off; NULL: none yet */
     bool noticed;                     /* of a grant */
     unsigned decisions;               /* of an item */
+    uint32_t count;                   /* of a WebAuthn key: its signature counter, as last seen */
     uint64_t born, last;              /* the leaf that made it, and the last one that changed it */
     UT_hash_handle hh;
 };

@@ -21,8 +21,8 @@ struct log {
     EVP_PKEY *key;
     unsigned char public_key[32];
     char *instance;
-    struct chain_head head, next;     /* committed; with what the open transaction appended */
-    unsigned char (*marks)[32];       /* marks[i]: the head after leaf i * LOG_MARK_EVERY; marks[0] is head_0 */
+    struct tree tree, next;           /* committed; with what the open transaction appended */
+    unsigned char (*marks)[32];       /* marks[i]: root of the i-th LOG_MARK_EVERY leaves alone */
     size_t mark_count, mark_room;
     struct ledger ledger;
     struct pending pending[PENDING_MAX];
@@ -58,9 +58,10 @@ static enum status load_key(struct log *l, const char *path, struct err *err)
     return OK;
 }
 
-static enum status keep_mark(struct log *l, const struct chain_head *head, struct err *err)
+/* done: what the last leaf completed. */
+static enum status keep_mark(struct log *l, const unsigned char (*done)[32], size_t done_count, struct err *err)
 {
-    if (head->seq % LOG_MARK_EVERY != 0)
+    if (done_count <= LOG_MARK_LEVEL)
         return OK;
     if (l->mark_count == l->mark_room) {
         size_t room = l->mark_room ? l->mark_room * 2 : 64;
@@ -70,67 +71,75 @@ static enum status keep_mark(struct log *l, const struct chain_head *head, struc
         l->marks = more;
         l->mark_room = room;
     }
-    memcpy(l->marks[l->mark_count++], head->hash, 32);
+    memcpy(l->marks[l->mark_count++], done[LOG_MARK_LEVEL], 32);
     return OK;
 }
 
-/* Move *head over one stored row: the seq it must have, the digest its content must have. */
-static enum status follow(struct chain_head *head, const json_t *row, struct err *err)
+/* Put one stored row behind the others: the seq it must have, the digest its content must have. */
+static enum status follow(struct tree *t, uint64_t seq, const json_t *row, unsigned char (*done)[32], size_t *done_count, struct err *err)
 {
     unsigned char salt[CHAIN_SALT_LEN], digest[32];
     char text[DIGEST_TEXT];
     size_t len = 0;
-    unsigned long long seq = head->seq + 1;
-    if ((uint64_t)number_of(row, "seq") != head->seq + 1)
-        return fail(err, CORRUPT, "leaf %llu is missing", seq);
+    unsigned long long n = seq;
+    if ((uint64_t)number_of(row, "seq") != seq)
+        return fail(err, CORRUPT, "leaf %llu is missing", n);
     if (b64url_decode(slice_str(text_of(row, "salt")), salt, sizeof salt, &len) != OK || len != sizeof salt)
-        return fail(err, CORRUPT, "the salt of leaf %llu is broken", seq);
+        return fail(err, CORRUPT, "the salt of leaf %llu is broken", n);
     chain_content_digest(salt, slice_str(text_of(row, "content")), digest);
     b64url_encode(slice_of(digest, 32), text);
     if (strcmp(text, text_of(row, "digest")) != 0)
-        return fail(err, CORRUPT, "the content of leaf %llu does not match its digest", seq);
-    chain_append(head, slice_str(text_of(row, "type")), number_of(row, "time_ms"), digest);
+        return fail(err, CORRUPT, "the content of leaf %llu does not match its digest", n);
+    if (chain_append(t, text_of(row, "type"), number_of(row, "time_ms"), digest, done, done_count) != OK)
+        return fail(err, CORRUPT, "type or time of leaf %llu is broken", n);
     return OK;
+}
+
+/* The next leaf of the committed tree. */
+static enum status take_leaf(struct log *l, const json_t *row, struct err *err)
+{
+    unsigned char done[TREE_LEVELS][32];
+    size_t done_count = 0;
+    enum status st = follow(&l->tree, l->tree.size + 1, row, done, &done_count, err);
+    return st == OK ? keep_mark(l, done, done_count, err) : st;
 }
 
 static enum status take_stored(void *arg, json_t *row, struct err *err)
 {
     struct log *l = arg;
-    enum status st = follow(&l->head, row, err);
-    if (st == OK)
-        st = keep_mark(l, &l->head, err);
+    enum status st = take_leaf(l, row, err);
     if (st != OK)
         return st;
     json_t *content = json_loads(text_of(row, "content"), JSON_REJECT_DUPLICATES, NULL);
     const char *session = json_string_value(json_object_get(content, "session"));
     if (content == NULL || strcmp(session ? session : "", text_of(row, "session")) != 0)
         st = fail(err, CORRUPT, "leaf %llu is filed under another session",
-                  (unsigned long long)l->head.seq);
+                  (unsigned long long)l->tree.size);
     else
-        st = ledger_apply(&l->ledger, l->head.seq, text_of(row, "type"), content, err);
+        st = ledger_apply(&l->ledger, l->tree.size, text_of(row, "type"), content, err);
     json_decref(content);
     return st;
 }
 
-/* The stored note must be ours, and about exactly the chain we found. */
+/* The stored note must be ours, and about exactly the tree we found. */
 static enum status check_head(struct log *l, struct err *err)
 {
     json_t *row = NULL;
-    struct chain_head signed_head;
+    struct chain_head signed_head, found = chain_head_of(&l->tree);
     enum status st = store_row(l->store, &row, err, "SELECT seq, note FROM head WHERE id = 1", "");
-    if (st == NOT_FOUND && l->head.seq == 0)
+    if (st == NOT_FOUND && found.seq == 0)
         return OK;                    /* a new state folder */
     if (st == NOT_FOUND)
-        return fail(err, CORRUPT, "it has %llu leaves and no signed head", (unsigned long long)l->head.seq);
+        return fail(err, CORRUPT, "it has %llu leaves and no signed head", (unsigned long long)found.seq);
     if (st != OK)
         return st;
     st = chain_note_verify(l->public_key, l->instance, slice_str(text_of(row, "note")), &signed_head, err);
     json_decref(row);
     if (st != OK)
         return fail(err, CORRUPT, "its signed head is not ours, or log.pem or `instance` changed");
-    if (signed_head.seq != l->head.seq || memcmp(signed_head.hash, l->head.hash, 32) != 0)
+    if (signed_head.seq != found.seq || memcmp(signed_head.hash, found.hash, 32) != 0)
         return fail(err, CORRUPT, "it has %llu leaves that do not lead to its signed head of %llu",
-                    (unsigned long long)l->head.seq, (unsigned long long)signed_head.seq);
+                    (unsigned long long)found.seq, (unsigned long long)signed_head.seq);
     return OK;
 }
 
@@ -144,13 +153,11 @@ enum status log_open(struct store *store, const char *instance, const char *key_
     l->store = store;
     enum status st = load_key(l, key_path, err);
     if (st == OK)
-        st = keep_mark(l, &l->head, err);
-    if (st == OK)
         st = store_each(store, take_stored, l, err, "SELECT seq, type, time_ms, salt, content, digest, session FROM leaf ORDER BY seq",
                         "");
     if (st == OK)
         st = check_head(l, err);
-    l->next = l->head;
+    l->next = l->tree;
     if (st == CORRUPT)
         err_prefix(err, "the log in authz.db was altered: ");
     if (st == OK)
@@ -186,10 +193,10 @@ static enum status insert_leaf(struct log *l, const char *type, const json_t *co
     b64url_encode(slice_of(salt, sizeof salt), salt_text);
     b64url_encode(slice_of(digest, sizeof digest), digest_text);
     st = store_run(l->store, err, "INSERT INTO leaf (seq, type, time_ms, salt, content, digest, session)"
-                   " VALUES ($1, $2, $3, $4, $5, $6, $7)", "isissss", (int64_t)(l->next.seq + 1), type, time_ms, salt_text, text,
+                   " VALUES ($1, $2, $3, $4, $5, $6, $7)", "isissss", (int64_t)(l->next.size + 1), type, time_ms, salt_text, text,
                    digest_text, json_string_value(json_object_get(content, "session")));
-    if (st == OK)
-        chain_append(&l->next, slice_str(type), time_ms, digest);
+    if (st == OK && chain_append(&l->next, type, time_ms, digest, NULL, NULL) != OK)
+        st = fail(err, BAD_INPUT, "'%s' is no type of a leaf", type);
     free(text);
     return st;
 }
@@ -203,9 +210,9 @@ enum status log_append(struct log *l, const char *type, json_t *content, int64_t
         json_decref(content);
         return st;
     }
-    l->pending[l->pending_count++] = (struct pending){ l->next.seq, type, content };
+    l->pending[l->pending_count++] = (struct pending){ l->next.size, type, content };
     if (seq_out != NULL)
-        *seq_out = l->next.seq;
+        *seq_out = l->next.size;
     return OK;
 }
 
@@ -216,7 +223,8 @@ bool log_changed(const struct log *l)
 
 enum status log_checkpoint(const struct log *l, char **note_out, struct err *err)
 {
-    return chain_note_sign(l->key, l->instance, &l->next, note_out, err);
+    struct chain_head head = chain_head_of(&l->next);
+    return chain_note_sign(l->key, l->instance, &head, note_out, err);
 }
 
 enum status log_seal(struct log *l, struct err *err)
@@ -227,26 +235,25 @@ enum status log_seal(struct log *l, struct err *err)
     enum status st = log_checkpoint(l, &note, err);
     if (st == OK)
         st = store_run(l->store, err, "INSERT INTO head (id, seq, note) VALUES (1, $1, $2)"
-                       " ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, note = excluded.note", "is", (int64_t)l->next.seq, note);
+                       " ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, note = excluded.note", "is", (int64_t)l->next.size, note);
     free(note);
     return st;
 }
 
-/* Marks fall between the leaves of one transaction too, so each head is computed again from what was stored. */
+/* Marks fall between the leaves of one transaction too, so the tree is computed again from what was stored. */
 static enum status keep_marks(struct log *l, struct err *err)
 {
     enum status st = OK;
-    while (st == OK && l->head.seq < l->next.seq) {
+    while (st == OK && l->tree.size < l->next.size) {
         json_t *row = NULL;
         st = store_row(l->store, &row, err, "SELECT seq, type, time_ms, salt, content, digest FROM leaf WHERE seq = $1", "i",
-                       (int64_t)(l->head.seq + 1));
+                       (int64_t)(l->tree.size + 1));
         if (st == OK)
-            st = follow(&l->head, row, err);
-        if (st == OK)
-            st = keep_mark(l, &l->head, err);
+            st = take_leaf(l, row, err);
         json_decref(row);
     }
-    if (st == OK && memcmp(l->head.hash, l->next.hash, 32) != 0)
+    struct chain_head found = chain_head_of(&l->tree), meant = chain_head_of(&l->next);
+    if (st == OK && memcmp(found.hash, meant.hash, 32) != 0)
         st = fail(err, CORRUPT, "the leaves just written are not those that were meant");
     return st;
 }
@@ -268,38 +275,42 @@ void log_rolled_back(struct log *l)
 {
     while (l->pending_count > 0)
         json_decref(l->pending[--l->pending_count].content);
-    l->next = l->head;
+    l->next = l->tree;
 }
 
 struct walk {
-    struct chain_head head;
-    uint64_t wanted;
+    struct tree block;                /* of the leaves of one mark alone */
+    uint64_t before, wanted;
     json_t *found;
 };
 
 static enum status walk_leaf(void *arg, json_t *row, struct err *err)
 {
     struct walk *w = arg;
-    enum status st = follow(&w->head, row, err);
-    if (st == OK && w->head.seq == w->wanted)
+    enum status st = follow(&w->block, w->before + w->block.size + 1, row, NULL, NULL, err);
+    if (st == OK && w->before + w->block.size == w->wanted)
         w->found = json_incref(row);
     return st;
 }
 
 enum status log_leaf(struct log *l, uint64_t seq, json_t **out, struct err *err)
 {
-    if (seq == 0 || seq > l->head.seq)
+    unsigned char root[32], want[32];
+    if (seq == 0 || seq > l->tree.size)
         return fail(err, NOT_FOUND, "the log has no leaf %llu", (unsigned long long)seq);
     size_t block = (size_t)((seq - 1) / LOG_MARK_EVERY);
-    uint64_t end = (block + 1) * LOG_MARK_EVERY < l->head.seq ? (block + 1) * LOG_MARK_EVERY : l->head.seq;
-    struct walk w = { .head.seq = block * LOG_MARK_EVERY, .wanted = seq };
-    memcpy(w.head.hash, l->marks[block], 32);
+    uint64_t end = (block + 1) * LOG_MARK_EVERY < l->tree.size ? (block + 1) * LOG_MARK_EVERY : l->tree.size;
+    struct walk w = { .before = block * LOG_MARK_EVERY, .wanted = seq };
     enum status st = store_each(l->store, walk_leaf, &w, err,
                                 "SELECT seq, type, time_ms, salt, content, digest FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq",
-                                "ii", (int64_t)w.head.seq, (int64_t)end);
-    const unsigned char *want = end % LOG_MARK_EVERY == 0 ? l->marks[end / LOG_MARK_EVERY] : l->head.hash;
-    if (st == OK && (w.head.seq != end || memcmp(w.head.hash, want, 32) != 0))
-        st = fail(err, CORRUPT, "the log was altered between leaf %zu and %llu", block * LOG_MARK_EVERY + 1, (unsigned long long)end);
+                                "ii", (int64_t)w.before, (int64_t)end);
+    if (end % LOG_MARK_EVERY == 0)
+        memcpy(want, l->marks[block], 32);
+    else
+        tree_tail_root(&l->tree, LOG_MARK_LEVEL, want);
+    tree_root(&w.block, root);
+    if (st == OK && (w.before + w.block.size != end || memcmp(root, want, 32) != 0))
+        st = fail(err, CORRUPT, "the log was altered between leaf %llu and %llu", (unsigned long long)w.before + 1, (unsigned long long)end);
     json_t *content = st == OK ? json_loads(text_of(w.found, "content"), JSON_REJECT_DUPLICATES, NULL) : NULL;
     if (st == OK && (content == NULL || json_object_set_new(w.found, "content", content) != 0))
         st = fail(err, NO_MEMORY, "leaf");
@@ -322,5 +333,16 @@ const unsigned char *log_public_key(const struct log *l)
 
 uint64_t log_size(const struct log *l)
 {
-    return l->head.seq;
+    return l->tree.size;
+}
+
+const unsigned char (*log_marks(const struct log *l, size_t *count))[32]
+{
+    *count = l->mark_count;
+    return (const unsigned char (*)[32])l->marks;
+}
+
+enum status log_sign(const struct log *l, const struct chain_head *head, char **note_out, struct err *err)
+{
+    return chain_note_sign(l->key, l->instance, head, note_out, err);
 }

@@ -1,9 +1,9 @@
-/* log: the append-only, signed chain of what was decided (authz/README.md "The log"), written in the same transaction as its effect.
+/* log: the append-only, signed log of what was decided (authz/README.md "The log"), written in the same transaction as its effect.
  *
  *   log_append() as often as needed, log_seal() before the commit, then log_committed() or log_rolled_back().
  *
- * In memory it keeps the head, a head at every LOG_MARK_EVERY leaves, and the ledger: enough to prove any single leaf at little
- * cost, since a leaf that was edited no longer leads to the next mark. */
+ * In memory it keeps what the tree needs to grow, the root of each LOG_MARK_EVERY leaves, and the ledger: enough to prove any single leaf at little
+ * cost, since a leaf that was edited no longer leads to its mark. */
 #ifndef COUNTERSIGN_APPROVALS_LOG_H
 #define COUNTERSIGN_APPROVALS_LOG_H
 
@@ -12,7 +12,7 @@
 
 #include "authz/chain.h"
 
-enum { LOG_MARK_EVERY = 256 };
+enum { LOG_MARK_LEVEL = 8, LOG_MARK_EVERY = 1 << LOG_MARK_LEVEL };
 
 struct log;
 
@@ -39,5 +39,9 @@ const struct ledger *log_ledger(const struct log *l);
 /* Raw 32 bytes. */
 const unsigned char *log_public_key(const struct log *l);
 uint64_t log_size(const struct log *l);
+/* Root of each full LOG_MARK_EVERY leaves, by their order; borrowed until the next commit. */
+const unsigned char (*log_marks(const struct log *l, size_t *count))[32];
+/* A checkpoint of an earlier size, for publishing in steps (tiles.h). */
+MUST_CHECK enum status log_sign(const struct log *l, const struct chain_head *head, char **note_out, struct err *err);
 
 #endif

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 256, TICK_MS = 250, TURN_MESSAGES = 32, TURN_MS = 100 };
+enum { CONNECTIONS_MAX = 256, TICK_MS = 250, LINGER_MS = 2000, ORPHAN_MS = 600 * 1000, TURN_MESSAGES = 32, TURN_MS = 100 };
 
 /* A message that came in and waits for its turn. */
 struct input {
@@ -41,6 +41,8 @@ struct loop {
     uint64_t next_id;
     struct queue urgent, normal;
     pid_t parent;
+    int64_t orphaned_ms;              /* since when the parent is gone; 0: it is there */
+    int64_t asked_ms;                 /* an orphan: when somebody was last connected */
     bool stopping;
     enum status broken;
     struct err err;
@@ -282,8 +284,13 @@ static void on_tick(uv_timer_t *t)
 {
     struct loop *l = t->loop->data;
     int64_t now = clock_mono_ms();
-    if (getppid() != l->parent) {
+    if (l->orphaned_ms == 0 && getppid() != l->parent) {
         log_warn("authz.orphaned", "why", "the process that started authz is gone");
+        l->orphaned_ms = l->asked_ms = now;
+    }
+    if (l->connection_count > 0)
+        l->asked_ms = now;            /* the recorder connects anew for its last digests, after the workers are gone */
+    if (l->orphaned_ms != 0 && (now - l->asked_ms > LINGER_MS || now - l->orphaned_ms > ORPHAN_MS)) {
         stop(l, OK);
         return;
     }
@@ -405,7 +412,7 @@ static void end_all(struct loop *l)
     free(l->socket_path);
 }
 
-enum status loop_run(struct service *s, const char *config_file, struct err *err)
+enum status loop_run(struct service *s, const char *config_file, pid_t parent, struct err *err)
 {
     struct loop *l = calloc(1, sizeof *l);
     if (l == NULL || uv_loop_init(&l->uv) != 0) {
@@ -415,7 +422,7 @@ enum status loop_run(struct service *s, const char *config_file, struct err *err
     l->service = s;
     l->config_file = config_file;
     l->listen_fd = -1;
-    l->parent = getppid();
+    l->parent = parent;
     queue_init(&l->urgent);
     queue_init(&l->normal);
     enum status st = open_socket(l);

@@ -28,8 +28,9 @@ static enum status check_decider(struct op *o, const struct item *it)
         return refuse_op(o, NOT_PENDING, "It is %s", it->state);
     if (num(it->facts, "expires_ms") <= o->now_ms)
         return refuse_op(o, NOT_PENDING, "It has expired");
-    policy_hash(o->s->config, it->tool, hash);
-    if (strcmp(hash, str(it->facts, "policy")) != 0)
+    if (it->tool != NULL)             /* a new key has none */
+        policy_hash(o->s->config, it->tool, hash);
+    if (it->tool != NULL && strcmp(hash, str(it->facts, "policy")) != 0)
         return refuse_op(o, POLICY_CHANGED, "The rules for '%s' are not those under which this was asked", it->tool->name);
     enum status st = store_row(o->s->store, &row, &o->err, "SELECT seq FROM decision WHERE item = $1 AND person = $2", "ss", it->id,
                                o->who.person->name);
@@ -45,9 +46,9 @@ static json_t *build_statement(const struct op *o, const struct item *it, const 
     json_t *scope = item_scope(it);
     if (scope == NULL)
         return NULL;
-    struct statement s = { o->s->config->instance, it->kind == LEDGER_REQUEST ? "access" : "signoff", decision, id,
-                           str(it->facts, "person"), str(it->facts, "identity"), o->who.person->name, key, iat_s,
-                           iat_s + STATEMENT_LIFETIME_S, str(it->facts, "policy"), scope };
+    const char *policy = it->kind == LEDGER_NEW_KEY ? "none" : str(it->facts, "policy");
+    struct statement s = { o->s->config->instance, item_purpose(it), decision, id, str(it->facts, "person"), str(it->facts, "identity"),
+                           o->who.person->name, key, key_method(o->s, key), iat_s, iat_s + STATEMENT_LIFETIME_S, policy, scope };
     json_t *out = statement_make(&s);
     json_decref(scope);
     return out;
@@ -80,6 +81,21 @@ static enum status keep_statement(struct op *o, const struct item *it, json_t **
     return st;
 }
 
+/* A key of the caller's that counts now, and whose way of signing counts for this. A no may be signed with any. */
+static enum status check_key(struct op *o, const struct item *it, const char *key, const char *decision)
+{
+    const struct web_key *w = web_key_find(o->s, key);
+    const char *person = o->who.person->name, *method = key_method(o->s, key);
+    if (w != NULL && strcmp(w->base.person, person) == 0 && w->from_s > now_s(o))
+        return refuse_op(o, KEY_TOO_NEW, "The key '%s' counts in %lld seconds", key, (long long)(w->from_s - now_s(o)));
+    if (approval_key_of(o, person, key) == NULL)
+        return refuse_op(o, KEY_NOT_REGISTERED, "No approval key with this fingerprint is registered to %s", person);
+    if (it->kind == LEDGER_NEW_KEY || strcmp(decision, "deny") == 0
+        || policy_method_counts(it->needs, it->need_count, o->who.person, method))
+        return OK;
+    return refuse_op(o, METHOD_REQUIRED, "The rules ask %s for another kind of signature than this key's ('%s')", person, method);
+}
+
 enum status op_statement(struct op *o)
 {
     struct item it;
@@ -92,13 +108,16 @@ enum status op_statement(struct op *o)
         return st;
     st = check_decider(o, &it);
     if (st == OK)
-        st = refuse_if_locked(o, it.tool->name, NULL);
-    if (st == OK && approval_key_of(o, o->who.person->name, str(o->m, "key")) == NULL)
-        st = refuse_op(o, KEY_NOT_REGISTERED, "No approval key with this fingerprint is registered to %s", o->who.person->name);
+        st = refuse_if_locked(o, item_tool(&it), NULL);
+    if (st == OK)
+        st = check_key(o, &it, str(o->m, "key"), decision);
     if (st == OK)
         st = keep_statement(o, &it, &object);
     if (st == OK)
         json_object_set_new(o->answer, "statement", object);
+    if (st == OK && web_key_find(o->s, str(o->m, "key")) != NULL)   /* which of her authenticators the browser has to ask */
+        json_object_set_new(o->answer, "webauthn", json_pack("{s:s, s:s}", "rp_id", o->s->config->console_host, "credential",
+                                                             web_key_find(o->s, str(o->m, "key"))->credential));
     item_done(&it);
     return st;
 }
@@ -118,29 +137,71 @@ static enum status check_stored(struct op *o, const struct item *it, const json_
     return same ? OK : fail(&o->err, CORRUPT, "the stored statement '%s' is not the one that was written", str(row, "id"));
 }
 
-static enum status check_signature(struct op *o, const json_t *object, const struct statement *s)
+/* {"jws": …} or {"webauthn": {…}}, as the log keeps it too. NULL: neither of the two, or both. */
+static json_t *given_yes(const struct op *o)
 {
-    const struct approval_key *key = approval_key_of(o, o->who.person->name, s->key);
-    if (key == NULL)
-        return refuse_op(o, KEY_NOT_REGISTERED, "The key of the statement is not, or no longer, registered to %s", o->who.person->name);
-    struct err why = { .text = "" };
-    if (statement_verify(object, key->key, slice_str(str(o->m, "jws")), &why) != OK)
-        return refuse_op(o, BAD_SIGNATURE, "%s", why.text);
+    static const char *const names[] = { "client_data", "authenticator_data", "signature" };
+    json_t *jws = json_object_get(o->m, "jws"), *parts = json_object();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (json_object_get(o->m, names[i]) != NULL)
+            json_object_set(parts, names[i], json_object_get(o->m, names[i]));
+    size_t n = json_object_size(parts);
+    if ((jws != NULL && n == 0) || (jws == NULL && n == 3))
+        return jws ? (json_decref(parts), json_pack("{s:O}", "jws", jws)) : json_pack("{s:o}", "webauthn", parts);
+    json_decref(parts);
+    return NULL;
+}
+
+/* A copied authenticator shows itself by a counter that does not grow. */
+static enum status check_count(struct op *o, const struct web_key *w, const struct webauthn_facts *facts, json_t *yes)
+{
+    if (w == NULL)
+        return OK;
+    const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), w->item);
+    if (e == NULL || !webauthn_count_ok(e->count, facts->count)) {
+        log_warn("key.counter", "key", w->base.fingerprint, "person", w->base.person, "why", "its counter did not grow");
+        return refuse_op(o, BAD_SIGNATURE, "The counter of this key did not grow (%u after %u): it may have been copied. Have it removed",
+                         (unsigned)facts->count, e ? (unsigned)e->count : 0);
+    }
+    json_object_set_new(yes, "key_item", json_string(w->item));
+    json_object_set_new(yes, "sign_count", json_integer(facts->count));
     return OK;
 }
 
-/* The row, the leaf with statement and signature, and the statement consumed: one transaction. */
-static enum status keep_decision(struct op *o, const struct item *it, const json_t *object, const struct statement *s, const char *state)
+/* *yes_out: what the log keeps of the signature; the caller's. */
+static enum status check_signature(struct op *o, const json_t *object, const struct statement *s, json_t **yes_out)
 {
-    bool yes = strcmp(s->decision, "approve") == 0;
+    const struct approval_key *key = approval_key_of(o, o->who.person->name, s->key);   /* it is there: decide_item looked */
+    struct err why = { .text = "" };
+    struct webauthn_facts facts;
+    struct webauthn_party party = console_party(o->s);
+    json_t *yes = given_yes(o);
+    if (yes == NULL)
+        return refuse_op(o, BAD_REQUEST, "A decision has either 'jws', or 'client_data', 'authenticator_data' and 'signature'");
+    enum status st = yes_verify(object, key->key, &party, yes, &facts, &why);
+    st = st == OK ? check_count(o, web_key_find(o->s, s->key), &facts, yes) : refuse_op(o, BAD_SIGNATURE, "%s", why.text);
+    if (st == OK)
+        *yes_out = yes;
+    else
+        json_decref(yes);
+    return st;
+}
+
+/* The row, the leaf with statement and signature, and the statement consumed: one transaction. */
+static enum status keep_decision(struct op *o, const struct item *it, const json_t *object, const struct statement *s, json_t *yes,
+                                 const char *state)
+{
+    bool approves = strcmp(s->decision, "approve") == 0;
     uint64_t seq = 0;
     enum status st = store_run(o->s->store, &o->err, "DELETE FROM statement WHERE id = $1", "s", s->id);
     if (st == OK && store_changed(o->s->store) != 1)
         st = refuse_op(o, STATEMENT_UNKNOWN, "The statement was used already");
+    json_t *content = json_pack("{s:s, s:s, s:O, s:s}", "item", it->id, "session", str(it->facts, "session"), "statement", object, "state", state);
+    if (st == OK && (content == NULL || json_object_update(content, yes) != 0))
+        st = fail(&o->err, NO_MEMORY, "decision");
     if (st == OK)
-        st = write_leaf(o, yes ? "approval" : "denial",
-                  json_pack("{s:s, s:s, s:O, s:s, s:s}", "item", it->id, "session", str(it->facts, "session"), "statement", object, "jws",
-                            str(o->m, "jws"), "state", state), &seq);
+        st = write_leaf(o, approves ? "approval" : "denial", json_incref(content), &seq);
+    json_decref(content);
     if (st == OK)
         st = store_run(o->s->store, &o->err,
                        "INSERT INTO decision (item, person, requester, decision, at, key, statement, seq)"
@@ -153,25 +214,41 @@ static enum status keep_decision(struct op *o, const struct item *it, const json
     return st;
 }
 
-static enum status decide_no(struct op *o, const struct item *it, const json_t *object, const struct statement *s)
+static enum status decide_no(struct op *o, const struct item *it, const json_t *object, const struct statement *s, json_t *yes)
 {
-    enum status st = keep_decision(o, it, object, s, "denied");
+    enum status st = keep_decision(o, it, object, s, yes, "denied");
     if (st == OK && it->kind == LEDGER_HELD)
         json_array_append_new(o->s->erase, json_string(it->id));
     return st;
 }
 
-static enum status decide_yes(struct op *o, const struct item *it, const json_t *object, const struct statement *s)
+/* One other person's yes is what a new key needs. Its owner is told, with the date from which it counts. */
+static enum status confirm_key(struct op *o, const struct item *it, const json_t *object, const struct statement *s, json_t *yes)
+{
+    int64_t from_s = now_s(o) + o->s->config->key_delay_ms / 1000;
+    json_object_set_new(yes, "counts_from", json_integer((json_int_t)from_s));
+    o->s->web_keys_stale = true;
+    enum status st = keep_decision(o, it, object, s, yes, "approved");
+    if (st == OK)
+        st = write_leaf(o, "key.notice", json_pack("{s:s, s:s, s:s, s:s, s:I}", "item", it->id, "session", it->id, "person", str(it->facts, "person"),
+                                                   "by", s->approver, "counts_from", (json_int_t)from_s), NULL);
+    return st;
+}
+
+static enum status decide_yes(struct op *o, const struct item *it, const json_t *object, const struct statement *s, json_t *yes)
 {
     struct approvals a;
     enum status st = approvals_gather(o, it, &a);
     if (st != OK)
         return st;
-    if (a.count < APPROVERS_MAX)
+    if (a.count < APPROVERS_MAX) {
+        a.methods[a.count] = s->method;
         a.persons[a.count++] = o->who.person;
-    json_array_append_new(a.approved_by, json_pack("{s:s, s:s, s:s}", "person", s->approver, "statement", s->id, "key", s->key));
+    }
+    json_array_append_new(a.approved_by, json_pack("{s:s, s:s, s:s, s:s}", "person", s->approver, "statement", s->id, "key", s->key, "method",
+                                                   s->method));
     bool enough = approvals_enough(it, &a);
-    st = keep_decision(o, it, object, s, enough ? "approved" : "pending");
+    st = keep_decision(o, it, object, s, yes, enough ? "approved" : "pending");
     if (st == OK && enough && it->kind == LEDGER_REQUEST)
         st = grant_issue_for(o, it, &a);
     json_decref(a.approved_by);
@@ -182,8 +259,7 @@ static enum status decide_yes(struct op *o, const struct item *it, const json_t 
 static enum status answer_item(struct op *o, const char *id)
 {
     json_t *row = NULL;
-    enum status st = id[0] == 'r' ? store_row(o->s->store, &row, &o->err, "SELECT * FROM request WHERE item = $1", "s", id)
-                                  : store_row(o->s->store, &row, &o->err, "SELECT * FROM held WHERE item = $1", "s", id);
+    enum status st = item_row(o, id, &row);
     if (st == OK && json_object_set_new(o->answer, "item", view_item(o, row)) != 0)
         st = fail(&o->err, NO_MEMORY, "answer");
     json_decref(row);
@@ -194,20 +270,26 @@ static enum status decide_item(struct op *o, const json_t *row, const json_t *ob
 {
     struct item it;
     struct statement s;
+    json_t *yes = NULL;
     enum status st = item_wanted(o, str(row, "item"), &it);
     if (st != OK)
         return st;
     st = check_decider(o, &it);
     if (st == OK)
-        st = refuse_if_locked(o, it.tool->name, NULL);
+        st = refuse_if_locked(o, item_tool(&it), NULL);
     if (st == OK && lock_on(o->s, str(it.facts, "person"), str(it.facts, "x5t"), NULL, NULL) != NULL)
         st = refuse_op(o, LOCKED, "The requester is locked");
+    if (st == OK && approval_key_of(o, o->who.person->name, str(object, "key")) == NULL)
+        st = refuse_op(o, KEY_NOT_REGISTERED, "The key of the statement is not, or no longer, registered to %s", o->who.person->name);
     if (st == OK)
         st = check_stored(o, &it, row, object, &s);
     if (st == OK)
-        st = check_signature(o, object, &s);
+        st = check_signature(o, object, &s, &yes);
     if (st == OK)
-        st = strcmp(s.decision, "approve") == 0 ? decide_yes(o, &it, object, &s) : decide_no(o, &it, object, &s);
+        st = strcmp(s.decision, "approve") != 0 ? decide_no(o, &it, object, &s, yes)
+             : it.kind == LEDGER_NEW_KEY        ? confirm_key(o, &it, object, &s, yes)
+                                                : decide_yes(o, &it, object, &s, yes);
+    json_decref(yes);
     if (st == OK)
         st = answer_item(o, it.id);
     item_done(&it);

@@ -10,7 +10,9 @@ static enum status check_request(struct op *o, const struct tool *tool, int64_t 
     if (!reason_good(str(o->m, "reason")))
         return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
     if (duration_s < 1 || duration_s > tool->max_duration_ms / 1000)
-        return refuse_op(o, BAD_DURATION, "For '%s' at most %lld seconds are allowed", tool->name, (long long)(tool->max_duration_ms / 1000));
+        return refuse_op(o, BAD_DURATION, "For '%s' at most %lld %s are allowed", tool->name,
+                         (long long)(tool->max_duration_ms % 60000 == 0 ? tool->max_duration_ms / 60000 : tool->max_duration_ms / 1000),
+                         tool->max_duration_ms % 60000 != 0 ? "seconds" : "minutes");
     return refuse_if_locked(o, tool->name, NULL);
 }
 
@@ -184,7 +186,8 @@ enum status op_pending(struct op *o)
     enum status st = store_rows(o->s->store, &rows, &o->err,
                                 "SELECT item FROM ("
                                 "SELECT item, created_ms, person FROM request WHERE state = 'pending' UNION ALL "
-                                "SELECT item, created_ms, person FROM held WHERE state = 'pending') AS open"
+                                "SELECT item, created_ms, person FROM held WHERE state = 'pending' UNION ALL "
+                                "SELECT item, created_ms, person FROM new_key WHERE state = 'pending') AS open"
                                 " WHERE person <> $1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.item = open.item AND decision.person = $1)"
                                 " ORDER BY created_ms, item LIMIT 1000", "s", o->who.person->name);
     if (st == OK)

@@ -82,22 +82,37 @@ static enum status auditors_only(struct op *o)
     return is_auditor(o) ? OK : refuse_op(o, AUDITORS_ONLY, "%s is in no auditors' group", o->who.person->name);
 }
 
+/* Seconds, as asked, in milliseconds; what would not fit is far enough. */
+static int64_t asked_ms(const struct op *o, const char *name, int64_t usual)
+{
+    const json_t *v = json_object_get(o->m, name);
+    int64_t s = v ? json_integer_value(v) : 0;
+    return v == NULL ? usual : s < (int64_t)1 << 40 ? s * 1000 : INT64_MAX;
+}
+
 enum status op_sessions(struct op *o)
 {
     json_t *rows = NULL, *list = json_array(), *row;
     size_t i, bytes = 0;
+    int64_t until = asked_ms(o, "until", INT64_MAX), from = num(o->m, "from");
     enum status st = auditors_only(o);
     if (st == OK)
         st = store_rows(o->s->store, &rows, &o->err,
                         "SELECT session.*, access_grant.ended_ms FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
                         " WHERE ($1 = '' OR session.person = $1) AND ($2 = '' OR session.tool = $2) AND session.last_ms >= $3"
-                        " ORDER BY started_ms DESC, session.session LIMIT 200", "ssi", str(o->m, "person"), str(o->m, "tool"),
-                        num(o->m, "since") < (int64_t)1 << 40 ? num(o->m, "since") * 1000 : INT64_MAX);
+                        " AND session.started_ms <= $4 AND ($5 = '' OR session.identity = $5) AND ($6 = '' OR session.session = $6)"
+                        " AND ($7 = '' OR ($7 = 'live') = (COALESCE(access_grant.state, '') = 'live'))"
+                        " AND ($8 = '' OR EXISTS (SELECT 1 FROM held WHERE held.session = session.session AND held.action = $8))"
+                        " ORDER BY started_ms DESC, session.session LIMIT 200 OFFSET $9", "ssiissssi", str(o->m, "person"), str(o->m, "tool"),
+                        asked_ms(o, "since", 0), until, str(o->m, "identity"), str(o->m, "grant"), str(o->m, "state"),
+                        str(o->m, "action"), from);
     json_array_foreach(rows, i, row)
-        if (!page_add(list, &bytes, view_session(o, row))) {
-            json_object_set_new(o->answer, "more", json_true());
+        if (!page_add(list, &bytes, view_session(o, row)))
             break;
-        }
+    if (st == OK && json_array_size(list) > 0 && (json_array_size(list) < json_array_size(rows) || json_array_size(rows) == 200)) {
+        json_object_set_new(o->answer, "more", json_true());
+        json_object_set_new(o->answer, "next", json_integer(from + (int64_t)json_array_size(list)));
+    }
     if (st == OK)
         json_object_set(o->answer, "sessions", list);
     json_decref(list);
@@ -123,10 +138,11 @@ static bool leaf_is_about(const json_t *row, const char *session)
 {
     if (strncmp(str(row, "type"), "key.", 4) == 0 || strcmp(str(row, "type"), "instance.created") == 0)
         return true;
-    if (strstr(str(row, "content"), session) == NULL)
+    if (strstr(str(row, "content"), session) == NULL && strstr(str(row, "content"), "\"item\":\"key_") == NULL)
         return false;
     json_t *content = json_loads(str(row, "content"), 0, NULL);
     bool yes = strcmp(str(content, "session"), session) == 0;
+    yes = yes || (json_object_get(content, "statement") != NULL && strncmp(str(content, "item"), "key_", 4) == 0);   /* who confirmed a key */
     json_decref(content);
     return yes;
 }
@@ -199,8 +215,12 @@ enum status op_session_get(struct op *o)
     enum status st = auditors_only(o);
     if (st != OK)
         return st;
-    if (strcmp(purpose, "show") != 0 && strcmp(purpose, "replay") != 0 && strcmp(purpose, "verify") != 0)
-        return refuse_op(o, BAD_REQUEST, "'purpose' is show, replay or verify");
+    static const char *const purposes[] = { "show", "replay", "verify", "export", "incident" };
+    bool known = false;
+    for (size_t i = 0; i < sizeof purposes / sizeof *purposes; i++)
+        known = known || strcmp(purpose, purposes[i]) == 0;
+    if (!known)
+        return refuse_op(o, BAD_REQUEST, "'purpose' is show, replay, verify, export or incident");
     st = store_row(o->s->store, &row, &o->err,
                    "SELECT session.*, access_grant.ended_ms FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
                    " WHERE session.session = $1", "s", id);

@@ -87,6 +87,7 @@ enum status reconcile(struct service *s, struct err *err)
 {
     struct check request = { s, LEDGER_REQUEST, "request", "item", 0 }, held = { s, LEDGER_HELD, "held", "item", 0 };
     struct check grant = { s, LEDGER_GRANT, "access_grant", "grant_id", 0 }, lock = { s, LEDGER_LOCK, "lock", "lock_id", 0 };
+    struct check new_key = { s, LEDGER_NEW_KEY, "new_key", "item", 0 };
     enum status st = store_each(s->store, check_row, &request, err,
                                 "SELECT request.*, leaf.content AS leaf_content FROM request LEFT JOIN leaf ON leaf.seq = request.seq", "");
     if (st == OK)
@@ -106,6 +107,11 @@ enum status reconcile(struct service *s, struct err *err)
                         "SELECT lock.*, leaf.content AS leaf_content FROM lock LEFT JOIN leaf ON leaf.seq = lock.seq", "");
     if (st == OK)
         st = all_there(&lock, err);
+    if (st == OK)
+        st = store_each(s->store, check_row, &new_key, err,
+                        "SELECT new_key.*, leaf.content AS leaf_content FROM new_key LEFT JOIN leaf ON leaf.seq = new_key.seq", "");
+    if (st == OK)
+        st = all_there(&new_key, err);
     if (st == OK)
         st = check_decisions(s, err);
     if (st == OK)

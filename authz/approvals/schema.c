@@ -41,6 +41,14 @@ const char *const store_schema[] = {
     " ended_ms BIGINT, seq BIGINT NOT NULL, CHECK (state IN ('live', 'ended')))",
     "CREATE INDEX IF NOT EXISTS grant_state ON access_grant (state, exp)",
 
+    "CREATE TABLE IF NOT EXISTS new_key (item TEXT PRIMARY KEY, session TEXT NOT NULL, person TEXT NOT NULL, identity TEXT NOT NULL, x5t TEXT NOT NULL,"
+    " key TEXT NOT NULL, method TEXT NOT NULL, alg TEXT NOT NULL, spki TEXT NOT NULL, credential TEXT NOT NULL, aaguid TEXT NOT NULL, label TEXT NOT NULL,"
+    " rp_id TEXT NOT NULL, origin TEXT NOT NULL, sign_count BIGINT NOT NULL, created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL, state TEXT NOT NULL,"
+    " seq BIGINT NOT NULL, CHECK (state IN ('pending', 'approved', 'denied', 'expired', 'cancelled', 'ended')),"
+    " CHECK (method IN ('passkey', 'hardware')))",
+    "CREATE INDEX IF NOT EXISTS new_key_person ON new_key (person, state)",
+    "CREATE INDEX IF NOT EXISTS new_key_state ON new_key (state, expires_ms)",
+
     "CREATE TABLE IF NOT EXISTS lock (lock_id TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL, reason TEXT NOT NULL,"
     " \"by\" TEXT NOT NULL, created_ms BIGINT NOT NULL, state TEXT NOT NULL, seq BIGINT NOT NULL,"
     " CHECK (kind IN ('person', 'cert', 'grant', 'tool')), CHECK (state IN ('live', 'ended')))",

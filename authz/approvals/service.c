@@ -53,6 +53,10 @@ static enum status open_log(struct service *s, struct err *err)
         st = log_open(s->store, s->config->instance, key, &s->log, err);
     free(db);
     free(key);
+    char *tiles = config_path(s->config, "log");
+    if (st == OK)
+        st = tiles ? tiles_open(tiles, s->config->instance, s->log, s->store, &s->tiles, err) : fail(err, NO_MEMORY, "path");
+    free(tiles);
     return st;
 }
 
@@ -102,9 +106,10 @@ enum status service_open(struct config *c, struct service **out, struct err *err
         return fail(err, NO_MEMORY, "service");
     s->config = config_ref(c);
     s->lock_fd = -1;
+    s->console_origin = config_origin(c, c->console_host);
     s->running = json_object();
     s->outbox = json_array();
-    enum status st = take_lock(s, err);
+    enum status st = s->console_origin ? take_lock(s, err) : fail(err, NO_MEMORY, "console");
     if (st == OK)
         st = open_signer(s, err);
     if (st == OK)
@@ -118,13 +123,17 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     if (st == OK)
         st = locks_load(s, err);
     if (st == OK)
+        st = web_keys_load(s, err);
+    if (st == OK)
         st = bring_up_to_date(s, err);
     if (st == OK)
         seal_sweep(s->held_folder, held_is_open, s);
-    if (st == OK)
+    if (st == OK) {
+        upkeep_publish(s);
         *out = s;
-    else
+    } else {
         service_close(s);
+    }
     return st;
 }
 
@@ -132,6 +141,9 @@ void service_close(struct service *s)
 {
     if (s == NULL)
         return;
+    if (s->published_ms > 0)          /* it was opened in full */
+        upkeep_publish(s);
+    tiles_close(s->tiles);
     log_close(s->log);
     store_close(s->store);
     jwt_signer_free(s->signer);
@@ -143,6 +155,8 @@ void service_close(struct service *s)
     json_decref(s->outbox);
     json_decref(s->erase);
     approval_keys_done(&s->keys);
+    web_keys_done(s);
+    free(s->console_origin);
     seal_key_wipe(&s->seal_key);
     OPENSSL_cleanse(s->codes, sizeof s->codes);
     free(s->held_folder);
@@ -177,7 +191,7 @@ static void tx_rollback(struct service *s)
 {
     store_rollback(s->store);
     log_rolled_back(s->log);
-    s->locks_stale = false;
+    s->locks_stale = s->web_keys_stale = false;
     tx_forget(s);
 }
 
@@ -205,7 +219,9 @@ static enum status tx_commit(struct service *s, bool *broken, struct err *err)
     st = log_committed(s->log, err);
     if (st == OK && s->locks_stale)
         st = locks_load(s, err);
-    s->locks_stale = false;
+    if (st == OK && s->web_keys_stale)
+        st = web_keys_load(s, err);
+    s->locks_stale = s->web_keys_stale = false;
     *broken = st != OK;
     if (st == OK)
         after_commit(s);

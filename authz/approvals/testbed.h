@@ -42,7 +42,9 @@ static const char testbed_config[] =
     "  { name = \"olga\"; identities = [ \"olga@acme.localhost\" ]; groups = [ \"operations\" ]; },\n"
     "  { name = \"oskar\"; identities = [ \"oskar@acme.localhost\" ]; groups = [ \"operations\" ]; }\n"
     ");\n"
+    "keys = { delay = \"0s\"; };\n"
     "roles = { auditors = [ \"audit\" ]; operators = [ \"operations\" ]; };\n"
+    "recording = { unsealed = true; };\n"
     "limits = { requests_per_person = 2; held_per_person = 3; };\n"
     "tools = (\n"
     "  { name = \"support\"; host = \"support.acme.localhost\"; upstream = \"http://127.0.0.1:8000\"; who = [ \"support\" ];\n"
@@ -168,7 +170,7 @@ static void testbed_child(struct testbed *t)
     enum status st = service_open(c, &s, &err);
     config_unref(c);
     if (st == OK)
-        st = loop_run(s, t->config, &err);
+        st = loop_run(s, t->config, getppid(), &err);
     service_close(s);
     if (st != OK && getenv("TESTBED_LOG"))
         fprintf(stderr, "authz ends: %s: %s\n", status_name(st), err.text);

@@ -3,6 +3,8 @@
 
 #include <openssl/x509.h>
 
+enum { PUBLISH_MS = 1000 };
+
 /* ---- expiry ---- */
 
 static enum status expire_items(struct op *o)
@@ -11,6 +13,7 @@ static enum status expire_items(struct op *o)
     size_t i;
     enum status st = store_rows(o->s->store, &rows, &o->err,
                                 "SELECT item, session FROM request WHERE state = 'pending' AND expires_ms <= $1 UNION ALL "
+                                "SELECT item, session FROM new_key WHERE state = 'pending' AND expires_ms <= $1 UNION ALL "
                                 "SELECT item, session FROM held WHERE state IN ('pending', 'approved') AND expires_ms <= $1 LIMIT 200", "i",
                                 o->now_ms);
     json_array_foreach(rows, i, row)
@@ -33,8 +36,19 @@ static enum status expire_grants(struct op *o)
     return st;
 }
 
+/* What can't be published now is published later: the log itself is in the database. */
+void upkeep_publish(struct service *s)
+{
+    struct err err;
+    s->published_ms = clock_mono_ms();
+    if (tiles_published(s->tiles) != log_size(s->log) && tiles_publish(s->tiles, &err) != OK)
+        log_warn("log.not-published", "why", err.text, "next", "it is tried again every second");
+}
+
 enum status service_tick(struct service *s, struct err *err)
 {
+    if (clock_mono_ms() - s->published_ms >= PUBLISH_MS)   /* few checkpoints, C2SP tlog-tiles asks */
+        upkeep_publish(s);
     struct op o;
     enum status st = own_begin(s, &o, err);
     if (st == OK)
@@ -189,8 +203,12 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
     if (st != OK)
         return st;
     st = own_begin(s, &o, err);
+    char *origin = config_origin(c, c->console_host), *old_origin = s->console_origin;
     s->config = c;
     s->keys = keys;
+    s->console_origin = origin;
+    if (st == OK && origin == NULL)
+        st = fail(err, NO_MEMORY, "console");
     if (st == OK)
         st = upkeep_config(&o);
     st = own_end(&o, st, err);
@@ -198,9 +216,12 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
         config_ref(c);
         config_unref(old);
         approval_keys_done(&old_keys);
+        free(old_origin);
     } else {
         s->config = old;
         s->keys = old_keys;
+        s->console_origin = old_origin;
+        free(origin);
         approval_keys_done(&keys);
     }
     return st;

@@ -1,5 +1,7 @@
 #include "authz/approvals/internal.h"
 
+#include "config/forms.h"
+
 static json_t *needs_view(const struct op *o, const json_t *row, bool access)
 {
     const struct tool *tool = config_tool(o->s->config, slice_str(str(row, "tool")));
@@ -13,7 +15,10 @@ static json_t *needs_view(const struct op *o, const json_t *row, bool access)
             break;
         }
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:i}", "group", needs[i].group, "count", (int)needs[i].count));
+        json_array_append_new(list, needs[i].method == METHOD_ANY
+                                        ? json_pack("{s:s, s:i}", "group", needs[i].group, "count", (int)needs[i].count)
+                                        : json_pack("{s:s, s:i, s:s}", "group", needs[i].group, "count", (int)needs[i].count, "method",
+                                                    method_name(needs[i].method)));
     return list;
 }
 
@@ -40,15 +45,19 @@ json_t *view_item(struct op *o, const json_t *row)
     static const char *const access_only[] = { "duration_s", NULL };
     static const char *const signoff_only[] = { "action",   "method",       "authority", "target",      "digest",
                                                 "body_len", "content_type", "grant_id",  "body_sha256", "outcome", "status", NULL };
-    bool access = str(row, "item")[0] == 'r';
-    json_t *v = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "id", str(row, "item"), "kind", access ? "access" : "signoff",
+    static const char *const key_only[] = { "key", "method", "alg", "label", "credential", "aaguid", NULL };
+    bool access = str(row, "item")[0] == 'r', key = str(row, "item")[0] == 'k';
+    json_t *v = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "id", str(row, "item"), "kind", access ? "access" : key ? "key" : "signoff",
                           "requester", str(row, "person"), "created", (json_int_t)(num(row, "created_ms") / 1000), "expires",
                           (json_int_t)(num(row, "expires_ms") / 1000), "needs", needs_view(o, row, access), "decisions",
                           decisions_view(o, str(row, "item")));
     if (v == NULL)
         return NULL;
     copy(v, row, both);
-    copy(v, row, access ? access_only : signoff_only);
+    copy(v, row, access ? access_only : key ? key_only : signoff_only);
+    const struct web_key *web = key ? web_key_find(o->s, str(row, "key")) : NULL;
+    if (web != NULL && strcmp(str(row, "state"), "approved") == 0)
+        json_object_set_new(v, "counts_from", json_integer((json_int_t)web->from_s));
     if (access && strcmp(str(row, "state"), "granted") == 0)
         json_object_set(v, "grant_id", json_object_get(row, "session"));
     if (json_object_get(row, "used_ms") != NULL)

@@ -164,7 +164,7 @@ class Person:
     def run(self, *args):
         """`countersign ARGS` with this person's certificate: (exit code, standard output, standard error)."""
         env = dict(os.environ, COUNTERSIGN_GATEWAY=self.demo.console, COUNTERSIGN_CA=self.demo.ca, COUNTERSIGN_CERT=self.cert,
-                   COUNTERSIGN_KEY=self.key)
+                   COUNTERSIGN_KEY=self.key, COUNTERSIGN_AUDITOR_KEY=str(self.key).removesuffix(".key") + ".auditor-key")
         return self.demo.run(*args, env=env)
 
     def does(self, *args):

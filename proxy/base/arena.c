@@ -1,9 +1,10 @@
 #include "proxy/base/arena.h"
 
+#include "proxy/base/block.h"
+
 #include <stdarg.h>
 #include <stdalign.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 struct arena_block {
     struct arena_block *next;
@@ -23,7 +24,7 @@ void arena_done(struct arena *a)
     while (a->head != NULL) {
         struct arena_block *b = a->head;
         a->head = b->next;
-        free(b);
+        block_free(b, sizeof *b + b->cap);
     }
     a->used = 0;
 }
@@ -40,7 +41,7 @@ void *arena_alloc(struct arena *a, size_t len)
             cap = len;
         if (cap > a->max - a->used)
             return NULL;
-        b = malloc(sizeof *b + cap);
+        b = block_new(sizeof *b + cap);
         if (b == NULL)
             return NULL;
         *b = (struct arena_block){ .next = a->head, .cap = cap };

@@ -1,7 +1,8 @@
 #include "proxy/base/bbuf.h"
 
+#include "proxy/base/block.h"
+
 #include <assert.h>
-#include <stdlib.h>
 
 void bbuf_init(struct bbuf *b, size_t max_bytes)
 {
@@ -10,7 +11,7 @@ void bbuf_init(struct bbuf *b, size_t max_bytes)
 
 void bbuf_done(struct bbuf *b)
 {
-    free(b->data);
+    block_free(b->data, b->cap);
     *b = (struct bbuf){ .max = b->max };
 }
 
@@ -34,12 +35,12 @@ unsigned char *bbuf_reserve(struct bbuf *b, size_t want)
             cap *= 2;
         if (cap > b->max)
             cap = b->max;
-        unsigned char *data = malloc(cap ? cap : 1);
+        unsigned char *data = block_new(cap ? cap : 1);
         if (data == NULL)
             return NULL;
         if (len)
             memcpy(data, b->data + b->start, len);
-        free(b->data);
+        block_free(b->data, b->cap);
         b->data = data;
         b->cap = cap;
     }

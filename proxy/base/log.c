@@ -76,16 +76,16 @@ void log_write_lines(struct slice lines)
     }
 }
 
-char *log_escape(struct slice s, char *out, size_t out_max)
+size_t log_escape_into(struct slice s, char *out, size_t out_max)
 {
     static const char hex[] = "0123456789abcdef";
     size_t n = 0;
     for (size_t i = 0; i < s.len && n + 7 < out_max; i++) {
         unsigned char c = s.ptr[i];
-        if (c == '"' || c == '\\') {
-            out[n++] = '\\';
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
             out[n++] = (char)c;
-        } else if (c >= 0x20 && c < 0x7f) {
+        } else if (c == '"' || c == '\\') {
+            out[n++] = '\\';
             out[n++] = (char)c;
         } else {
             memcpy(out + n, "\\u00", 4);
@@ -95,6 +95,12 @@ char *log_escape(struct slice s, char *out, size_t out_max)
         }
     }
     out[n] = 0;
+    return n;
+}
+
+char *log_escape(struct slice s, char *out, size_t out_max)
+{
+    (void)log_escape_into(s, out, out_max);
     return out;
 }
 

@@ -24,6 +24,8 @@ void log_event(enum log_level level, const char *event, ...) __attribute__((sent
 /* Escape s as the inside of a JSON string into out (always NUL-terminated, cut to fit); returns out.
  * Bytes that are not printable ASCII become \u00XX. */
 char *log_escape(struct slice s, char *out, size_t out_max);
+/* The same; returns the length. */
+size_t log_escape_into(struct slice s, char *out, size_t out_max);
 
 #define log_debug(...) log_event(LOG_LEVEL_DEBUG, __VA_ARGS__, NULL)
 #define log_info(...)  log_event(LOG_LEVEL_INFO, __VA_ARGS__, NULL)

@@ -1,6 +1,6 @@
 #include "proxy/commands/approvals_check.h"
 #include "authz/jwt.h"
-#include "authz/statement.h"
+#include "authz/yes.h"
 #include "proxy/base/codec.h"
 #include "proxy/commands/words.h"
 
@@ -44,16 +44,72 @@ static const json_t *registration(const json_t *leaves, int64_t seq, const char 
     return found;
 }
 
+/* Did another person confirm this new key before, in time for it to count at at_s, and was it not taken away? */
+static bool was_confirmed(const json_t *leaves, const json_t *proposed, int64_t seq, int64_t at_s)
+{
+    bool confirmed = false;
+    size_t i;
+    json_t *leaf;
+    json_array_foreach(leaves, i, leaf) {
+        const json_t *content = json_object_get(leaf, "content"), *s = json_object_get(content, "statement");
+        if (json_number(leaf, "seq") >= seq || !json_text_is(content, "item", json_text(proposed, "item")))
+            continue;
+        if (json_text_is(leaf, "type", "approval"))
+            confirmed = !json_text_is(s, "approver", json_text(proposed, "person")) && json_text_is(s, "purpose", "register-key")
+                        && json_text_is(json_object_get(s, "scope"), "key", json_text(proposed, "key")) && json_number(content, "counts_from") <= at_s;
+        if (json_text_is(leaf, "type", "key.withdrawn"))
+            return false;
+    }
+    return confirmed;
+}
+
+/* Content of the key.proposed leaf that an answer by an authenticator names. */
+static const json_t *proposal(const json_t *leaves, int64_t seq, const json_t *answer)
+{
+    size_t i;
+    json_t *leaf;
+    json_array_foreach(leaves, i, leaf) {
+        const json_t *content = json_object_get(leaf, "content");
+        if (json_number(leaf, "seq") < seq && json_text_is(leaf, "type", "key.proposed") && json_text_is(content, "item", json_text(answer, "key_item"))
+            && json_text(content, "item")[0] != 0)
+            return content;
+    }
+    return NULL;
+}
+
+/* How its key came to count: the registration's content, or NULL with the reason. */
+static const json_t *key_of(const json_t *leaves, const json_t *leaf, const struct statement *s, struct err *err)
+{
+    const json_t *content = json_object_get(leaf, "content"), *found;
+    int64_t seq = json_number(leaf, "seq");
+    if (strcmp(s->method, "command-line") == 0) {
+        found = registration(leaves, seq, s->key);
+        if (found == NULL)
+            (void)fail(err, BAD_TOKEN, "the log shows no registration of its key before it");
+        return found;
+    }
+    found = proposal(leaves, seq, content);
+    if (found == NULL || !json_text_is(found, "key", s->key) || !json_text_is(found, "method", s->method))
+        return (void)fail(err, BAD_TOKEN, "the log shows no such key of an authenticator before it"), NULL;
+    if (!was_confirmed(leaves, found, seq, json_number(leaf, "time_ms") / 1000))
+        return (void)fail(err, BAD_TOKEN, "nobody else had confirmed its key by then"), NULL;
+    return found;
+}
+
 static enum status check_signature(const json_t *registered, const json_t *content, const json_t *statement, struct err *err)
 {
     char fingerprint[44];
+    struct webauthn_facts facts;
+    struct webauthn_party party = { json_text(registered, "rp_id"), json_text(registered, "origin") };
     EVP_PKEY *key = read_key(json_text(registered, "spki"));
     if (key == NULL)
         return fail(err, BAD_TOKEN, "the registered key cannot be read");
     key_fingerprint(key, fingerprint);
     enum status st = strcmp(fingerprint, json_text(registered, "key")) == 0
-                         ? statement_verify(statement, key, slice_str(json_text(content, "jws")), err)
+                         ? yes_verify(statement, key, &party, content, &facts, err)
                          : fail(err, BAD_TOKEN, "the registered key is not the one its fingerprint names");
+    if (st == OK && json_object_get(content, "webauthn") != NULL && json_number(content, "sign_count") != (int64_t)facts.count)
+        st = fail(err, BAD_TOKEN, "the counter in the log is not the one that was signed");
     EVP_PKEY_free(key);
     return st;
 }
@@ -74,9 +130,9 @@ static enum status check_one(const json_t *leaves, const json_t *leaf, const cha
         return fail(err, BAD_TOKEN, "the requester answered it");
     if (at_s < s.iat_s || at_s > s.exp_s)
         return fail(err, BAD_TOKEN, "it was answered outside the statement's time");
-    const json_t *registered = registration(leaves, json_number(leaf, "seq"), s.key);
+    const json_t *registered = key_of(leaves, leaf, &s, err);
     if (registered == NULL)
-        return fail(err, BAD_TOKEN, "the log shows no registration of its key before it");
+        return BAD_TOKEN;
     if (!json_text_is(registered, "person", s.approver))
         return fail(err, BAD_TOKEN, "its key is registered for another person");
     return check_signature(registered, content, object, err);

@@ -35,7 +35,7 @@ static json_t *approval(int seq, const char *approver, EVP_PKEY *key, const char
     key_fingerprint(key, fingerprint);
     json_t *scope = statement_scope_access("support", 1800, "ticket");
     struct statement s = { .instance = "acme", .purpose = "access", .decision = decision, .id = "stm_1", .requester = "alice", .identity = "alice@acme.localhost",
-        .approver = approver, .key = fingerprint, .iat_s = NOW, .exp_s = NOW + 600, .policy = "ab", .scope = scope };
+        .approver = approver, .key = fingerprint, .method = "command-line", .iat_s = NOW, .exp_s = NOW + 600, .policy = "ab", .scope = scope };
     json_t *statement = statement_make(&s);
     json_decref(scope);
     assert_int_equal(statement_sign(statement, key, &jws, NULL), OK);

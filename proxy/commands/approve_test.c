@@ -58,7 +58,7 @@ static char *give_statement(struct gateway *g, const char *body, size_t *len)
     json_t *scope = statement_scope_signoff(&r);
     struct statement s = { .instance = g->lie == OTHER_INSTANCE ? "other" : "acme", .purpose = "signoff",
         .decision = g->lie == OTHER_DECISION ? "approve" : json_string_value(json_object_get(asked, "decision")), .id = "stm_1", .requester = "alice",
-        .identity = "alice@acme.localhost", .approver = "carol", .key = json_string_value(json_object_get(asked, "key")), .iat_s = clock_wall_s(),
+        .identity = "alice@acme.localhost", .approver = "carol", .key = json_string_value(json_object_get(asked, "key")), .method = "command-line", .iat_s = clock_wall_s(),
         .exp_s = clock_wall_s() + 600, .policy = "ab", .scope = scope };
     json_decref(g->statement);
     g->statement = statement_make(&s);

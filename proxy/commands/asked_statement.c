@@ -28,6 +28,16 @@ static enum status check_access(const struct asked *a, const json_t *scope, stru
     return OK;
 }
 
+/* A yes to a key is a yes to its fingerprint. */
+static enum status check_new_key(const struct asked *a, const json_t *scope, struct err *err)
+{
+    static const char *const names[] = { "key", "method", "alg", "label" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!is(json_text(scope, names[i]), json_text(a->item, names[i])))
+            return differs(err, names[i]);
+    return OK;
+}
+
 static bool same(const json_t *scope, const char *name, struct slice ours)
 {
     const json_t *v = json_object_get(scope, name);
@@ -74,17 +84,20 @@ enum status asked_statement_check(const struct asked *a, const json_t *object, s
     bool signoff = item_is_signoff(a->item);
     if (!is(s.instance, a->instance))
         return differs(err, "gateway");
-    if (!is(s.purpose, signoff ? "signoff" : "access") || signoff != (a->held != NULL))
+    bool new_key = item_is_new_key(a->item);
+    if (!is(s.purpose, signoff ? "signoff" : new_key ? "register-key" : "access") || signoff != (a->held != NULL))
         return differs(err, "purpose");
     if (!is(s.decision, a->decision))
         return differs(err, "decision");
     if (!is(s.key, a->key))
         return differs(err, "key");
+    if (!is(s.method, "command-line"))
+        return differs(err, "method");
     if (strncmp(s.id, "stm_", 4) != 0)
         return differs(err, "kind of statement");
     st = check_persons(a, &s, err);
     if (st == OK)
-        st = signoff ? check_signoff(a, s.scope, err) : check_access(a, s.scope, err);
+        st = signoff ? check_signoff(a, s.scope, err) : new_key ? check_new_key(a, s.scope, err) : check_access(a, s.scope, err);
     if (st != OK)
         return st;
     if (s.iat_s > a->now_s + SKEW_S)

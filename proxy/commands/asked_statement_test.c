@@ -39,7 +39,7 @@ static void story_begin(struct story *s)
         .digest = s->held.digest, .body_sha256 = s->held.body_sha256, .reason = "ticket 4711", .body_len = (int64_t)s->held.blob.body.len };
     json_t *scope = statement_scope_signoff(&r), *access = statement_scope_access("support", 1800, "ticket 4711");
     struct statement st = { .instance = "acme", .purpose = "signoff", .decision = "approve", .id = "stm_1", .requester = "alice", .identity = "alice@acme.localhost",
-        .approver = "carol", .key = "KEY", .iat_s = NOW, .exp_s = NOW + 600, .policy = "ab", .scope = scope };
+        .approver = "carol", .key = "KEY", .method = "command-line", .iat_s = NOW, .exp_s = NOW + 600, .policy = "ab", .scope = scope };
     s->statement = statement_make(&st);
     st.purpose = "access";
     st.scope = access;

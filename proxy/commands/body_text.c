@@ -3,6 +3,7 @@
 #include "proxy/commands/inflate.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
+#include "proxy/console/request_view.h"
 
 #include <stdlib.h>
 #include <strings.h>
@@ -68,7 +69,9 @@ static void print_form(FILE *out, struct slice s, size_t shown, const char *pref
         size_t eq = slice_find(pair, '=');
         fputs(prefix, out);
         print_decoded(out, slice_of(pair.ptr, eq), true);
-        if (eq < pair.len) {
+        if (eq < pair.len && request_view_is_token(slice_of(pair.ptr, eq))) {
+            fprintf(out, "=(%zu bytes, the page's own token, not shown)", pair.len - eq - 1);
+        } else if (eq < pair.len) {
             fputc('=', out);
             print_decoded(out, slice_from(pair, eq + 1), false);
         }

@@ -7,9 +7,11 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__)
 #define LEAKS_ARE_COUNTED 1
@@ -45,7 +47,7 @@ static struct config *load(const char *path)
 
 int cmd_authz(int argc, char **argv)
 {
-    const char *path = NULL;
+    const char *path = NULL, *parent = getenv("COUNTERSIGN_PARENT");
     char **positionals;
     size_t count;
     int code;
@@ -71,7 +73,7 @@ int cmd_authz(int argc, char **argv)
         log_error("authz.not_started", "status", status_name(st), "error", err.text);
         return command_failed("authz does not start: %s", err.text);
     }
-    st = loop_run(s, path, &err);
+    st = loop_run(s, path, parent ? (pid_t)strtol(parent, NULL, 10) : getppid(), &err);
     service_close(s);
     return st == OK ? EXIT_DONE : command_failed("authz ends: %s", err.text);
 }

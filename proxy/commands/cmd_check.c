@@ -36,11 +36,44 @@ static void print_json(const char *file, const struct problems *p, bool fine)
     command_json(json_pack("{s:o, s:b, s:o}", "file", name ? name : json_string("?"), "fine", fine, "problems", list));
 }
 
+enum { NAMES_SHOWN = 8 };
+
+/* "  no bodies are kept of: view, poll": the actions of a tool that are recorded so. */
+static void print_mode(const struct tool *t, enum record_mode mode, const char *what)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < t->action_count; i++) {
+        if (t->actions[i].record != mode)
+            continue;
+        if (n < NAMES_SHOWN)
+            printf("%s%s", n == 0 ? what : ", ", t->actions[i].name);
+        n++;
+    }
+    if (n > NAMES_SHOWN)
+        printf(" and %zu more", n - NAMES_SHOWN);
+    if (n > 0)
+        putchar('\n');
+}
+
+/* What is not recorded in full should never come as a surprise. */
+static void print_recording(const struct config *c)
+{
+    for (size_t i = 0; i < c->tool_count; i++) {
+        char what[160];
+        snprintf(what, sizeof what, "%s: no bodies are recorded, only heads and sizes, of: ", c->tools[i].name);
+        print_mode(&c->tools[i], RECORD_METADATA, what);
+        snprintf(what, sizeof what, "%s: nothing is recorded of: ", c->tools[i].name);
+        print_mode(&c->tools[i], RECORD_OFF, what);
+    }
+}
+
 static void print_text(const char *file, const struct problems *p, const struct config *c)
 {
     size_t warnings = count_warnings(p), wrong = p->count - warnings;
     for (size_t i = 0; i < p->count; i++)
         puts(p->text[i]);
+    if (c != NULL)
+        print_recording(c);
     if (c == NULL)
         printf("%s: %zu problem%s, %zu warning%s; the gateway would not start with this file\n", file, wrong, wrong == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
     else

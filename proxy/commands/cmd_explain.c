@@ -2,6 +2,7 @@
 #include "proxy/commands/commands.h"
 
 #include "authz/policy.h"
+#include "config/forms.h"
 #include "proxy/http/readings.h"
 #include "proxy/http/target.h"
 
@@ -121,10 +122,11 @@ static json_t *answer(const struct explain *e)
     bool may_ask = policy_may_ask(e->tool, e->person);
     const char *requirement = e->person != NULL && may_ask ? requirement_word(v.requirement) : "deny";
     json_t *signoff_by = v.requirement == NEED_SIGNOFF ? who_may(e, v.action->signoff, v.action->signoff_count) : json_array();
-    return json_pack("{s:s, s:s?, s:s, s:s%, s:s?, s:s, s:b, s:b, s:b, s:s, s:o, s:o}", "identity", e->identity, "person", e->person ? e->person->name : NULL,
+    return json_pack("{s:s, s:s?, s:s, s:s%, s:s?, s:s, s:b, s:b, s:b, s:s, s:o, s:o, s:s}", "identity", e->identity, "person", e->person ? e->person->name : NULL,
                      "tool", e->tool->name, "target", e->m.target.ptr, e->m.target.len, "action", v.action ? v.action->name : NULL, "requirement", requirement,
                      "may_ask", may_ask, "durable", v.action != NULL && v.action->durable, "wants_body", v.wants_body, "why", why,
-                     "approvers", who_may(e, e->tool->approvers, e->tool->approver_count), "signoff_by", signoff_by);
+                     "approvers", who_may(e, e->tool->approvers, e->tool->approver_count), "signoff_by", signoff_by,
+                     "record", record_name(policy_record(&v)));
 }
 
 static void print_names(const char *before, const json_t *names)
@@ -148,6 +150,7 @@ static void print_answer(const struct explain *e, const json_t *a)
     const char *requirement = text_at(a, "requirement");
     printf("person:  %s (%s)\ntool:    %s\ntarget:  %s\nanswer:  %s\n", text_at(a, "person"), e->identity, text_at(a, "tool"), text_at(a, "target"), requirement);
     printf("why:     %s\n", text_at(a, "why"));
+    printf("record:  %s\n", text_at(a, "record"));
     if (e->person == NULL)
         printf("but:     no person in the config has the identity '%s', so it is refused\n", e->identity);
     else if (!json_is_true(json_object_get(a, "may_ask")))

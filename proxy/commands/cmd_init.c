@@ -3,6 +3,7 @@
 #include "certs/pem.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/file.h"
+#include "proxy/commands/auditor.h"
 #include "proxy/commands/certs_common.h"
 #include "proxy/commands/init_text.h"
 
@@ -18,6 +19,14 @@
 #include <unistd.h>
 
 enum { RAW_KEY_LEN = 32 };
+
+/* Whom recordings are sealed to. */
+struct auditors {
+    char key[AGE_RECIPIENTS_MAX][AGE_PUBLIC_LEN + 1], *text[AGE_RECIPIENTS_MAX], *made_folder;
+    const char *folder;               /* where secret keys were put; NULL: none were made */
+    size_t count;
+    bool made;
+};
 
 /* Nothing, or an empty folder (a fresh volume has lost+found). */
 static enum status check_empty(const char *dir, struct err *err)
@@ -114,12 +123,58 @@ static enum status write_text(const char *dir, const char *name, char *text, str
     return st;
 }
 
+/* "age1…,age1…" of --auditors. */
+static bool take_auditors(struct auditors *a, const char *list)
+{
+    char *copy = strdup(list), *rest = copy;
+    bool good = copy != NULL;
+    for (char *one; good && (one = strsep(&rest, ",")) != NULL;) {
+        good = a->count < AGE_RECIPIENTS_MAX && age_public_ok(one);
+        for (size_t i = 0; i < a->count && good; i++)
+            good = strcmp(a->key[i], one) != 0;
+        if (good)
+            snprintf(a->key[a->count++], sizeof a->key[0], "%s", one);
+    }
+    free(copy);
+    return good && a->count >= 2;
+}
+
+/* Two pairs, beside the state folder and not in it: who holds these files opens every recording. */
+static enum status make_auditors(struct auditors *a, const char *dir, struct err *err)
+{
+    size_t len = strlen(dir);
+    while (len > 1 && dir[len - 1] == '/')
+        len--;
+    if (a->folder == NULL && asprintf(&a->made_folder, "%.*s-auditors", (int)len, dir) < 0)
+        a->made_folder = NULL;
+    if (a->folder == NULL)
+        a->folder = a->made_folder;
+    enum status st = a->folder ? file_mkdirs(a->folder, 0700, err) : fail(err, NO_MEMORY, "making keys");
+    for (size_t i = 0; i < 2 && st == OK; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "auditor-%zu.key", i + 1);
+        char *path = file_join(a->folder, name);
+        st = path ? auditor_key_write(path, a->key[i], err) : fail(err, NO_MEMORY, "making keys");
+        free(path);
+        a->count += st == OK;
+    }
+    if (st != OK)
+        err_prefix(err, "the auditors' keys (give public keys with --auditors, or another folder with --auditor-keys-in): ");
+    return st;
+}
+
 /* The config last: a folder that has one is whole. */
-static enum status make_state(const char *dir, const struct init_names *n, struct err *err)
+static enum status make_state(const char *dir, struct init_names *n, struct auditors *a, struct err *err)
 {
     enum status st = check_empty(dir, err);
+    if (st == OK && a->made)
+        st = make_auditors(a, dir, err);
     if (st != OK)
         return st;
+    for (size_t i = 0; i < a->count; i++)
+        a->text[i] = a->key[i];
+    n->auditors = a->text;
+    n->auditor_count = a->count;
     st = make_folders(dir, err);
     if (st == OK)
         st = make_keys(dir, err);
@@ -165,7 +220,18 @@ static int wrong(const char *what)
     return EXIT_USAGE;
 }
 
-static void print_next(const char *dir, const struct init_names *n)
+static void print_auditors(const char *dir, const struct auditors *a)
+{
+    if (a->made) {
+        printf("Recordings are sealed to two new keys, whose secret halves are %s/auditor-1.key and auditor-2.key. Give one to each of two auditors\n", a->folder);
+        puts("(with a copy in a safe place: without them nobody opens a recording) and remove both from this machine. An auditor uses it so:");
+        puts("    countersign show SESSION --auditor-key FILE          or auditor_key = \"FILE\"; in ~/.config/countersign/client.conf\n");
+    } else if (a->count == 0) {
+        printf("Recordings are kept unsealed: whoever can read this disk can read them. For real use put two auditors' keys into %s/countersign.conf.\n\n", dir);
+    }
+}
+
+static void print_next(const char *dir, const struct init_names *n, const struct auditors *a)
 {
     printf("%s is a new state folder. What to do next:\n\n", dir);
     printf("  1. Put your tool into %s/countersign.conf: its host, upstream and actions.\n", dir);
@@ -175,21 +241,27 @@ static void print_next(const char *dir, const struct init_names *n)
     printf("       countersign certs issue alice --identity alice@%s --groups support --state %s\n", n->domain, dir);
     printf("       countersign certs issue bob --identity bob@%s --groups support-lead --approver --state %s\n", n->domain, dir);
     printf("  4. countersign check -c %s/countersign.conf\n  5. countersign run -c %s/countersign.conf\n\n", dir, dir);
+    print_auditors(dir, a);
     printf("Browsers trust the gateway once %s/ca/server-root.pem is imported as an authority for web sites; it can only vouch\n", dir);
     printf("for names under %s. Keep %s/ca/root.key and keys/ private: whoever has them can make people and grants.\n", n->domain, dir);
 }
 
 int cmd_init(int argc, char **argv)
 {
-    const char *domain = NULL, *instance = NULL, *port = "8443", *listen = "127.0.0.1";
+    const char *domain = NULL, *instance = NULL, *port = "8443", *listen = "127.0.0.1", *auditor_list = NULL;
+    bool unsealed = false;
+    struct auditors auditors = { 0 };
     const struct option_spec options[] = {
         { "domain", 0, "NAME", "tools and console are hosts under it: support.NAME, console.NAME", &domain, NULL, true },
         { "instance", 0, "NAME", "names this gateway in what it signs (the domain)", &instance, NULL, false },
         { "listen", 0, "ADDRESS", "numeric address to listen on (127.0.0.1)", &listen, NULL, false },
         { "port", 0, "N", "port to listen on, and in addresses (8443)", &port, NULL, false },
+        { "auditors", 0, "KEY,KEY…", "public keys of at least two auditors, who alone can open recordings (two new pairs are made)", &auditor_list, NULL, false },
+        { "auditor-keys-in", 0, "FOLDER", "where the secret halves of the new pairs are put (DIR-auditors)", &auditors.folder, NULL, false },
+        { "unsealed", 0, NULL, "keep recordings readable on the disk: only for trying things out", NULL, &unsealed, false },
         { 0 },
     };
-    const struct usage usage = { "countersign init DIR --domain tools.example.com [--instance NAME] [--listen ADDRESS] [--port N]",
+    const struct usage usage = { "countersign init DIR --domain tools.example.com [--instance NAME] [--listen ADDRESS] [--port N] [--auditors KEY,KEY…]",
                                  "Make a state folder: config, keys, certificate authority, server certificate. DIR must be new or empty; a state "
                                  "folder that is there is never touched.", options, 1, 1, NULL };
     char **dirs, checked[254], address[64];
@@ -208,9 +280,17 @@ int cmd_init(int argc, char **argv)
         return wrong("--listen must be a numeric address such as 0.0.0.0 or ::1");
     if (!port_ok(port, &names.port))
         return wrong("--port must be 1 to 65535");
+    if ((auditor_list != NULL) + (auditors.folder != NULL) + unsealed > 1)
+        return wrong("--auditors, --auditor-keys-in and --unsealed exclude each other");
+    if (auditor_list != NULL && !take_auditors(&auditors, auditor_list))
+        return wrong("--auditors takes at least two different public keys, as countersign auditor-key or age-keygen print them (age1…), with commas between");
+    auditors.made = auditor_list == NULL && !unsealed;
     umask(077);
-    if (make_state(dirs[0], &names, &err) != OK)
-        return command_failed("%s", err.text);
-    print_next(dirs[0], &names);
-    return EXIT_DONE;
+    enum status st = make_state(dirs[0], &names, &auditors, &err);
+    if (st == OK)
+        print_next(dirs[0], &names, &auditors);
+    else
+        code = command_failed("%s", err.text);
+    free(auditors.made_folder);
+    return code;
 }

@@ -18,6 +18,7 @@ static char *config_path;
 static const char text[] =
     "instance = \"acme\"; console = \"console.acme.localhost\"; approval_keys = \"x\";\n"
     "tls = { certificate = \"x\"; key = \"x\"; client_ca = \"x\"; crl = \"x\"; };\n"
+    "recording = { sealed_to = [ \"age17segmkwuhgqwgu74qty3s86m3uwtd82y8ha0660nzc0lqvk2tdsqc7naz7\", \"age1ksgjsu8gw3p36clnx6dswpywaal8ke3l2f63kkqksqkghgsmca2sthm59d\" ]; };\n"
     "roles = { auditors = [ \"security\" ]; operators = [ \"security\" ]; };\n"
     "people = ( { name = \"alice\"; identities = [ \"alice@acme.localhost\" ]; groups = [ \"support\" ]; },\n"
     "           { name = \"bob\"; identities = [ \"bob@acme.localhost\" ]; groups = [ \"lead\" ]; },\n"

@@ -125,6 +125,9 @@ static void use(struct proxy *p, struct snapshot *fresh)
     snapshot_unref(p->current);
     p->current = fresh;
     log_set_level(fresh->config->log_level);
+    struct err err;
+    if (recorder_reload(p->recorder, fresh->config, &err) != OK)
+        log_error("reload.sealing", "why", err.text, "next", "recordings are sealed to the auditors' keys read before");
 }
 
 static void on_hup(uv_signal_t *s, int signum)
@@ -154,6 +157,7 @@ static enum status map_ring(int ring, int wake, struct recorder_ring *out, struc
     void *memory = fstat(ring, &sb) == 0 ? mmap(NULL, (size_t)sb.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, ring, 0) : MAP_FAILED;
     if (memory == MAP_FAILED)
         return fail(err, IO_FAILED, "a ring can't be mapped");
+    (void)madvise(memory, (size_t)sb.st_size, MADV_DONTDUMP);   /* what people saw is in no core file */
     *out = (struct recorder_ring){ memory, (size_t)sb.st_size, wake };
     return OK;
 }
@@ -210,9 +214,11 @@ static void start_operator(struct proxy *p)
     struct err err;
     for (unsigned i = 0; i < p->in.workers; i++)
         p->metrics[i] = worker_metrics(p->workers[i]);
-    if (c->operator_listen != NULL &&
-        operator_start(&p->loop, c->operator_listen, p->metrics, p->in.workers, c->max_staleness_ms, &p->operator, &err) != OK)
+    char *log_folder = config_path(c, "log");
+    if (c->operator_listen != NULL && log_folder != NULL &&
+        operator_start(&p->loop, c->operator_listen, log_folder, p->metrics, p->in.workers, c->max_staleness_ms, &p->operator, &err) != OK)
         log_error("operator.failed", "why", err.text, "next", "there are no /metrics and no /healthz until a restart");
+    free(log_folder);
 }
 
 static void listen_for_signals(struct proxy *p)

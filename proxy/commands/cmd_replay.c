@@ -1,5 +1,6 @@
 /* replay: a recorded session in the terminal, with its timing, each page as the text the employee saw. */
 #include "proxy/commands/body_text.h"
+#include "proxy/commands/auditor.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/evidence.h"
 #include "proxy/commands/session_view.h"
@@ -95,6 +96,7 @@ static int replay_run(struct replay *r, const char *session)
     struct client *client = NULL;
     struct evidence e = { 0 };
     struct archive *a = NULL;
+    struct age_keys *keys = NULL;
     enum status st = OK;
     if (r->file == NULL) {
         st = client_open(&r->profile, &client, &err);
@@ -104,9 +106,12 @@ static int replay_run(struct replay *r, const char *session)
         st = evidence_load(r->file, r->log, NULL, session, &e, &err);
     }
     if (st == OK)
-        st = archive_open(e.recording, &a, &err);
+        st = auditor_keys(&r->profile, &keys, &err);
+    if (st == OK)
+        st = archive_open(e.recording, keys, &a, &err);
     int code = st != OK ? client_failed(client, &err) : r->json ? play_json(r, &e, a) : play(r, &e, a);
     archive_free(a);
+    age_keys_free(keys);
     evidence_done(&e);
     client_free(client);
     return code;
@@ -138,7 +143,7 @@ int cmd_replay(int argc, char **argv)
         { "from", 0, "N", "begin with this exchange", &r.from_text, NULL, false },
         { "file", 0, "TAR", "a recording kept earlier, instead of asking the gateway", &r.file, NULL, false },
         { "log", 0, "JSON", "with --file: the log kept with it", &r.log, NULL, false },
-        PROFILE_OPTIONS(r.profile),
+        AUDITOR_OPTIONS(r.profile),
         { 0 },
     };
     const struct usage usage = { "countersign replay SESSION [--speed N] [--from N] | replay --file recording.tar [--log log.json]",

@@ -2,6 +2,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/commands/client.h"
 #include "proxy/commands/commands.h"
+#include "proxy/commands/session_list.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
 #include "proxy/commands/wrong_usage.h"
@@ -50,20 +51,7 @@ static void print_sessions(const json_t *sessions)
         puts("\nNext: countersign show SESSION, replay SESSION, verify SESSION. Each look is written in the log.");
 }
 
-static enum status fetch(struct client *client, const char *person, const char *tool, int64_t since_s, json_t **out, struct err *err)
-{
-    char number[32];
-    snprintf(number, sizeof number, "%lld", (long long)since_s);
-    char *path = strdup("/api/v1/sessions");
-    path = client_query(client, path, "person", person);
-    path = client_query(client, path, "tool", tool);
-    path = client_query(client, path, "since", since_s >= 0 ? number : NULL);
-    enum status st = path != NULL ? client_get(client, path, out, err) : fail(err, NO_MEMORY, "sessions");
-    free(path);
-    return st;
-}
-
-static int sessions_run(struct profile *p, const char *person, const char *tool, int64_t since_s, bool json)
+static int sessions_run(struct profile *p, const struct session_filter *f, size_t most, bool json)
 {
     struct client *client = NULL;
     struct err err = { 0 };
@@ -71,42 +59,73 @@ static int sessions_run(struct profile *p, const char *person, const char *tool,
     int code = EXIT_DONE;
     enum status st = client_open(p, &client, &err);
     if (st == OK)
-        st = fetch(client, person, tool, since_s, &answer, &err);
+        st = session_list_fetch(client, f, most, &answer, &err);
     if (st != OK) {
         code = client_failed(client, &err);
     } else if (json) {
         code = command_json(answer);
     } else {
         print_sessions(json_array_member(answer, "sessions"));
+        if (json_is_true(json_object_get(answer, "more")))
+            printf("There are more than these %zu. Next: --most N, or narrow it down with --person, --tool, --since, --until …\n", most);
         json_decref(answer);
     }
     client_free(client);
     return code;
 }
 
+struct asked {
+    struct profile profile;
+    struct session_filter filter;
+    const char *since, *until, *most_text;
+    size_t most;
+    bool json;
+};
+
+/* False: *code says what to end with. */
+static bool check(struct asked *a, const struct usage *usage, int *code)
+{
+    int64_t now = clock_wall_s();
+    char *end = NULL;
+    unsigned long most = strtoul(a->most_text, &end, 10);
+    if (a->since != NULL && !words_read_since(a->since, now, &a->filter.since_s))
+        *code = wrong_usage(usage, "--since '%s' is not a time; write it like 2h, 2026-01-31 or 2026-01-31T12:00:00Z", a->since);
+    else if (a->until != NULL && !words_read_since(a->until, now, &a->filter.until_s))
+        *code = wrong_usage(usage, "--until '%s' is not a time; write it like 2h, 2026-01-31 or 2026-01-31T12:00:00Z", a->until);
+    else if (a->filter.state != NULL && strcmp(a->filter.state, "live") != 0 && strcmp(a->filter.state, "ended") != 0)
+        *code = wrong_usage(usage, "--state is live or ended");
+    else if (a->most_text[0] < '1' || a->most_text[0] > '9' || *end != 0 || most > 1000000)
+        *code = wrong_usage(usage, "--most needs a number, 1 to 1000000");
+    else
+        a->most = most;
+    return a->most > 0;
+}
+
 int cmd_sessions(int argc, char **argv)
 {
-    struct profile p = { 0 };
-    const char *person = NULL, *tool = NULL, *since = NULL;
-    bool json = false;
+    struct asked a = { .filter = { .since_s = -1, .until_s = -1 }, .most_text = "200" };
+    struct session_filter *f = &a.filter;
     const struct option_spec options[] = {
-        { "person", 0, "NAME", "only of this person", &person, NULL, false },
-        { "tool", 0, "NAME", "only at this tool", &tool, NULL, false },
-        { "since", 0, "TIME", "only newer: 2h, 2026-01-31, 2026-01-31T12:00:00Z or seconds since 1970", &since, NULL, false },
-        PROFILE_OPTIONS(p),
+        { "person", 0, "NAME", "only of this person", &f->person, NULL, false },
+        { "identity", 0, "ADDRESS", "only with this identity", &f->identity, NULL, false },
+        { "tool", 0, "NAME", "only at this tool", &f->tool, NULL, false },
+        { "since", 0, "TIME", "only newer: 2h, 2026-01-31, 2026-01-31T12:00:00Z or seconds since 1970", &a.since, NULL, false },
+        { "until", 0, "TIME", "only begun before, written likewise", &a.until, NULL, false },
+        { "state", 0, "STATE", "only live, or only ended ones", &f->state, NULL, false },
+        { "action", 0, "NAME", "only those in which this action was held for a sign-off", &f->action, NULL, false },
+        { "grant", 0, "ID", "only under this grant", &f->grant, NULL, false },
+        { "most", 0, "N", "at most so many (200)", &a.most_text, NULL, false },
+        PROFILE_OPTIONS(a.profile),
         { 0 },
     };
-    const struct usage usage = { "countersign sessions [--person NAME] [--tool NAME] [--since TIME]", "Recorded sessions, newest first, at most 200." PROFILE_HELP,
-        options, 0, 0, &json };
+    const struct usage usage = { "countersign sessions [--person NAME] [--tool NAME] [--since TIME] [--until TIME] [--state live|ended] …",
+        "Recorded sessions, newest first." PROFILE_HELP, options, 0, 0, &a.json };
     char **args;
     size_t count;
     int code;
-    int64_t since_s = -1;
-    if (!options_parse(argc, argv, &usage, &args, &count, &code))
+    if (!options_parse(argc, argv, &usage, &args, &count, &code) || !check(&a, &usage, &code))
         return code;
-    if (since != NULL && !words_read_since(since, clock_wall_s(), &since_s))
-        return wrong_usage(&usage, "--since '%s' is not a time; write it like 2h, 2026-01-31 or 2026-01-31T12:00:00Z", since);
-    code = sessions_run(&p, person, tool, since_s, json);
-    profile_done(&p);
+    code = sessions_run(&a.profile, f, a.most, a.json);
+    profile_done(&a.profile);
     return code;
 }

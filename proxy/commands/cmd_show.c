@@ -1,7 +1,10 @@
 /* show: the exchanges of a recorded session, who said yes to what, and one exchange in full. */
+#include "proxy/base/clock.h"
 #include "proxy/commands/body_text.h"
+#include "proxy/commands/auditor.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/evidence.h"
+#include "proxy/commands/exchange_filter.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
@@ -16,12 +19,13 @@ enum { BODY_SHOWN = 1024 * 1024 };
 
 struct show {
     struct profile profile;
+    struct exchange_filter filter;
     const char *file, *log, *exchange, *raw, *output;
     size_t number;                    /* 0: the list */
     bool json;
 };
 
-static void print_facts(const struct evidence *e, const struct archive *a)
+static void print_facts(const struct show *show, const struct evidence *e, const struct archive *a)
 {
     const json_t *leaves = evidence_leaves(e), *s = json_object_get(e->info, "session");
     const char *reason = json_text(s, "reason")[0] ? json_text(s, "reason") : view_reason(leaves);
@@ -42,17 +46,20 @@ static void print_facts(const struct evidence *e, const struct archive *a)
     else
         putchar('\n');
     view_decisions(stdout, leaves);
-    printf("\n%zu exchanges:\n", archive_count(a));
+    printf(exchange_filter_any(&show->filter) ? "\nOf %zu exchanges those that fit:\n" : "\n%zu exchanges:\n", archive_count(a));
 }
 
-static int show_list(const struct evidence *e, const struct archive *a, bool json)
+static int show_list(const struct show *show, const struct evidence *e, const struct archive *a)
 {
+    bool json = show->json;
     const json_t *leaves = evidence_leaves(e);
     json_t *list = json_array();
     if (!json)
-        print_facts(e, a);
+        print_facts(show, e, a);
     for (size_t i = 0; i < archive_count(a); i++)
-        if (json)
+        if (!exchange_filter_fits(&show->filter, archive_at(a, i)))
+            continue;
+        else if (json)
             json_array_append_new(list, view_exchange_json(i + 1, archive_at(a, i), leaves));
         else
             view_exchange_line(stdout, i + 1, archive_at(a, i), leaves);
@@ -97,6 +104,8 @@ static int show_raw(const struct show *s, const struct archive_exchange *x)
     struct slice parts[] = { request ? x->request_head : x->response_head, request ? x->request_body : x->response_body };
     if (s->output == NULL && isatty(STDOUT_FILENO))
         return command_failed("raw bytes could drive your terminal. Next: --output FILE, or send them into a pipe");
+    if ((request ? x->request_omitted : x->response_omitted) > 0)
+        fputs("countersign: policy keeps no bodies of this action: only the head was recorded\n", stderr);
     FILE *out = s->output != NULL ? fopen(s->output, "wb") : stdout;
     if (out == NULL)
         return command_failed("cannot write '%s': %s", s->output, strerror(errno));
@@ -111,7 +120,7 @@ static int show_raw(const struct show *s, const struct archive_exchange *x)
 static int show_archive(const struct show *s, const struct evidence *e, const struct archive *a)
 {
     if (s->number == 0)
-        return show_list(e, a, s->json);
+        return show_list(s, e, a);
     if (s->number > archive_count(a))
         return command_failed("the session has %zu exchanges, there is no number %zu", archive_count(a), s->number);
     const struct archive_exchange *x = archive_at(a, s->number - 1);
@@ -124,6 +133,7 @@ static int show_run(struct show *s, const char *session)
     struct client *client = NULL;
     struct evidence e = { 0 };
     struct archive *a = NULL;
+    struct age_keys *keys = NULL;
     enum status st = OK;
     if (s->file == NULL) {
         st = client_open(&s->profile, &client, &err);
@@ -133,9 +143,12 @@ static int show_run(struct show *s, const char *session)
         st = evidence_load(s->file, s->log, NULL, session, &e, &err);
     }
     if (st == OK)
-        st = archive_open(e.recording, &a, &err);
+        st = auditor_keys(&s->profile, &keys, &err);
+    if (st == OK)
+        st = archive_open(e.recording, keys, &a, &err);
     int code = st == OK ? show_archive(s, &e, a) : client_failed(client, &err);
     archive_free(a);
+    age_keys_free(keys);
     evidence_done(&e);
     client_free(client);
     return code;
@@ -160,7 +173,9 @@ static const char *check(struct show *s, size_t count)
         return "--raw is request or response, and goes with --exchange";
     if (s->output != NULL && s->raw == NULL)
         return "--output goes with --raw";
-    return NULL;
+    if (s->number != 0 && exchange_filter_any(&s->filter))
+        return "--exchange names one; --action, --method, --path, --status, --since and --until are for the list";
+    return exchange_filter_read(&s->filter, clock_wall_s());
 }
 
 int cmd_show(int argc, char **argv)
@@ -172,7 +187,8 @@ int cmd_show(int argc, char **argv)
         { "output", 'o', "FILE", "where --raw puts them (else standard output)", &s.output, NULL, false },
         { "file", 0, "TAR", "a recording kept earlier, instead of asking the gateway", &s.file, NULL, false },
         { "log", 0, "JSON", "with --file: the log kept with it", &s.log, NULL, false },
-        PROFILE_OPTIONS(s.profile),
+        EXCHANGE_FILTER_OPTIONS(s.filter),
+        AUDITOR_OPTIONS(s.profile),
         { 0 },
     };
     const struct usage usage = { "countersign show SESSION [--exchange N [--raw request|response]] | show --file recording.tar [--log log.json]",

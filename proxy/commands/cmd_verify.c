@@ -2,30 +2,20 @@
 #include "proxy/base/codec.h"
 #include "proxy/base/file.h"
 #include "proxy/commands/approvals_check.h"
+#include "proxy/commands/auditor.h"
 #include "proxy/commands/commands.h"
-#include "proxy/commands/evidence.h"
+#include "proxy/commands/verify_more.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
 #include "proxy/commands/wrong_usage.h"
 #include "proxy/record/archive.h"
+#include "proxy/record/verify.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 enum { HEAD_FILE_MAX = 4096, TRIES = 4, PAUSE_MS = 700 };
-
-struct verify {
-    struct profile profile;
-    const char *file, *log, *log_key, *session, *head, *save;
-    bool json;
-};
-
-struct outcome {
-    struct verify_result result;
-    unsigned approvals;
-    bool whole;
-};
 
 /* The second line of a signed head: its sequence number. */
 static void head_number(const json_t *log, char out[WORDS_MAX])
@@ -35,7 +25,7 @@ static void head_number(const json_t *log, char out[WORDS_MAX])
     snprintf(out, WORDS_MAX, "%.*s", n > 0 && n < 20 ? (int)n : 1, n > 0 && n < 20 ? line + 1 : "-");
 }
 
-static enum status key_bytes(const struct evidence *e, unsigned char out[32], const char **instance, struct err *err)
+enum status verify_key_bytes(const struct evidence *e, unsigned char out[32], const char **instance, struct err *err)
 {
     size_t len = 0;
     *instance = json_text(e->log_key, "instance");
@@ -44,19 +34,46 @@ static enum status key_bytes(const struct evidence *e, unsigned char out[32], co
     return OK;
 }
 
-static enum status examine(const struct verify *v, const struct evidence *e, const char *later_head, struct outcome *out, struct err *err)
+static enum status try_to_open(struct verify *v, const struct evidence *e, struct outcome *out, struct err *err);
+
+static enum status examine(struct verify *v, const struct evidence *e, const char *later_head, struct outcome *out, struct err *err)
 {
     unsigned char key[32];
     const char *instance = NULL;
-    enum status st = key_bytes(e, key, &instance, err);
+    enum status st = verify_key_bytes(e, key, &instance, err);
     if (st == OK && v->profile.instance != NULL && strcmp(v->profile.instance, instance) != 0)
         st = fail(err, REFUSED, "the log key is of the instance '%s', your profile names '%s'", instance, v->profile.instance);
     if (st == OK)
         st = archive_verify(e->recording, e->session, e->log, key, instance, later_head, &out->result, err);
+    if (st == OK)
+        st = try_to_open(v, e, out, err);
     if (st != OK)
         return st;
     st = approvals_check(evidence_leaves(e), instance, out->result.findings, &out->approvals, err);
     out->whole = out->result.whole && json_array_size(out->result.findings) == 0;
+    return st;
+}
+
+/* With an auditor's key at hand: is what the digests stand for also readable? A segment sealed to others is none of our business. */
+static enum status try_to_open(struct verify *v, const struct evidence *e, struct outcome *out, struct err *err)
+{
+    struct age_keys *keys = NULL;
+    struct archive *a = NULL;
+    enum status st = auditor_keys(&v->profile, &keys, err);
+    if (st != OK || keys == NULL)
+        return st;
+    st = archive_open(e->recording, keys, &a, err);
+    age_keys_free(keys);
+    if (st == REFUSED)
+        return OK;
+    for (size_t i = 0; st == OK && i < archive_bad_segments(a); i++) {
+        unsigned number;
+        const char *text = archive_bad_segment(a, i, &number);
+        if (strstr(text, "other auditors' keys") == NULL)
+            st = verify_finding(out->result.findings, "unreadable-segment", number, 0, "segment %u cannot be read: %s", number, text);
+    }
+    out->opened = st == OK && archive_bad_segments(a) == 0;
+    archive_free(a);
     return st;
 }
 
@@ -79,9 +96,9 @@ static enum status fetch(const struct verify *v, struct client *c, struct eviden
     return st == OK ? evidence_fetch_log(c, e, err) : st;
 }
 
-static enum status fetch_and_examine(struct verify *v, struct client **c, struct evidence *e, const char *later_head, struct outcome *out, struct err *err)
+enum status verify_session(struct verify *v, struct client *c, struct evidence *e, const char *later_head, struct outcome *out, struct err *err)
 {
-    enum status st = client_open(&v->profile, c, err);
+    enum status st = OK;
     for (unsigned i = 0; st == OK && i < TRIES; i++) {
         if (i > 0) {
             struct timespec t = { 0, PAUSE_MS * 1000000L };
@@ -90,7 +107,7 @@ static enum status fetch_and_examine(struct verify *v, struct client **c, struct
             evidence_done(e);
             nanosleep(&t, NULL);
         }
-        st = fetch(v, *c, e, err);
+        st = fetch(v, c, e, err);
         if (st == OK)
             st = examine(v, e, later_head, out, err);
         if (st == OK && !may_be_growing(out))
@@ -105,15 +122,18 @@ static void print_meaning(const struct verify *v, const struct evidence *e, cons
            "missing, and none is extra; no leaf of the log up to its head was changed, taken out or reordered; %u answers (yes or no) about this session are\n"
            "signed with the keys registered for the persons they name.\n",
            o->approvals);
+    if (o->opened)
+        puts("Your key opens all of it, and every record in it can be read.");
     fputs("It does not prove: that nothing was cut off the end of the log", stdout);
     fputs(v->head != NULL ? " after the head you gave" : " (give a later head with --head FILE)", stdout);
-    fputs("; that the machine was not in\nhostile hands while it recorded; what was on the screen in front of the person.\n", stdout);
+    fputs("; that the machine was not in\nhostile hands while it recorded; what was on the screen in front of the person; what policy did not want recorded (`record` of an action: \"metadata\" keeps\n"
+          "no bodies, \"off\" nothing; countersign show says where bodies are missing).\n", stdout);
     fputs(v->log_key != NULL ? "The log key is the one you kept: " : "The log key came from the gateway itself. Compare it with one noted earlier, or give it with --log-key FILE: ", stdout);
     term_str(stdout, json_text(e->log_key, "log_key"));
     putchar('\n');
 }
 
-static void print_findings(const json_t *findings)
+void verify_print_findings(const json_t *findings)
 {
     size_t i;
     json_t *f;
@@ -145,9 +165,15 @@ static int report(const struct verify *v, const struct evidence *e, const struct
         return code;
     }
     printf("NOT WHOLE: %zu findings in %u segments and %u log leaves, head %s\n", json_array_size(o->result.findings), o->result.segments, o->result.leaves, head);
-    print_findings(o->result.findings);
+    verify_print_findings(o->result.findings);
     puts("Next: keep these files as they are, and compare with another copy of the recording and of the log's head.");
     return code;
+}
+
+/* No one session, but the log, its published files, or everything. */
+static bool is_more(const struct verify *v)
+{
+    return v->tiles != NULL || (v->session != NULL && (strcmp(v->session, "log") == 0 || strcmp(v->session, "all") == 0));
 }
 
 static int verify_run(struct verify *v)
@@ -159,8 +185,16 @@ static int verify_run(struct verify *v)
     unsigned char *later_head = NULL;
     size_t len = 0;
     enum status st = v->head != NULL ? file_read(v->head, HEAD_FILE_MAX, false, &later_head, &len, &err) : OK;
+    if (st == OK && is_more(v)) {
+        int more = v->tiles != NULL ? verify_tiles_run(v, (const char *)later_head) : strcmp(v->session, "all") == 0 ? verify_all_run(v, (const char *)later_head)
+                                                                                                                  : verify_log_run(v, (const char *)later_head);
+        free(later_head);
+        return more;
+    }
     if (st == OK && v->file == NULL) {
-        st = fetch_and_examine(v, &client, &e, (const char *)later_head, &o, &err);
+        st = client_open(&v->profile, &client, &err);
+        if (st == OK)
+            st = verify_session(v, client, &e, (const char *)later_head, &o, &err);
     } else if (st == OK) {
         st = evidence_load(v->file, v->log, v->log_key, v->session, &e, &err);
         if (st == OK && e.session[0] == 0)
@@ -182,10 +216,16 @@ static const char *check(struct verify *v, size_t count, char **args)
         return "the session is named twice";
     if (count == 1)
         v->session = args[0];
+    if (v->tiles != NULL)
+        return v->log_key == NULL ? "--tiles needs --log-key too: nothing is fetched then" : v->session != NULL || v->file != NULL ? "--tiles stands alone" : NULL;
     if (v->file == NULL && v->session == NULL)
-        return "a session, or --file, is missing";
+        return "a session, log, all, or --file, is missing";
+    if (is_more(v) && (v->file != NULL || v->save != NULL))
+        return "log and all don't go with --file and --save";
+    if (v->log != NULL && v->session != NULL && strcmp(v->session, "log") == 0)
+        return v->log_key == NULL ? "verify log --log needs --log-key too: nothing is fetched then" : NULL;
     if (v->file == NULL && v->log != NULL)
-        return "--log goes with --file";
+        return "--log goes with --file, or with verify log";
     if (v->file != NULL && (v->log == NULL || v->log_key == NULL))
         return "--file needs --log and --log-key too: nothing is fetched then";
     if (v->file != NULL && v->save != NULL)
@@ -196,18 +236,22 @@ static const char *check(struct verify *v, size_t count, char **args)
 int cmd_verify(int argc, char **argv)
 {
     struct verify v = { 0 };
+    if (argc > 1 && strcmp(argv[1], "approval") == 0)
+        return cmd_verify_approval(argc - 1, argv + 1);
     const struct option_spec options[] = {
         { "save", 0, "DIR", "keep recording.tar, log.json and log-key there, to verify offline later", &v.save, NULL, false },
         { "head", 0, "FILE", "a head of the log seen later elsewhere: finds a cut-off tail", &v.head, NULL, false },
         { "log-key", 0, "FILE", "the log's key as kept earlier (JSON: instance, log_key)", &v.log_key, NULL, false },
         { "file", 0, "TAR", "offline: a recording kept earlier", &v.file, NULL, false },
         { "log", 0, "JSON", "offline: the log kept with it", &v.log, NULL, false },
+        { "tiles", 0, "DIR", "offline: the published log's files (STATE/log, or a copy of them)", &v.tiles, NULL, false },
         { "session", 0, "ID", "offline: the session, when the log file does not name it", &v.session, NULL, false },
-        PROFILE_OPTIONS(v.profile),
+        AUDITOR_OPTIONS(v.profile),
         { 0 },
     };
-    const struct usage usage = { "countersign verify SESSION [--save DIR] | verify --file recording.tar --log log.json --log-key FILE",
+    const struct usage usage = { "countersign verify SESSION|log|all [--save DIR] | verify --file recording.tar --log log.json --log-key FILE | verify --tiles DIR --log-key FILE | verify approval FILE",
         "Check a session's recording against the signed log, the log against its own head, and each approval against its signer's registered key.\n"
+        "log: the log by itself. all: the log and every session. With --head FILE, a checkpoint seen later elsewhere, also that nothing was cut off before it.\n"
         "Exit code 0: whole. 1: not, with each finding." PROFILE_HELP, options, 0, 1, &v.json };
     char **args;
     size_t count;

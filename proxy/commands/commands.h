@@ -58,7 +58,12 @@ int cmd_deny(int argc, char **argv);
 int cmd_sessions(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
+int cmd_auditor_key(int argc, char **argv);
+int cmd_export(int argc, char **argv);
+int cmd_incident(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
+int cmd_verify_approval(int argc, char **argv);   /* `verify approval` */
+int cmd_proof(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
 int cmd_unlock(int argc, char **argv);
 int cmd_explain(int argc, char **argv);

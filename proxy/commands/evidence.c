@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LEAVES_A_PAGE = 200, LEAVES_MAX = 2 * 1000 * 1000, LOG_FILE_MAX = 1024 * 1024 * 1024, KEY_FILE_MAX = 4096 };
+enum { LEAVES_A_PAGE = 200, LEAVES_A_BARE_PAGE = 1000, LEAVES_MAX = 2 * 1000 * 1000, LOG_FILE_MAX = 1024 * 1024 * 1024, KEY_FILE_MAX = 4096 };
 static const uint64_t recording_max = UINT64_C(1) << 36;   /* 64 GiB */
 
 /* A file without a name, in TMPDIR or /tmp. */
@@ -107,7 +107,8 @@ static enum status fetch_pages(struct client *c, const char *session, json_t *lo
     for (int64_t from = 1, next = 0; st == OK && from != 0; from = next) {
         char path[192];
         json_t *page = NULL;
-        snprintf(path, sizeof path, "/api/v1/log?from=%lld&limit=%d&session=%s", (long long)from, LEAVES_A_PAGE, session);
+        snprintf(path, sizeof path, "/api/v1/log?from=%lld&limit=%d%s%s", (long long)from, session[0] ? LEAVES_A_PAGE : LEAVES_A_BARE_PAGE,
+                 session[0] ? "&session=" : "", session);
         st = client_get(c, path, &page, err);
         if (st == OK)
             st = take_page(log, page, from, &next, err);

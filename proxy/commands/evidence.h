@@ -18,9 +18,9 @@ struct evidence {
     json_t *log_key;                  /* { instance, log_key }; NULL: not fetched */
 };
 
-/* Session facts and recording, for purpose "show", "replay" or "verify" (which the gateway logs). */
+/* Session facts and recording, for purpose "show", "replay", "verify", "export" or "incident" (which the gateway logs). */
 MUST_CHECK enum status evidence_fetch(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err);
-/* All pages of the log, with the content of the leaves about this session, and the log key (unless it is there already). */
+/* All pages of the log, with the content of the leaves about this session (none when e->session is ""), and the log key (unless it is there already). */
 MUST_CHECK enum status evidence_fetch_log(struct client *c, struct evidence *e, struct err *err);
 /* The same from files. log and log_key may be NULL. */
 MUST_CHECK enum status evidence_load(const char *recording, const char *log, const char *log_key, const char *session, struct evidence *out, struct err *err);

@@ -91,6 +91,18 @@ static const char approval_keys_text[] =
     "#   person fingerprint public-key not-after\n"
     "# `countersign certs issue --approver` adds a line and `countersign certs revoke` removes it.\n";
 
+static void put_recording(FILE *f, const struct init_names *n)
+{
+    fputs("# Recordings are sealed to these public keys, at least two, and nobody else, this gateway included, can open them. To add an auditor, add the line that\n"
+          "# `countersign auditor-key` prints; to retire a key, take it out: what was sealed to it before stays readable to its owner.\n"
+          "recording = {\n", f);
+    for (size_t i = 0; i < n->auditor_count; i++)
+        fprintf(f, "%s\"%s\"%s\n", i == 0 ? "  sealed_to = [ " : "                ", n->auditors[i], i + 1 < n->auditor_count ? "," : " ];");
+    if (n->auditor_count == 0)
+        fputs("  unsealed = true;    # for trying things out: whoever can read the disk can read every recording; better: sealed_to = [ \"age1…\", \"age1…\" ];\n", f);
+    fputs("};\n\n", f);
+}
+
 char *init_config_text(const struct init_names *n)
 {
     char *out = NULL;
@@ -99,6 +111,7 @@ char *init_config_text(const struct init_names *n)
     if (f == NULL)
         return NULL;
     fprintf(f, config_head, n->instance, n->port, n->port, n->listen, n->port, n->port, n->domain, n->domain, n->domain);
+    put_recording(f, n);
     fprintf(f, config_tools, n->domain);
     return fclose(f) == 0 ? out : NULL;
 }

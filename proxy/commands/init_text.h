@@ -2,9 +2,13 @@
 #ifndef COUNTERSIGN_INIT_TEXT_H
 #define COUNTERSIGN_INIT_TEXT_H
 
+#include <stddef.h>
+
 struct init_names {
     const char *domain, *instance, *listen;   /* "tools.example.com", "[a-z0-9.-]", "127.0.0.1" (brackets round an IPv6 address) */
     unsigned port;
+    char *const *auditors;            /* public keys that recordings are sealed to */
+    size_t auditor_count;             /* 0: `unsealed` */
 };
 
 /* All malloc'd; NULL: no memory. */

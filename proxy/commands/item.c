@@ -9,6 +9,11 @@ bool item_is_signoff(const json_t *item)
     return json_text_is(item, "kind", "signoff");
 }
 
+bool item_is_new_key(const json_t *item)
+{
+    return json_text_is(item, "kind", "key");
+}
+
 bool item_is_over(const json_t *item)
 {
     return !json_text_is(item, "state", "pending") && !json_text_is(item, "state", "approved");
@@ -78,8 +83,10 @@ void item_print_state(FILE *out, const json_t *item, int64_t now_s)
         item_print_needs(out, item);
         fprintf(out, " until %s (%s left)", words_time(expires, text), words_duration(expires - now_s, left));
     } else if (strcmp(state, "approved") == 0) {
-        fputs("was approved", out);
+        fputs(item_is_new_key(item) ? "was confirmed" : "was approved", out);
         print_who_decided(out, item, "approve");
+        if (item_is_new_key(item))
+            fprintf(out, " and counts from %s", words_time(json_number(item, "counts_from"), text));
         if (item_is_signoff(item))
             fprintf(out, " and can be run once, until %s", words_time(expires, text));
     } else if (strcmp(state, "granted") == 0) {
@@ -110,6 +117,10 @@ static void print_asked(FILE *out, const json_t *item)
         fprintf(out, "    body: %s", words_bytes((uint64_t)json_number(item, "body_len"), text));
         print_text(out, ", ", item, "content_type", "");
         print_text(out, "; digest ", item, "digest", "\n");
+    } else if (item_is_new_key(item)) {
+        print_text(out, "  a new approval key, named '", item, "label", "'\n");
+        print_text(out, "    fingerprint: ", item, "key", "\n");
+        fprintf(out, "    kind: %s\n", json_text_is(item, "method", "hardware") ? "bound to one device" : "a passkey that may be copied to other devices");
     } else {
         print_text(out, "  access to ", item, "tool", "");
         fprintf(out, " for %s\n", words_duration(json_number(item, "duration_s"), text));
@@ -122,7 +133,8 @@ void item_print(FILE *out, const json_t *item, int64_t now_s)
     print_asked(out, item);
     print_text(out, "    asked by ", item, "requester", "");
     print_text(out, " (", item, "identity", ")\n");
-    print_text(out, "    reason: ", item, "reason", "\n");
+    if (!item_is_new_key(item))
+        print_text(out, "    reason: ", item, "reason", "\n");
     print_decisions(out, item);
     fputs("    it ", out);
     item_print_state(out, item, now_s);

@@ -15,6 +15,7 @@ void item_print_needs(FILE *out, const json_t *item);
 /* One sentence: how it stands now ("alice may use support until …", "waits for a yes of …", "was denied by bob"). */
 void item_print_state(FILE *out, const json_t *item, int64_t now_s);
 /* Is it decided (anything but pending and approved)? */
+bool item_is_new_key(const json_t *item);
 bool item_is_over(const json_t *item);
 
 #endif

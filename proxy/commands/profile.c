@@ -19,6 +19,7 @@ static const struct setting {
     { "cert", "COUNTERSIGN_CERT", offsetof(struct profile, cert), true },
     { "key", "COUNTERSIGN_KEY", offsetof(struct profile, key), true },
     { "ca", "COUNTERSIGN_CA", offsetof(struct profile, ca), true },
+    { "auditor_key", "COUNTERSIGN_AUDITOR_KEY", offsetof(struct profile, auditor_key), true },
     { "instance", NULL, offsetof(struct profile, instance), false },
 };
 enum { SETTING_COUNT = sizeof settings / sizeof settings[0] };
@@ -67,7 +68,7 @@ static enum status take(struct profile *p, const char *path, const config_settin
     int i = setting_index(name);
     if (i < 0 || value == NULL || value[0] == 0)
         return fail(err, BAD_CONFIG, "%s:%u: %s: %s", path, (unsigned)config_setting_source_line(s), name,
-                    i < 0 ? "there is no such setting; expected gateway, cert, key, ca or instance" : "expected a string that is not empty");
+                    i < 0 ? "there is no such setting; expected gateway, cert, key, ca, auditor_key or instance" : "expected a string that is not empty");
     const char **place = place_of(p, (size_t)i);
     if (*place != NULL)
         return OK;

@@ -1,5 +1,5 @@
 /* profile: where the gateway's console is and which certificate to show it. Each value comes from the first of: the command's option, the
- * environment (COUNTERSIGN_GATEWAY, _CERT, _KEY, _CA), the profile file. */
+ * environment (COUNTERSIGN_GATEWAY, _CERT, _KEY, _CA, _AUDITOR_KEY), the profile file. */
 #ifndef COUNTERSIGN_PROFILE_H
 #define COUNTERSIGN_PROFILE_H
 
@@ -9,7 +9,8 @@ struct profile {
     const char *gateway;              /* "https://console.example:8443" */
     const char *cert, *key, *ca;      /* PEM files; ca NULL: the system's roots */
     const char *instance;             /* only from the profile file, NULL: not pinned. When set, a statement or log of another instance is refused. */
-    char *owned[5];                   /* what profile_fill allocated */
+    const char *auditor_key;          /* file with an auditor's secret key: opens recordings; NULL: none */
+    char *owned[6];                   /* what profile_fill allocated */
 };
 
 /* The options of every person-side command, for its table of struct option_spec. */
@@ -18,6 +19,10 @@ struct profile {
     { "cert", 0, "FILE", "your certificate (PEM)", &(p).cert, NULL, false }, \
     { "key", 0, "FILE", "its private key (PEM)", &(p).key, NULL, false }, \
     { "ca", 0, "FILE", "the CA that vouches for the gateway (PEM)", &(p).ca, NULL, false }
+/* And of those that open recordings. */
+#define AUDITOR_OPTIONS(p) \
+    { "auditor-key", 0, "FILE", "your secret key as an auditor: opens what is sealed to it", &(p).auditor_key, NULL, false }, \
+    PROFILE_OPTIONS(p)
 #define PROFILE_HELP \
     "\n\nThe gateway, your certificate, its key and the CA come from the options, else from COUNTERSIGN_GATEWAY, COUNTERSIGN_CERT, COUNTERSIGN_KEY and" \
     "\nCOUNTERSIGN_CA, else from ~/.config/countersign/client.conf (gateway = \"https://…\"; cert = \"…\"; key = \"…\"; ca = \"…\";)."

@@ -182,9 +182,11 @@ void view_exchange_line(FILE *out, size_t number, const struct archive_exchange 
         fprintf(out, "  %u", x->status);
     else
         fputs("  no answer", out);
-    fprintf(out, "  %s", words_bytes(x->response_body.len, size));
-    if (x->request_body.len > 0)
-        fprintf(out, " (sent %s)", words_bytes(x->request_body.len, size));
+    fprintf(out, "  %s", words_bytes(x->response_body.len + (size_t)x->response_omitted, size));
+    if (x->request_body.len + x->request_omitted > 0)
+        fprintf(out, " (sent %s)", words_bytes(x->request_body.len + (size_t)x->request_omitted, size));
+    if (x->sizes_only)
+        fputs(", bodies not kept by policy", out);
     fputs("  ", out);
     term_text(out, x->action.len > 0 ? x->action : SLICE("-"));
     if (!x->from_tool)
@@ -224,9 +226,13 @@ json_t *view_exchange_json(size_t number, const struct archive_exchange *x, cons
     head_request_line(x->request_head, &method, &target);
     json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:i, s:I, s:I, s:o, s:o, s:b, s:b, s:b, s:i, s:i}", "number", (json_int_t)number, "id", (json_int_t)x->id,
                           "started_ms", (json_int_t)x->started_ms, "ended_ms", (json_int_t)x->ended_ms, "method", text_of(method), "target", text_of(target),
-                          "status", (int)x->status, "request_bytes", (json_int_t)x->request_body.len, "response_bytes", (json_int_t)x->response_body.len,
+                          "status", (int)x->status, "request_bytes", (json_int_t)(x->request_body.len + x->request_omitted), "response_bytes",
+                          (json_int_t)(x->response_body.len + x->response_omitted),
                           "action", text_of(x->action), "why", text_of(x->why), "from_tool", x->from_tool, "request_cut", x->request_cut, "response_cut",
                           x->response_cut, "first_segment", (int)x->first_segment, "last_segment", (int)x->last_segment);
+    if (x->sizes_only)
+        json_object_update_new(o, json_pack("{s:s, s:I, s:I}", "record", "metadata", "request_omitted", (json_int_t)x->request_omitted, "response_omitted",
+                                            (json_int_t)x->response_omitted));
     if (x->notes != NULL)
         json_object_set_new(o, "notes", json_deep_copy(x->notes));
     if (x->message_count > 0)
@@ -249,6 +255,7 @@ void view_messages(FILE *out, const struct archive_exchange *x)
         fputs(": ", out);
         term_text(out, m->opcode);
         fprintf(out, ", %s%s", words_bytes((size_t)m->length, size), m->compressed ? ", compressed" : "");
+        fputs(m->omitted ? ", not kept by policy" : "", out);
         if (text && m->data.len > 0) {
             fputs(": ", out);
             term_text(out, slice_of(m->data.ptr, long_one ? MESSAGE_SHOWN : m->data.len));
@@ -271,6 +278,11 @@ void view_bad_segments(FILE *out, const struct archive *a)
 
 void view_exchange_end(FILE *out, const struct archive_exchange *x)
 {
+    char size[WORDS_MAX];
+    if (x->request_omitted > 0)
+        fprintf(out, "  [the request's body, %s, was not kept: policy records no bodies here]\n", words_bytes((size_t)x->request_omitted, size));
+    if (x->response_omitted > 0)
+        fprintf(out, "  [the response's body, %s, was not kept: policy records no bodies here]\n", words_bytes((size_t)x->response_omitted, size));
     if (x->request_cut)
         fputs("  [the request was cut off]\n", out);
     if (x->response_cut)

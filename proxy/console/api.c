@@ -1,10 +1,11 @@
 #include "proxy/console/api.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES_MAX = 6 };
+enum { NAMES_MAX = 10 };
 
 struct row {
     const char *method, *path;        /* '*' stands for one segment: the id */
@@ -21,10 +22,16 @@ static const struct row rows[] = {
     { "GET", "/api/v1/status", "status", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/pending", "pending", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/items/*", "item.get", "id", { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "GET", "/api/v1/items/*/proof", "item.proof", "id", { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/items/*/raw", "held.raw", "id", { NULL }, { NULL }, 200, API_RAW, NULL, NULL },
     { "POST", "/api/v1/items/*/statement", "statement", "id", { "decision", "key" }, { NULL }, 200, API_JSON, NULL, NULL },
-    { "POST", "/api/v1/decisions", "decide", NULL, { "statement_id", "jws" }, { NULL }, 200, API_JSON, NULL, NULL },
-    { "GET", "/api/v1/sessions", "sessions", NULL, { NULL }, { "person", "tool", "since" }, 200, API_JSON, NULL, NULL },
+    { "GET", "/api/v1/live", "live", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/keys/new", "key.begin", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/keys", "key.propose", NULL, { "id", "label", "client_data", "attestation" }, { NULL }, 201, API_JSON, NULL, NULL },
+    { "GET", "/api/v1/keys", "keys", NULL, { NULL }, { "person" }, 200, API_JSON, NULL, NULL },
+    { "DELETE", "/api/v1/keys/*", "key.remove", "id", { NULL }, { "reason" }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/decisions", "decide", NULL, { "statement_id", "jws", "client_data", "authenticator_data", "signature" }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "GET", "/api/v1/sessions", "sessions", NULL, { NULL }, { "person", "tool", "since", "until", "identity", "state", "action", "grant", "from" }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/sessions/*", "session.get", "id", { NULL }, { "purpose", "from" }, 200, API_JSON, "purpose", "show" },
     { "GET", "/api/v1/sessions/*/recording", "session.get", "id", { NULL }, { "purpose" }, 200, API_RECORDING, "purpose", "replay" },
     { "GET", "/api/v1/log", "log.read", NULL, { NULL }, { "from", "limit", "session" }, 200, API_JSON, NULL, NULL },
@@ -70,7 +77,7 @@ static bool listed(const char *const names[NAMES_MAX], const char *name)
 
 static enum status take_body(const struct row *row, const struct api_request *r, json_t *m, struct api_refusal *why)
 {
-    const char *next = "See proxy/console/README.md for the members of each call.";
+    const char *next = "See /api/openapi.json for the members of each call.";
     if (row->body[0] == NULL)
         return r->body.len == 0 ? OK : refuse(why, 400, "bad-request", "This call takes no body.", next);
     struct slice type = slice_trim(slice_of(r->content_type.ptr, slice_find(r->content_type, ';')));
@@ -96,7 +103,7 @@ static enum status take_body(const struct row *row, const struct api_request *r,
 static json_t *query_value(const char *name, struct slice v)
 {
     char digits[20];
-    if (strcmp(name, "from") != 0 && strcmp(name, "limit") != 0 && strcmp(name, "since") != 0)
+    if (strcmp(name, "from") != 0 && strcmp(name, "limit") != 0 && strcmp(name, "since") != 0 && strcmp(name, "until") != 0)
         return json_stringn((const char *)(v.len ? v.ptr : (const unsigned char *)""), v.len);
     if (v.len == 0 || v.len >= sizeof digits || strspn(memcpy(digits, v.ptr, v.len), "0123456789") < v.len)
         return NULL;
@@ -113,7 +120,7 @@ static enum status take_query(const struct row *row, const struct api_request *r
         json_t *value = listed(row->query, name) && json_object_get(m, name) == NULL ? query_value(name, r->query[i].value) : NULL;
         if (value == NULL)
             return refuse(why, 400, "bad-request", "The query has a part that this call does not know, twice, or with a bad value.",
-                          "See proxy/console/README.md for the parameters of each call.");
+                          "See /api/openapi.json for the parameters of each call.");
         json_object_set_new(m, name, value);
     }
     return OK;
@@ -152,8 +159,30 @@ enum status api_route(const struct api_request *r, struct api_call *out, struct 
             return build(&rows[i], r, out, why);
     }
     if (path_known)
-        return refuse(why, 405, "method-not-allowed", "This call does not know that method.", "See proxy/console/README.md for the calls.");
-    return refuse(why, 404, "not-found", "There is no such call or page.", "Start from the console's front page. The calls of the API are listed in proxy/console/README.md.");
+        return refuse(why, 405, "method-not-allowed", "This call does not know that method.", "See /api/openapi.json for the calls.");
+    return refuse(why, 404, "not-found", "There is no such call or page.", "Start from the console's front page. The calls of the API are described in /api/openapi.json.");
+}
+
+static json_t *names_of(const char *const names[NAMES_MAX])
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < NAMES_MAX && names[i] != NULL; i++)
+        json_array_append_new(list, json_string(names[i]));
+    return list;
+}
+
+json_t *api_table(void)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char path[128] = "";
+        const char *star = strchr(rows[i].path, '*');
+        snprintf(path, sizeof path, "%.*s%s%s", star ? (int)(star - rows[i].path) : (int)strlen(rows[i].path), rows[i].path, star ? "{id}" : "",
+                 star ? star + 1 : "");
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o, s:o, s:i, s:i}", "method", rows[i].method, "path", path, "body", names_of(rows[i].body),
+                                              "query", names_of(rows[i].query), "status", (int)rows[i].ok_status, "result", (int)rows[i].result));
+    }
+    return list;
 }
 
 json_t *api_answer(const json_t *answer)

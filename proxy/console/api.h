@@ -35,6 +35,8 @@ struct api_refusal {
 
 /* Find the row and build the message. REFUSED with *why set, or NO_MEMORY. */
 MUST_CHECK enum status api_route(const struct api_request *r, struct api_call *out, struct api_refusal *why);
+/* The table, for tests that compare it with the description: [{method, path ("{id}" for the id), body: [name], query: [name], status, result}]. */
+json_t *api_table(void);
 /* The answer without what only the two processes need. The caller's. */
 json_t *api_answer(const json_t *answer);
 

@@ -43,6 +43,11 @@ enum { HTML_MAX = 1 << 20 };
     "a{color:var(--go)}.button{color:var(--goink)}:focus-visible{outline:3px solid var(--go);"                \
     "outline-offset:2px}"                                                                                     \
     "details{margin:2.2rem 0 0}summary{cursor:pointer;font-weight:600}"                                       \
+    "nav a{margin-right:1.2rem}.no{background:none;color:inherit;border:1px solid var(--edge)}"               \
+    "button:disabled{opacity:.55;cursor:default}.fields{border-top:1px solid var(--line);padding-top:.6rem;"   \
+    "grid-template-columns:minmax(0,14rem) minmax(0,1fr)}.fields dt{overflow-wrap:anywhere}"                  \
+    "@media(max-width:32rem){.fields{grid-template-columns:1fr}}"                                             \
+    ".fields dd{white-space:pre-wrap}"                                                                        \
     ".state{display:inline-block;padding:.05rem .5rem;border:1px solid var(--edge);border-radius:1rem;"       \
     "font-size:.85rem;white-space:nowrap}"
 
@@ -158,13 +163,18 @@ void html_end(struct html *h)
     html_raw(h, "</main>\n</body>\n</html>\n");
 }
 
+void html_end_signing(struct html *h)
+{
+    html_raw(h, "</main>\n<script src=\"/static/sign.js\" defer></script>\n</body>\n</html>\n");
+}
+
 void html_done(struct html *h)
 {
     free(h->data);
     *h = (struct html){ 0 };
 }
 
-static char csp[256];
+static char csp[256], console_csp[512];
 static pthread_once_t csp_once = PTHREAD_ONCE_INIT;
 
 static void make_csp(void)
@@ -175,10 +185,12 @@ static void make_csp(void)
     EVP_EncodeBlock((unsigned char *)base64, digest, sizeof digest);
     snprintf(csp, sizeof csp,
              "default-src 'none'; style-src 'sha256-%s'; form-action https:; frame-ancestors 'none'; base-uri 'none'", base64);
+    snprintf(console_csp, sizeof console_csp, "%s; script-src 'self'; connect-src 'self'; require-trusted-types-for 'script'; trusted-types 'none'",
+             csp);
 }
 
-const char *html_csp(void)
+const char *html_csp(bool console)
 {
     pthread_once(&csp_once, make_csp);
-    return csp;
+    return console ? console_csp : csp;
 }

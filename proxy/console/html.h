@@ -26,7 +26,10 @@ void html_sentence(struct html *h, const char *text);
 void html_begin(struct html *h, const char *title, const char *home);
 void html_end(struct html *h);
 void html_done(struct html *h);
-/* The Content-Security-Policy for such pages: no script at all, this one style. Valid for the life of the process. */
-const char *html_csp(void);
+/* The same, with the console's own script: for pages where a key signs. */
+void html_end_signing(struct html *h);
+/* The Content-Security-Policy for such pages: this one style, and no script at all; on the console's own host its one script file, which may write no
+ * markup (Trusted Types). Valid for the life of the process. */
+const char *html_csp(bool console);
 
 #endif

@@ -1,4 +1,5 @@
 #include "proxy/console/pages.h"
+#include "proxy/console/pages_parts.h"
 
 #include "proxy/base/clock.h"
 
@@ -6,13 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *text(const json_t *o, const char *name)
+const char *page_text(const json_t *o, const char *name)
 {
     const char *s = json_string_value(json_object_get(o, name));
     return s ? s : "";
 }
 
-static void term(struct html *h, const char *name, const char *value)
+void page_term(struct html *h, const char *name, const char *value)
 {
     if (value[0] == 0)
         return;
@@ -21,7 +22,7 @@ static void term(struct html *h, const char *name, const char *value)
 }
 
 /* "2026-11-23 12:29:17 UTC", and how much of it is left. */
-static void when(struct html *h, const char *name, const json_t *o, const char *member, bool is_end)
+void page_when(struct html *h, const char *name, const json_t *o, const char *member, bool is_end)
 {
     char at[CLOCK_TEXT_MAX], all[CLOCK_TEXT_MAX + 40];
     json_int_t s = json_integer_value(json_object_get(o, member));
@@ -32,19 +33,20 @@ static void when(struct html *h, const char *name, const json_t *o, const char *
     at[10] = ' ';
     memcpy(at + 19, " UTC", 5);
     if (is_end && left > 0)
-        snprintf(all, sizeof all, "%s (%lld %s left)", at, (long long)(left >= 120 ? left / 60 : left), left >= 120 ? "min" : "s");
+        snprintf(all, sizeof all, "%s (%lld %s left)", at, (long long)(left >= 2 * 86400 ? left / 86400 : left >= 7200 ? left / 3600 : left >= 120 ? left / 60 : left),
+                 left >= 2 * 86400 ? "days" : left >= 7200 ? "h" : left >= 120 ? "min" : "s");
     else
         snprintf(all, sizeof all, "%s", at);
-    term(h, name, all);
+    page_term(h, name, all);
 }
 
-static bool is_open(const json_t *item)
+bool page_item_open(const json_t *item)
 {
-    const char *state = text(item, "state");
+    const char *state = page_text(item, "state");
     return strcmp(state, "pending") == 0 || strcmp(state, "approved") == 0;
 }
 
-static void command(struct html *h, const char *verb, const char *id)
+void page_command(struct html *h, const char *verb, const char *id)
 {
     html_raw(h, "<pre>countersign ");
     html_str(h, verb);
@@ -58,13 +60,19 @@ static void item_needs(struct html *h, const json_t *item)
 {
     size_t i;
     json_t *need;
+    if (strcmp(page_text(item, "kind"), "key") == 0) {
+        page_term(h, "Needs a yes from", "anyone else who may confirm keys");
+        return;
+    }
     html_raw(h, "<dt>Needs a yes from</dt><dd>");
     json_array_foreach(json_object_get(item, "needs"), i, need) {
         json_int_t count = json_integer_value(json_object_get(need, "count"));
         html_raw(h, i > 0 ? ", and " : "");
         html_number(h, count);
         html_raw(h, count == 1 ? " person of " : " persons of ");
-        html_str(h, text(need, "group"));
+        html_str(h, page_text(need, "group"));
+        if (json_object_get(need, "method") != NULL)
+            html_raw(h, strcmp(page_text(need, "method"), "hardware") == 0 ? ", with a key in hardware" : ", on the command line");
     }
     html_raw(h, "</dd>");
 }
@@ -72,16 +80,17 @@ static void item_needs(struct html *h, const json_t *item)
 static void item_request(struct html *h, const json_t *item)
 {
     char size[48];
+    long long len = (long long)json_integer_value(json_object_get(item, "body_len"));
     html_raw(h, "<dt>Request</dt><dd><code>");
-    html_str(h, text(item, "method"));
+    html_str(h, page_text(item, "method"));
     html_raw(h, " https://");
-    html_str(h, text(item, "authority"));
-    html_str(h, text(item, "target"));
+    html_str(h, page_text(item, "authority"));
+    html_str(h, page_text(item, "target"));
     html_raw(h, "</code></dd>");
-    snprintf(size, sizeof size, "%lld bytes", (long long)json_integer_value(json_object_get(item, "body_len")));
-    term(h, "Body", size);
+    snprintf(size, sizeof size, "%lld byte%s", len, len == 1 ? "" : "s");
+    page_term(h, "Body", size);
     html_raw(h, "<dt>Digest</dt><dd><code>");
-    html_str(h, text(item, "digest"));
+    html_str(h, page_text(item, "digest"));
     html_raw(h, "</code></dd>");
 }
 
@@ -90,67 +99,86 @@ static void item_decisions(struct html *h, const json_t *item)
     size_t i;
     json_t *d;
     json_array_foreach(json_object_get(item, "decisions"), i, d) {
-        html_raw(h, strcmp(text(d, "decision"), "approve") == 0 ? "<dt>Yes from</dt><dd>" : "<dt>No from</dt><dd>");
-        html_str(h, text(d, "person"));
+        html_raw(h, strcmp(page_text(d, "decision"), "approve") == 0 ? "<dt>Yes from</dt><dd>" : "<dt>No from</dt><dd>");
+        html_str(h, page_text(d, "person"));
         html_raw(h, ", signed with the key <code>");
-        html_str(h, text(d, "key"));
+        html_str(h, page_text(d, "key"));
         html_raw(h, "</code></dd>");
     }
 }
 
-static void item_terms(struct html *h, const json_t *item, bool mine)
+/* A new approval key: what its owner reads to whoever confirms it. */
+static void item_key(struct html *h, const json_t *item)
+{
+    bool hardware = strcmp(page_text(item, "method"), "hardware") == 0;
+    page_term(h, "Asks for", "a new approval key");
+    page_term(h, "Named", page_text(item, "label"));
+    html_raw(h, "<dt>Fingerprint</dt><dd><code>");
+    html_str(h, page_text(item, "key"));
+    html_raw(h, "</code></dd>");
+    page_term(h, "Kind", hardware ? "bound to one device" : "a passkey that may be copied to the owner's other devices");
+    page_term(h, "Algorithm", page_text(item, "alg"));
+    page_when(h, "Counts from", item, "counts_from", false);
+}
+
+void page_item_terms(struct html *h, const json_t *item, bool mine)
 {
     char minutes[48];
     json_int_t duration_s = json_integer_value(json_object_get(item, "duration_s"));
-    bool pending = strcmp(text(item, "state"), "pending") == 0;
+    bool pending = strcmp(page_text(item, "state"), "pending") == 0;
     html_raw(h, "<dl>");
     if (!mine)
-        term(h, "Who", text(item, "requester"));
-    term(h, "Tool", text(item, "tool"));
-    term(h, "Why", text(item, "reason"));
+        page_term(h, "Who", page_text(item, "requester"));
+    page_term(h, "Tool", page_text(item, "tool"));
+    page_term(h, "Why", page_text(item, "reason"));
     if (duration_s > 0) {
         snprintf(minutes, sizeof minutes, "%lld min", (long long)((duration_s + 59) / 60));
-        term(h, "For", minutes);
+        page_term(h, "For", minutes);
     }
-    term(h, "Action", text(item, "action"));
-    if (text(item, "method")[0] != 0)
+    page_term(h, "Action", page_text(item, "action"));
+    if (strcmp(page_text(item, "kind"), "key") == 0)
+        item_key(h, item);
+    if (strcmp(page_text(item, "kind"), "signoff") == 0)
         item_request(h, item);
-    when(h, "Asked", item, "created", false);
+    page_when(h, "Asked", item, "created", false);
     if (pending)
         item_needs(h, item);
     item_decisions(h, item);
-    if (is_open(item))
-        when(h, pending ? "Waits until" : "Can run until", item, "expires", true);
+    if (page_item_open(item))
+        page_when(h, pending ? "Waits until" : "Can run until", item, "expires", true);
     html_raw(h, "</dl>\n");
 }
 
-static void item_head(struct html *h, const json_t *item)
+void page_item_head(struct html *h, const json_t *item)
 {
     html_raw(h, "<p><code>");
-    html_str(h, text(item, "id"));
+    html_str(h, page_text(item, "id"));
     html_raw(h, "</code> <span class=\"state\">");
-    html_str(h, text(item, "state"));
+    html_str(h, page_text(item, "state"));
     html_raw(h, "</span></p>");
 }
 
-/* How an approver answers: never in the browser, since the signature is made where the key is. */
+/* Where an approver answers: on the page that shows everything, or on the command line. */
 static void how_to_answer(struct html *h, const char *id)
 {
-    html_element(h, "p", "soft", "Answer with your own key, on your own machine. The command shows everything before it signs; deny instead of approve says no.");
-    command(h, "approve", id);
+    html_raw(h, "<p><a class=\"button\" href=\"/items/");
+    html_str(h, id);
+    html_raw(h, "\">Look at it and answer</a></p>");
+    html_element(h, "p", "soft", "Or on your own machine, where the command shows everything before it signs; deny instead of approve says no:");
+    page_command(h, "approve", id);
 }
 
 static void put_item(struct html *h, const json_t *item, bool mine)
 {
-    const char *id = text(item, "id");
-    bool held = strcmp(text(item, "kind"), "signoff") == 0;
+    const char *id = page_text(item, "id");
+    bool held = strcmp(page_text(item, "kind"), "signoff") == 0;
     html_raw(h, "<div class=\"card\">");
-    item_head(h, item);
-    item_terms(h, item, mine);
+    page_item_head(h, item);
+    page_item_terms(h, item, mine);
     if (mine && held) {
         html_raw(h, "<a class=\"button\" href=\"/held/");
         html_str(h, id);
-        html_raw(h, strcmp(text(item, "state"), "approved") == 0 ? "\">Look and run it</a>" : "\">Look at it</a>");
+        html_raw(h, strcmp(page_text(item, "state"), "approved") == 0 ? "\">Look and run it</a>" : "\">Look at it</a>");
     } else if (!mine) {
         how_to_answer(h, id);
     }
@@ -162,7 +190,7 @@ static size_t put_items(struct html *h, const json_t *list, bool mine, bool open
     size_t i, n = 0;
     json_t *item;
     json_array_foreach((json_t *)(uintptr_t)list, i, item)
-        if (is_open(item) == open) {
+        if (page_item_open(item) == open) {
             if (h != NULL)
                 put_item(h, item, mine);
             n++;
@@ -200,13 +228,13 @@ static void list_grants(struct html *h, const struct config *c, const json_t *gr
         return;
     html_element(h, "h2", NULL, "Your grants");
     json_array_foreach((json_t *)(uintptr_t)grants, i, g) {
-        const struct tool *tool = config_tool(c, slice_str(text(g, "tool")));
+        const struct tool *tool = config_tool(c, slice_str(page_text(g, "tool")));
         char *origin = tool ? config_origin(c, tool->host) : NULL;
         html_raw(h, "<div class=\"card\"><strong>");
-        html_str(h, text(g, "tool"));
+        html_str(h, page_text(g, "tool"));
         html_raw(h, "</strong><dl>");
-        term(h, "Why", text(g, "reason"));
-        when(h, "Until", g, "exp", true);
+        page_term(h, "Why", page_text(g, "reason"));
+        page_when(h, "Until", g, "exp", true);
         html_raw(h, "</dl>");
         if (origin != NULL) {
             html_raw(h, "<a class=\"button\" href=\"");
@@ -221,7 +249,7 @@ static void list_grants(struct html *h, const struct config *c, const json_t *gr
 /* The longest grant of a tool; 0 if it has left the config since. */
 static long long tool_minutes(const struct config *c, const json_t *t)
 {
-    const struct tool *tool = config_tool(c, slice_str(text(t, "tool")));
+    const struct tool *tool = config_tool(c, slice_str(page_text(t, "tool")));
     return tool ? (long long)(tool->max_duration_ms / 60000) : 0;
 }
 
@@ -232,7 +260,7 @@ static bool ask_tools(struct html *h, const struct config *c, const json_t *tool
     json_t *t;
     bool found = chosen == NULL || chosen[0] == 0;
     json_array_foreach((json_t *)(uintptr_t)tools, i, t) {
-        const char *name = text(t, "tool");
+        const char *name = page_text(t, "tool");
         bool is_chosen = chosen != NULL && strcmp(chosen, name) == 0;
         long long minutes = tool_minutes(c, t);
         found = found || is_chosen;
@@ -258,9 +286,10 @@ static void may_not_ask(struct html *h, const char *chosen)
     html_raw(h, "</strong>. If your work needs it, ask the people who keep its policy.</p>\n");
 }
 
-static void ask_form(struct html *h, const struct config *c, const json_t *tools, const char *chosen)
+static void ask_form(struct html *h, const struct config *c, const json_t *tools, const struct page_asked *asked)
 {
     long long longest = 0;
+    const char *chosen = asked->tool;
     html_element(h, "h2", NULL, "Ask for access");
     if (json_array_size(tools) == 0) {
         if (chosen != NULL && chosen[0] != 0)
@@ -268,15 +297,26 @@ static void ask_form(struct html *h, const struct config *c, const json_t *tools
         html_element(h, "p", "soft", "There is no tool that your groups may ask for.");
         return;
     }
+    if (asked->refused != NULL) {
+        html_raw(h, "<div class=\"next\" role=\"alert\"><p class=\"warn\">");
+        html_sentence(h, asked->refused);
+        html_raw(h, "</p><p>");
+        html_sentence(h, asked->next ? asked->next : "");
+        html_raw(h, "</p></div>\n");
+    }
     html_raw(h, "<form class=\"card\" method=\"post\" action=\"/ask\"><label for=\"tool\">Tool</label><select id=\"tool\" name=\"tool\">");
     bool found = ask_tools(h, c, tools, chosen, &longest);
     html_raw(h, "</select><label for=\"reason\">Why do you need it?</label>"
-                "<input id=\"reason\" name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\" aria-describedby=\"who-reads\">"
-                "<p class=\"soft\" id=\"who-reads\">The approver and the auditors read it: name the ticket or the customer.</p>"
+                "<input id=\"reason\" name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\" aria-describedby=\"who-reads\" value=\"");
+    html_str(h, asked->reason ? asked->reason : "");
+    html_raw(h, "\"><p class=\"soft\" id=\"who-reads\">The approver and the auditors read it: name the ticket or the customer.</p>"
                 "<label for=\"minutes\">For how many minutes?</label><input id=\"minutes\" name=\"minutes\" type=\"number\" min=\"1\" max=\"");
     html_number(h, longest > 0 ? longest : 10080);
     html_raw(h, "\" value=\"");
-    html_number(h, longest > 0 && longest < 30 ? longest : 30);
+    if (asked->minutes != NULL && asked->minutes[0] != 0)
+        html_str(h, asked->minutes);
+    else
+        html_number(h, longest > 0 && longest < 30 ? longest : 30);
     html_raw(h, "\" required><p class=\"soft\">Another person approves it. Everything you do in the tool is recorded.</p><button>Ask</button></form>\n");
     if (!found)
         may_not_ask(h, chosen);
@@ -287,7 +327,7 @@ static bool any_pending(const json_t *list)
     size_t i;
     json_t *item;
     json_array_foreach((json_t *)(uintptr_t)list, i, item)
-        if (strcmp(text(item, "state"), "pending") == 0)
+        if (strcmp(page_text(item, "state"), "pending") == 0)
             return true;
     return false;
 }
@@ -297,7 +337,7 @@ static void list_groups(struct html *h, const json_t *groups)
     size_t i;
     json_t *g;
     json_array_foreach((json_t *)(uintptr_t)groups, i, g) {
-        html_raw(h, i > 0 ? ", " : ", in the groups ");
+        html_raw(h, i > 0 ? ", " : json_array_size(groups) == 1 ? ", in the group " : ", in the groups ");
         html_str(h, json_string_value(g) ? json_string_value(g) : "");
     }
 }
@@ -312,30 +352,33 @@ static void list_roles(struct html *h, const json_t *status)
     }
     if (json_is_true(json_object_get(status, "operator"))) {
         html_element(h, "h2", NULL, "You are an operator");
-        html_raw(h, "<pre>countersign lock person|cert|grant|tool VALUE --reason TEXT\ncountersign lock --list\ncountersign unlock ID --reason TEXT</pre>\n");
+        html_raw(h, "<p><a class=\"button\" href=\"/sessions\">Live sessions</a><a class=\"button\" href=\"/locks\">Locks</a></p>\n"
+                    "<pre>countersign lock person|cert|grant|tool VALUE --reason TEXT\ncountersign lock --list\ncountersign unlock ID --reason TEXT</pre>\n");
         html_element(h, "p", "soft", "A lock ends within a second whatever is running.");
     }
 }
 
-void page_home(struct html *h, const struct config *c, const json_t *status, const json_t *pending, const char *chosen, const char *message)
+void page_home(struct html *h, const struct config *c, const json_t *status, const json_t *pending, const struct page_asked *asked)
 {
     html_begin(h, "Your access", "");
     html_raw(h, "<p class=\"soft\">You are <strong>");
-    html_str(h, text(status, "person"));
+    html_str(h, page_text(status, "person"));
     html_raw(h, "</strong>, by your certificate");
     list_groups(h, json_object_get(status, "groups"));
     html_raw(h, ".</p>\n");
-    if (message != NULL && any_pending(json_object_get(status, "requests"))) {
+    if (asked->done && any_pending(json_object_get(status, "requests"))) {
         html_raw(h, "<div class=\"next\" role=\"status\">");
-        html_str(h, message);
+        html_str(h, "Your request is in. Another person has to approve it; this page shows when that is done.");
         html_raw(h, " <a href=\"/\">Look again</a></div>\n");
     }
     list_grants(h, c, json_object_get(status, "grants"));
     list_items(h, json_object_get(status, "held"), "Your held requests", true);
     list_items(h, json_object_get(pending, "items"), "Waiting for a yes that could be yours", false);
     list_items(h, json_object_get(status, "requests"), "Your requests for access", true);
-    ask_form(h, c, json_object_get(status, "tools"), chosen);
+    ask_form(h, c, json_object_get(status, "tools"), asked);
     list_earlier(h, json_object_get(status, "requests"), json_object_get(status, "held"));
+    html_raw(h, "<h2>Your approval keys</h2><p class=\"soft\">With one you sign your yes or no here in the browser.</p>"
+                "<p><a class=\"button\" href=\"/keys\">Look at your keys</a></p>\n");
     list_roles(h, status);
     html_end(h);
 }
@@ -358,7 +401,7 @@ void page_notice(struct html *h, const struct config *c, const char *grant_id, c
 
 static const char *outcome_words(const json_t *item)
 {
-    const char *outcome = text(item, "outcome");
+    const char *outcome = page_text(item, "outcome");
     if (strcmp(outcome, "answered") == 0)
         return "It ran, once, and the tool answered.";
     if (strcmp(outcome, "not-sent") == 0)
@@ -370,12 +413,12 @@ static const char *outcome_words(const json_t *item)
 
 static void held_next(struct html *h, const json_t *item, bool mine)
 {
-    const char *state = text(item, "state"), *id = text(item, "id");
+    const char *state = page_text(item, "state"), *id = page_text(item, "id");
     if (strcmp(state, "pending") == 0) {
         html_raw(h, "<div class=\"next\">");
         if (mine) {
             html_element(h, "p", NULL, "What to do next: ask somebody whose yes it needs to look at it.");
-            command(h, "approve", id);
+            page_command(h, "approve", id);
             html_raw(h, "<p>Then <a href=\"\">look again</a>.</p>");
         } else {
             how_to_answer(h, id);
@@ -399,11 +442,11 @@ static void held_next(struct html *h, const json_t *item, bool mine)
 
 void page_held(struct html *h, const json_t *item, const char *viewer)
 {
-    bool mine = strcmp(text(item, "requester"), viewer) == 0;
-    html_begin(h, strcmp(text(item, "state"), "approved") == 0 ? "Signed off: ready to run once" : "A held request", "");
-    item_head(h, item);
+    bool mine = strcmp(page_text(item, "requester"), viewer) == 0;
+    html_begin(h, strcmp(page_text(item, "state"), "approved") == 0 ? "Signed off: ready to run once" : "A held request", "");
+    page_item_head(h, item);
     html_raw(h, "<div class=\"card\">");
-    item_terms(h, item, mine);
+    page_item_terms(h, item, mine);
     html_raw(h, "</div>\n");
     held_next(h, item, mine);
     html_raw(h, "<p><a href=\"/\">Your access</a></p>\n");

@@ -40,6 +40,7 @@ struct access {
     json_t *jwks;
     char *issuer, *log_key;
     unsigned count;
+    int64_t next_exp_s;               /* no grant ends before: looking through thousands ten times a second would show */
 };
 
 struct access *access_new(void)
@@ -61,6 +62,7 @@ static void forget(struct access *a, struct by_id *b)
         free(e);
     }
     HASH_DEL(a->ids, b);
+    free(g->assertion);
     free(g);
     free(b);
     a->count--;
@@ -148,6 +150,8 @@ static enum status add_grant(struct access *a, const struct grant *from, bool no
     memcpy(g->grant_id, from->grant_id, strlen(from->grant_id) + 1);
     memcpy(b->grant_id, from->grant_id, strlen(from->grant_id) + 1);
     g->exp_s = from->exp_s;
+    if (a->count == 0 || g->exp_s < a->next_exp_s)
+        a->next_exp_s = g->exp_s;
     g->noticed = noticed;
     sha256_one(token, g->token_sha256);
     g->entry = e;
@@ -255,11 +259,59 @@ const struct live_grant *access_grant(const struct access *a, const unsigned cha
     return best;
 }
 
+enum status access_token_fault(const struct access *a, struct slice token, const unsigned char thumbprint[32], const char *tool, int64_t now_s,
+                               struct err *err)
+{
+    struct grant g;
+    if (a->keys == NULL)
+        return fail(err, REFUSED, "the keys that grants are signed with are not known yet");
+    enum status st = grant_verify(a->keys, a->issuer, token, now_s, &g, err);
+    if (st != OK)
+        return st;
+    if (memcmp(g.thumbprint, thumbprint, sizeof g.thumbprint) != 0)
+        st = fail(err, REFUSED, "the token is bound to another certificate");
+    else if (strcmp(g.tool, tool) != 0)
+        st = fail(err, REFUSED, "the token is for another tool");
+    else
+        st = fail(err, REFUSED, "the grant of this token has ended, or a newer token took its place");
+    grant_done(&g);
+    return st;
+}
+
 const struct live_grant *access_grant_by_id(const struct access *a, const char *grant_id)
 {
     struct by_id *b = NULL;
     HASH_FIND_STR(a->ids, grant_id, b);
     return b ? b->grant : NULL;
+}
+
+const char *access_assertion(const struct access *a, const char *grant_id, int64_t until_s)
+{
+    const struct live_grant *g = access_grant_by_id(a, grant_id);
+    return g != NULL && g->assertion != NULL && g->assertion_exp_s > until_s ? g->assertion : NULL;
+}
+
+static void forget_assertion(struct live_grant *g)
+{
+    free(g->assertion);
+    g->assertion = NULL;
+}
+
+void access_keep_assertion(struct access *a, const char *grant_id, const char *token, int64_t exp_s)
+{
+    struct by_id *b = NULL;
+    HASH_FIND_STR(a->ids, grant_id, b);
+    if (b == NULL)
+        return;
+    forget_assertion(b->grant);
+    b->grant->assertion = strdup(token);   /* NULL: asked for again the next time */
+    b->grant->assertion_exp_s = exp_s;
+}
+
+void access_forget_assertions(struct access *a)
+{
+    for (struct by_id *b = a->ids; b != NULL; b = b->hh.next)
+        forget_assertion(b->grant);
 }
 
 const char *access_locked(const struct access *a, const char *person, const char *x5t, const char *tool, const char *grant_id)
@@ -299,11 +351,17 @@ const char *access_log_key(const struct access *a)
 bool access_expire(struct access *a, int64_t now_s)
 {
     bool any = false;
+    int64_t first_s = INT64_MAX;
     struct by_id *b, *next;
+    if (a->count == 0 || now_s < a->next_exp_s)
+        return false;
     HASH_ITER(hh, a->ids, b, next)
         if (b->grant->exp_s <= now_s) {
             forget(a, b);
             any = true;
+        } else if (b->grant->exp_s < first_s) {
+            first_s = b->grant->exp_s;
         }
+    a->next_exp_s = first_s;
     return any;
 }

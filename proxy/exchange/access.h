@@ -18,6 +18,8 @@ struct live_grant {
     int64_t exp_s;
     unsigned char token_sha256[32];   /* of the grant's token, for clients that present it */
     bool noticed;                     /* the person saw that the session is recorded */
+    char *assertion;                  /* the last Countersign-Assertion under it, or NULL */
+    int64_t assertion_exp_s;
     void *entry;
 };
 
@@ -31,9 +33,20 @@ MUST_CHECK enum status access_event(struct access *a, const json_t *event, int64
 
 /* The live grant for this certificate (SHA-256 thumbprint) and tool, or NULL. */
 const struct live_grant *access_grant(const struct access *a, const unsigned char thumbprint[32], const char *tool, int64_t now_s);
+/* Why a presented token is not that of a live grant: BAD_TOKEN (forged, malformed), EXPIRED, or REFUSED (sound, but of another certificate or tool, or
+ * ended); err says it in words for the client. Never OK: what is live was compared before. */
+MUST_CHECK enum status access_token_fault(const struct access *a, struct slice token, const unsigned char thumbprint[32], const char *tool,
+                                          int64_t now_s, struct err *err);
 const struct live_grant *access_grant_by_id(const struct access *a, const char *grant_id);
 /* Why is it locked? NULL: it is not. Any argument may be NULL. */
 const char *access_locked(const struct access *a, const char *person, const char *x5t, const char *tool, const char *grant_id);
+/* The Countersign-Assertion under this grant, for all connections of its certificate: who that is and which tool stand in the grant, so it is the same for each
+ * of them, and a client that opens one connection a request doesn't have authz sign one each time. NULL: none that is good beyond until_s. Borrowed until the next event. */
+const char *access_assertion(const struct access *a, const char *grant_id, int64_t until_s);
+/* Keep a copy of a new one, if the grant is still there. */
+void access_keep_assertion(struct access *a, const char *grant_id, const char *token, int64_t exp_s);
+/* After a reload: groups may have changed, and they stand in assertions. */
+void access_forget_assertions(struct access *a);
 /* From the last hello: the JWKS, and the log's public key (base64url). NULL before. */
 const json_t *access_jwks(const struct access *a);
 const char *access_log_key(const struct access *a);

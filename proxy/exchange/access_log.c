@@ -3,7 +3,6 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 enum { LINES_AT_ONCE = 16 * 1024, LONGEST_LINE = 8 * 1024, VALUE_MAX = 512 };
@@ -46,22 +45,30 @@ static void put(struct access_log *l, struct slice s)
     l->len += s.len;
 }
 
-/* Members fit by their bounds: at most 12 texts of VALUE_MAX characters, each cut there. */
-static void text(struct access_log *l, const char *key, struct slice value)
+/* `key` is all that comes before the value: ,"name":" of a text, ,"name": of a number. Members fit by their bounds: at most 12 texts of VALUE_MAX characters, each
+ * cut there. printf would take as long as the rest of the line. */
+#define TEXT(name) SLICE(",\"" name "\":\"")
+#define NUMBER(name) SLICE(",\"" name "\":")
+
+static void text(struct access_log *l, struct slice key, struct slice value)
 {
     if (value.len == 0)
         return;
-    put(l, SLICE(",\""));
-    put(l, slice_str(key));
-    put(l, SLICE("\":\""));
-    log_escape(value, l->lines + l->len, VALUE_MAX);
-    l->len += strlen(l->lines + l->len);
+    put(l, key);
+    l->len += log_escape_into(value, l->lines + l->len, VALUE_MAX);
     put(l, SLICE("\""));
 }
 
-static void number(struct access_log *l, const char *key, uint64_t value)
+static void number(struct access_log *l, struct slice key, uint64_t value)
 {
-    l->len += (size_t)snprintf(l->lines + l->len, 64, ",\"%s\":%llu", key, (unsigned long long)value);
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    put(l, key);
+    put(l, slice_of(digits + at, sizeof digits - at));
 }
 
 static void begin(struct access_log *l, int64_t wall_ms)
@@ -70,9 +77,14 @@ static void begin(struct access_log *l, int64_t wall_ms)
         l->second = wall_ms / 1000;
         clock_rfc3339(l->second * 1000, l->when);
     }
-    /* "2026-01-31T12:00:00" and then the milliseconds of this one. */
-    l->len += (size_t)snprintf(l->lines + l->len, 192, "{\"time\":\"%.19s.%03dZ\",\"level\":\"info\",\"process\":\"%.32s\",\"event\":\"exchange\"", l->when,
-                               (int)(wall_ms % 1000), log_process());
+    unsigned ms = (unsigned)(wall_ms % 1000);
+    char fraction[4] = { '.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10) };
+    put(l, SLICE("{\"time\":\""));
+    put(l, slice_of(l->when, 19));    /* "2026-01-31T12:00:00", then the milliseconds of this one */
+    put(l, slice_of(fraction, sizeof fraction));
+    put(l, SLICE("Z\",\"level\":\"info\",\"process\":\""));
+    put(l, slice_str(log_process()));
+    put(l, SLICE("\",\"event\":\"exchange\""));
 }
 
 static void put_request(struct access_log *l, const struct exchange *x)
@@ -80,16 +92,18 @@ static void put_request(struct access_log *l, const struct exchange *x)
     const struct conn *c = x->conn;
     char trace[TRACE_ID_LEN + 1];
     if (trace_id(fields_get(&x->request.fields, SLICE("traceparent")), trace))
-        text(l, "trace", slice_str(trace));
-    text(l, "source", slice_str(c->address));
-    text(l, "protocol", c->protocol == &protocol_h2 ? SLICE("HTTP/2") : x->request.version == 10 ? SLICE("HTTP/1.0") : SLICE("HTTP/1.1"));
-    text(l, "tls", slice_str(SSL_get_version(c->stream.ssl)));
-    text(l, "identity", slice_str(c->cert == CERT_GOOD ? c->identity.name : NULL));
-    text(l, "tool", slice_str(x->tool ? x->tool->name : NULL));
-    text(l, "action", slice_str(x->verdict.action ? x->verdict.action->name : NULL));
-    text(l, "grant", slice_str(x->grant_id));
-    text(l, "method", x->request.method);
-    text(l, "path", x->request.path);
+        text(l, TEXT("trace"), slice_of(trace, TRACE_ID_LEN));
+    text(l, TEXT("source"), slice_str(c->address));
+    text(l, TEXT("protocol"), c->protocol == &protocol_h2 ? SLICE("HTTP/2") : x->request.version == 10 ? SLICE("HTTP/1.0") : SLICE("HTTP/1.1"));
+    text(l, TEXT("tls"), slice_str(SSL_get_version(c->stream.ssl)));
+    text(l, TEXT("identity"), slice_str(c->cert == CERT_GOOD ? c->identity.name : NULL));
+    text(l, TEXT("tool"), slice_str(x->tool ? x->tool->name : NULL));
+    text(l, TEXT("action"), slice_str(x->verdict.action ? x->verdict.action->name : NULL));
+    text(l, TEXT("grant"), slice_str(x->grant_id));
+    if (x->record != RECORD_FULL)
+        text(l, TEXT("record"), x->record == RECORD_OFF ? SLICE("off") : SLICE("metadata"));
+    text(l, TEXT("method"), x->request.method);
+    text(l, TEXT("path"), x->request.path);
 }
 
 static uint64_t since(int64_t begun_ms, int64_t now_ms)
@@ -105,15 +119,15 @@ void access_log_put(struct access_log *l, const struct exchange *x)
         return;
     begin(l, x->started_ms);
     put_request(l, x);
-    number(l, "status", x->head_sent ? x->response.status : 0);
-    number(l, "received", x->request_bytes);
-    number(l, "sent", x->response_bytes);
+    number(l, NUMBER("status"), x->head_sent ? x->response.status : 0);
+    number(l, NUMBER("received"), x->request_bytes);
+    number(l, NUMBER("sent"), x->response_bytes);
     if (x->answered_ms > 0)
-        number(l, "first_ms", since(x->begun_ms, x->answered_ms));
-    number(l, "ms", since(x->begun_ms, clock_mono_ms()));
-    text(l, "refusal", slice_str(x->refusal));
+        number(l, NUMBER("first_ms"), since(x->begun_ms, x->answered_ms));
+    number(l, NUMBER("ms"), since(x->begun_ms, clock_mono_ms()));
+    text(l, TEXT("refusal"), slice_str(x->refusal));
     if (x->why != x->refusal)
-        text(l, "why", slice_str(x->why));
+        text(l, TEXT("why"), slice_str(x->why));
     put(l, SLICE("}\n"));
     if (l->len >= LINES_AT_ONCE)
         access_log_flush(l);

@@ -106,20 +106,36 @@ static void refuse_locked(struct exchange *x, const char *why)
     reply_problem(x, &p);
 }
 
-/* A client may present the grant's token; then it must be that of this certificate and tool. */
+static void refuse_token(struct exchange *x, enum status st, const char *why)
+{
+    char detail[600];
+    snprintf(detail, sizeof detail, "The grant in Countersign-Grant is refused: %s.", why);
+    struct problem p = { .status = 401, .type = "grant-mismatch", .title = "This grant does not fit", .detail = detail,
+                         .next = "Leave the field out: the certificate finds its grant. Or present the newest token." };
+    if (st == BAD_TOKEN) {
+        p.type = "grant-invalid";
+        p.title = "This is not a grant of this gateway";
+    } else if (st == EXPIRED) {
+        p.type = "grant-expired";
+        p.title = "This grant has expired";
+        p.next = "Ask for access again: `countersign request`.";
+    }
+    reply_problem(x, &p);
+}
+
+/* A client may present the grant's token; then it must be that of this certificate and tool, and it is told what is wrong with another one. */
 static bool presents_another(struct exchange *x, const struct live_grant *g)
 {
-    struct slice name = SLICE("countersign-grant"), token = fields_get(&x->request.fields, name);
+    struct slice token = fields_get(&x->request.fields, SLICE("countersign-grant"));   /* two are refused before (forward_refuses) */
     unsigned char digest[32];
+    struct err why = { .text = "" };
     if (token.ptr == NULL)
         return false;
     sha256_one(token, digest);
-    if (fields_count(&x->request.fields, name) == 1 && g != NULL && CRYPTO_memcmp(digest, g->token_sha256, sizeof digest) == 0)
+    if (g != NULL && CRYPTO_memcmp(digest, g->token_sha256, sizeof digest) == 0)
         return false;
-    struct problem p = { .status = 401, .type = "grant-mismatch", .title = "This grant does not fit",
-                         .detail = "The token in Countersign-Grant is not that of a live grant of this certificate for this tool.",
-                         .next = "Leave the field out: the certificate finds its grant. Or present the newest token." };
-    reply_problem(x, &p);
+    enum status st = access_token_fault(x->worker->access, token, x->conn->identity.thumbprint, x->tool->name, clock_wall_s(), &why);
+    refuse_token(x, st, why.text);
     return true;
 }
 
@@ -240,12 +256,21 @@ static void act(struct exchange *x)
         exchange_collect(x, l->held_bytes, stage_judge);
 }
 
+/* What is no plain request for a file is never left out: a body, a WebSocket. */
+static enum record_mode kept(const struct exchange *x)
+{
+    enum record_mode mode = policy_record(&x->verdict);
+    bool has_body = !x->request_done || bbuf_len(&x->body) > 0;
+    return mode == RECORD_OFF && (has_body || x->ws != NULL) ? RECORD_FULL : mode;
+}
+
 void stage_judge(struct exchange *x)
 {
     const struct action *before = x->verdict.action;
     x->verdict = judge(x);
     x->durable = x->verdict.action != NULL && (x->verdict.action->durable || x->verdict.requirement == NEED_SIGNOFF);
     if (!x->tape.open) {
+        x->record = kept(x);
         exchange_begin_tape(x, act);
         return;
     }

@@ -17,21 +17,11 @@
 #include <unistd.h>
 #include <utlist.h>
 
-enum { READ_AT_ONCE = 16 * 1024, LINGER_MS = 1000 };
+enum { READ_AT_ONCE = 16 * 1024, RECORD_MAX = 16 * 1024, LINGER_MS = 1000 };   /* RECORD_MAX: RFC 8446 s5.1 */
 
 static struct conn *conn_of(struct stream *s)
 {
     return (struct conn *)((char *)s - offsetof(struct conn, stream));
-}
-
-static void forget_assertions(struct conn *c)
-{
-    while (c->assertions != NULL) {
-        struct assertion *a = c->assertions;
-        c->assertions = a->next;
-        free(a->token);
-        free(a);
-    }
 }
 
 static void on_closed(struct stream *s)
@@ -49,10 +39,10 @@ static void on_closed(struct stream *s)
     if (c->counted)
         sources_leave(w->sources, c->source, c->young, clock_mono_ms());
     shares_leave(w->shares, c->share);
-    forget_assertions(c);
     bbuf_done(&c->in);
     bbuf_done(&c->out);
     free(c->cert_field);
+    free(c->sni);
     snapshot_unref(c->snap);
     free(c);
 }
@@ -126,21 +116,74 @@ static void read_and_drop(struct conn *c)
     }
 }
 
+/* One record's worth, as far as the socket takes it. false: it takes no more for now, or never again. */
+static bool write_record(struct conn *c, struct slice data, size_t *n_out)
+{
+    if (c->ticket_due) {
+        c->ticket_due = false;
+        stream_ticket(&c->stream);
+    }
+    if (data.len > RECORD_MAX)
+        data.len = RECORD_MAX;
+    enum io io = stream_write(&c->stream, data, n_out);
+    c->blocked = io == IO_AGAIN;
+    c->broken |= io != IO_OK && io != IO_AGAIN;
+    return io == IO_OK;
+}
+
+/* c->out begins with what OpenSSL refused to take, if it did: it wants to be given the same bytes again. So nothing may overtake them. */
+enum status conn_put(struct conn *c, struct slice data)
+{
+    struct bbuf *out = &c->out;
+    if (data.len > bbuf_room(out))
+        return FULL;
+    bool direct = !c->blocked && !c->broken && c->state == CONN_OPEN;
+    if (direct && bbuf_len(out) > 0 && bbuf_len(out) < RECORD_MAX && bbuf_len(out) + data.len >= RECORD_MAX) {
+        size_t n = 0, fill = RECORD_MAX - bbuf_len(out);   /* a response's head, most of the time */
+        if (bbuf_put(out, slice_of(data.ptr, fill)) != OK)
+            return NO_MEMORY;
+        data = slice_from(data, fill);
+        if (write_record(c, bbuf_slice(out), &n))
+            bbuf_drop(out, n);
+        c->passed = true;
+    }
+    while (direct && bbuf_len(out) == 0 && data.len >= RECORD_MAX) {
+        size_t n = 0;
+        if (!write_record(c, data, &n))
+            break;
+        data = slice_from(data, n);
+        c->passed = true;
+    }
+    return bbuf_put(out, data);
+}
+
+static void flushed(struct conn *c, bool wrote)
+{
+    if (bbuf_len(&c->out) > 0) {
+        if (wrote)
+            conn_deadline(c, c->snap->config->limits.body_idle_ms);
+    } else if (c->cut) {
+        conn_close(c, false);
+        return;
+    } else if (c->state == CONN_FLUSH) {
+        linger(c);
+        return;
+    } else {
+        bbuf_idle(&c->out);
+    }
+    want(c);
+}
+
 static void do_flush(struct conn *c)
 {
-    bool wrote = false;
-    while (c->state != CONN_GONE && bbuf_len(&c->out) > 0) {
+    bool wrote = c->passed;
+    if (c->passed && bbuf_len(&c->out) == 0 && c->state == CONN_OPEN && !c->broken)
+        c->protocol->output(c);
+    c->passed = false;
+    while (c->state != CONN_GONE && bbuf_len(&c->out) > 0 && !c->blocked && !c->broken) {
         size_t n = 0;
-        struct slice all = bbuf_slice(&c->out);
-        if (all.len > 16384)
-            all.len = 16384;          /* one TLS record */
-        enum io io = stream_write(&c->stream, all, &n);
-        if (io == IO_AGAIN)
+        if (!write_record(c, bbuf_slice(&c->out), &n))
             break;
-        if (io != IO_OK) {
-            conn_close(c, false);
-            return;
-        }
         wrote = true;
         bbuf_drop(&c->out, n);
         if (bbuf_len(&c->out) == 0 && c->state == CONN_OPEN)
@@ -148,20 +191,10 @@ static void do_flush(struct conn *c)
     }
     if (c->state == CONN_GONE)
         return;
-    if (bbuf_len(&c->out) == 0) {
-        if (c->cut) {
-            conn_close(c, false);
-            return;
-        }
-        if (c->state == CONN_FLUSH) {
-            linger(c);
-            return;
-        }
-        bbuf_idle(&c->out);
-    } else if (wrote) {
-        conn_deadline(c, c->snap->config->limits.body_idle_ms);
-    }
-    want(c);
+    if (c->broken)
+        conn_close(c, false);
+    else
+        flushed(c, wrote);
 }
 
 static void flush_task(struct task *t)
@@ -211,13 +244,28 @@ static char *make_cert_field(X509 *leaf)
     return text;
 }
 
+const char *conn_cert_field(struct conn *c)
+{
+    if (c->cert_field == NULL) {
+        X509 *leaf = SSL_get1_peer_certificate(c->stream.ssl);
+        c->cert_field = leaf ? make_cert_field(leaf) : NULL;
+        X509_free(leaf);
+    }
+    return c->cert_field ? c->cert_field : "";
+}
+
+void conn_rest(struct conn *c)
+{
+    free(c->cert_field);
+    c->cert_field = NULL;
+}
+
 static void judge_certificate(struct conn *c, struct snapshot *s)
 {
     X509 *leaf = SSL_get1_peer_certificate(c->stream.ssl);
     c->cert = trust_check(s->trust, leaf, SSL_get_peer_cert_chain(c->stream.ssl), clock_wall_s(), &c->identity);
     c->person = c->cert == CERT_GOOD ? config_person(s->config, slice_str(c->identity.name)) : NULL;
-    if (c->cert == CERT_GOOD && c->cert_field == NULL)
-        c->cert_field = make_cert_field(leaf);
+    trust_drop_known(s->trust, SSL_get_peer_cert_chain(c->stream.ssl));
     X509_free(leaf);
 }
 
@@ -254,6 +302,7 @@ static void take_snapshot(struct conn *c, struct snapshot *s)
 {
     snapshot_unref(c->snap);
     c->snap = snapshot_ref(s);
+    c->tool = NULL;
 }
 
 bool conn_recheck(struct conn *c, struct snapshot *s)
@@ -272,7 +321,6 @@ bool conn_recheck(struct conn *c, struct snapshot *s)
         return false;
     }
     take_snapshot(c, s);
-    forget_assertions(c);             /* the person's groups may have changed */
     return true;
 }
 
@@ -281,11 +329,12 @@ static void start_protocol(struct conn *c)
     const unsigned char *alpn = NULL;
     unsigned alpn_len = 0;
     const char *sni = SSL_get_servername(c->stream.ssl, TLSEXT_NAMETYPE_host_name);
-    if (sni != NULL && strlen(sni) < sizeof c->sni)
-        memcpy(c->sni, sni, strlen(sni) + 1);
+    if (sni != NULL && (c->sni = strdup(sni)) == NULL) {
+        conn_close(c, false);
+        return;
+    }
     if (c->snap != c->worker->snap) { /* a reload came during the handshake, perhaps with a revocation */
-        snapshot_unref(c->snap);
-        c->snap = snapshot_ref(c->worker->snap);
+        take_snapshot(c, c->worker->snap);
     }
     judge_certificate(c, c->snap);
     conn_share(c);
@@ -427,8 +476,10 @@ static void on_ready(struct stream *s, int events)
         read_and_drop(c);
         return;
     }
-    if ((events & UV_WRITABLE) && c->state != CONN_GONE)
+    if ((events & UV_WRITABLE) && c->state != CONN_GONE) {
+        c->blocked = false;
         do_flush(c);
+    }
     if ((events & UV_READABLE) && c->state == CONN_OPEN)
         do_read(c);
 }

@@ -30,14 +30,6 @@ struct protocol {
 };
 extern const struct protocol protocol_h1, protocol_h2;
 
-/* A Countersign-Assertion for one tool, reused until shortly before its end. */
-struct assertion {
-    struct assertion *next;
-    char tool[TOOL_NAME_MAX + 1], grant_id[GRANT_ID_MAX + 1];
-    int64_t exp_s;
-    char *token;
-};
-
 struct conn {
     struct conn *next, *prev;
     struct conn *young_next, *young_prev;   /* of worker->young */
@@ -51,19 +43,25 @@ struct conn {
     struct task flush;
     struct exchange *exchanges;       /* under way */
     int64_t deadline_ms;
+    int64_t used_ms;                  /* when its last request came */
     char address[ADDRESS_MAX];
     unsigned char source[16];
-    char sni[256];
+    char *sni;                        /* NULL: none was sent */
     enum cert_state cert;
     struct identity identity;
     const struct person *person;      /* in snap; NULL: nobody is listed for the identity */
+    const struct tool *tool;          /* in snap: where its last request went, or NULL */
     struct share *share;              /* of the person; NULL: not known yet, or they have connections enough */
-    char *cert_field;                 /* ":base64 of the DER:" (RFC 9440) */
-    struct assertion *assertions;
+    char *cert_field;                 /* ":base64 of the DER:" (RFC 9440), while it is in use: conn_cert_field */
     char served_grant[GRANT_ID_MAX + 1];   /* under which a tool's bytes last went out; they may still lie in `out` or in the kernel */
     char served_tool[TOOL_NAME_MAX + 1];
     int unacked;                      /* CONN_LINGER: bytes the client had not taken when last looked */
     bool want_read;
+    unsigned char served;             /* requests so far: none, one, or 2 for more */
+    bool blocked;                     /* the socket takes no more for now */
+    bool broken;                      /* writing failed: the next flush closes */
+    bool passed;                      /* conn_put wrote: who waits for room is told with the next flush */
+    bool ticket_due;                  /* the next write takes a session ticket along */
     bool counted;                     /* among the connections of its source */
     bool young;                       /* its handshake is not done: on worker->young, and counted so */
     bool crowded;                     /* its person has connections enough: it ends with this answer */
@@ -72,6 +70,9 @@ struct conn {
 
 /* A new connection on an accepted socket (taken). proxied: a PROXY protocol header comes first, and says whose connection it is. */
 void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bool proxied);
+/* Put bytes that go to the client behind what is in c->out, at most its room. What makes whole TLS records is written at once, as far as the socket takes it, so that a large
+ * body isn't copied once more. Like all that a front does it never calls back, and never closes: an error shows in the next flush. FULL, or NO_MEMORY. */
+MUST_CHECK enum status conn_put(struct conn *c, struct slice data);
 /* Write what is in c->out soon, at the end of this turn. */
 void conn_flush_soon(struct conn *c);
 /* Write what the driver has and the socket takes, now: for the last words before a reset. */
@@ -80,6 +81,10 @@ void conn_flush_now(struct conn *c);
 void conn_finish(struct conn *c);
 /* Close now. friendly: with close_notify; else by reset. Ends its exchanges. The memory goes later. */
 void conn_close(struct conn *c, bool friendly);
+/* Its certificate as a Client-Cert field (RFC 9440), made at need; "" when there is no memory. Borrowed until the connection rests. */
+const char *conn_cert_field(struct conn *c);
+/* Nothing has happened for some time: give back what the next request makes anew. */
+void conn_rest(struct conn *c);
 /* Read more, or not (backpressure). */
 void conn_read(struct conn *c, bool on);
 void conn_deadline(struct conn *c, int64_t in_ms);

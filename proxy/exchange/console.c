@@ -1,8 +1,7 @@
 /* The console's host: API calls and pages, each a message or two to authz (proxy/console has the table and the pages). */
-#include "proxy/console/api.h"
-#include "proxy/console/pages.h"
+#include "proxy/console/script.h"
 #include "proxy/exchange/conn.h"
-#include "proxy/exchange/exchange.h"
+#include "proxy/exchange/console_visit.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,15 +9,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* What a console exchange remembers between its messages; in its arena. */
-struct visit {
-    void (*then)(struct exchange *x, struct visit *v, const json_t *answer, int fd);
-    struct api_call call;
-    char id[64];
-    const char *to;
-    json_t *status;
-};
 
 static const char *text(const json_t *o, const char *name)
 {
@@ -55,14 +45,18 @@ static void on_answer(void *arg, const json_t *answer, const int *fds, size_t fd
 {
     struct exchange *x = arg;
     struct visit *v = visit_of(x);
+    void (*if_refused)(struct exchange *, struct visit *, const json_t *) = v->if_refused;
     x->call = 0;
-    if (!json_is_true(json_object_get(answer, "ok")))
+    v->if_refused = NULL;
+    if (!json_is_true(json_object_get(answer, "ok")) && if_refused != NULL && json_object_get(answer, "problem") != NULL)
+        if_refused(x, v, json_object_get(answer, "problem"));
+    else if (!json_is_true(json_object_get(answer, "ok")))
         refused(x, answer);
     else
         v->then(x, v, answer, fd_count > 0 ? fds[0] : -1);
 }
 
-static void ask(struct exchange *x, json_t *message, void (*then)(struct exchange *, struct visit *, const json_t *, int))
+void visit_ask(struct exchange *x, json_t *message, void (*then)(struct exchange *, struct visit *, const json_t *, int))
 {
     if (x->state != X_ASK)
         exchange_enter(x, X_ASK);
@@ -77,7 +71,7 @@ static void ask(struct exchange *x, json_t *message, void (*then)(struct exchang
                "Try again in a moment; if it stays so, tell the people who run this gateway.");
 }
 
-static void send_page(struct exchange *x, struct html *h, unsigned status)
+void visit_send_page(struct exchange *x, struct html *h, unsigned status)
 {
     reply_bytes(x, status, "text/html; charset=utf-8", slice_of(h->failed ? NULL : h->data, h->failed ? 0 : h->len), NULL);
     html_done(h);
@@ -148,7 +142,7 @@ static void run_api(struct exchange *x)
     if (st != OK)
         refuse(x, why.status, why.type, why.status == 404 ? "There is nothing here" : "This can't be done", why.detail, why.next);
     else
-        ask(x, v->call.message, on_api);
+        visit_ask(x, v->call.message, on_api);
 }
 
 /* ---- pages ---- */
@@ -163,7 +157,13 @@ static struct slice query_value(struct exchange *x, const char *name)
     return (struct slice){ 0 };
 }
 
-static const char *form_value(struct exchange *x, const char *name)
+const char *visit_query_value(struct exchange *x, const char *name)
+{
+    struct slice copy = arena_copy(&x->arena, query_value(x, name));
+    return copy.ptr && copy.len ? (const char *)copy.ptr : "";
+}
+
+const char *visit_form_value(struct exchange *x, const char *name)
 {
     for (size_t i = 0; i < x->form.count; i++)
         if (slice_eq(x->form.v[i].name, slice_str(name))) {
@@ -176,21 +176,20 @@ static const char *form_value(struct exchange *x, const char *name)
 static void show_home(struct exchange *x, struct visit *v, const json_t *pending, int fd)
 {
     struct html h = { 0 };
-    struct slice tool = arena_copy(&x->arena, query_value(x, "tool"));
-    bool asked = query_value(x, "asked").len > 0;
     (void)fd;
-    page_home(&h, x->snap->config, v->status, pending, (const char *)tool.ptr,
-              asked ? "Your request is in. Another person has to approve it; this page shows when that is done." : NULL);
+    if (v->asked.tool == NULL)
+        v->asked = (struct page_asked){ .tool = visit_query_value(x, "tool"), .done = query_value(x, "asked").len > 0 };
+    page_home(&h, x->snap->config, v->status, pending, &v->asked);
     json_decref(v->status);
     v->status = NULL;
-    send_page(x, &h, 200);
+    visit_send_page(x, &h, v->page_status ? v->page_status : 200);
 }
 
 static void on_status_home(struct exchange *x, struct visit *v, const json_t *answer, int fd)
 {
     (void)fd;
     v->status = json_deep_copy(answer);
-    ask(x, json_pack("{s:s}", "op", "pending"), show_home);
+    visit_ask(x, json_pack("{s:s}", "op", "pending"), show_home);
 }
 
 static void on_asked(struct exchange *x, struct visit *v, const json_t *answer, int fd)
@@ -201,12 +200,27 @@ static void on_asked(struct exchange *x, struct visit *v, const json_t *answer, 
     reply_redirect(x, "/?asked=1");
 }
 
+/* The form again, with what was typed and why it was refused. */
+static void on_ask_refused(struct exchange *x, struct visit *v, const json_t *problem)
+{
+    json_int_t status = json_integer_value(json_object_get(problem, "status"));
+    struct slice detail = arena_copy(&x->arena, slice_str(text(problem, "detail"))), next = arena_copy(&x->arena, slice_str(text(problem, "next")));
+    v->asked.refused = detail.ptr ? (const char *)detail.ptr : "";
+    v->asked.next = next.ptr ? (const char *)next.ptr : "";
+    v->page_status = status >= 400 && status <= 599 ? (unsigned)status : 403;
+    visit_ask(x, json_pack("{s:s}", "op", "status"), on_status_home);
+}
+
 static void do_ask(struct exchange *x)
 {
-    long long minutes = strtoll(form_value(x, "minutes"), NULL, 10);
+    struct visit *v = visit_of(x);
+    v->asked = (struct page_asked){ .tool = visit_form_value(x, "tool"), .reason = visit_form_value(x, "reason"),
+                                    .minutes = visit_form_value(x, "minutes") };
+    long long minutes = strtoll(v->asked.minutes, NULL, 10);
+    v->if_refused = prefers_html(x) ? on_ask_refused : NULL;
     if (minutes < 0 || minutes > INT32_MAX)
         minutes = 0;                  /* authz says what is allowed */
-    ask(x, json_pack("{s:s,s:s,s:s,s:I}", "op", "request.create", "tool", form_value(x, "tool"), "reason", form_value(x, "reason"),
+    visit_ask(x, json_pack("{s:s,s:s,s:s,s:I}", "op", "request.create", "tool", visit_form_value(x, "tool"), "reason", visit_form_value(x, "reason"),
                      "duration_s", (json_int_t)minutes * 60), on_asked);
 }
 
@@ -231,7 +245,7 @@ static void on_status_notice(struct exchange *x, struct visit *v, const json_t *
         return;
     }
     page_notice(&h, x->snap->config, v->id, text(g, "tool"), to.len ? (const char *)to.ptr : "/");
-    send_page(x, &h, 200);
+    visit_send_page(x, &h, 200);
 }
 
 /* Only a path on the tool's own host: never another place. */
@@ -262,14 +276,14 @@ static void on_noticed(struct exchange *x, struct visit *v, const json_t *answer
     (void)v;
     (void)answer;
     (void)fd;
-    ask(x, json_pack("{s:s}", "op", "status"), on_status_go);
+    visit_ask(x, json_pack("{s:s}", "op", "status"), on_status_go);
 }
 
 static void do_notice(struct exchange *x)
 {
     struct visit *v = visit_of(x);
-    v->to = form_value(x, "to");
-    ask(x, json_pack("{s:s,s:s}", "op", "notice.ack", "grant_id", v->id), on_noticed);
+    v->to = visit_form_value(x, "to");
+    visit_ask(x, json_pack("{s:s,s:s}", "op", "notice.ack", "grant_id", v->id), on_noticed);
 }
 
 static void on_held(struct exchange *x, struct visit *v, const json_t *answer, int fd)
@@ -278,7 +292,7 @@ static void on_held(struct exchange *x, struct visit *v, const json_t *answer, i
     (void)v;
     (void)fd;
     page_held(&h, json_object_get(answer, "item"), x->conn->person ? x->conn->person->name : "");
-    send_page(x, &h, 200);
+    visit_send_page(x, &h, 200);
 }
 
 static void on_link(struct exchange *x, struct visit *v, const json_t *answer, int fd)
@@ -296,35 +310,29 @@ static void on_held_tool(struct exchange *x, struct visit *v, const json_t *answ
     struct slice tool = arena_copy(&x->arena, slice_str(text(json_object_get(answer, "item"), "tool")));
     (void)fd;
     v->to = tool.ptr ? (const char *)tool.ptr : "";
-    ask(x, json_pack("{s:s,s:s}", "op", "release.link", "id", v->id), on_link);
+    visit_ask(x, json_pack("{s:s,s:s}", "op", "release.link", "id", v->id), on_link);
 }
 
 static void do_release(struct exchange *x)
 {
-    ask(x, json_pack("{s:s,s:s}", "op", "item.get", "id", visit_of(x)->id), on_held_tool);
+    visit_ask(x, json_pack("{s:s,s:s}", "op", "item.get", "id", visit_of(x)->id), on_held_tool);
 }
 
 /* ---- which is it ---- */
 
-struct page {
-    const char *method, *before, *after;     /* path = before + id + after; before without id when it ends without '/' */
-    void (*show)(struct exchange *x);
-    bool has_form;
-};
-
 static void show_front(struct exchange *x)
 {
-    ask(x, json_pack("{s:s}", "op", "status"), on_status_home);
+    visit_ask(x, json_pack("{s:s}", "op", "status"), on_status_home);
 }
 
 static void show_notice(struct exchange *x)
 {
-    ask(x, json_pack("{s:s}", "op", "status"), on_status_notice);
+    visit_ask(x, json_pack("{s:s}", "op", "status"), on_status_notice);
 }
 
 static void show_held(struct exchange *x)
 {
-    ask(x, json_pack("{s:s,s:s}", "op", "item.get", "id", visit_of(x)->id), on_held);
+    visit_ask(x, json_pack("{s:s,s:s}", "op", "item.get", "id", visit_of(x)->id), on_held);
 }
 
 static const struct page pages[] = {
@@ -379,8 +387,16 @@ static bool comes_from_elsewhere(const struct exchange *x)
     return origin.ptr != NULL && !slice_ieq(origin, slice_str(x->snap->console_origin));
 }
 
-static bool public_key_pages(struct exchange *x)
+static bool public_pages(struct exchange *x)
 {
+    if (slice_eq(x->request.path, SLICE("/static/sign.js"))) {
+        reply_bytes(x, 200, "text/javascript; charset=utf-8", console_script(), NULL);
+        return true;
+    }
+    if (slice_eq(x->request.path, SLICE("/api/openapi.json"))) {
+        reply_bytes(x, 200, "application/json", console_openapi(), NULL);
+        return true;
+    }
     if (slice_eq(x->request.path, SLICE("/.well-known/jwks.json"))) {
         send_json(x, 200, access_jwks(x->worker->access));
         return true;
@@ -408,11 +424,14 @@ void stage_console(struct exchange *x)
         refuse(x, 503, "overloaded", "Not available at the moment", "The gateway is out of memory.", "Try again in a moment.");
         return;
     }
-    if (slice_eq(method, SLICE("GET")) && public_key_pages(x))
+    if (slice_eq(method, SLICE("GET")) && public_pages(x))
         return;
     for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
         if (slice_eq(method, slice_str(pages[i].method)) && page_fits(&pages[i], x->request.path, x->visit->id))
             x->page = &pages[i];
+    for (size_t i = 0; x->page == NULL && console_work_pages[i].method != NULL; i++)
+        if (slice_eq(method, slice_str(console_work_pages[i].method)) && page_fits(&console_work_pages[i], x->request.path, x->visit->id))
+            x->page = &console_work_pages[i];
     if (x->page != NULL && !x->page->has_form)
         x->page->show(x);
     else
@@ -421,6 +440,8 @@ void stage_console(struct exchange *x)
 
 void console_done(struct exchange *x)
 {
-    if (x->visit != NULL)
-        json_decref(x->visit->status);
+    if (x->visit == NULL)
+        return;
+    json_decref(x->visit->status);
+    json_decref(x->visit->other);
 }

@@ -1,5 +1,6 @@
 #include "proxy/exchange/exchange.h"
 
+#include "proxy/base/block.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/access_log.h"
@@ -24,6 +25,9 @@ static const unsigned may_go[X_STATE_COUNT] = {
     [X_REPLY]   = TO(X_DONE),
 };
 
+enum { EXCHANGE_BLOCK = 2048 };
+static_assert(sizeof(struct exchange) <= EXCHANGE_BLOCK, "a size that is kept (block.h)");
+
 void exchange_enter(struct exchange *x, enum exchange_state to)
 {
     assert(may_go[x->state] & TO(to));
@@ -34,9 +38,10 @@ static void exchange_wake(struct waiter *w);
 
 struct exchange *exchange_new(struct conn *c, const struct front *front, void *stream)
 {
-    struct exchange *x = calloc(1, sizeof *x);
+    struct exchange *x = block_new(EXCHANGE_BLOCK);
     if (x == NULL)
         return NULL;
+    memset(x, 0, sizeof *x);
     x->conn = c;
     x->worker = c->worker;
     x->snap = snapshot_ref(c->snap);
@@ -95,12 +100,17 @@ void exchange_free(struct exchange *x)
         close(x->reply_fd);
     arena_done(&x->arena);
     snapshot_unref(x->snap);
-    free(x);
+    block_free(x, EXCHANGE_BLOCK);
 }
 
 void exchange_start(struct exchange *x, bool has_body)
 {
+    struct conn *c = x->conn;
     x->request_done = !has_body;
+    c->used_ms = c->worker->loop.now_ms;
+    c->ticket_due |= c->served == 1;  /* a client with two requests will be back with more; one with a connection a request keeps no tickets */
+    if (c->served < 2)
+        c->served++;
     stage_identify(x);
 }
 
@@ -266,14 +276,14 @@ static void try_begin(struct exchange *x)
         .id = slice_str(x->grant_id), .identity = slice_str(c->identity.name), .person = slice_str(c->person->name),
         .tool = slice_str(x->tool->name), .host = slice_str(x->tool->host), .x5t = slice_str(c->identity.x5t),
     };
-    struct slice action = slice_str(x->verdict.action ? x->verdict.action->name : "");
     if (tape_broken(x->worker->tape)) {
         exchange_broken(x, 503, "recording-unavailable",
                         "The recording of this session can't be kept at the moment, so nothing is passed on.");
         return;
     }
-    enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, action, x->tool->redact_fields, x->tool->redact_count,
-                                &x->arena);
+    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .mode = x->record,
+                              .redact_fields = x->tool->redact_fields, .redact_count = x->tool->redact_count };
+    enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
     if (st == FULL)
         exchange_wait_tape(x);
     else if (st != OK)
@@ -286,7 +296,10 @@ void exchange_begin_tape(struct exchange *x, void (*next)(struct exchange *x))
 {
     exchange_enter(x, X_TAPE);
     x->after_tape = next;
-    try_begin(x);
+    if (x->record == RECORD_OFF)
+        next(x);
+    else
+        try_begin(x);
 }
 
 static void exchange_wake(struct waiter *w)

@@ -114,6 +114,7 @@ struct exchange {
     struct waiter waiter;             /* for room on the tape, or for durability */
     void (*after_tape)(struct exchange *x);
     bool durable, request_finished;
+    enum record_mode record;          /* decided before the tape begins; RECORD_OFF: it never does */
     struct bbuf unsure;               /* durable: recorded, not yet fsynced, so not yet delivered */
     uint64_t durable_at;
     const char *refusal;              /* type of the problem that was the answer, or NULL */

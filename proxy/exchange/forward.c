@@ -16,63 +16,32 @@ static void forward_begin(struct exchange *x);
 
 /* ---- what the request carries: the assertion ---- */
 
-static const char *cached_assertion(const struct exchange *x)
-{
-    for (const struct assertion *a = x->conn->assertions; a != NULL; a = a->next)
-        if (a->exp_s > clock_wall_s() + ASSERTION_SPARE_S && strcmp(a->tool, x->tool->name) == 0 &&
-            strcmp(a->grant_id, x->grant_id) == 0)
-            return a->token;
-    return NULL;
-}
-
-/* For this exchange. A new one is taken as it is: near the grant's end it has less to live than a cached one must have. */
+/* For this exchange. A new one is taken as it is: near the grant's end it has less to live than a kept one must have. */
 static bool take_assertion(struct exchange *x, const char *token)
 {
     x->assertion = token ? arena_copy(&x->arena, slice_str(token)) : (struct slice){ 0 };
     return x->assertion.len > 0;
 }
 
-static bool keep_assertion(struct exchange *x, const json_t *answer)
-{
-    const char *token = json_string_value(json_object_get(answer, "token"));
-    struct assertion *a = NULL;
-    if (token == NULL)
-        return false;
-    for (a = x->conn->assertions; a != NULL && strcmp(a->tool, x->tool->name) != 0; a = a->next)
-        ;
-    if (a == NULL) {                  /* one a tool: bounded */
-        a = calloc(1, sizeof *a);
-        if (a == NULL)
-            return false;
-        a->next = x->conn->assertions;
-        x->conn->assertions = a;
-    }
-    free(a->token);
-    a->token = strdup(token);
-    a->exp_s = a->token ? json_integer_value(json_object_get(answer, "exp")) : 0;
-    snprintf(a->tool, sizeof a->tool, "%s", x->tool->name);
-    snprintf(a->grant_id, sizeof a->grant_id, "%s", x->grant_id);
-    return a->token != NULL;
-}
-
 static void on_assertion(void *arg, const json_t *answer, const int *fds, size_t fd_count)
 {
     struct exchange *x = arg;
+    const char *token = json_string_value(json_object_get(answer, "token"));
     (void)fds;
     (void)fd_count;
     x->call = 0;
-    if (!json_is_true(json_object_get(answer, "ok")) || !keep_assertion(x, answer) ||
-        !take_assertion(x, json_string_value(json_object_get(answer, "token")))) {
+    if (!json_is_true(json_object_get(answer, "ok")) || !take_assertion(x, token)) {
         forward_outcome(x, "not-sent");
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides did not confirm who you are, so nothing was sent.");
         return;
     }
+    access_keep_assertion(x->worker->access, x->grant_id, token, json_integer_value(json_object_get(answer, "exp")));
     forward_begin(x);
 }
 
 void stage_forward(struct exchange *x)
 {
-    if (take_assertion(x, cached_assertion(x))) {
+    if (take_assertion(x, access_assertion(x->worker->access, x->grant_id, clock_wall_s() + ASSERTION_SPARE_S))) {
         forward_begin(x);
         return;
     }
@@ -99,7 +68,7 @@ static bool write_head(struct exchange *x)
     bool whole = x->request_done && x->untaped == 0;
     struct forward_request f = {
         .message = &x->request, .host = host, .client_address = slice_str(c->address), .public_host = x->request.authority,
-        .assertion = x->assertion, .client_cert = slice_str(c->cert_field ? c->cert_field : ""),
+        .assertion = x->assertion, .client_cert = slice_str(conn_cert_field(c)),
         .websocket = websocket_handshake(x), .has_body = has_body(x),
         .body_len = whole ? bbuf_len(&x->body) : x->request.content_length,
     };
@@ -196,10 +165,12 @@ static void on_writable(void *user)
 
 static void public_fields(struct exchange *x, const struct message *m, struct fields *out)
 {
-    char upstream[300];
-    char *origin = config_origin(x->snap->config, x->tool->host);
-    snprintf(upstream, sizeof upstream, "%s://%s:%u", x->tool->upstream_tls ? "https" : "http", x->tool->upstream_host,
-             x->tool->upstream_port);
+    char upstream[300] = "", *origin = NULL;
+    if (fields_get(&m->fields, SLICE("location")).ptr != NULL) {   /* the only field that they stand in */
+        origin = config_origin(x->snap->config, x->tool->host);
+        snprintf(upstream, sizeof upstream, "%s://%s:%u", x->tool->upstream_tls ? "https" : "http", x->tool->upstream_host,
+                 x->tool->upstream_port);
+    }
     struct forward_response f = { .message = m, .upstream_origin = slice_str(upstream), .public_origin = slice_str(origin ? origin : ""),
                                   .allow_service_worker = x->tool->allow_service_worker };
     *out = (struct fields){ 0 };
@@ -213,7 +184,7 @@ static void on_head(void *user, const struct message *m)
     struct exchange *x = user;
     if (m->status < 200 && m->status != 101) {
         struct fields hints;
-        if (m->status != 103 || tape_response(x->worker->tape, &x->tape, m, true) != OK)
+        if (m->status != 103 || (x->tape.open && tape_response(x->worker->tape, &x->tape, m, true) != OK))
             return;                   /* an interim response may be left out */
         public_fields(x, m, &hints);
         x->front->interim(x, m->status, &hints);

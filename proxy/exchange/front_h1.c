@@ -282,6 +282,8 @@ static void h1_interim(struct exchange *x, unsigned status, const struct fields 
 static size_t h1_room(const struct exchange *x)
 {
     size_t room = bbuf_room(&x->conn->out);
+    if (!h1_of(x)->chunked)
+        return room;
     return room > 2 * H1_CHUNK_FRAMING ? room - 2 * H1_CHUNK_FRAMING : 0;   /* the last chunk fits too */
 }
 
@@ -291,7 +293,11 @@ static void h1_body(struct exchange *x, struct slice data)
     struct bbuf *out = &x->conn->out;
     if (h->headless)
         return;
-    enum status st = h->chunked ? h1_write_chunk(data, out) : bbuf_put(out, data);
+    enum status st = h->chunked && data.len > 0 ? h1_write_chunk_size(data.len, out) : OK;
+    if (st == OK)
+        st = conn_put(x->conn, data);
+    if (st == OK && h->chunked && data.len > 0)
+        st = h1_write_chunk_end(out);
     if (st != OK)
         x->front->cut(x);             /* out of memory in the middle of a message */
     else

@@ -1,60 +1,12 @@
 /* front_h2: HTTP/2 on a client connection (RFC 9113), through nghttp2. Flow control is tied to our buffers: a stream's window opens only as its bytes go on. */
-#include "proxy/base/clock.h"
 #include "proxy/base/log.h"
-#include "proxy/exchange/conn.h"
+#include "proxy/exchange/front_h2_internal.h"
 #include "proxy/exchange/websocket.h"
-#include "proxy/exchange/h2_guard.h"
-#include "proxy/exchange/h2_ids.h"
-#include "proxy/http/h2_request.h"
 
 #include <assert.h>
-#include <nghttp2/nghttp2.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-enum { STREAM_OUT_MAX = 64 * 1024, FIELDS_SENT_MAX = 300, UNWANTED_MAX = 256 * 1024,
-       FRAMES_QUEUED_MAX = 2048 };
-
-struct h2_stream {
-    struct h2_stream *next, *prev;    /* of the connection */
-    struct exchange *x;
-    struct h2_request building;       /* fields as they come */
-    struct bbuf out;                  /* body for the client */
-    bool started, ended, deferred, answered;
-    int64_t moved_ms;                 /* when the client last took or sent something, or we were the ones it waited for */
-    size_t unwanted;                  /* what came of the request's body after the whole answer was out */
-};
-
-struct h2_conn {
-    nghttp2_session *session;
-    struct conn *conn;
-    struct h2_stream *streams;
-    unsigned count;
-    bool in_session;                  /* a callback of nghttp2 is on the stack */
-    bool notified, stopping;          /* the first GOAWAY is out; the final one, which names the last stream */
-    struct task work;
-    struct h2_ids ids;
-    struct h2_guard guard;
-    int64_t quiet_ms;                 /* since when there is no stream */
-    bool served;                      /* there was one */
-    int64_t widest;                   /* before the SETTINGS that are being read: send window of a stream (0: none), and the initial one */
-    uint32_t window;
-    const char *why;                  /* it was ended by us */
-};
-
-static const struct front front_h2;
-static size_t make_nv(const struct fields *f, nghttp2_nv *nv, size_t max);
-
-static struct h2_conn *h2_of(const struct exchange *x)
-{
-    return x->conn->driver;
-}
-
-/* Something is to be sent or resumed; done outside nghttp2's callbacks. */
-static void work_soon(struct h2_conn *h)
-{
-    task_soon(&h->conn->worker->loop, &h->work);
-}
+enum { UNWANTED_MAX = 256 * 1024, FRAMES_QUEUED_MAX = 2048 };
 
 static struct h2_stream *stream_new(struct h2_conn *h, int32_t id)
 {
@@ -259,36 +211,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     return 0;
 }
 
-/* ---- what goes to the client ---- */
-
-static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max, uint32_t *flags, nghttp2_data_source *source,
-                        void *user)
-{
-    struct h2_stream *s = source->ptr;
-    struct h2_conn *h = user;
-    size_t n = bbuf_len(&s->out);
-    (void)session;
-    (void)id;
-    if (n > max)
-        n = max;
-    if (n > 0) {
-        memcpy(buf, bbuf_slice(&s->out).ptr, n);
-        bbuf_drop(&s->out, n);
-        s->moved_ms = guard_progress(s->moved_ms, h->conn->worker->loop.now_ms, n, h->conn->snap->config->limits.slow_rate);
-        if (s->x->state != X_DONE)
-            work_soon(h);             /* there is room again */
-    }
-    if (bbuf_len(&s->out) > 0)
-        return (ssize_t)n;
-    if (s->x->state == X_DONE) {
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
-        return (ssize_t)n;
-    }
-    if (n > 0)
-        return (ssize_t)n;
-    s->deferred = true;
-    return NGHTTP2_ERR_DEFERRED;
-}
+/* ---- what goes to the client: front_h2_send.c makes it ---- */
 
 static void send_all(struct h2_conn *h)
 {
@@ -303,7 +226,7 @@ static void send_all(struct h2_conn *h)
         if (n == 0)
             break;
     }
-    if (bbuf_len(&c->out) > 0)
+    if (bbuf_len(&c->out) > 0 || c->passed)
         conn_flush_soon(c);
     if (c->state == CONN_OPEN && !nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
         conn_finish(c);
@@ -482,6 +405,7 @@ static nghttp2_session_callbacks *make_callbacks(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_sent);
+    nghttp2_session_callbacks_set_send_data_callback(cb, h2_send_data);
     return cb;
 }
 
@@ -529,126 +453,4 @@ static bool h2_start(struct conn *c)
     return true;
 }
 
-/* ---- the front ---- */
-
-static struct h2_stream *stream_of(const struct exchange *x)
-{
-    return x->stream;
-}
-
-static size_t make_nv(const struct fields *f, nghttp2_nv *nv, size_t max)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < f->count && n < max; i++) {
-        const struct field *e = &f->v[i];
-        bool secret = slice_eq(e->name, SLICE("set-cookie"));
-        nv[n++] = (nghttp2_nv){ (uint8_t *)(uintptr_t)e->name.ptr, (uint8_t *)(uintptr_t)e->value.ptr, e->name.len, e->value.len,
-                                secret ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE };
-    }
-    return n;
-}
-
-static nghttp2_nv literal(const char *name, const char *value)
-{
-    return (nghttp2_nv){ (uint8_t *)(uintptr_t)name, (uint8_t *)(uintptr_t)value, strlen(name), strlen(value), NGHTTP2_NV_FLAG_NONE };
-}
-
-/* The date of this second, made once. */
-static const char *date_now(void)
-{
-    static _Thread_local char text[CLOCK_TEXT_MAX];
-    static _Thread_local int64_t second;
-    int64_t now = clock_wall_ms();
-    if (now / 1000 != second) {
-        second = now / 1000;
-        clock_http_date(now, text);
-    }
-    return text;
-}
-
-static void h2_head(struct exchange *x, unsigned status, const struct fields *fields, int64_t length, bool no_body)
-{
-    struct h2_stream *s = stream_of(x);
-    nghttp2_nv nv[FIELDS_SENT_MAX + 3];
-    char status_text[12], length_text[24];
-    size_t n = 0;
-    nghttp2_data_provider source = { .source.ptr = s, .read_callback = read_out };
-    bool opens = status == 101;       /* RFC 8441 s5: in HTTP/2 that is a 200 */
-    if (x->request.connect && !opens && status / 100 == 2) {
-        x->front->cut(x);             /* it would be taken for one */
-        return;
-    }
-    if (opens)
-        status = 200;
-    snprintf(status_text, sizeof status_text, "%u", status);
-    snprintf(length_text, sizeof length_text, "%lld", (long long)length);
-    nv[n++] = literal(":status", status_text);
-    n += make_nv(fields, nv + n, FIELDS_SENT_MAX);
-    if (length >= 0 && status != 204 && status >= 200)
-        nv[n++] = literal("content-length", length_text);
-    if (fields_get(fields, SLICE("date")).ptr == NULL)
-        nv[n++] = literal("date", date_now());
-    bool empty = no_body || length == 0;
-    if (nghttp2_submit_response(h2_of(x)->session, x->stream_id, nv, n, empty ? NULL : &source) != 0)
-        nghttp2_submit_rst_stream(h2_of(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_INTERNAL_ERROR);
-    work_soon(h2_of(x));
-}
-
-static void h2_interim(struct exchange *x, unsigned status, const struct fields *fields)
-{
-    nghttp2_nv nv[FIELDS_SENT_MAX + 1];
-    char status_text[12];
-    snprintf(status_text, sizeof status_text, "%u", status);
-    nv[0] = literal(":status", status_text);
-    size_t n = 1 + make_nv(fields, nv + 1, FIELDS_SENT_MAX);
-    nghttp2_submit_headers(h2_of(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NULL, nv, n, NULL);
-    work_soon(h2_of(x));
-}
-
-static size_t h2_room(const struct exchange *x)
-{
-    return bbuf_room(&stream_of(x)->out);
-}
-
-static void resume(struct h2_conn *h, struct h2_stream *s)
-{
-    if (s->deferred) {
-        s->deferred = false;
-        nghttp2_session_resume_data(h->session, s->x->stream_id);
-    }
-    work_soon(h);
-}
-
-static void h2_cut(struct exchange *x)
-{
-    nghttp2_submit_rst_stream(h2_of(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_INTERNAL_ERROR);
-    work_soon(h2_of(x));
-}
-
-static void h2_body(struct exchange *x, struct slice data)
-{
-    if (bbuf_put(&stream_of(x)->out, data) != OK)
-        h2_cut(x);
-    else
-        resume(h2_of(x), stream_of(x));
-}
-
-static void h2_end(struct exchange *x)
-{
-    resume(h2_of(x), stream_of(x));
-}
-
-static bool h2_nothing_waits(const struct exchange *x)
-{
-    return bbuf_len(&stream_of(x)->out) == 0;
-}
-
-static void h2_took(struct exchange *x, size_t n)
-{
-    if (n > 0)
-        nghttp2_session_consume_stream(h2_of(x)->session, x->stream_id, n);
-    work_soon(h2_of(x));
-}
-
-static const struct front front_h2 = { h2_head, h2_interim, h2_room, h2_body, h2_end, h2_cut, h2_nothing_waits, h2_took };
 const struct protocol protocol_h2 = { h2_start, h2_input, h2_output, h2_stop, h2_free, h2_idle, h2_tick };

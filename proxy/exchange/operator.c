@@ -2,6 +2,7 @@
 
 #include "config/forms.h"
 #include "proxy/base/clock.h"
+#include "proxy/exchange/operator_log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct operator {
     unsigned peers;
     bool stopping;
     char *path;                       /* of the Unix socket, or NULL */
+    char *log_folder;
 };
 
 struct peer {
@@ -36,6 +38,7 @@ static void operator_free(struct operator *o)
     if (!o->stopping || o->peers > 0 || uv_is_active(&o->listener.handle))
         return;
     free(o->path);
+    free(o->log_folder);
     free(o);
 }
 
@@ -76,15 +79,17 @@ static void on_late(uv_timer_t *t)
 
 static void answer(struct peer *p, unsigned status, const char *reason, const char *type, const char *body, size_t len)
 {
-    int n = asprintf(&p->answer,
-                     "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
-                     "Connection: close\r\n\r\n%.*s", status, reason, type, len, (int)len, body);
-    if (n < 0) {
-        p->answer = NULL;
+    char head[400];
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n"
+                     "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n", status, reason, type, len);
+    p->answer = malloc((size_t)n + len);
+    if (p->answer == NULL) {
         peer_end(p);
         return;
     }
-    uv_buf_t buf = uv_buf_init(p->answer, (unsigned)n);
+    memcpy(p->answer, head, (size_t)n);
+    memcpy(p->answer + n, body, len);
+    uv_buf_t buf = uv_buf_init(p->answer, (unsigned)((size_t)n + len));
     p->write.data = p;
     if (uv_write(&p->write, &p->stream.stream, &buf, 1, on_written) != 0)
         peer_end(p);
@@ -120,9 +125,31 @@ static void answer_health(struct peer *p)
     answer_text(p, trouble ? 503 : 200, trouble ? "Service Unavailable" : "OK", text);
 }
 
+/* The log's files tell types and times of what was decided, not about whom (authz/README.md, "The log"). */
+static void answer_log(struct peer *p, struct slice name)
+{
+    unsigned char *data = NULL;
+    size_t len = 0;
+    if (operator_log_read(p->o->log_folder, name, &data, &len, NULL) == OK)
+        answer(p, 200, "OK", slice_starts(name, SLICE("tile/")) ? "application/octet-stream" : "text/plain; charset=utf-8", (char *)data, len);
+    else
+        answer_text(p, 404, "Not Found", "The log has no such file.\n");
+    free(data);
+}
+
+/* "GET /log/NAME HTTP/1.1" */
+static bool log_name(struct slice line, struct slice *out)
+{
+    struct slice start = SLICE("GET /log/"), end = SLICE(" HTTP/1.1");
+    if (!slice_starts(line, start) || line.len < start.len + end.len)
+        return false;
+    *out = slice_of(line.ptr + start.len, line.len - start.len - end.len);
+    return slice_starts(slice_from(line, line.len - end.len), SLICE(" HTTP/1."));
+}
+
 static void route(struct peer *p)
 {
-    struct slice line = slice_of(p->head, p->len);
+    struct slice line = slice_of(p->head, p->len), name;
     line.len = slice_find(line, '\r');
     uv_read_stop(&p->stream.stream);
     if (p->o->stopping)               /* the workers and their numbers may be gone already */
@@ -133,8 +160,10 @@ static void route(struct peer *p)
         answer_metrics(p);
     else if (slice_eq(line, SLICE("GET /healthz HTTP/1.1")) || slice_eq(line, SLICE("GET /healthz HTTP/1.0")))
         answer_health(p);
+    else if (log_name(line, &name))
+        answer_log(p, name);
     else
-        answer_text(p, 404, "Not Found", "There are /metrics and /healthz here.\n");
+        answer_text(p, 404, "Not Found", "There are /metrics, /healthz and /log/ here.\n");
 }
 
 static void give_room(uv_handle_t *h, size_t suggested, uv_buf_t *buf)
@@ -200,14 +229,16 @@ static int open_tcp(struct operator *o, const char *where)
     return r == 0 ? uv_tcp_bind(&o->listener.tcp, (struct sockaddr *)&sa, 0) : r;
 }
 
-enum status operator_start(uv_loop_t *loop, const char *where, struct metrics *const *all, size_t count, int64_t max_staleness_ms,
+enum status operator_start(uv_loop_t *loop, const char *where, const char *log_folder, struct metrics *const *all, size_t count, int64_t max_staleness_ms,
                            struct operator **out, struct err *err)
 {
     struct operator *o = calloc(1, sizeof *o);
     if (o == NULL)
         return fail(err, NO_MEMORY, "operator listener");
     *o = (struct operator){ .all = all, .count = count, .max_staleness_ms = max_staleness_ms };
-    if (where[0] == '/' && (o->path = strdup(where)) == NULL) {
+    o->log_folder = strdup(log_folder);
+    if (o->log_folder == NULL || (where[0] == '/' && (o->path = strdup(where)) == NULL)) {
+        free(o->log_folder);
         free(o);
         return fail(err, NO_MEMORY, "operator listener");
     }

@@ -47,7 +47,7 @@ static void begin_reply(struct exchange *x, unsigned status, const char *content
     add(x, "referrer-policy", "no-referrer");
     add(x, "strict-transport-security", x->snap->hsts);
     if (content_type != NULL && strncmp(content_type, "text/html", 9) == 0) {
-        add(x, "content-security-policy", html_csp());
+        add(x, "content-security-policy", html_csp(x->tool == NULL));
         add(x, "x-frame-options", "DENY");
     }
     for (size_t i = 0; more != NULL && i < more->count; i++)

@@ -57,7 +57,7 @@ static bool step_head(struct exchange *x)
     if (!durable_now(x))
         return false;
     x->head_sent = true;
-    if (x->from_tool) {
+    if (x->from_tool && strcmp(x->conn->served_grant, x->grant_id) != 0) {
         memcpy(x->conn->served_grant, x->grant_id, sizeof x->grant_id);
         snprintf(x->conn->served_tool, sizeof x->conn->served_tool, "%s", x->tool->name);
     }

@@ -58,10 +58,21 @@ static bool refuse_tunnel(struct exchange *x)
     return false;
 }
 
+/* Mostly the one of the connection's last request: SNI and authority agree, and there may be a thousand to look through. */
+static const struct tool *tool_at(const struct exchange *x, struct slice host)
+{
+    struct conn *c = x->conn;
+    if (x->snap != c->snap)           /* a reload came: c->tool is of another config */
+        return policy_tool_at(x->snap->config, host);
+    if (c->tool == NULL || !slice_eq(slice_str(c->tool->host), host))
+        c->tool = policy_tool_at(x->snap->config, host);
+    return c->tool;
+}
+
 void stage_route(struct exchange *x)
 {
     struct slice host;
-    if (!split_authority(x, &host) || (x->conn->sni[0] != 0 && !slice_ieq(host, slice_str(x->conn->sni)))) {
+    if (!split_authority(x, &host) || (x->conn->sni != NULL && !slice_ieq(host, slice_str(x->conn->sni)))) {
         misdirected(x);
         return;
     }
@@ -70,7 +81,7 @@ void stage_route(struct exchange *x)
             stage_console(x);
         return;
     }
-    x->tool = policy_tool_at(x->snap->config, host);
+    x->tool = tool_at(x, host);
     if (x->tool != NULL) {
         if (normalise(x, x->tool->allow_in_target))
             stage_authorize(x);

@@ -1,5 +1,6 @@
 #include "proxy/exchange/worker.h"
 
+#include "proxy/base/block.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
@@ -9,12 +10,14 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000, BACKLOG_MAX = 1024, STOP_AGAIN_MS = 1000 };
+enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000, BACKLOG_MAX = 1024, STOP_AGAIN_MS = 1000, REST_AFTER_MS = 1000 };
 
 static void on_listener(uv_poll_t *p, int status, int events);
 
@@ -194,9 +197,13 @@ static void on_listener(uv_poll_t *p, int status, int events)
 struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
 {
     struct err err;
-    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
-        if (p->snap == s && p->tool == tool)
+    for (struct pool_entry **at = &w->pools, *p; (p = *at) != NULL; at = &p->next)
+        if (p->snap == s && p->tool == tool) {
+            *at = p->next;            /* to the front: of a thousand tools few are in use at a time */
+            p->next = w->pools;
+            w->pools = p;
             return p->pool;
+        }
     struct pool_entry *p = calloc(1, sizeof *p);
     if (p == NULL)
         return NULL;
@@ -250,6 +257,8 @@ static void check_deadlines(struct worker *w)
         next = c->next;
         if (c->state == CONN_OPEN && c->protocol->tick != NULL)
             c->protocol->tick(c);
+        if (c->cert_field != NULL && c->exchanges == NULL && w->loop.now_ms - c->used_ms > REST_AFTER_MS)
+            conn_rest(c);
         if (c->state == CONN_GONE || w->loop.now_ms < c->deadline_ms || (c->state == CONN_LINGER && conn_lingers_on(c)))
             continue;
         if (conn_overdue(c)) {
@@ -377,6 +386,7 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
     struct snapshot *old = w->snap;
     w->snap = s;
     w->crl_ran_out = false;
+    access_forget_assertions(w->access);
     recheck_all(w);
     drop_pools(w, s);
     snapshot_unref(old);
@@ -416,6 +426,9 @@ void worker_drain(struct worker *w, bool succeeded)
 static void worker_main(void *arg)
 {
     struct worker *w = arg;
+    char name[16];
+    snprintf(name, sizeof name, "worker-%u", w->index % 1000);
+    pthread_setname_np(pthread_self(), name);
     uv_run(&w->loop.uv, UV_RUN_DEFAULT);
     drop_pools(w, NULL);
     link_close(w->link);
@@ -424,6 +437,8 @@ static void worker_main(void *arg)
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->command, NULL);
     loop_done(&w->loop);
+    access_log_done(&w->access_log);
+    block_drop_kept();
     w->ended(w->ended_arg);
 }
 
@@ -479,7 +494,6 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
 void worker_join(struct worker *w)
 {
     uv_thread_join(&w->thread);
-    access_log_done(&w->access_log);
     tape_free(w->tape);
     access_free(w->access);
     snapshot_unref(atomic_exchange(&w->next, NULL));

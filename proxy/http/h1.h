@@ -39,7 +39,7 @@ struct h1_body {
     struct fields trailers;           /* set when done; in the arena given to h1_body_init */
     struct arena *arena;
     size_t max_trailers;
-    unsigned char line[1024];         /* a chunk-size or trailer line that came in pieces */
+    unsigned char *line;              /* a chunk-size or trailer line that came in pieces; of the arena, once there is one */
     size_t line_len;
 };
 void h1_body_init(struct h1_body *b, const struct message *m, struct arena *arena, size_t max_trailers);

@@ -19,6 +19,7 @@ enum { STATE_MASK = 0x0f, FROM_TOOL = 0x80 };   /* of h1_body.state: the second 
 enum {
     EXT_MAX = 256,
     SIZE_LINE_MAX = 16 + EXT_MAX + 2,
+    LINE_MAX_BYTES = 1024,
     OVERHEAD_MAX = 16 * 1024,         /* in fact: of a trailer section, as every chunk brings a data byte */
 };
 
@@ -43,6 +44,7 @@ void h1_body_init(struct h1_body *b, const struct message *m, struct arena *aren
     b->trailers = (struct fields){ 0 };
     b->arena = arena;
     b->max_trailers = max_trailers;
+    b->line = NULL;
     b->line_len = 0;
 }
 
@@ -152,13 +154,15 @@ static enum parse take_trailer(struct h1_body *b, struct slice line, struct refu
  * limit is the same whether it came in pieces or not, so that the verdict does not hang on packet sizes. */
 static enum parse take_line(struct h1_body *b, struct slice in, size_t *used, struct slice *line, struct refusal *why)
 {
-    size_t max = state_of(b) == AT_TRAILER ? sizeof b->line : SIZE_LINE_MAX;
+    size_t max = state_of(b) == AT_TRAILER ? LINE_MAX_BYTES : SIZE_LINE_MAX;
     size_t n = slice_find(in, '\n'), piece = n < in.len ? n + 1 : in.len;
     if (b->line_len + piece > max || b->overhead + piece > OVERHEAD_MAX)
         return bad(b, why, state_of(b) == AT_TRAILER ? 431 : 400, "too much chunk framing");
     b->overhead += piece;
     *used = piece;
     if (b->line_len > 0 || n == in.len) {
+        if (b->line == NULL && (b->line = arena_alloc(b->arena, LINE_MAX_BYTES)) == NULL)
+            return bad(b, why, 503, "out of memory");
         memcpy(b->line + b->line_len, in.ptr, piece);
         b->line_len += piece;
         if (n == in.len)

@@ -6,6 +6,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* Before a call whose failure is asked about: an entry of another connection would read as this one's. Mostly there is none, and looking costs less than clearing. */
+static void forget_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 static void on_poll(uv_poll_t *p, int status, int events)
 {
     struct stream *s = p->data;
@@ -103,6 +110,12 @@ enum io stream_handshake(struct stream *s)
     return IO_DEAD;                   /* the owner reads the error queue, then clears it */
 }
 
+void stream_ticket(struct stream *s)
+{
+    if (s->ssl != NULL && SSL_version(s->ssl) == TLS1_3_VERSION && SSL_new_session_ticket(s->ssl) != 1)
+        ERR_clear_error();            /* no ticket then */
+}
+
 static enum io plain_result(ssize_t r, size_t *n_out)
 {
     if (r > 0) {
@@ -120,7 +133,7 @@ enum io stream_read(struct stream *s, unsigned char *buf, size_t max, size_t *n_
         return IO_DEAD;
     if (s->ssl == NULL)
         return plain_result(recv(s->fd, buf, max, 0), n_out);
-    ERR_clear_error();
+    forget_errors();
     int r = SSL_read_ex(s->ssl, buf, max, n_out);
     if (r != 1)
         return ssl_result(s, r, true);
@@ -136,7 +149,7 @@ enum io stream_write(struct stream *s, struct slice data, size_t *n_out)
         return IO_DEAD;
     if (s->ssl == NULL)
         return plain_result(send(s->fd, data.ptr, data.len, MSG_NOSIGNAL), n_out);
-    ERR_clear_error();
+    forget_errors();
     int r = SSL_write_ex(s->ssl, data.ptr, data.len, n_out);
     if (r != 1)
         return ssl_result(s, r, false);

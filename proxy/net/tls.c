@@ -154,7 +154,7 @@ enum status tls_server_context(const struct config *c, SSL_CTX **out, struct err
     SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, accept_any, NULL);
-    SSL_CTX_set_num_tickets(ctx, 1);
+    SSL_CTX_set_num_tickets(ctx, 0);  /* TLS 1.3: later, for those who stay; see stream_ticket */
     SSL_CTX_set_max_early_data(ctx, 0);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"countersign", 11);

@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { OUT_MAX = 64 * 1024, IN_MAX = 64 * 1024, READ_AT_ONCE = 16 * 1024, BUSY_MAX = 1024, FIELDS_MAX = 256 };
+enum { OUT_MAX = 64 * 1024, IN_MAX = 64 * 1024, READ_AT_ONCE = 64 * 1024, BUSY_MAX = 1024, FIELDS_MAX = 256 };
 
 enum upstream_state { U_CONNECT, U_HANDSHAKE, U_IDLE, U_HEAD, U_BODY, U_SWITCHED, U_GONE };
 
@@ -273,7 +273,7 @@ static void ended(struct upstream *u, enum io io)
 
 static void do_read(struct upstream *u)
 {
-    for (int budget = 8; budget > 0 && u->state >= U_IDLE && u->state != U_GONE && !u->paused; budget--) {
+    for (int budget = 4; budget > 0 && u->state >= U_IDLE && u->state != U_GONE && !u->paused; budget--) {
         size_t n = 0, room = bbuf_room(&u->in);
         unsigned char *at = bbuf_reserve(&u->in, room < READ_AT_ONCE ? room : READ_AT_ONCE);
         if (at == NULL || room == 0) {

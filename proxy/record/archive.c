@@ -20,6 +20,8 @@ struct segment_reader {
     struct warc_events events;
     uint64_t out;
     bool ended;                       /* the gzip member before is whole */
+    struct age_opener *opener;        /* NULL: the segment is not sealed */
+    struct err *err;                  /* of the call that runs, for take_clear */
     unsigned char in_buf[CHUNK], out_buf[CHUNK];
 };
 
@@ -49,6 +51,28 @@ static enum status inflate_some(struct segment_reader *r, struct err *err)
     return st;
 }
 
+static enum status inflate_all(struct segment_reader *r, struct slice s, struct err *err)
+{
+    enum status st = OK;
+    r->z.next_in = (unsigned char *)(uintptr_t)s.ptr;
+    r->z.avail_in = (uInt)s.len;
+    while (st == OK && (r->z.avail_in > 0 || (r->z.avail_out == 0 && !r->ended)))
+        st = inflate_some(r, err);
+    return st;
+}
+
+static enum status take_clear(void *to, struct slice clear)
+{
+    struct segment_reader *r = to;
+    return inflate_all(r, clear, r->err);
+}
+
+static enum status take_content(struct segment_reader *r, struct slice s, struct err *err)
+{
+    r->err = err;
+    return r->opener != NULL ? age_open_more(r->opener, s, err) : inflate_all(r, s, err);
+}
+
 static enum status read_content(struct segment_reader *r, int fd, const struct tar_member *m, struct err *err)
 {
     uint64_t at = m->content, end = m->content + m->content_len;
@@ -58,21 +82,28 @@ static enum status read_content(struct segment_reader *r, int fd, const struct t
         size_t n = end - at < sizeof r->in_buf ? (size_t)(end - at) : sizeof r->in_buf;
         st = tar_pread(fd, r->in_buf, n, at, err);
         at += n;
-        r->z.next_in = r->in_buf;
-        r->z.avail_in = (uInt)n;
-        while (st == OK && (r->z.avail_in > 0 || (r->z.avail_out == 0 && !r->ended)))
-            st = inflate_some(r, err);
+        if (st == OK)
+            st = take_content(r, slice_of(r->in_buf, n), err);
     }
+    if (st == OK && r->opener != NULL)
+        st = age_open_end(r->opener, err);
     if (st == OK && !r->ended)
         st = fail(err, BAD_INPUT, "it ends in the middle of a record");
     return st;
 }
 
 /* A damaged segment is noted, and the rest read; only want of memory ends it. */
-static enum status read_segment(struct archive *a, int fd, const struct tar_member *m, struct err *err)
+static enum status read_segment(struct archive *a, const struct age_keys *keys, int fd, const struct tar_member *m, struct err *err)
 {
+    if (m->sealed && keys == NULL)
+        return fail(err, REFUSED, "the recording is sealed to its auditors' keys, and none was given. Next: --auditor-key FILE, with the secret key of one of them");
     struct segment_reader *r = calloc(1, sizeof *r);
     if (r == NULL || inflateInit2(&r->z, 15 + 16) != Z_OK) {
+        free(r);
+        return fail(err, NO_MEMORY, "segment");
+    }
+    if (m->sealed && age_opener_new(keys, take_clear, r, &r->opener) != OK) {
+        inflateEnd(&r->z);
         free(r);
         return fail(err, NO_MEMORY, "segment");
     }
@@ -84,8 +115,11 @@ static enum status read_segment(struct archive *a, int fd, const struct tar_memb
     struct err why = { "" };
     enum status st = read_content(r, fd, m, &why);
     inflateEnd(&r->z);
+    age_opener_free(r->opener);
     free(r);
     archive_break_record(a);
+    a->sealed += m->sealed;
+    a->opened += m->sealed && st != REFUSED;
     if (st == NO_MEMORY)
         return fail(err, st, "segment");
     return st == OK ? OK : archive_add_bad(a, m->number, why.text);
@@ -101,7 +135,7 @@ static enum status note_gap(struct archive *a, unsigned expected, unsigned found
     return archive_add_bad(a, found > expected ? expected : found, text);
 }
 
-static enum status read_members(struct archive *a, int fd, uint64_t size, struct err *err)
+static enum status read_members(struct archive *a, const struct age_keys *keys, int fd, uint64_t size, struct err *err)
 {
     uint64_t at = 0;
     unsigned expected = 1;
@@ -123,7 +157,7 @@ static enum status read_members(struct archive *a, int fd, uint64_t size, struct
         }
         st = note_gap(a, expected, m.number);
         if (st == OK)
-            st = read_segment(a, fd, &m, err);
+            st = read_segment(a, keys, fd, &m, err);
         free(m.comment);
         if (st != OK)
             return st;
@@ -132,7 +166,7 @@ static enum status read_members(struct archive *a, int fd, uint64_t size, struct
     }
 }
 
-enum status archive_open(const char *path, struct archive **out, struct err *err)
+enum status archive_open(const char *path, const struct age_keys *keys, struct archive **out, struct err *err)
 {
     struct stat sb;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -143,7 +177,9 @@ enum status archive_open(const char *path, struct archive **out, struct err *err
     if (st == OK && (fstat(fd, &sb) != 0 || !S_ISREG(sb.st_mode)))
         st = fail(err, IO_FAILED, "'%s' is not a file", path);
     if (st == OK)
-        st = read_members(a, fd, (uint64_t)sb.st_size, err);
+        st = read_members(a, keys, fd, (uint64_t)sb.st_size, err);
+    if (st == OK && a->sealed > 0 && a->opened == 0)
+        st = fail(err, REFUSED, "this key opens none of the recording's %zu sealed segments: they are sealed to other auditors' keys. Next: try another key", a->sealed);
     if (st == OK && archive_finish(a) != OK)
         st = fail(err, NO_MEMORY, "recording");
     close(fd);

@@ -5,6 +5,7 @@
 
 #include "proxy/base/slice.h"
 #include "proxy/base/status.h"
+#include "proxy/record/age.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -19,7 +20,8 @@ struct archive_ws_message {
     int64_t time_ms;                  /* when its record was written: its end, or the end of the first segment that has a part of it */
     struct slice from, opcode;        /* "client", "tool" or "gateway"; "text", "binary", "close", "ping", "pong" */
     struct slice data;                /* unmasked; at most 16 MiB of it */
-    uint64_t length;                  /* all of it */
+    uint64_t length;                  /* all of it, with what is not kept */
+    bool omitted;                     /* policy wanted its bytes not kept: data is empty */
     bool compressed;                  /* data is what permessage-deflate (RFC 7692) made */
     bool cut;                         /* it never ended */
 };
@@ -29,17 +31,21 @@ struct archive_exchange {
     uint64_t id;
     int64_t started_ms, ended_ms;
     struct slice request_head, request_body, response_head, response_body;   /* as recorded: HTTP/1.1 text heads, bodies without transfer coding */
+    bool sizes_only;                  /* policy wanted no bodies kept: heads are here, bodies empty, and these bytes passed: */
+    uint64_t request_omitted, response_omitted;
     unsigned status;                  /* 0: no response */
     bool request_cut, response_cut, from_tool;
     struct slice action, why;
+    uint64_t request_bytes, response_bytes;   /* all that was recorded of the bodies, which may be more than is kept here */
+    struct slice request_record, response_record;   /* the WARC-Record-ID of each side's first record */
     const json_t *notes;              /* object: name → value */
     unsigned first_segment, last_segment;
     const struct archive_ws_message *messages;
     size_t message_count;
 };
 
-/* Read the whole recording from a file. Bodies larger than 16 MiB are kept in part (body slices hold the first part; the lengths in `notes` tell). */
-MUST_CHECK enum status archive_open(const char *path, struct archive **out, struct err *err);
+/* Read the whole recording from a file. keys open what is sealed; NULL: none. REFUSED: it is sealed, and none of it to these keys. Bodies larger than 16 MiB are kept in part (body slices hold the first part; the lengths in `notes` tell). */
+MUST_CHECK enum status archive_open(const char *path, const struct age_keys *keys, struct archive **out, struct err *err);
 void archive_free(struct archive *a);
 size_t archive_count(const struct archive *a);
 /* By start time. Borrowed from the archive. */
@@ -55,7 +61,7 @@ struct verify_result {
     json_t *findings;                 /* array of { "kind": "altered-segment"|"missing-segment"|"extra-segment"|"bad-leaf"|"bad-head"|"cut-log"|…, "segment": n?, "seq": n?, "text": "…" } */
 };
 /* recording_path may be NULL (log only). `log` is what GET /api/v1/log gave: { "leaves": […], "head": "note text" } with all leaves from seq 1; log_key: Ed25519
- * public key, raw 32 bytes; session: whose segments to compare. later_head: a head note seen elsewhere (a grant's or a receipt's checkpoint), or NULL. OK even when not whole; result
+ * public key, raw 32 bytes; session: whose segments to compare, "" for the log alone. later_head: a head note seen elsewhere (a grant's or a receipt's checkpoint), or NULL. OK even when not whole; result
  * is the caller's to verify_done. */
 MUST_CHECK enum status archive_verify(const char *recording_path, const char *session, const json_t *log, const unsigned char log_key[32],
                                       const char *instance, const char *later_head, struct verify_result *out, struct err *err);

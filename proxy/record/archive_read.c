@@ -168,7 +168,10 @@ static enum status on_head(void *to, const struct warc_head *h)
         return st;
     a->message->records++;
     a->message->complete = h->segment_number == 0 || h->segment_last;
-    a->message->cut |= h->truncated.len > 0;
+    a->message->cut |= h->truncated.len > 0 && !slice_eq(h->truncated, SLICE("policy"));
+    a->message->omitted += h->omitted;
+    a->item->closed |= h->ends_well;
+    a->item->pub.sizes_only |= slice_eq(h->kept, SLICE("metadata"));
     return OK;
 }
 
@@ -308,7 +311,7 @@ static enum status note_length(json_t *notes, const char *name, const struct arc
 {
     if (m->records == 0)
         return OK;
-    json_t *n = json_integer((json_int_t)(m->total - m->head_len));
+    json_t *n = json_integer((json_int_t)(m->total - m->head_len + m->omitted));
     return n != NULL && json_object_set_new(notes, name, n) == 0 ? OK : NO_MEMORY;
 }
 
@@ -331,7 +334,8 @@ static enum status publish_socket(struct archive_item *x)
         s->pub.from = slice_str(s->from);
         s->pub.opcode = slice_str(s->opcode);
         s->pub.data = slice_of(s->m.bytes.data, s->m.bytes.len);
-        s->pub.length = s->m.total;
+        s->pub.length = s->m.total + s->m.omitted;
+        s->pub.omitted = x->pub.sizes_only;
         s->pub.cut = s->m.cut || !s->m.complete;
         x->socket_pub[i] = s->pub;
     }
@@ -353,6 +357,12 @@ static enum status publish(struct archive_item *x)
     split(&x->message[0], &p->request_head, &p->request_body);
     split(&x->message[1], &p->response_head, &p->response_body);
     p->status = status_of(&x->message[1]);
+    p->request_bytes = x->message[0].total - (x->message[0].total < x->message[0].head_len ? x->message[0].total : x->message[0].head_len);
+    p->response_bytes = x->message[1].total - (x->message[1].total < x->message[1].head_len ? x->message[1].total : x->message[1].head_len);
+    p->request_record = slice_str(x->message[0].id);
+    p->response_record = slice_str(x->message[1].id);
+    p->request_omitted = x->message[0].omitted;
+    p->response_omitted = x->message[1].omitted;
     p->request_cut = x->message[0].cut || !x->message[0].complete;
     p->response_cut = x->message[1].records > 0 && (x->message[1].cut || !x->message[1].complete);
     if (!x->closed && set_text(&x->why, SLICE("not-closed")) != OK)

@@ -23,6 +23,7 @@ struct archive_message {
     char id[64];                      /* of its first record */
     struct warc_bytes bytes;          /* head and, up to the limit, body */
     uint64_t total;                   /* bytes of all its records */
+    uint64_t omitted;                 /* not kept by policy */
     size_t head_len;                  /* with its empty line; 0: not yet seen */
     unsigned records;
     bool complete, cut;
@@ -59,6 +60,7 @@ struct archive {
     struct archive_bad *bad;
     size_t bad_count;
     uint64_t kept;
+    size_t sealed, opened;            /* segments that are for auditors; those that our keys fit */
     /* the record that is being read */
     struct archive_item *item;
     struct archive_message *message;  /* NULL: not one that is kept */

@@ -1,10 +1,11 @@
 /* entry: what a tape puts on the ring, one kind a fact. All numbers are u32 in machine order; a string is its length and its bytes; "rest" is what
  * remains of the payload. The session id stands in every entry (ring.h), so that a recorder that starts in the middle knows whose file to open.
  *
- *   BEGIN      version, method length, target length; strings identity, person, tool, host, x5t, action, authority; rest: request head
+ *   BEGIN      version (and in its upper half enum entry_keep), method length, target length; strings identity, person, tool, host, x5t, action, authority; rest: request head
  *   RESPONSE   version, status, from_tool; rest: response head
  *   BODY       rest: bytes; flag RESPONSE_SIDE or not
- *   MESSAGE    opcode, what (enum entry_message); rest: bytes of a WebSocket message, unmasked; flag RESPONSE_SIDE: towards the client
+ *   OMITTED    u64 in two halves, the low one first: so many bytes of body passed and are not kept; flag RESPONSE_SIDE or not
+ *   MESSAGE    opcode, what (enum entry_message); rest: bytes of a WebSocket message, unmasked, or how many, as in OMITTED; flag RESPONSE_SIDE: towards the client
  *   FINISH     flags RESPONSE_SIDE, CUT
  *   NOTE       string name; rest: value
  *   CLOSE      rest: why, empty when all went well */
@@ -19,6 +20,12 @@ enum entry_kind {
     ENTRY_NOTE,
     ENTRY_CLOSE,
     ENTRY_MESSAGE,
+    ENTRY_OMITTED,
+};
+
+enum entry_keep {                     /* of BEGIN; ENTRY_KEEP_SHIFT bits up */
+    ENTRY_KEEP_ALL,
+    ENTRY_KEEP_SIZES,                 /* heads, and sizes of bodies */
 };
 
 enum entry_flag {
@@ -31,6 +38,7 @@ enum entry_message {
     MESSAGE_LAST = 2,
     MESSAGE_COMPRESSED = 4,
     MESSAGE_BY_GATEWAY = 8,
+    MESSAGE_OMITTED = 16,
 };
 
 enum {
@@ -38,6 +46,7 @@ enum {
     ENTRY_NAME_MAX = 64,              /* of a note */
     ENTRY_VALUE_MAX = 4096,           /* of a note */
     ENTRY_WHY_MAX = 64,
+    ENTRY_KEEP_SHIFT = 16,
 };
 
 #endif

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SYNC_ONE_BY_ONE = 16 };
+enum { SYNC_ONE_BY_ONE = 16, SEALED_KEPT = 8 << 20 };
 
 static void leaf_done(void *to, const struct leaf *leaf, bool confirmed)
 {
@@ -51,9 +51,22 @@ enum status keeper_open(struct keeper *k, const char *state, const char *instanc
                      || leaves_new(authz_socket, leaf_done, k, &k->leaves) != OK))
         st = fail(err, NO_MEMORY, "recorder");
     k->context.instance = k->instance;
+    k->context.pool = &k->pool;
     if (st != OK)
         keeper_close(k);
     return st;
+}
+
+void keeper_seal_with(struct keeper *k, struct age_sealer *sealer)
+{
+    age_sealer_free(k->context.sealer);
+    k->context.sealer = sealer;
+}
+
+void keeper_know_ring(struct keeper *k, const struct ring_header *ring)
+{
+    if (k->context.ring_count < SESSION_RINGS_MAX)
+        k->context.ring[k->context.ring_count++] = ring;
 }
 
 void keeper_close(struct keeper *k)
@@ -63,8 +76,11 @@ void keeper_close(struct keeper *k)
         HASH_DEL(k->sessions, s);
         session_free(s);
     }
+    record_pool_done(&k->pool);
     leaves_free(k->leaves);
     warc_writer_free(k->context.warc);
+    age_sealer_free(k->context.sealer);
+    warc_bytes_done(&k->sealed);
     free(k->unsynced);
     free(k->instance);
     if (k->dir_fd >= 0)
@@ -132,7 +148,7 @@ static void restore_member(void *to, const struct tar_member *m, int fd)
     if (r->begun) {
         restore_leaf(r, m, o, fd);
     } else {
-        session_restore(r->s, o);
+        session_restore(r->s, &r->k->context, o);
         r->logged = r->s->logged;
         r->begun = true;
     }
@@ -206,7 +222,12 @@ static bool id_ok(struct slice id)
 
 static enum status get_session(struct keeper *k, struct slice id, struct session **out, struct err *err)
 {
-    struct session *s = NULL;
+    struct session *s = k->newest;
+    if (s != NULL && s->marked && slice_eq(slice_str(s->id), id)) {
+        *out = s;
+        return OK;
+    }
+    s = NULL;
     if (!id_ok(id))
         return fail(err, CORRUPT, "an entry names no session");
     HASH_FIND(hh, k->sessions, id.ptr, id.len, s);
@@ -250,7 +271,7 @@ enum status keeper_take(struct keeper *k, const struct ring_in *in, size_t ring,
         return st;
     s->used_ms = k->now_ms;
     st = session_take(s, &k->context, in, ring, e);
-    *out = s;
+    k->newest = *out = s;
     if (st == NO_MEMORY)
         return fail(err, st, "an exchange");
     if (st != OK)
@@ -279,15 +300,31 @@ static enum status reopen(struct keeper *k, struct session *s, struct err *err)
     return st;
 }
 
+/* Into memory that all sessions share: what could not be written is sealed anew, under a new key, when it is tried again. */
+static enum status seal_content(struct keeper *k, const struct session *s, struct slice *out, struct err *err)
+{
+    *out = slice_of(s->out.data, s->out.len);
+    if (k->context.sealer == NULL)
+        return OK;
+    k->sealed.len = 0;
+    if (k->sealed.cap > SEALED_KEPT)
+        warc_bytes_done(&k->sealed);
+    enum status st = age_seal(k->context.sealer, *out, &k->sealed, err);
+    *out = slice_of(k->sealed.data, k->sealed.len);
+    return st;
+}
+
 static enum status append(struct keeper *k, struct session *s, struct err *err)
 {
-    char *comment = session_comment(s);
+    struct session_segment seg = { .time_ms = s->to_ms, .sealed = k->context.sealer != NULL };
+    enum status st = seal_content(k, s, &seg.content, err);
+    char *comment = st == OK ? session_comment(s, &k->context, seg.content) : NULL;
     if (comment == NULL)
-        return fail(err, NO_MEMORY, "the header of a segment");
-    struct session_segment seg = { .time_ms = s->to_ms, .comment = slice_str(comment), .content = slice_of(s->out.data, s->out.len) };
+        return st == OK ? fail(err, NO_MEMORY, "the header of a segment") : st;
+    seg.comment = slice_str(comment);
     struct leaf leaf = { .from_ms = s->from_ms, .to_ms = s->to_ms, .exchanges = s->begun, .ring = s->last_ring_id48,
                          .position = s->last_position };
-    enum status st = add_unsynced(k, &leaf);   /* room first: a segment in the file must get its leaf */
+    st = add_unsynced(k, &leaf);   /* room first: a segment in the file must get its leaf */
     if (st == OK)
         st = session_file_append(&s->file, &seg, err);
     else
@@ -371,9 +408,14 @@ static enum status sync_files(struct keeper *k, struct err *err)
         dirty += s->file.dirty;
     if (dirty > SYNC_ONE_BY_ONE)
         return syncfs(k->dir_fd) == 0 ? OK : fail(err, IO_FAILED, "cannot sync the recordings: %s", strerror(errno));
-    for (struct session *s = k->sessions; s != NULL; s = s->hh.next)
-        if (s->file.dirty && fdatasync(s->file.fd) != 0)
+    for (struct session *s = k->sessions; s != NULL; s = s->hh.next) {
+        if (!s->file.dirty)
+            continue;
+        if (fdatasync(s->file.fd) != 0)
             return fail(err, IO_FAILED, "cannot sync recording %s: %s", s->id, strerror(errno));
+        /* Nobody reads it soon: its pages are used again for what is written next, instead of driving everything else out of memory. */
+        (void)posix_fadvise(s->file.fd, 0, (off_t)s->file.end, POSIX_FADV_DONTNEED);
+    }
     return OK;
 }
 
@@ -402,8 +444,8 @@ enum status keeper_end_dead(struct keeper *k, keeper_is_dead *is_dead, void *to,
 {
     struct session *s, *next_s;
     HASH_ITER(hh, k->sessions, s, next_s) {
-        struct record_exchange *x, *next;
-        HASH_ITER(hh, s->exchanges, x, next) {
+        for (struct record_exchange *x = s->exchanges, *next; x != NULL; x = next) {
+            next = x->next;
             if (!is_dead(to, x))
                 continue;
             enum status st = s->sealed ? keeper_flush(k, s, err) : OK;
@@ -435,6 +477,7 @@ void keeper_tidy(struct keeper *k)
             continue;
         (void)unlinkat(k->open_fd, s->id, 0);
         HASH_DEL(k->sessions, s);
+        k->newest = NULL;
         session_free(s);
     }
 }

@@ -12,10 +12,13 @@ enum { KEEPER_FILES_MAX = 256, KEEPER_IDLE_MS = 60000 };
 
 struct keeper {
     struct session_context context;
+    struct warc_bytes sealed;         /* the segment that is being appended, as an age file */
     char *instance;
     int dir_fd, open_fd;              /* recordings, recordings/open */
+    struct record_pool pool;
     size_t ring_count;
     struct session *sessions;
+    struct session *newest;           /* the one that the last entry belonged to, or NULL: most often the next one's too */
     size_t files_open;
     bool dir_dirty;                   /* a file was made since the last sync */
     struct leaves *leaves;
@@ -26,6 +29,10 @@ struct keeper {
 
 MUST_CHECK enum status keeper_open(struct keeper *k, const char *state, const char *instance, const char *authz_socket, size_t ring_count,
                                    struct err *err);
+/* Segments are sealed by this from now on; NULL: kept readable. Takes it. */
+void keeper_seal_with(struct keeper *k, struct age_sealer *sealer);
+/* A ring whose open exchanges may be found in files. Before keeper_recover. */
+void keeper_know_ring(struct keeper *k, const struct ring_header *ring);
 void keeper_close(struct keeper *k);
 /* What the last recorder left undone: exchanges without an end, segments without a leaf. */
 MUST_CHECK enum status keeper_recover(struct keeper *k, struct err *err);

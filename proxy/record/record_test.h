@@ -142,7 +142,7 @@ struct test_authz {
     _Atomic bool stop, away;          /* away: answers nothing and closes what it has */
     EVP_PKEY *key;
     unsigned char public_key[32];
-    struct chain_head head;
+    struct tree tree;
     json_t *leaves, *known;
 };
 
@@ -154,14 +154,14 @@ TEST_UNUSED static void test_authz_append(struct test_authz *a, const char *type
     struct err err = { "" };
     if (canonical_json(content, &text, &len, &err) != OK)
         fail_msg("%s", err.text);
-    salt[15] = (unsigned char)a->head.seq;
+    salt[15] = (unsigned char)a->tree.size;
     chain_content_digest(salt, slice_of(text, len), digest);
     free(text);
     b64url_encode(slice_of(salt, sizeof salt), salt_text);
     b64url_encode(slice_of(digest, sizeof digest), digest_text);
-    int64_t time_ms = 1700000000000 + (int64_t)a->head.seq;
-    chain_append(&a->head, slice_str(type), time_ms, digest);
-    json_array_append_new(a->leaves, json_pack("{sI ss sI ss ss so}", "seq", (json_int_t)a->head.seq, "type", type, "time_ms", (json_int_t)time_ms,
+    int64_t time_ms = 1700000000000 + (int64_t)a->tree.size;
+    assert_int_equal(chain_append(&a->tree, type, time_ms, digest, NULL, NULL), OK);
+    json_array_append_new(a->leaves, json_pack("{sI ss sI ss ss so}", "seq", (json_int_t)a->tree.size, "type", type, "time_ms", (json_int_t)time_ms,
                                                "digest", digest_text, "salt", salt_text, "content", content));
 }
 
@@ -261,12 +261,19 @@ TEST_UNUSED static json_t *test_authz_log(struct test_authz *a)
 {
     char *note = NULL;
     pthread_mutex_lock(&a->lock);
-    assert_int_equal(chain_note_sign(a->key, "test", &a->head, &note, NULL), OK);
+    struct chain_head head = chain_head_of(&a->tree);
+    assert_int_equal(chain_note_sign(a->key, "test", &head, &note, NULL), OK);
     json_t *log = json_pack("{so ss}", "leaves", json_deep_copy(a->leaves), "head", note);
     pthread_mutex_unlock(&a->lock);
     free(note);
     return log;
 }
+
+/* Whom recordings are sealed to here. The first is an example of age's own documents. */
+#define TEST_AUDITOR "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX"
+static char test_public_1[] = "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj", test_public_2[] = "age12z2ppf6j72s9teemjz0sumxz2mmuq4ehzkf7szqv7zerqr6ph4psgrkn4k";
+static char *const test_auditors[] = { test_public_1, test_public_2 };
+TEST_UNUSED static bool test_unsealed;   /* set: recordings are kept readable */
 
 TEST_UNUSED static struct recorder *test_recorder(const char *dir, const struct test_authz *a, const struct test_ring *rings, size_t count,
                                                   int64_t segment_ms, size_t segment_bytes)
@@ -276,7 +283,8 @@ TEST_UNUSED static struct recorder *test_recorder(const char *dir, const struct 
     struct recorder *r = NULL;
     struct err err = { "" };
     snprintf(state, sizeof state, "%s", dir);
-    struct config c = { .state = state, .instance = instance, .segment_ms = segment_ms, .segment_bytes = segment_bytes };
+    struct config c = { .state = state, .instance = instance, .segment_ms = segment_ms, .segment_bytes = segment_bytes,
+                        .sealed_to = (char **)(uintptr_t)test_auditors, .sealed_to_count = test_unsealed ? 0 : 2 };
     for (size_t i = 0; i < count; i++)
         v[i] = (struct recorder_ring){ rings[i].memory, rings[i].size, rings[i].wake_fd };
     if (recorder_start(&c, a->socket, v, count, &r, &err) != OK)
@@ -289,14 +297,28 @@ TEST_UNUSED static void test_recording_path(char out[256], const char *dir, cons
     snprintf(out, 256, "%s/recordings/%s.tar", dir, session);
 }
 
+/* The file of an auditor's secret key, made in dir. */
+TEST_UNUSED static struct age_keys *test_keys(const char *dir)
+{
+    char path[256];
+    struct age_keys *keys = NULL;
+    struct err err = { "" };
+    snprintf(path, sizeof path, "%s/auditor.key", dir);
+    if (file_write(path, SLICE(TEST_AUDITOR "\n"), 0600, &err) != OK || age_keys_load(path, &keys, &err) != OK)
+        fail_msg("%s", err.text);
+    return keys;
+}
+
 TEST_UNUSED static struct archive *test_archive(const char *dir, const char *session)
 {
     char path[256];
+    struct age_keys *keys = test_keys(dir);
     struct archive *a = NULL;
     struct err err = { "" };
     test_recording_path(path, dir, session);
-    if (archive_open(path, &a, &err) != OK)
+    if (archive_open(path, keys, &a, &err) != OK)
         fail_msg("%s", err.text);
+    age_keys_free(keys);
     for (size_t i = 0; i < archive_bad_segments(a); i++) {
         unsigned number;
         const char *text = archive_bad_segment(a, i, &number);

@@ -21,6 +21,7 @@ struct ring_state {
 struct recorder {
     pthread_t thread;
     _Atomic bool stopping;
+    _Atomic(struct age_sealer *) next_sealer;   /* of a reload, not yet taken up */
     struct keeper keeper;
     struct ring_state *rings;
     size_t count, segment_bytes;
@@ -268,6 +269,9 @@ static void sleep_until_due(struct recorder *r)
 static void one_round(struct recorder *r, bool *more)
 {
     struct err err = { "" };
+    struct age_sealer *next = atomic_exchange(&r->next_sealer, NULL);
+    if (next != NULL)
+        keeper_seal_with(&r->keeper, next);
     *more = false;
     r->now_ms = r->keeper.now_ms = clock_mono_ms();
     if (r->now_ms >= r->retry_ms) {
@@ -343,15 +347,41 @@ static enum status start_thread(struct recorder *r, struct err *err)
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int failed = pthread_create(&r->thread, NULL, run, r);
+    if (failed == 0)
+        pthread_setname_np(r->thread, "recorder");
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return failed ? fail(err, IO_FAILED, "cannot start the recorder's thread: %s", strerror(failed)) : OK;
 }
 
 static void recorder_free(struct recorder *r)
 {
+    age_sealer_free(atomic_load(&r->next_sealer));
     keeper_close(&r->keeper);
     free(r->rings);
     free(r);
+}
+
+static enum status start_sealing(struct recorder *r, const struct config *c, struct err *err)
+{
+    struct age_sealer *sealer = NULL;
+    enum status st = c->sealed_to_count > 0 ? age_sealer_new(c->sealed_to, c->sealed_to_count, &sealer, err) : OK;
+    if (st != OK)
+        return st;
+    keeper_seal_with(&r->keeper, sealer);
+    for (size_t i = 0; i < r->count; i++)
+        keeper_know_ring(&r->keeper, r->rings[i].in.h);
+    return OK;
+}
+
+enum status recorder_reload(struct recorder *r, const struct config *c, struct err *err)
+{
+    struct age_sealer *sealer = NULL;
+    if (c->sealed_to_count == 0)
+        return OK;
+    enum status st = age_sealer_new(c->sealed_to, c->sealed_to_count, &sealer, err);
+    if (st == OK)
+        age_sealer_free(atomic_exchange(&r->next_sealer, sealer));
+    return st;
 }
 
 enum status recorder_start(const struct config *c, const char *authz_socket, const struct recorder_ring *rings, size_t count,
@@ -367,6 +397,8 @@ enum status recorder_start(const struct config *c, const char *authz_socket, con
     enum status st = attach(r, rings, count, err);
     if (st == OK)
         st = keeper_open(&r->keeper, c->state, c->instance, authz_socket, count, err);
+    if (st == OK)
+        st = start_sealing(r, c, err);
     if (st == OK)
         st = ring_bell_fd() >= 0 ? OK : fail(err, IO_FAILED, "eventfd: %s", strerror(errno));
     if (st == OK)

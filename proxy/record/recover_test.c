@@ -36,7 +36,7 @@ static void be_proxy(const char *dir, const struct test_authz *authz, const stru
         size_t size = 200 + n * 977 % 9000;
         enum status st;
         arena_init(&arena, 65536);
-        while ((st = tape_begin(t, &x, &s, &request, SLICE("read"), NULL, 0, &arena)) == FULL)
+        while ((st = tape_begin(t, &x, &s, &request, &(struct tape_keep){ .action = SLICE("read") }, &arena)) == FULL)
             test_wait(ring->wake_fd);
         p->ids[n % 4096] = x.id;
         p->delivered = 0;
@@ -175,7 +175,7 @@ static void one_exchange(struct tape *t, const struct test_ring *ring, const cha
     unsigned char *bytes = calloc(1, body + 1);
     enum status st;
     arena_init(&arena, 65536);
-    while ((st = tape_begin(t, &x, &s, &request, SLICE("read"), NULL, 0, &arena)) == FULL)
+    while ((st = tape_begin(t, &x, &s, &request, &(struct tape_keep){ .action = SLICE("read") }, &arena)) == FULL)
         test_wait(ring->wake_fd);
     assert_int_equal(st, OK);
     while (tape_response(t, &x, &response, true) == FULL)

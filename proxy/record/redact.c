@@ -74,19 +74,46 @@ void fingerprint_end(const struct fingerprint *f, EVP_MD_CTX *ctx, unsigned char
 
 /* Names. */
 
+/* What a byte of a name counts as: letters without their case, and 0 for all that is no letter, digit, '_' or byte of UTF-8. Each byte of each key of each body is looked up. */
+static const unsigned char folded[256] = {
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 0, 0, 0, 0, 0, 0,
+    0, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111,
+    112, 113, 114, 115, 116, 117, 118, 119, 120, 121, 122, 0, 0, 0, 0, 95,
+    0, 97, 98, 99, 100, 101, 102, 103, 104, 105, 106, 107, 108, 109, 110, 111,
+    112, 113, 114, 115, 116, 117, 118, 119, 120, 121, 122, 0, 0, 0, 0, 0,
+    128, 129, 130, 131, 132, 133, 134, 135, 136, 137, 138, 139, 140, 141, 142, 143,
+    144, 145, 146, 147, 148, 149, 150, 151, 152, 153, 154, 155, 156, 157, 158, 159,
+    160, 161, 162, 163, 164, 165, 166, 167, 168, 169, 170, 171, 172, 173, 174, 175,
+    176, 177, 178, 179, 180, 181, 182, 183, 184, 185, 186, 187, 188, 189, 190, 191,
+    192, 193, 194, 195, 196, 197, 198, 199, 200, 201, 202, 203, 204, 205, 206, 207,
+    208, 209, 210, 211, 212, 213, 214, 215, 216, 217, 218, 219, 220, 221, 222, 223,
+    224, 225, 226, 227, 228, 229, 230, 231, 232, 233, 234, 235, 236, 237, 238, 239,
+    240, 241, 242, 243, 244, 245, 246, 247, 248, 249, 250, 251, 252, 253, 254, 255,
+};
+
 static bool is_word(unsigned char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
+    return folded[c] != 0;
 }
 
 static unsigned char fold(unsigned char c)
 {
-    return is_word(c) ? ascii_lower(c) : '_';
+    return folded[c] != 0 ? folded[c] : '_';
+}
+
+/* Two bytes of a name, folded, as a number: enough to tell that no name begins there. After a name of one byte, or at the end of a key, comes a '_'. */
+static unsigned char begin_of(unsigned char first, unsigned char second)
+{
+    return (unsigned char)(first * 7 + second);
 }
 
 enum status secret_names_copy(char *const *names, size_t count, struct arena *arena, struct secret_names *out)
 {
     struct slice *v = count ? arena_alloc(arena, count * sizeof *v) : NULL;
+    uint64_t begins[4] = { 0 };
     if (count > 0 && v == NULL)
         return NO_MEMORY;
     for (size_t i = 0; i < count; i++) {
@@ -97,8 +124,13 @@ enum status secret_names_copy(char *const *names, size_t count, struct arena *ar
         for (size_t k = 0; k < n; k++)
             text[k] = fold((unsigned char)names[i][k]);
         v[i] = slice_of(text, n);
+        if (n > 0) {
+            unsigned char pair = begin_of(text[0], n > 1 ? text[1] : '_');
+            begins[pair / 64] |= UINT64_C(1) << pair % 64;
+        }
     }
-    *out = (struct secret_names){ v, count };
+    *out = (struct secret_names){ .v = v, .count = count };
+    memcpy(out->begins, begins, sizeof begins);
     return OK;
 }
 
@@ -112,16 +144,28 @@ static bool name_at(struct slice key, size_t at, struct slice name)
     return true;
 }
 
+static bool name_begins(const struct secret_names *names, struct slice key, size_t at)
+{
+    unsigned char pair = begin_of(fold(key.ptr[at]), at + 1 < key.len ? fold(key.ptr[at + 1]) : '_');
+    if (!(names->begins[pair / 64] >> pair % 64 & 1))
+        return false;
+    for (size_t i = 0; i < names->count; i++)
+        if (name_at(key, at, names->v[i]))
+            return true;
+    return false;
+}
+
+/* Names begin where a word does, or with what is no word. */
 bool secret_name(const struct secret_names *names, struct slice key)
 {
     if (key.len > REDACT_KEY_MAX)
         return true;
-    for (size_t at = 0; at < key.len; at++) {
-        if (at > 0 && is_word(key.ptr[at - 1]))
-            continue;
-        for (size_t i = 0; i < names->count; i++)
-            if (name_at(key, at, names->v[i]))
-                return true;
+    for (size_t at = 0; at < key.len;) {
+        if (name_begins(names, key, at))
+            return true;
+        bool inside = is_word(key.ptr[at++]);
+        while (inside && at < key.len && is_word(key.ptr[at]))
+            at++;
     }
     return false;
 }

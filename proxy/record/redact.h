@@ -41,8 +41,9 @@ void fingerprint_end(const struct fingerprint *f, EVP_MD_CTX *ctx, unsigned char
 struct secret_names {
     struct slice *v;
     size_t count;
+    uint64_t begins[4];               /* bits for the two bytes that some name begins with: most words of most keys need no more */
 };
-/* A folded copy in the arena. NO_MEMORY. */
+/* A folded copy in the arena: the only way to make one. NO_MEMORY. */
 MUST_CHECK enum status secret_names_copy(char *const *names, size_t count, struct arena *arena, struct secret_names *out);
 bool secret_name(const struct secret_names *names, struct slice key);
 /* Undo percent-encoding and '+' in place; broken encodings stay. Returns the new length. */

@@ -187,14 +187,67 @@ static bool value_over(struct json_state *s)
     return secret;
 }
 
+/* Bytes before the next quote or backslash, eight at a time. */
+static size_t plain_length(const unsigned char *p, size_t len)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    size_t i = 0;
+    for (; len - i >= 8; i += 8) {
+        uint64_t v;
+        memcpy(&v, p + i, 8);
+        uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\';
+        if ((((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs)   /* one of the eight is it */
+            break;
+    }
+    while (i < len && p[i] != '"' && p[i] != '\\')
+        i++;
+    return i;
+}
+
+static void key_add_all(struct json_state *s, const unsigned char *p, size_t len)
+{
+    if (s->key_len + len > REDACT_KEY_MAX) {
+        s->key_len = REDACT_KEY_MAX + 1;
+        return;
+    }
+    memcpy(s->key + s->key_len, p, len);
+    s->key_len += len;
+}
+
+/* In a string: the bytes up to what ends or escapes it, most of most bodies. */
+static size_t skip_string(struct json_state *s, struct slice data)
+{
+    size_t n = plain_length(data.ptr, data.len);
+    if (s->in_key && n > 0)
+        key_add_all(s, data.ptr, n);
+    s->seen += n;
+    return n;
+}
+
+/* After a key `:"`, after a value in an object `,"`: what stands between nearly all strings, in one step instead of two. Returns the bytes stepped over. */
+static size_t hop(struct json_state *s, struct slice rest)
+{
+    if (rest.len < 2 || rest.ptr[1] != '"' || s->skipping)
+        return 0;
+    bool to_value = s->state == J_COLON && rest.ptr[0] == ':' && !s->secret_next;
+    bool to_key = s->state == J_AFTER && rest.ptr[0] == ',' && top_is_object(s);
+    if (!to_value && !to_key)
+        return 0;
+    s->in_key = to_key;
+    s->key_len = 0;
+    s->state = J_STRING;
+    s->seen += 2;
+    return 2;
+}
+
 enum status json_feed(struct json_state *s, const struct secret_names *names, struct slice data, const struct redact_out *out, size_t *taken)
 {
     size_t from = 0, i = 0;
     for (; i < data.len; i++, s->seen++) {
-        unsigned char c = data.ptr[i];
         bool ended = false;
-        if (s->state == J_STRING && !s->in_key && c != '"' && c != '\\')
-            continue;   /* most bytes of most bodies */
+        if (s->state == J_STRING && (i += skip_string(s, slice_from(data, i))) == data.len)
+            break;
+        unsigned char c = data.ptr[i];
         if (s->state == J_LITERAL) {
             if (is_literal(c))
                 continue;
@@ -213,6 +266,8 @@ enum status json_feed(struct json_state *s, const struct secret_names *names, st
             break;
         if (ended && value_over(s))
             from = i + 1;
+        if (c == '"')
+            i += hop(s, slice_from(data, i + 1));
     }
     *taken = i;
     if (!s->skipping)

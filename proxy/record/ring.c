@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 static const uint64_t ring_magic = 0x676e697243530a0d;   /* "\r\nSCring" */
-enum { RING_VERSION = 1 };
+enum { RING_VERSION = 2 };           /* 2: box_key */
 static_assert(sizeof(struct ring_header) <= RING_HEADER_BYTES, "the header is one page");
 
 size_t ring_memory_size(size_t ring_bytes)
@@ -26,7 +26,7 @@ void ring_memory_init(void *memory, size_t ring_bytes)
     h->version = RING_VERSION;
     h->header_bytes = RING_HEADER_BYTES;
     h->bytes = ring_bytes;
-    if (RAND_bytes(h->id, sizeof h->id) != 1 || RAND_bytes((unsigned char *)&first, sizeof first) != 1)
+    if (RAND_bytes(h->id, sizeof h->id) != 1 || RAND_priv_bytes(h->box_key, sizeof h->box_key) != 1 || RAND_bytes((unsigned char *)&first, sizeof first) != 1)
         abort();   /* two rings with one id would mix up two histories */
     /* Exchange ids count up from a random start below 2^52: unique between rings in practice, and exact in any JSON reader. */
     atomic_store(&h->next_exchange, first >> 12 | 1);

@@ -35,6 +35,7 @@ struct ring_header {
     uint32_t version, header_bytes;
     uint64_t bytes;
     unsigned char id[RING_ID_BYTES];
+    unsigned char box_key[32];        /* for what segments say about open exchanges (session_box.c): lives as long as this memory, never on a disk */
     /* the producer's */
     alignas(64) _Atomic uint64_t head;
     _Atomic uint64_t demand;          /* everything before this should become durable now */

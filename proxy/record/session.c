@@ -25,27 +25,12 @@ struct session *session_new(struct slice id, size_t ring_count)
     return s;
 }
 
-static void exchange_free(struct record_exchange *x)
-{
-    free(x->uri);
-    free(x->action);
-    free(x->side[0].v);
-    free(x->side[1].v);
-    free(x->message[0].side.v);
-    free(x->message[1].side.v);
-    json_decref(x->notes);
-    free(x);
-}
-
 void session_free(struct session *s)
 {
     if (s == NULL)
         return;
-    struct record_exchange *x, *next;
-    HASH_ITER(hh, s->exchanges, x, next) {
-        HASH_DEL(s->exchanges, x);
-        exchange_free(x);
-    }
+    while (s->exchanges != NULL)
+        session_drop(s, NULL, s->exchanges);
     session_file_close(&s->file);
     warc_bytes_done(&s->out);
     free(s->unwritten);
@@ -75,25 +60,6 @@ static struct ring_reach *reach_of(struct session *s, const unsigned char ring[R
 }
 
 /* Entries. */
-
-static struct record_exchange *find_exchange(struct session *s, uint64_t id)
-{
-    struct record_exchange *x = NULL;
-    HASH_FIND(hh, s->exchanges, &id, sizeof id, x);
-    return x;
-}
-
-static enum status add_exchange(struct session *s, struct record_exchange *x)
-{
-    HASH_ADD(hh, s->exchanges, id, sizeof x->id, x);
-    return x->hh.tbl != NULL ? OK : NO_MEMORY;   /* HASH_NONFATAL_OOM */
-}
-
-static void drop_exchange(struct session *s, struct record_exchange *x)
-{
-    HASH_DEL(s->exchanges, x);
-    exchange_free(x);
-}
 
 static enum status add_piece(struct record_side *side, struct slice piece)
 {
@@ -139,50 +105,60 @@ static bool take_text(struct ring_cursor *c, char *out, size_t out_max)
     return true;
 }
 
-/* "https://host/target", the target out of the head's first line. */
-static char *make_uri(const char *authority, const struct ring_cursor *head, uint32_t method_len, uint32_t target_len)
+/* The target out of the head's first line. */
+static enum status make_uri(struct record_exchange *x, struct slice authority, const struct ring_cursor *head, uint32_t method_len, uint32_t target_len)
 {
+    char target[RECORD_URI_MAX];
     struct ring_cursor c = *head, skipped;
-    char *uri, *target = NULL;
-    if (target_len > RECORD_URI_MAX)
-        target_len = RECORD_URI_MAX;
-    if (ring_take_parts(&c, (size_t)method_len + 1, &skipped) && ring_left(&c) >= target_len)
-        target = calloc(1, (size_t)target_len + 1);
-    if (target == NULL || !ring_take(&c, target, target_len) || asprintf(&uri, "https://%s%s", authority, target[0] == '/' ? target : "/") < 0)
-        uri = NULL;
-    free(target);
-    return uri;
+    if (target_len > sizeof target)
+        target_len = sizeof target;
+    if (!ring_take_parts(&c, (size_t)method_len + 1, &skipped) || !ring_take(&c, target, target_len))
+        return CORRUPT;
+    return record_exchange_uri(x, authority, slice_of(target, target_len));
 }
 
-static enum status take_begin(struct session *s, const struct ring_in *in, const struct ring_entry *e, struct ring_cursor c)
+static enum status begin(const struct session *s, const struct session_context *c, const struct ring_in *in, const struct ring_entry *e, struct record_exchange **out)
 {
-    uint32_t version, method_len, target_len;
-    char action[SESSION_TEXT_MAX], authority[SESSION_TEXT_MAX];
-    if (!ring_take_u32(&c, &version) || !ring_take_u32(&c, &method_len) || !ring_take_u32(&c, &target_len)
-        || !take_text(&c, s->identity, sizeof s->identity) || !take_text(&c, s->person, sizeof s->person)
-        || !take_text(&c, s->tool, sizeof s->tool) || !take_text(&c, s->host, sizeof s->host) || !take_text(&c, s->x5t, sizeof s->x5t)
-        || !take_text(&c, action, sizeof action) || !take_text(&c, authority, sizeof authority) || find_exchange(s, e->exchange) != NULL)
+    if (session_find(s, e->exchange) != NULL)
         return CORRUPT;
-    struct record_exchange *x = calloc(1, sizeof *x);
+    struct record_exchange *x = record_exchange_new(c->pool);
     if (x == NULL)
         return NO_MEMORY;
     x->id = e->exchange;
     x->begun_at = e->pos;
     x->started_ms = x->last_ms = e->wall_ms;
     memcpy(x->ring, in->h->id, RING_ID_BYTES);
-    x->uri = make_uri(authority[0] ? authority : s->host, &c, method_len, target_len);
-    x->action = strdup(action);
-    x->side[0].state = MESSAGE_OPEN;
-    x->side[0].version = version;
-    x->side[0].head_len = ring_left(&c);
-    enum status st = x->uri != NULL && x->action != NULL ? add_pieces(&x->side[0], &c) : NO_MEMORY;
-    if (st == OK)
-        st = add_exchange(s, x);
+    *out = x;
+    return OK;
+}
+
+static enum status take_begin(struct session *s, const struct session_context *c, const struct ring_in *in, const struct ring_entry *e, struct ring_cursor p)
+{
+    uint32_t version, method_len, target_len;
+    char action[SESSION_TEXT_MAX], authority[SESSION_TEXT_MAX];
+    struct record_exchange *x;
+    if (!ring_take_u32(&p, &version) || !ring_take_u32(&p, &method_len) || !ring_take_u32(&p, &target_len)
+        || !take_text(&p, s->identity, sizeof s->identity) || !take_text(&p, s->person, sizeof s->person)
+        || !take_text(&p, s->tool, sizeof s->tool) || !take_text(&p, s->host, sizeof s->host) || !take_text(&p, s->x5t, sizeof s->x5t)
+        || !take_text(&p, action, sizeof action) || !take_text(&p, authority, sizeof authority))
+        return CORRUPT;
+    enum status st = begin(s, c, in, e, &x);
     if (st != OK)
-        exchange_free(x);
-    else
-        s->begun++;
-    return st;
+        return st;
+    x->side[0].state = MESSAGE_OPEN;
+    x->side[0].version = version & 0xffff;
+    x->sizes_only = version >> ENTRY_KEEP_SHIFT == ENTRY_KEEP_SIZES;
+    record_exchange_action(x, slice_str(action));
+    st = make_uri(x, slice_str(authority[0] ? authority : s->host), &p, method_len, target_len);
+    if (st == OK)
+        st = add_pieces(&x->side[0], &p);
+    if (st != OK) {
+        record_exchange_free(c->pool, x);
+        return st;
+    }
+    session_add(s, x);
+    s->begun++;
+    return OK;
 }
 
 static enum status take_response(struct session *s, const struct session_context *c, struct record_exchange *x, const struct ring_entry *e,
@@ -195,7 +171,6 @@ static enum status take_response(struct session *s, const struct session_context
         return CORRUPT;
     if (status < 200 && status != 101)
         return record_interim(s, c, x, e->wall_ms, payload.part, version, (unsigned)(e->pos & 0xffffffff));
-    side->head_len = ring_left(&payload);
     enum status st = add_pieces(side, &payload);
     if (st != OK)
         return st;
@@ -209,7 +184,7 @@ static enum status take_response(struct session *s, const struct session_context
 static enum status take_body(struct record_exchange *x, const struct ring_entry *e, const struct ring_cursor *payload)
 {
     struct record_side *side = &x->side[e->flags & ENTRY_RESPONSE_SIDE];
-    if (side->state != MESSAGE_OPEN)
+    if (side->state != MESSAGE_OPEN || x->sizes_only)
         return CORRUPT;
     enum status st = add_pieces(side, payload);
     if (st == OK)
@@ -217,11 +192,43 @@ static enum status take_body(struct record_exchange *x, const struct ring_entry 
     return st;
 }
 
+static bool take_count(struct ring_cursor *c, uint64_t *out)
+{
+    uint32_t low, high;
+    if (!ring_take_u32(c, &low) || !ring_take_u32(c, &high) || high >> 31)
+        return false;
+    *out = (uint64_t)high << 32 | low;
+    return true;
+}
+
+static enum status take_omitted(struct record_exchange *x, const struct ring_entry *e, struct ring_cursor *payload)
+{
+    struct record_side *side = &x->side[e->flags & ENTRY_RESPONSE_SIDE];
+    uint64_t n;
+    if (side->state != MESSAGE_OPEN || !x->sizes_only || !take_count(payload, &n))
+        return CORRUPT;
+    side->body += n;
+    return OK;
+}
+
+/* A piece of a message, or how long it was. */
+static enum status add_message_piece(const struct record_exchange *x, struct record_message *m, const struct ring_cursor *payload)
+{
+    struct ring_cursor c = *payload;
+    uint64_t n;
+    if (!x->sizes_only)
+        return add_pieces(&m->side, payload);
+    if (!take_count(&c, &n))
+        return CORRUPT;
+    m->side.body += n;
+    return OK;
+}
+
 /* Whole in one entry, and while another message of that direction may be under way: a control frame. */
 static enum status take_control(struct session *s, const struct session_context *c, struct record_exchange *x, struct record_message *m,
                                 const struct ring_cursor *payload)
 {
-    enum status st = add_pieces(&m->side, payload);
+    enum status st = add_message_piece(x, m, payload);
     if (st == OK)
         st = record_message_write(s, c, x, m, true, false);
     free(m->side.v);
@@ -239,7 +246,7 @@ static enum status take_data(struct session *s, const struct session_context *c,
         m->side.v = before.side.v;    /* the room of the one before */
         m->side.cap = before.side.cap;
     }
-    enum status st = add_pieces(&m->side, payload);
+    enum status st = add_message_piece(x, m, payload);
     if (st == OK && (new->what & MESSAGE_LAST))
         st = record_message_write(s, c, x, m, true, false);
     if (st != OK) {                   /* nothing was taken */
@@ -258,7 +265,8 @@ static enum status take_message(struct session *s, const struct session_context 
     unsigned which = e->flags & ENTRY_RESPONSE_SIDE;
     struct record_message *m = &x->message[which];
     uint32_t opcode, what;
-    if (!ring_take_u32(&payload, &opcode) || !ring_take_u32(&payload, &what) || opcode > 15 || x->side[1].status != 101)
+    if (!ring_take_u32(&payload, &opcode) || !ring_take_u32(&payload, &what) || opcode > 15 || x->side[1].status != 101
+        || x->sizes_only != ((what & MESSAGE_OMITTED) != 0))
         return CORRUPT;
     struct record_message new = { .side = { .state = MESSAGE_OPEN }, .opcode = opcode, .what = what, .towards_client = which != 0,
                                   .number = x->messages + 1 };
@@ -273,7 +281,11 @@ static enum status take_finish(struct session *s, const struct session_context *
     unsigned which = e->flags & ENTRY_RESPONSE_SIDE;
     if (x->side[which].state != MESSAGE_OPEN)
         return CORRUPT;
-    return record_side_write(s, c, x, which, true, (e->flags & ENTRY_CUT) != 0);
+    x->side[which].cut = (e->flags & ENTRY_CUT) != 0;
+    if (which == 0)
+        return record_side_write(s, c, x, which, true, x->side[which].cut, false);
+    x->side[which].state = MESSAGE_ENDED;
+    return OK;
 }
 
 static bool is_word(const char *name)
@@ -284,17 +296,6 @@ static bool is_word(const char *name)
     return true;
 }
 
-/* What the body said made it another action than the head alone. */
-static enum status change_action(struct record_exchange *x, struct slice name)
-{
-    char *action = strndup((const char *)name.ptr, name.len);
-    if (action == NULL)
-        return NO_MEMORY;
-    free(x->action);
-    x->action = action;
-    return OK;
-}
-
 static enum status take_note(struct record_exchange *x, struct ring_cursor payload)
 {
     char name[ENTRY_NAME_MAX + 1], value[ENTRY_VALUE_MAX];
@@ -303,27 +304,37 @@ static enum status take_note(struct record_exchange *x, struct ring_cursor paylo
     size_t len = ring_left(&payload) < sizeof value ? ring_left(&payload) : sizeof value;
     if (!ring_take(&payload, value, len))
         return CORRUPT;
-    if (strcmp(name, "action") == 0)
-        return change_action(x, slice_of(value, len));
+    if (strcmp(name, "action") == 0) {   /* what the body said made it another one than the head alone */
+        record_exchange_action(x, slice_of(value, len));
+        x->action_changed = true;
+        return OK;
+    }
     if (x->notes == NULL)
         x->notes = json_object();
     return notes_add(x->notes, name, slice_of(value, len)) ? OK : NO_MEMORY;
 }
 
+/* Does its response's record say all that a metadata record would? */
+static bool ends_well(const struct record_exchange *x, const char *why)
+{
+    return x->side[0].state == MESSAGE_DONE && x->side[1].state == MESSAGE_ENDED && x->notes == NULL && x->messages == 0 && !x->action_changed && why[0] == 0;
+}
+
 enum status session_end_exchange(struct session *s, const struct session_context *c, struct record_exchange *x, const char *why, int64_t now_ms)
 {
     enum status st = OK;
+    bool well = ends_well(x, why);
     x->last_ms = now_ms;
     for (unsigned i = 0; i < 2 && st == OK; i++)
         if (x->message[i].side.state == MESSAGE_OPEN)
             st = record_message_write(s, c, x, &x->message[i], true, true);
     for (unsigned i = 0; i < 2 && st == OK; i++)
-        if (x->side[i].state == MESSAGE_OPEN)
-            st = record_side_write(s, c, x, i, true, true);
-    if (st == OK)
+        if (x->side[i].state == MESSAGE_OPEN || x->side[i].state == MESSAGE_ENDED)
+            st = record_side_write(s, c, x, i, true, x->side[i].state == MESSAGE_OPEN || x->side[i].cut, well);
+    if (st == OK && !well)
         st = record_metadata(s, c, x, true, why);
     if (st == OK)
-        drop_exchange(s, x);
+        session_drop(s, c, x);
     return st;
 }
 
@@ -342,8 +353,8 @@ static enum status take_kind(struct session *s, const struct session_context *c,
 {
     struct ring_cursor payload = ring_cursor(e);
     if (e->kind == ENTRY_BEGIN)
-        return take_begin(s, in, e, payload);
-    struct record_exchange *x = find_exchange(s, e->exchange);
+        return take_begin(s, c, in, e, payload);
+    struct record_exchange *x = session_find(s, e->exchange);
     if (x == NULL)
         return CORRUPT;
     x->last_ms = e->wall_ms;
@@ -352,6 +363,8 @@ static enum status take_kind(struct session *s, const struct session_context *c,
         return take_response(s, c, x, e, payload);
     case ENTRY_BODY:
         return take_body(x, e, &payload);
+    case ENTRY_OMITTED:
+        return take_omitted(x, e, &payload);
     case ENTRY_MESSAGE:
         return take_message(s, c, x, e, payload);
     case ENTRY_FINISH:
@@ -392,12 +405,11 @@ enum status session_take(struct session *s, const struct session_context *c, con
 
 enum status session_seal(struct session *s, const struct session_context *c)
 {
-    struct record_exchange *x, *next;
     enum status st = s->out.len == 0 ? record_info(s, c, s->from_ms) : OK;
-    HASH_ITER(hh, s->exchanges, x, next) {
+    for (struct record_exchange *x = s->exchanges; x != NULL; x = x->next) {
         for (unsigned i = 0; i < 2 && st == OK; i++)
-            if (x->side[i].len > 0)
-                st = record_side_write(s, c, x, i, false, false);
+            if (x->side[i].len > 0 || x->side[i].state == MESSAGE_ENDED)
+                st = record_side_write(s, c, x, i, x->side[i].state == MESSAGE_ENDED, x->side[i].cut, false);
         for (unsigned i = 0; i < 2 && st == OK; i++)
             if (x->message[i].side.len > 0)
                 st = record_message_write(s, c, x, &x->message[i], false, false);

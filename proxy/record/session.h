@@ -3,6 +3,7 @@
 #ifndef COUNTERSIGN_SESSION_H
 #define COUNTERSIGN_SESSION_H
 
+#include "proxy/record/age.h"
 #include "proxy/record/ring.h"
 #include "proxy/record/session_file.h"
 #include "proxy/record/warc.h"
@@ -10,21 +11,25 @@
 #include <jansson.h>
 #include <uthash.h>
 
-enum { SESSION_RINGS_MAX = 64, SESSION_TEXT_MAX = 256, RECORD_URI_MAX = 8192 };
+enum { SESSION_RINGS_MAX = 64, SESSION_TEXT_MAX = 256, RECORD_URI_MAX = 8192, SESSION_BUCKETS = 64 };
 
 /* One direction of an exchange. */
-enum side_state { MESSAGE_NONE, MESSAGE_OPEN, MESSAGE_DONE };
+enum side_state {
+    MESSAGE_NONE,
+    MESSAGE_OPEN,
+    MESSAGE_DONE,                     /* its last record is written */
+    MESSAGE_ENDED,                    /* it is over, and its last record not written yet: most often the exchange ends at once, and one record can say both */
+};
 struct record_side {
     unsigned state;
     unsigned version, status;
-    bool from_tool;
+    bool from_tool, cut;
     struct slice *v;                  /* in the ring: what no record holds yet */
     size_t count, cap;
     uint64_t len;                     /* of these */
-    size_t head_len;                  /* how much of it is head; 0 in continuations */
     unsigned records;                 /* written so far */
     uint64_t total;                   /* bytes of block in them */
-    uint64_t body;                    /* bytes of body so far */
+    uint64_t body;                    /* bytes of body so far, also of those that are not kept */
 };
 
 /* A WebSocket message under way in one direction; its bytes are kept as a body's. */
@@ -39,12 +44,23 @@ struct record_exchange {
     uint64_t id, begun_at;            /* begun_at: its place in its ring */
     unsigned char ring[RING_ID_BYTES];
     int64_t started_ms, last_ms;
-    char *uri, *action;
+    char *uri;
+    size_t uri_cap;
+    char action[SESSION_TEXT_MAX];
+    bool action_changed;              /* since the request's record */
+    bool sizes_only;                  /* no bodies and messages, only how long they are */
     struct record_side side[2];
     struct record_message message[2]; /* towards the tool, towards the client */
     uint64_t messages;                /* how many began */
     json_t *notes;                    /* not yet written; NULL: none */
-    UT_hash_handle hh;
+    struct record_exchange *next, *prev, *same;   /* all of the session; those in the same bucket */
+};
+
+/* Exchanges to be used again, with the room they have: most live for a millisecond. */
+enum { POOL_MAX = 64 };
+struct record_pool {
+    struct record_exchange *spare;
+    size_t count;
 };
 
 /* How far the file holds this session's entries of a ring. */
@@ -58,7 +74,8 @@ struct session {
     char id[RING_SESSION_MAX + 1];
     char identity[SESSION_TEXT_MAX], person[SESSION_TEXT_MAX], tool[SESSION_TEXT_MAX], host[SESSION_TEXT_MAX], x5t[SESSION_TEXT_MAX];
     struct session_file file;
-    struct record_exchange *exchanges;
+    struct record_exchange *exchanges;   /* the open ones, in no order that matters */
+    struct record_exchange *bucket[SESSION_BUCKETS];   /* by id */
     struct ring_reach reach[SESSION_RINGS_MAX];
     size_t reach_count;
     /* the segment being built */
@@ -82,7 +99,23 @@ struct session {
 struct session_context {
     const char *instance;
     struct warc_writer *warc;
+    struct record_pool *pool;         /* NULL: none */
+    struct age_sealer *sealer;        /* NULL: segments are kept readable */
+    const struct ring_header *ring[SESSION_RINGS_MAX];   /* whose keys open what a segment's header says of open exchanges */
+    size_t ring_count;
 };
+
+/* session_open.c: the exchanges that are not over. NULL: no memory. */
+struct record_exchange *record_exchange_new(struct record_pool *pool);
+void record_exchange_free(struct record_pool *pool, struct record_exchange *x);
+void record_pool_done(struct record_pool *pool);
+/* "https://" host target, cut where it is too long. NO_MEMORY. */
+MUST_CHECK enum status record_exchange_uri(struct record_exchange *x, struct slice host, struct slice target);
+void record_exchange_action(struct record_exchange *x, struct slice name);
+struct record_exchange *session_find(const struct session *s, uint64_t id);
+void session_add(struct session *s, struct record_exchange *x);
+/* Takes it out and frees it. */
+void session_drop(struct session *s, const struct session_context *c, struct record_exchange *x);
 
 /* NULL: no memory. ring_count: how many rings the recorder reads. */
 struct session *session_new(struct slice id, size_t ring_count);
@@ -95,20 +128,25 @@ MUST_CHECK enum status session_take(struct session *s, const struct session_cont
 bool session_has_news(const struct session *s);
 /* Close the segment: everything pending is in s->out. NO_MEMORY: try again. */
 MUST_CHECK enum status session_seal(struct session *s, const struct session_context *c);
-/* What stands in the pax header; malloc'd. NULL: no memory. */
-char *session_comment(const struct session *s);
+/* What stands in the pax header of the segment whose content (sealed already) this is; malloc'd. NULL: no memory. */
+char *session_comment(const struct session *s, const struct session_context *c, struct slice content);
 /* After the segment was appended: a new one begins. */
 void session_written(struct session *s);
 /* From a member of its file. */
-void session_restore(struct session *s, const json_t *comment);
+void session_restore(struct session *s, const struct session_context *c, const json_t *comment);
 /* Its producer is gone: what is open is cut off, and it ends with this reason. */
 MUST_CHECK enum status session_end_exchange(struct session *s, const struct session_context *c, struct record_exchange *x, const char *why,
                                             int64_t now_ms);
 
-/* session_records.c: the records themselves. */
+/* session_box.c: where an open exchange goes to, kept for the next recorder where only a process that holds its ring can read it. box: malloc'd base64url text,
+ * NULL: no memory, or nobody here has that ring. */
+char *session_box_close(const struct session_context *c, const unsigned char ring[RING_ID_BYTES], const char *text);
+char *session_box_open(const struct session_context *c, const unsigned char ring[RING_ID_BYTES], const char *box);
+
+/* session_records.c: the records themselves. ends_well: nothing more is to be said of the exchange. */
 MUST_CHECK enum status record_info(struct session *s, const struct session_context *c, int64_t now_ms);
 MUST_CHECK enum status record_side_write(struct session *s, const struct session_context *c, struct record_exchange *x, unsigned side,
-                                         bool complete, bool cut);
+                                         bool complete, bool cut, bool ends_well);
 MUST_CHECK enum status record_message_write(struct session *s, const struct session_context *c, struct record_exchange *x,
                                             struct record_message *m, bool complete, bool cut);
 MUST_CHECK enum status record_interim(struct session *s, const struct session_context *c, struct record_exchange *x, int64_t time_ms,

@@ -66,10 +66,22 @@ static const char *protocol_of(unsigned version)
     return version == 20 ? "h2" : version == 10 ? "http/1.0" : "http/1.1";
 }
 
+/* The end of a message whose bytes policy did not want kept: how many there were, loudly. */
+static void say_omitted(struct warc_record *r, const struct record_exchange *x, const struct record_side *m, bool complete, bool cut)
+{
+    if (!x->sizes_only)
+        return;
+    r->kept = "metadata";
+    r->omits = complete;
+    r->omitted = m->body;
+    if (complete && !cut && m->body > 0)
+        r->truncated = "policy";
+}
+
 static const char *const message_type[2] = { "application/http;msgtype=request", "application/http;msgtype=response" };
 
 enum status record_side_write(struct session *s, const struct session_context *c, struct record_exchange *x, unsigned side, bool complete,
-                              bool cut)
+                              bool cut, bool ends_well)
 {
     struct record_side *m = &x->side[side];
     char origin[WARC_ID_MAX], request[WARC_ID_MAX];
@@ -85,12 +97,12 @@ enum status record_side_write(struct session *s, const struct session_context *c
         .truncated = complete && cut ? "disconnect" : NULL,
         .content_type = first ? message_type[side] : NULL,
         .segment_number = whole ? 0 : m->records + 1,
-        .payload_digest = whole && !cut,
-        .head_len = m->head_len,
+        .ends_well = ends_well && side,
         .block = m->v,
         .block_count = m->count,
     };
     warc_id(x->ring, x->id, side ? ID_RESPONSE : ID_REQUEST, m->records + 1, r.id);
+    say_omitted(&r, x, m, complete, cut);
     if (first && side) {
         r.concurrent_to = slice_str(request);
         r.from = m->from_tool ? "tool" : "gateway";
@@ -108,7 +120,6 @@ enum status record_side_write(struct session *s, const struct session_context *c
     m->total += m->len;
     m->count = 0;
     m->len = 0;
-    m->head_len = 0;
     if (complete)
         m->state = MESSAGE_DONE;
     return OK;
@@ -146,6 +157,7 @@ enum status record_message_write(struct session *s, const struct session_context
         r.total_length = side->total + side->len;
     }
     warc_id(x->ring, x->id, ID_MESSAGE + (unsigned)m->number, side->records + 1, r.id);
+    say_omitted(&r, x, side, complete, cut);
     enum status st = write_record(s, c, &r);
     if (st != OK)
         return st;

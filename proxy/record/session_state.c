@@ -26,14 +26,35 @@ static json_t *message_json(const struct record_message *m)
                      side_json(&m->side));
 }
 
-static json_t *exchange_json(const struct record_exchange *x, bool with_uri)
+/* Where it goes to: nothing of that lies readable on the disk when recordings are sealed. Left out when it is too long. */
+static bool add_uri(json_t *o, const struct record_exchange *x, const struct session_context *c)
+{
+    if (strlen(x->uri) > OPEN_URI_MAX)
+        return true;
+    if (c->sealer == NULL)
+        return json_object_set_new(o, "uri", text(x->uri)) == 0;
+    char *box = session_box_close(c, x->ring, x->uri);
+    bool good = box == NULL || json_object_set_new(o, "box", json_string(box)) == 0;
+    free(box);
+    return good;
+}
+
+static json_t *exchange_json(const struct record_exchange *x, const struct session_context *c, bool with_uri)
 {
     char ring[B64URL_LEN(RING_ID_BYTES) + 1];
     b64url_encode(slice_of(x->ring, RING_ID_BYTES), ring);
-    json_t *o = json_pack("{sI ss sI sI so so so so}", "id", (json_int_t)x->id, "ring", ring, "at", (json_int_t)x->begun_at, "started_ms",
-                     (json_int_t)x->started_ms, "uri", text(with_uri && strlen(x->uri) <= OPEN_URI_MAX ? x->uri : "https://./"), "action",
-                     text(x->action), "request", side_json(&x->side[0]), "response", side_json(&x->side[1]));
-    if (x->messages > 0 && json_object_set_new(o, "messages", json_pack("[Ioo]", (json_int_t)x->messages, message_json(&x->message[0]),
+    json_t *o = json_pack("{sI ss sI sI so so so}", "id", (json_int_t)x->id, "ring", ring, "at", (json_int_t)x->begun_at, "started_ms",
+                     (json_int_t)x->started_ms, "action", text(x->action), "request", side_json(&x->side[0]), "response",
+                     side_json(&x->side[1]));
+    if (o != NULL && with_uri && !add_uri(o, x, c)) {
+        json_decref(o);
+        o = NULL;
+    }
+    if (o != NULL && x->sizes_only && json_object_set_new(o, "kept", json_string("metadata")) != 0) {
+        json_decref(o);
+        o = NULL;
+    }
+    if (o != NULL && x->messages > 0 && json_object_set_new(o, "messages", json_pack("[Ioo]", (json_int_t)x->messages, message_json(&x->message[0]),
                                                                         message_json(&x->message[1]))) != 0) {
         json_decref(o);
         o = NULL;
@@ -41,11 +62,11 @@ static json_t *exchange_json(const struct record_exchange *x, bool with_uri)
     return o;
 }
 
-static json_t *open_json(const struct session *s, bool with_uris)
+static json_t *open_json(const struct session *s, const struct session_context *c, bool with_uris)
 {
     json_t *list = json_array();
-    for (const struct record_exchange *x = s->exchanges; x != NULL && list != NULL; x = x->hh.next)
-        if (json_array_append_new(list, exchange_json(x, with_uris)) != 0) {
+    for (const struct record_exchange *x = s->exchanges; x != NULL && list != NULL; x = x->next)
+        if (json_array_append_new(list, exchange_json(x, c, with_uris)) != 0) {
             json_decref(list);
             list = NULL;
         }
@@ -66,26 +87,26 @@ static json_t *rings_json(const struct session *s)
     return rings;
 }
 
-static char *comment_with(const struct session *s, bool with_uris)
+static char *comment_with(const struct session *s, const struct session_context *c, struct slice content, bool with_uris)
 {
     json_t *o = json_pack("{si ss si so so so so so sI sI si si sI sI sI so so}", "v", 1, "session", s->id, "number", (int)s->file.number + 1,
                           "identity", text(s->identity), "person", text(s->person), "tool", text(s->tool), "host", text(s->host), "x5t",
                           text(s->x5t), "from_ms",
                           (json_int_t)s->from_ms, "to_ms", (json_int_t)s->to_ms, "exchanges", (int)s->begun, "logged", (int)s->logged,
                           "last_ring", (json_int_t)s->last_ring_id48, "position", (json_int_t)s->last_position, "crc32",
-                          (json_int_t)comment_crc(0, slice_of(s->out.data, s->out.len)),
-                          "ring", rings_json(s), "open", open_json(s, with_uris));
+                          (json_int_t)comment_crc(0, content),
+                          "ring", rings_json(s), "open", open_json(s, c, with_uris));
     char *line = o ? comment_write(o) : NULL;
     json_decref(o);
     return line;
 }
 
-char *session_comment(const struct session *s)
+char *session_comment(const struct session *s, const struct session_context *c, struct slice content)
 {
-    char *line = comment_with(s, true);
+    char *line = comment_with(s, c, content, true);
     if (line != NULL && strlen(line) > COMMENT_ROOM) {
         free(line);
-        line = comment_with(s, false);
+        line = comment_with(s, c, content, false);
     }
     return line;
 }
@@ -135,45 +156,52 @@ static bool restore_messages(struct record_exchange *x, const json_t *a)
     return count >= 0;
 }
 
-static void restore_exchange(struct session *s, const json_t *o)
+/* Without a key, when the machine was off in between, only the host is known. */
+static char *restore_uri(const struct session *s, const struct session_context *c, const struct record_exchange *x, const json_t *o)
 {
-    const char *ring = json_string_value(json_object_get(o, "ring")), *uri = json_string_value(json_object_get(o, "uri"));
-    const char *action = json_string_value(json_object_get(o, "action"));
-    struct record_exchange *x = calloc(1, sizeof *x);
-    size_t len = 0;
-    if (x == NULL)
-        return;
+    const char *uri = json_string_value(json_object_get(o, "uri")), *box = json_string_value(json_object_get(o, "box"));
+    char *out = uri ? strdup(uri) : box ? session_box_open(c, x->ring, box) : NULL;
+    if (out == NULL && asprintf(&out, "https://%s/", s->host) < 0)
+        out = NULL;
+    return out;
+}
+
+static bool restore_one(const struct session *s, const struct session_context *c, struct record_exchange *x, const json_t *o)
+{
+    const char *ring = json_string_value(json_object_get(o, "ring"));
+    const char *action = json_string_value(json_object_get(o, "action")), *kept = json_string_value(json_object_get(o, "kept"));
+    size_t len = 0, scheme = sizeof "https://" - 1;
+    if (ring == NULL || action == NULL || b64url_decode(slice_str(ring), x->ring, sizeof x->ring, &len) != OK || len != sizeof x->ring)
+        return false;
     x->id = (uint64_t)json_integer_value(json_object_get(o, "id"));
     x->begun_at = (uint64_t)json_integer_value(json_object_get(o, "at"));
     x->started_ms = x->last_ms = json_integer_value(json_object_get(o, "started_ms"));
-    x->uri = uri ? strdup(uri) : NULL;
-    x->action = action ? strdup(action) : NULL;
     if (x->started_ms < 0 || x->started_ms > RING_WALL_MS_MAX)
         x->started_ms = x->last_ms = 0;
-    if (ring == NULL || x->uri == NULL || x->action == NULL
-        || b64url_decode(slice_str(ring), x->ring, sizeof x->ring, &len) != OK || len != sizeof x->ring
-        || !restore_side(&x->side[0], json_object_get(o, "request")) || !restore_side(&x->side[1], json_object_get(o, "response"))
-        || !restore_messages(x, json_object_get(o, "messages"))) {
-        free(x->uri);
-        free(x->action);
-        free(x);
-        return;
-    }
-    HASH_ADD(hh, s->exchanges, id, sizeof x->id, x);
+    x->sizes_only = kept != NULL && strcmp(kept, "metadata") == 0;
+    record_exchange_action(x, slice_str(action));
+    x->action_changed = true;         /* perhaps: a metadata record will say it */
+    char *uri = restore_uri(s, c, x, o);
+    bool good = uri != NULL && strncmp(uri, "https://", scheme) == 0;
+    struct slice host = slice_of(good ? uri + scheme : "", good ? strcspn(uri + scheme, "/") : 0);
+    good = good && record_exchange_uri(x, host, slice_str(uri + scheme + host.len)) == OK;
+    free(uri);
+    return good && restore_side(&x->side[0], json_object_get(o, "request")) && restore_side(&x->side[1], json_object_get(o, "response"))
+           && restore_messages(x, json_object_get(o, "messages"));
 }
 
-static void forget_exchanges(struct session *s)
+static void restore_exchange(struct session *s, const struct session_context *c, const json_t *o)
 {
-    struct record_exchange *x, *next;
-    HASH_ITER(hh, s->exchanges, x, next) {
-        HASH_DEL(s->exchanges, x);
-        free(x->uri);
-        free(x->action);
-        free(x);
-    }
+    struct record_exchange *x = record_exchange_new(NULL);
+    if (x == NULL)
+        return;
+    if (restore_one(s, c, x, o) && session_find(s, x->id) == NULL)
+        session_add(s, x);
+    else
+        record_exchange_free(NULL, x);
 }
 
-void session_restore(struct session *s, const json_t *comment)
+void session_restore(struct session *s, const struct session_context *c, const json_t *comment)
 {
     const json_t *rings = json_object_get(comment, "ring");
     const json_t *open = json_object_get(comment, "open");
@@ -195,7 +223,8 @@ void session_restore(struct session *s, const json_t *comment)
         r->position = r->in_file = (uint64_t)json_integer_value(json_object_iter_value(at));
         s->reach_count++;
     }
-    forget_exchanges(s);
+    while (s->exchanges != NULL)
+        session_drop(s, NULL, s->exchanges);
     for (size_t i = 0; i < json_array_size(open); i++)
-        restore_exchange(s, json_array_get(open, i));
+        restore_exchange(s, c, json_array_get(open, i));
 }

@@ -1,5 +1,5 @@
 /* How fast the recorder keeps bodies, and what a small exchange costs: figures, not limits (a loaded machine must not fail a test). Run the plain build with
- * COUNTERSIGN_LONG=1 for figures worth quoting. */
+ * COUNTERSIGN_LONG=1 for figures worth quoting; COUNTERSIGN_SPEED=WORD runs only the rows with that word in their name. */
 #include "proxy/base/clock.h"
 #include "proxy/record/record_test.h"
 
@@ -42,7 +42,7 @@ static unsigned char *make_body(size_t len, bool noise)
     return p;
 }
 
-static void exchange(struct tape *t, const struct test_ring *ring, const unsigned char *data, size_t len, size_t piece)
+static void exchange(struct tape *t, const struct test_ring *ring, const unsigned char *data, size_t len, size_t piece, enum record_mode mode)
 {
     struct arena arena;
     struct tape_exchange x = { 0 };
@@ -51,7 +51,7 @@ static void exchange(struct tape *t, const struct test_ring *ring, const unsigne
     struct message request = test_request("GET", "/customers?page=2", "accept: */*\ncookie: sessionid=abcdef\nuser-agent: test\n", v, 4);
     struct message response = test_response(200, "content-type: text/html\nserver: x\n", v + 4, 4);
     arena_init(&arena, 65536);
-    while (tape_begin(t, &x, &s, &request, SLICE("read"), NULL, 0, &arena) == FULL)
+    while (tape_begin(t, &x, &s, &request, &(struct tape_keep){ .action = SLICE("read"), .mode = mode }, &arena) == FULL)
         test_wait(ring->wake_fd);
     while (tape_response(t, &x, &response, true) == FULL)
         test_wait(ring->wake_fd);
@@ -67,11 +67,14 @@ static void exchange(struct tape *t, const struct test_ring *ring, const unsigne
     arena_done(&arena);
 }
 
-static void run(const char *name, size_t count, size_t len, bool noise)
+static void run(const char *name, size_t count, size_t len, bool noise, enum record_mode mode)
 {
     struct test_dir dir;
     struct test_ring ring;
     struct test_authz authz;
+    const char *only = getenv("COUNTERSIGN_SPEED");
+    if (only != NULL && strstr(name, only) == NULL)
+        return;
     unsigned char *body = make_body(len, noise);
     test_dir_make(&dir);
     test_ring_make(&ring, 4 << 20);
@@ -81,7 +84,7 @@ static void run(const char *name, size_t count, size_t len, bool noise)
     struct recorder *r = test_recorder(dir.path, &authz, &ring, 1, 2000, 1 << 20);
     struct tape *t = test_tape(&ring);
     for (size_t i = 0; i < count; i++)
-        exchange(t, &ring, body, len, 16384);
+        exchange(t, &ring, body, len, 16384, mode);
     recorder_stop(r);
     mine = thread_s() - mine;
     all = process_s() - all - mine;
@@ -99,10 +102,16 @@ static void figures(void **state)
 {
     size_t scale = getenv("COUNTERSIGN_LONG") ? 50 : 1;
     (void)state;
-    run("large, JSON", scale, 20 << 20, false);
-    run("large, noise", scale, 20 << 20, true);
-    run("10 KiB, JSON", 400 * scale, 10240, false);
-    run("empty", 400 * scale, 0, false);
+    run("large, JSON", scale, 20 << 20, false, RECORD_FULL);
+    run("large, noise", scale, 20 << 20, true, RECORD_FULL);
+    run("10 KiB, JSON", 400 * scale, 10240, false, RECORD_FULL);
+    run("10 KiB, noise", 400 * scale, 10240, true, RECORD_FULL);
+    test_unsealed = true;
+    run("10 KiB, JSON, unsealed", 400 * scale, 10240, false, RECORD_FULL);
+    test_unsealed = false;
+    run("empty", 400 * scale, 0, false, RECORD_FULL);
+    run("10 KiB, sizes only", 400 * scale, 10240, false, RECORD_METADATA);
+    run("1 MiB, sizes only", 4 * scale, 1 << 20, false, RECORD_METADATA);
 }
 
 int main(void)

@@ -204,15 +204,16 @@ static bool request_is_whole(const struct message *m)
 }
 
 static void put_begin(struct tape *t, const struct tape_own *own, uint64_t id, const struct tape_session *s, const struct message *m,
-                      struct slice action)
+                      const struct tape_keep *keep)
 {
     struct ring_out *o = &t->ring;
+    enum entry_keep kept = keep->mode == RECORD_FULL ? ENTRY_KEEP_ALL : ENTRY_KEEP_SIZES;
     ring_entry_start(o, ENTRY_BEGIN, 0, id, clock_wall_ms(), own->session);
-    ring_put_u32(o, m->version);
+    ring_put_u32(o, m->version | (uint32_t)kept << ENTRY_KEEP_SHIFT);
     ring_put_u32(o, (uint32_t)m->method.len);
     uint64_t target_at = o->at;
     ring_put_u32(o, 0);
-    const struct slice strings[] = { s->identity, s->person, s->tool, s->host, s->x5t, action, m->authority };
+    const struct slice strings[] = { s->identity, s->person, s->tool, s->host, s->x5t, keep->action, m->authority };
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
         ring_put_string(o, strings[i]);
     ring_patch_u32(o, target_at, head_put_request(o, &t->fingerprint, &own->names, m, own->request != NULL));
@@ -228,11 +229,11 @@ static enum status too_large(const struct tape *t)
 }
 
 static enum status commit_begin(struct tape *t, const struct tape_own *own, uint64_t id, const struct tape_session *s, const struct message *m,
-                                struct slice action)
+                                const struct tape_keep *keep)
 {
     for (unsigned tries = 0; tries < 2; tries++) {
         ring_start(&t->ring, t->reserved + own->reserve);
-        put_begin(t, own, id, s, m, action);
+        put_begin(t, own, id, s, m, keep);
         if (ring_commit(&t->ring) == OK)
             return OK;
         ask_for_room(t);
@@ -252,10 +253,11 @@ static bool surely_full(const struct tape *t, const struct message *m)
     return ring_free(&t->ring) < t->reserved + need;
 }
 
-enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tape_session *s, const struct message *request, struct slice action,
-                       char *const *redact_fields, size_t redact_count, struct arena *arena)
+enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tape_session *s, const struct message *request, const struct tape_keep *keep,
+                       struct arena *arena)
 {
-    assert(!x->open);
+    bool sizes_only = keep->mode != RECORD_FULL;
+    assert(!x->open && keep->mode != RECORD_OFF);
     if (!session_id_ok(s->id))
         return BAD_INPUT;
     if (surely_full(t, request))
@@ -265,8 +267,8 @@ enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tap
     if (own == NULL || session.ptr == NULL)
         return NO_MEMORY;
     *own = (struct tape_own){ .session = session, .arena = arena, .reserve = reserve_for(session.len) };
-    enum status st = secret_names_copy(redact_fields, redact_count, arena, &own->names);
-    if (st == OK)
+    enum status st = secret_names_copy(keep->redact_fields, keep->redact_count, arena, &own->names);
+    if (st == OK && !sizes_only)
         st = make_redactor(own, request, &own->request);
     bool unreadable = own->request != NULL && own->request->kind == BODY_UNREADABLE;
     if (st == OK && unreadable)
@@ -274,14 +276,14 @@ enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tap
     if (st != OK)
         return st;
     uint64_t id = atomic_load_explicit(&t->ring.h->next_exchange, memory_order_relaxed);
-    st = commit_begin(t, own, id, s, request, action);
+    st = commit_begin(t, own, id, s, request, keep);
     if (st != OK) {
         EVP_MD_CTX_free(own->withheld);
         return st;
     }
     atomic_store_explicit(&t->ring.h->next_exchange, id + 1, memory_order_relaxed);
     t->reserved += own->reserve;
-    *x = (struct tape_exchange){ .id = id, .open = true, .redactor = { own, NULL } };
+    *x = (struct tape_exchange){ .id = id, .open = true, .sizes_only = sizes_only, .redactor = { own, NULL } };
     x->state[TAPE_REQUEST] = request_is_whole(request) ? SIDE_DONE : unreadable ? SIDE_WITHHELD : SIDE_OPEN;
     return OK;
 }
@@ -319,7 +321,7 @@ enum status tape_response(struct tape *t, struct tape_exchange *x, const struct 
     struct tape_own *own = x->redactor[0];
     struct body_redactor *r = NULL;
     assert(x->open && x->state[TAPE_RESPONSE] == SIDE_NONE);
-    enum status st = is_interim(response) ? OK : make_redactor(own, response, &r);
+    enum status st = is_interim(response) || x->sizes_only ? OK : make_redactor(own, response, &r);
     if (st != OK)
         return st;
     for (unsigned tries = 0;; tries++) {
@@ -378,6 +380,28 @@ static enum status body_redacted(struct tape *t, struct tape_exchange *x, struct
     return OK;
 }
 
+static void put_omitted(struct tape *t, uint64_t bytes)
+{
+    ring_put_u32(&t->ring, (uint32_t)bytes);
+    ring_put_u32(&t->ring, (uint32_t)(bytes >> 32));
+}
+
+/* How much passes is handed over before it passes, like bytes are. */
+static enum status body_omitted(struct tape *t, struct tape_exchange *x, enum tape_side side, size_t bytes)
+{
+    const struct tape_own *own = x->redactor[0];
+    for (unsigned tries = 0; tries < 2; tries++) {
+        ring_start(&t->ring, t->reserved);
+        ring_entry_start(&t->ring, ENTRY_OMITTED, side == TAPE_RESPONSE ? ENTRY_RESPONSE_SIDE : 0, x->id, clock_wall_ms(), own->session);
+        put_omitted(t, bytes);
+        ring_entry_end(&t->ring);
+        if (ring_commit(&t->ring) == OK)
+            return OK;
+        ask_for_room(t);
+    }
+    return FULL;
+}
+
 enum status tape_body(struct tape *t, struct tape_exchange *x, enum tape_side side, struct slice data)
 {
     struct tape_own *own = x->redactor[0];
@@ -389,6 +413,8 @@ enum status tape_body(struct tape *t, struct tape_exchange *x, enum tape_side si
         return EVP_DigestUpdate(own->withheld, data.ptr, data.len) == 1 ? OK : NO_MEMORY;
     }
     assert(x->state[side] == SIDE_OPEN);
+    if (x->sizes_only)
+        return body_omitted(t, x, side, data.len);
     /* A redactor can't take a piece back: make sure first that whatever it makes of it fits. */
     bool redacted = side == TAPE_REQUEST ? own->request != NULL : x->redactor[1] != NULL;
     size_t need = redacted ? 3 * data.len + BODY_REDACT_SLACK : data.len;
@@ -425,17 +451,21 @@ static void put_unmasked(struct ring_out *o, const struct tape_message *m, struc
     ring_put(o, data);
 }
 
-static void put_message(struct tape *t, const struct tape_own *own, uint64_t exchange, const struct tape_message *m)
+static void put_message(struct tape *t, const struct tape_exchange *x, const struct tape_message *m)
 {
+    const struct tape_own *own = x->redactor[0];
     size_t at = 0;
     do {
-        size_t n = m->data.len - at < ENTRY_BODY_MAX ? m->data.len - at : ENTRY_BODY_MAX;
+        size_t n = m->data.len - at < ENTRY_BODY_MAX || x->sizes_only ? m->data.len - at : ENTRY_BODY_MAX;
         bool first = m->first && at == 0, last = m->last && at + n == m->data.len;
-        ring_entry_start(&t->ring, ENTRY_MESSAGE, m->from == TAPE_CLIENT ? 0 : ENTRY_RESPONSE_SIDE, exchange, clock_wall_ms(), own->session);
+        ring_entry_start(&t->ring, ENTRY_MESSAGE, m->from == TAPE_CLIENT ? 0 : ENTRY_RESPONSE_SIDE, x->id, clock_wall_ms(), own->session);
         ring_put_u32(&t->ring, m->opcode);
         ring_put_u32(&t->ring, (first ? MESSAGE_FIRST : 0u) | (last ? MESSAGE_LAST : 0u) | (m->compressed ? MESSAGE_COMPRESSED : 0u) |
-                               (m->from == TAPE_GATEWAY ? MESSAGE_BY_GATEWAY : 0u));
-        put_unmasked(&t->ring, m, slice_of(m->data.ptr + at, n), at);
+                               (m->from == TAPE_GATEWAY ? MESSAGE_BY_GATEWAY : 0u) | (x->sizes_only ? MESSAGE_OMITTED : 0u));
+        if (x->sizes_only)
+            put_omitted(t, n);
+        else
+            put_unmasked(&t->ring, m, slice_of(m->data.ptr + at, n), at);
         ring_entry_end(&t->ring);
         at += n;
     } while (at < m->data.len);
@@ -448,7 +478,7 @@ enum status tape_message(struct tape *t, struct tape_exchange *x, const struct t
         return OK;
     for (unsigned tries = 0; tries < 2; tries++) {
         ring_start(&t->ring, t->reserved);
-        put_message(t, x->redactor[0], x->id, m);
+        put_message(t, x, m);
         if (ring_commit(&t->ring) == OK)
             return OK;
         ask_for_room(t);

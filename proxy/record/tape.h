@@ -7,6 +7,7 @@
 #ifndef COUNTERSIGN_TAPE_H
 #define COUNTERSIGN_TAPE_H
 
+#include "config/config.h"
 #include "proxy/http/message.h"
 
 struct tape;
@@ -28,6 +29,7 @@ struct tape_session {
 struct tape_exchange {
     uint64_t id;                      /* unique in this instance */
     bool open;                        /* begun and not closed */
+    bool sizes_only;                  /* RECORD_METADATA */
     void *redactor[2];
     unsigned char state[2];
 };
@@ -44,9 +46,17 @@ void tape_memory_init(void *memory, size_t ring_bytes);
 /* Bytes of body that surely fit now. */
 size_t tape_room(const struct tape *t);
 
-/* Begin an exchange: writes the request head. `action` and `note` say what the policy said. FULL: nothing was written, try again when woken. */
-MUST_CHECK enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tape_session *s, const struct message *request, struct slice action,
-                                  char *const *redact_fields, size_t redact_count, struct arena *arena);
+/* What of an exchange is kept, and for which action. */
+struct tape_keep {
+    struct slice action;
+    enum record_mode mode;            /* RECORD_FULL, or RECORD_METADATA: of bodies and messages only how long they are. RECORD_OFF is not for here */
+    char *const *redact_fields;       /* names whose values are never kept */
+    size_t redact_count;
+};
+
+/* Begin an exchange: writes the request head. FULL: nothing was written, try again when woken. */
+MUST_CHECK enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tape_session *s, const struct message *request, const struct tape_keep *keep,
+                                  struct arena *arena);
 /* The response head: from the tool, or the gateway's own (`from_tool` false: a refusal, a held page). Once an exchange, but for 1xx. */
 MUST_CHECK enum status tape_response(struct tape *t, struct tape_exchange *x, const struct message *response, bool from_tool);
 /* A piece of body; all of it is taken, or FULL. */

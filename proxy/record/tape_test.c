@@ -44,7 +44,7 @@ static uint64_t play(struct tape *t, const struct test_ring *ring, const struct 
     struct message request = test_request(s->method, s->target, s->request_fields, v[0], 16), response = test_response(200, s->response_fields, v[1], 16);
     enum status st;
     arena_init(&arena, 64 * 1024);
-    WHEN_ROOM(tape_begin(t, &x, &session, &request, SLICE("read"), redact, 2, &arena));
+    WHEN_ROOM(tape_begin(t, &x, &session, &request, &(struct tape_keep){ .action = SLICE("read"), .redact_fields = redact, .redact_count = 2 }, &arena));
     put_all(t, ring, &x, TAPE_REQUEST, s->request_body, s->piece);
     WHEN_ROOM(tape_finish(t, &x, TAPE_REQUEST, TAPE_COMPLETE));
     WHEN_ROOM(tape_response(t, &x, &response, true));
@@ -314,9 +314,9 @@ static void full_is_an_answer(void **state)
     big[0] = '/';
     big[20000] = 0;
     struct message large = test_request("GET", big, "", v, 4);
-    assert_int_equal(tape_begin(t, &x[0], &bad, &request, SLICE(""), NULL, 0, &arena), BAD_INPUT);
-    assert_int_equal(tape_begin(t, &x[0], &s, &large, SLICE(""), NULL, 0, &arena), BAD_INPUT);
-    while (open < 64 && tape_begin(t, &x[open], &s, &request, SLICE(""), NULL, 0, &arena) == OK)
+    assert_int_equal(tape_begin(t, &x[0], &bad, &request, &(struct tape_keep){ .action = SLICE("") }, &arena), BAD_INPUT);
+    assert_int_equal(tape_begin(t, &x[0], &s, &large, &(struct tape_keep){ .action = SLICE("") }, &arena), BAD_INPUT);
+    while (open < 64 && tape_begin(t, &x[open], &s, &request, &(struct tape_keep){ .action = SLICE("") }, &arena) == OK)
         open++;
     assert_true(open > 10 && open < 64);
     struct message response = test_response(200, "", v, 4);

@@ -59,7 +59,8 @@ static size_t pax_record_len(size_t value_len)
     }
 }
 
-enum status tar_front(unsigned number, int64_t mtime_s, struct slice comment, uint64_t content_len, unsigned char **out, size_t *len_out)
+enum status tar_front(unsigned number, bool sealed, int64_t mtime_s, struct slice comment, uint64_t content_len, unsigned char **out,
+                      size_t *len_out)
 {
     char name[40];
     size_t record = pax_record_len(comment.len), total = 2 * TAR_BLOCK + (size_t)tar_padded(record);
@@ -68,7 +69,7 @@ enum status tar_front(unsigned number, int64_t mtime_s, struct slice comment, ui
     unsigned char *p = calloc(1, total);
     if (p == NULL)
         return NO_MEMORY;
-    snprintf(name, sizeof name, "PaxHeaders/%06u.warc.gz", number);
+    snprintf(name, sizeof name, "PaxHeaders/%06u.warc.gz%s", number, sealed ? ".age" : "");
     make_header((struct ustar *)p, 'x', name, record, mtime_s);
     int n = snprintf((char *)p + TAR_BLOCK, record + 1, "%zu comment=", record);
     memcpy(p + TAR_BLOCK + n, comment.ptr, comment.len);
@@ -146,7 +147,7 @@ uint64_t tar_resync(int fd, uint64_t at, uint64_t size)
     return size;
 }
 
-static bool read_name(const struct ustar *h, unsigned *number_out)
+static bool read_name(const struct ustar *h, unsigned *number_out, bool *sealed_out)
 {
     unsigned n = 0;
     for (size_t i = 0; i < 6; i++) {
@@ -155,7 +156,8 @@ static bool read_name(const struct ustar *h, unsigned *number_out)
         n = n * 10 + (unsigned)(h->name[i] - '0');
     }
     *number_out = n;
-    return n > 0 && strncmp(h->name + 6, ".warc.gz", sizeof h->name - 6) == 0;
+    *sealed_out = strncmp(h->name + 6, ".warc.gz.age", sizeof h->name - 6) == 0;
+    return n > 0 && (*sealed_out || strncmp(h->name + 6, ".warc.gz", sizeof h->name - 6) == 0);
 }
 
 /* The value of the one record that we write; NULL when it isn't that. */
@@ -206,7 +208,7 @@ enum status tar_read_member(int fd, uint64_t at, uint64_t size, struct tar_membe
     st = tar_pread(fd, &h, sizeof h, second, err);
     if (st != OK)
         return st;
-    if (!header_ok(&h, '0', &m.content_len) || m.content_len > TAR_CONTENT_MAX || !read_name(&h, &m.number))
+    if (!header_ok(&h, '0', &m.content_len) || m.content_len > TAR_CONTENT_MAX || !read_name(&h, &m.number, &m.sealed))
         return fail(err, BAD_INPUT, "no file header of a segment at %llu", (unsigned long long)second);
     m.content = second + TAR_BLOCK;
     m.end = m.content + tar_padded(m.content_len);

@@ -11,7 +11,7 @@
 enum {
     TAR_BLOCK = 512,
     TAR_END = 1024,                   /* two zero blocks end an archive */
-    TAR_NUMBER_MAX = 999999,          /* 000001.warc.gz */
+    TAR_NUMBER_MAX = 999999,          /* 000001.warc.gz.age */
     TAR_COMMENT_MAX = 1 << 20,
 };
 #define TAR_CONTENT_MAX (UINT64_C(1) << 32)
@@ -21,8 +21,9 @@ static inline uint64_t tar_padded(uint64_t n)
     return (n + TAR_BLOCK - 1) & ~(uint64_t)(TAR_BLOCK - 1);
 }
 
-/* What stands before the content of segment `number`: both headers and the comment, padded; malloc'd. */
-MUST_CHECK enum status tar_front(unsigned number, int64_t mtime_s, struct slice comment, uint64_t content_len, unsigned char **out,
+/* What stands before the content of segment `number`: both headers and the comment, padded; malloc'd. sealed: the content is an age file, and the
+ * name says so. */
+MUST_CHECK enum status tar_front(unsigned number, bool sealed, int64_t mtime_s, struct slice comment, uint64_t content_len, unsigned char **out,
                                  size_t *len_out);
 
 /* One member as found in a file. */
@@ -30,6 +31,7 @@ struct tar_member {
     uint64_t start, content, end;     /* offsets: first header, content, after the padding */
     uint64_t content_len;
     unsigned number;
+    bool sealed;                      /* .age: the content is for auditors */
     char *comment;                    /* malloc'd, NUL-terminated; NULL: none */
 };
 

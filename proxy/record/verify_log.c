@@ -89,7 +89,7 @@ struct checkpoint {
 
 struct log_walk {
     const char *session;
-    struct chain_head chain;
+    struct tree tree;
     struct checkpoint own, later;
     struct verify_segments *segments;
     json_t *findings;
@@ -97,10 +97,12 @@ struct log_walk {
 
 static enum status meet(struct log_walk *w, struct checkpoint *c)
 {
-    if (!c->given || c->head.seq != w->chain.seq)
+    unsigned char root[32];
+    if (!c->given || c->head.seq != w->tree.size)
         return OK;
     c->met = true;
-    if (memcmp(c->head.hash, w->chain.hash, sizeof c->head.hash) == 0)
+    tree_root(&w->tree, root);
+    if (memcmp(c->head.hash, root, sizeof root) == 0)
         return OK;
     return verify_finding(w->findings, c->kind, 0, c->head.seq,
                           c == &w->own ? "the leaves up to %llu do not lead to the signed head: one was changed, taken out or moved"
@@ -111,22 +113,22 @@ static enum status meet(struct log_walk *w, struct checkpoint *c)
 /* *broken: the chain cannot be followed further. */
 static enum status walk_leaf(struct log_walk *w, const json_t *leaf, bool *broken)
 {
-    uint64_t seq = w->chain.seq + 1;
+    const uint64_t seq = w->tree.size + 1;
     unsigned char digest[32];
     const char *type = json_string_value(json_object_get(leaf, "type"));
     const json_t *content = json_object_get(leaf, "content");
     json_int_t time_ms = json_integer_value(json_object_get(leaf, "time_ms"));
-    *broken = json_integer_value(json_object_get(leaf, "seq")) != (json_int_t)seq || type == NULL || strlen(type) > CHAIN_TYPE_MAX || time_ms < 0
+    *broken = json_integer_value(json_object_get(leaf, "seq")) != (json_int_t)seq || type == NULL
               || !get_digest(leaf, "digest", digest, sizeof digest);
+    *broken = *broken || chain_append(&w->tree, type, time_ms, digest, NULL, NULL) != OK;
     if (*broken)
         return verify_finding(w->findings, "bad-leaf", 0, seq, "where leaf %llu should stand is something else", (unsigned long long)seq);
     enum status st = OK;
     if (!content_holds(leaf, digest))
         st = verify_finding(w->findings, "bad-leaf", 0, seq, "leaf %llu was altered: its content is not what its digest stands for",
                             (unsigned long long)seq);
-    else if (strcmp(type, "segment") == 0 && slice_eq(slice_str(json_string_value(json_object_get(content, "session"))), slice_str(w->session)))
+    else if (strcmp(type, "segment") == 0 && w->session[0] != 0 && slice_eq(slice_str(json_string_value(json_object_get(content, "session"))), slice_str(w->session)))
         st = add_expected(w->segments, content, seq, w->findings);
-    chain_append(&w->chain, slice_str(type), time_ms, digest);
     if (st == OK)
         st = meet(w, &w->own);
     return st == OK ? meet(w, &w->later) : st;

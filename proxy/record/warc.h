@@ -1,9 +1,9 @@
 /* warc: WARC 1.1 records (ISO 28500), each its own gzip member: written here, and read back here.
  *
  * Beside the standard's fields three of our own stand in records: Countersign-Exchange (the number that ties the records of an exchange together),
- * Countersign-Action (request) and Countersign-From (response: "tool" or "gateway"). WebSocket messages (resource) have Countersign-From ("client", "tool" or "gateway"),
+ * Countersign-Action (request), Countersign-End (response: "ok", when no metadata record follows) and Countersign-From (response: "tool" or "gateway"). WebSocket messages (resource) have Countersign-From ("client", "tool" or "gateway"),
  * Countersign-Message (its number within the exchange, from 1), Countersign-Opcode ("text", "binary", "close", "ping", "pong") and, where that was agreed, Countersign-Compressed:
- * permessage-deflate. */
+ * permessage-deflate. Where policy wants no bodies kept, Countersign-Record says so ("metadata"), and Countersign-Omitted how many bytes that left out. */
 #ifndef COUNTERSIGN_WARC_H
 #define COUNTERSIGN_WARC_H
 
@@ -19,6 +19,8 @@ struct warc_bytes {
     unsigned char *data;
     size_t len, cap;
 };
+/* Room for so many more. NO_MEMORY. */
+MUST_CHECK enum status warc_bytes_reserve(struct warc_bytes *b, size_t more);
 MUST_CHECK enum status warc_bytes_put(struct warc_bytes *b, struct slice s);
 void warc_bytes_done(struct warc_bytes *b);
 
@@ -30,15 +32,15 @@ struct warc_record {
     char id[WARC_ID_MAX];             /* "<urn:uuid:...>" */
     int64_t date_ms;
     struct slice target_uri, concurrent_to, warcinfo_id, action;
-    const char *content_type, *protocol, *truncated, *from, *opcode, *compressed;
-    uint64_t message;
+    const char *content_type, *protocol, *truncated, *from, *opcode, *compressed, *kept;
+    bool ends_well;                   /* the exchange is over with this record */
+    bool omits;                       /* then `omitted`, bytes that passed and are not kept by policy, is written, also when it is 0 */
+    uint64_t omitted, message;
     unsigned segment_number;
     struct slice segment_origin;
     bool segment_last;                /* then total_length is written, also when it is 0 */
     uint64_t total_length;
     uint64_t exchange;
-    bool payload_digest;              /* the block is a whole message: digest what follows its first head_len bytes */
-    size_t head_len;
     const struct slice *block;
     size_t block_count;
 };
@@ -57,10 +59,11 @@ struct warc_head {
     enum warc_type type;
     uint64_t length;                  /* of the block */
     uint64_t exchange, message;       /* 0: not given */
+    uint64_t omitted;                 /* bytes that passed and are not kept by policy */
     unsigned segment_number;          /* 0: not segmented */
-    bool segment_last;
+    bool segment_last, ends_well;
     int64_t date_ms;
-    struct slice id, origin, action, from, truncated, protocol, opcode, compressed;   /* valid during the call */
+    struct slice id, origin, action, from, truncated, protocol, opcode, compressed, kept;   /* valid during the call */
 };
 struct warc_events {
     enum status (*head)(void *to, const struct warc_head *h);

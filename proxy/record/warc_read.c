@@ -88,7 +88,7 @@ static enum warc_type type_of(struct slice v)
     return WARC_OTHER;
 }
 
-enum { SAW_TYPE = 1, SAW_LENGTH = 2, SAW_EXCHANGE = 4, SAW_SEGMENT = 8, SAW_DATE = 16, SAW_TOTAL = 32, SAW_ID = 64, SAW_ORIGIN = 128, SAW_MESSAGE = 256 };
+enum { SAW_TYPE = 1, SAW_LENGTH = 2, SAW_EXCHANGE = 4, SAW_SEGMENT = 8, SAW_DATE = 16, SAW_TOTAL = 32, SAW_ID = 64, SAW_ORIGIN = 128, SAW_MESSAGE = 256, SAW_OMITTED = 512 };
 
 /* One field; false when its value is wrong. *bit: which field it was, so that a second one is noticed. */
 static bool take_field(struct slice name, struct slice v, struct warc_head *h, unsigned *bit)
@@ -130,6 +130,13 @@ static bool take_field(struct slice name, struct slice v, struct warc_head *h, u
     } else if (slice_ieq(name, SLICE("Countersign-Message"))) {
         *bit = SAW_MESSAGE;
         good = read_number(v, INT64_MAX, &h->message);
+    } else if (slice_ieq(name, SLICE("Countersign-Omitted"))) {
+        *bit = SAW_OMITTED;
+        good = read_number(v, INT64_MAX, &h->omitted);
+    } else if (slice_ieq(name, SLICE("Countersign-End"))) {
+        h->ends_well = slice_eq(v, SLICE("ok"));
+    } else if (slice_ieq(name, SLICE("Countersign-Record"))) {
+        h->kept = v;
     } else if (slice_ieq(name, SLICE("Countersign-Opcode"))) {
         h->opcode = v;
     } else if (slice_ieq(name, SLICE("Countersign-Compressed"))) {

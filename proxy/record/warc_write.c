@@ -2,22 +2,22 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
+#include "proxy/record/pack.h"
 
-#include <isa-l/crc.h>
-#include <isa-l/igzip_lib.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 struct warc_writer {
-    struct isal_zstream z;
-    unsigned char level_buf[ISAL_DEF_LVL1_DEFAULT];
+    struct packer *packer;
     char head[WARC_HEAD_MAX];
     size_t head_len;
     bool head_full;
+    int64_t date_s;                   /* what `date` says, up to its milliseconds */
+    char date[CLOCK_TEXT_MAX];
 };
 
-static enum status reserve(struct warc_bytes *b, size_t more)
+enum status warc_bytes_reserve(struct warc_bytes *b, size_t more)
 {
     if (b->cap - b->len >= more)
         return OK;
@@ -34,7 +34,7 @@ static enum status reserve(struct warc_bytes *b, size_t more)
 
 enum status warc_bytes_put(struct warc_bytes *b, struct slice s)
 {
-    enum status st = reserve(b, s.len);
+    enum status st = warc_bytes_reserve(b, s.len);
     if (st == OK && s.len) {
         memcpy(b->data + b->len, s.ptr, s.len);
         b->len += s.len;
@@ -48,17 +48,54 @@ void warc_bytes_done(struct warc_bytes *b)
     *b = (struct warc_bytes){ 0 };
 }
 
-void warc_id(const unsigned char ring_id[16], uint64_t exchange, unsigned what, unsigned number, char out[WARC_ID_MAX])
+/* "<urn:uuid:eac9fea5-956c-8ec0-bd21-bf9f2abeb06b>" */
+static void id_text(const unsigned char h[16], char out[WARC_ID_MAX])
+{
+    static const char digits[] = "0123456789abcdef";
+    char *p = out + 10;
+    memcpy(out, "<urn:uuid:", 10);
+    for (unsigned i = 0; i < 16; i++) {
+        if (i == 4 || i == 6 || i == 8 || i == 10)
+            *p++ = '-';
+        *p++ = digits[h[i] >> 4];
+        *p++ = digits[h[i] & 15];
+    }
+    memcpy(p, ">", 2);
+}
+
+/* The 122 free bits of a UUIDv8 (RFC 9562 s5.8): 40 of the ring's random id, 53 of the exchange's number, 5 say which record it is, 24 count. */
+static void id_packed(const unsigned char ring_id[16], uint64_t exchange, unsigned what, unsigned number, unsigned char out[16])
+{
+    memcpy(out, ring_id, 5);
+    out[5] = (unsigned char)(number >> 16);
+    out[6] = (unsigned char)(exchange >> 49 & 15);
+    out[7] = (unsigned char)(number >> 8);
+    out[8] = (unsigned char)((exchange >> 48 & 1) << 5 | what);
+    out[9] = (unsigned char)number;
+    for (unsigned i = 0; i < 6; i++)
+        out[10 + i] = (unsigned char)(exchange >> 8 * (5 - i));
+}
+
+/* What does not fit there: the records of an exchange with many WebSocket messages. */
+static void id_hashed(const unsigned char ring_id[16], uint64_t exchange, unsigned what, unsigned number, unsigned char out[16])
 {
     unsigned char h[32];
-    char x[HEX_LEN(16) + 1];
     struct slice parts[] = { SLICE("countersign-record-v1\n"), slice_of(ring_id, 16), slice_of(&exchange, sizeof exchange),
                              slice_of(&what, sizeof what), slice_of(&number, sizeof number) };
     sha256(parts, sizeof parts / sizeof parts[0], h);
-    h[6] = (unsigned char)((h[6] & 0x0f) | 0x80);   /* UUIDv8 (RFC 9562 s5.8): from our own data */
+    memcpy(out, h, 16);
+}
+
+void warc_id(const unsigned char ring_id[16], uint64_t exchange, unsigned what, unsigned number, char out[WARC_ID_MAX])
+{
+    unsigned char h[16];
+    if (exchange >> 53 == 0 && what < 32 && number >> 24 == 0)
+        id_packed(ring_id, exchange, what, number, h);
+    else
+        id_hashed(ring_id, exchange, what, number, h);
+    h[6] = (unsigned char)((h[6] & 0x0f) | 0x80);
     h[8] = (unsigned char)((h[8] & 0x3f) | 0x80);
-    hex_encode(slice_of(h, 16), x);
-    snprintf(out, WARC_ID_MAX, "<urn:uuid:%.8s-%.4s-%.4s-%.4s-%.12s>", x, x + 8, x + 12, x + 16, x + 20);
+    id_text(h, out);
 }
 
 enum status warc_writer_new(struct warc_writer **out)
@@ -66,16 +103,19 @@ enum status warc_writer_new(struct warc_writer **out)
     struct warc_writer *w = malloc(sizeof *w);
     if (w == NULL)
         return NO_MEMORY;
-    isal_deflate_init(&w->z);
-    w->z.level = 1;
-    w->z.level_buf = w->level_buf;
-    w->z.level_buf_size = sizeof w->level_buf;
+    if ((w->packer = packer_new()) == NULL) {
+        free(w);
+        return NO_MEMORY;
+    }
+    w->date_s = -1;
     *out = w;
     return OK;
 }
 
 void warc_writer_free(struct warc_writer *w)
 {
+    if (w != NULL)
+        packer_free(w->packer);
     free(w);
 }
 
@@ -94,204 +134,99 @@ static void add_raw(struct warc_writer *w, struct slice s)
 /* A value that a peer may have had a hand in: what could end the line is percent-encoded. */
 static void add_value(struct warc_writer *w, struct slice v)
 {
-    for (size_t i = 0; i < v.len; i++) {
-        char hex[4];
-        if (v.ptr[i] > ' ' && v.ptr[i] < 0x7f) {
-            add_raw(w, slice_of(v.ptr + i, 1));
-        } else {
+    for (size_t from = 0, i = 0; i <= v.len; i++) {
+        if (i < v.len && v.ptr[i] > ' ' && v.ptr[i] < 0x7f)
+            continue;
+        add_raw(w, slice_of(v.ptr + from, i - from));
+        from = i + 1;
+        if (i < v.len) {
+            char hex[4];
             snprintf(hex, sizeof hex, "%%%02X", v.ptr[i]);
             add_raw(w, slice_of(hex, 3));
         }
     }
 }
 
-static void add_field(struct warc_writer *w, const char *name, struct slice v)
+/* name: with its ": ". */
+static void add_field(struct warc_writer *w, struct slice name, struct slice v)
 {
     if (v.len == 0)
         return;
-    add_raw(w, slice_str(name));
-    add_raw(w, SLICE(": "));
+    add_raw(w, name);
     add_value(w, v);
     add_raw(w, SLICE("\r\n"));
 }
 
-static void add_number(struct warc_writer *w, const char *name, uint64_t v)
+static void add_number(struct warc_writer *w, struct slice name, uint64_t v)
 {
-    char text[24];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)v);
-    add_field(w, name, slice_str(text));
+    char text[20], *p = text + sizeof text;
+    do
+        *--p = (char)('0' + v % 10);
+    while ((v /= 10) > 0);
+    add_raw(w, name);
+    add_raw(w, slice_of(p, (size_t)(text + sizeof text - p)));
+    add_raw(w, SLICE("\r\n"));
 }
 
-static void add_digest(struct warc_writer *w, const char *name, const struct slice *pieces, size_t count)
+/* Thousands of records share a second: its text is made once. */
+static void add_date(struct warc_writer *w, int64_t ms)
 {
-    unsigned char digest[32];
-    char text[7 + HEX_LEN(32) + 1] = "sha256:";
-    sha256(pieces, count, digest);
-    hex_encode(slice_of(digest, sizeof digest), text + 7);
-    add_field(w, name, slice_str(text));
-}
-
-/* The digest of the block without its first bytes. */
-static void add_payload_digest(struct warc_writer *w, const struct warc_record *r)
-{
-    size_t i = 0, skip = r->head_len;
-    while (i < r->block_count && skip >= r->block[i].len && skip > 0)
-        skip -= r->block[i++].len;
-    if (skip > 0)   /* heads are pieces of their own */
-        return;
-    add_digest(w, "WARC-Payload-Digest", r->block + i, r->block_count - i);
+    if (ms / 1000 != w->date_s) {
+        clock_rfc3339(ms, w->date);
+        w->date_s = ms / 1000;
+    }
+    size_t len = strlen(w->date);
+    for (int64_t i = 0, rest = ms % 1000; i < 3; i++, rest /= 10)   /* "...:26.943Z" */
+        w->date[len - 2 - (size_t)i] = (char)('0' + rest % 10);
+    add_field(w, SLICE("WARC-Date: "), slice_of(w->date, len));
 }
 
 static void build_head(struct warc_writer *w, const struct warc_record *r, uint64_t length)
 {
     static const char *const types[] = { "warcinfo", "request", "response", "continuation", "metadata", "resource" };
-    char date[CLOCK_TEXT_MAX];
-    clock_rfc3339(r->date_ms, date);
     w->head_len = 0;
     w->head_full = false;
     add_raw(w, SLICE("WARC/1.1\r\n"));
-    add_field(w, "WARC-Type", slice_str(types[r->type]));
-    add_field(w, "WARC-Record-ID", slice_str(r->id));
-    add_field(w, "WARC-Date", slice_str(date));
-    add_field(w, "WARC-Target-URI", r->target_uri);
-    add_field(w, "WARC-Protocol", slice_str(r->protocol));
-    add_field(w, "WARC-Concurrent-To", r->concurrent_to);
-    add_field(w, "WARC-Warcinfo-ID", r->warcinfo_id);
+    add_field(w, SLICE("WARC-Type: "), slice_str(types[r->type]));
+    add_field(w, SLICE("WARC-Record-ID: "), slice_str(r->id));
+    add_date(w, r->date_ms);
+    add_field(w, SLICE("WARC-Target-URI: "), r->target_uri);
+    add_field(w, SLICE("WARC-Protocol: "), slice_str(r->protocol));
+    add_field(w, SLICE("WARC-Concurrent-To: "), r->concurrent_to);
+    add_field(w, SLICE("WARC-Warcinfo-ID: "), r->warcinfo_id);
     if (r->segment_number > 0)
-        add_number(w, "WARC-Segment-Number", r->segment_number);
-    add_field(w, "WARC-Segment-Origin-ID", r->segment_origin);
+        add_number(w, SLICE("WARC-Segment-Number: "), r->segment_number);
+    add_field(w, SLICE("WARC-Segment-Origin-ID: "), r->segment_origin);
     if (r->segment_last)
-        add_number(w, "WARC-Segment-Total-Length", r->total_length);
-    add_field(w, "WARC-Truncated", slice_str(r->truncated));
+        add_number(w, SLICE("WARC-Segment-Total-Length: "), r->total_length);
+    add_field(w, SLICE("WARC-Truncated: "), slice_str(r->truncated));
     if (r->exchange > 0)
-        add_number(w, "Countersign-Exchange", r->exchange);
-    add_field(w, "Countersign-Action", r->action);
-    add_field(w, "Countersign-From", slice_str(r->from));
+        add_number(w, SLICE("Countersign-Exchange: "), r->exchange);
+    add_field(w, SLICE("Countersign-Action: "), r->action);
+    add_field(w, SLICE("Countersign-From: "), slice_str(r->from));
+    if (r->ends_well)
+        add_raw(w, SLICE("Countersign-End: ok\r\n"));
+    add_field(w, SLICE("Countersign-Record: "), slice_str(r->kept));
+    if (r->omits)
+        add_number(w, SLICE("Countersign-Omitted: "), r->omitted);
     if (r->message > 0)
-        add_number(w, "Countersign-Message", r->message);
-    add_field(w, "Countersign-Opcode", slice_str(r->opcode));
-    add_field(w, "Countersign-Compressed", slice_str(r->compressed));
-    add_digest(w, "WARC-Block-Digest", r->block, r->block_count);
-    if (r->payload_digest)
-        add_payload_digest(w, r);
+        add_number(w, SLICE("Countersign-Message: "), r->message);
+    add_field(w, SLICE("Countersign-Opcode: "), slice_str(r->opcode));
+    add_field(w, SLICE("Countersign-Compressed: "), slice_str(r->compressed));
     if (r->content_type != NULL) {   /* ours, with its spaces */
         add_raw(w, SLICE("Content-Type: "));
         add_raw(w, slice_str(r->content_type));
         add_raw(w, SLICE("\r\n"));
     }
-    add_number(w, "Content-Length", length);
+    add_number(w, SLICE("Content-Length: "), length);
     add_raw(w, SLICE("\r\n"));
-}
-
-static enum status deflate_piece(struct warc_writer *w, struct slice s, bool last, struct warc_bytes *to)
-{
-    w->z.next_in = (unsigned char *)(uintptr_t)s.ptr;
-    w->z.avail_in = (uint32_t)s.len;
-    w->z.end_of_stream = last;
-    do {
-        enum status st = reserve(to, 32 * 1024);
-        if (st != OK)
-            return st;
-        size_t room = to->cap - to->len < UINT32_MAX ? to->cap - to->len : UINT32_MAX;
-        w->z.next_out = to->data + to->len;
-        w->z.avail_out = (uint32_t)room;
-        if (isal_deflate(&w->z) != COMP_OK)
-            return CORRUPT;
-        to->len += room - w->z.avail_out;
-    } while (w->z.avail_in > 0 || (last && w->z.internal_state.state != ZSTATE_END) || w->z.avail_out == 0);
-    return OK;
-}
-
-/* What is compressed already (images, archives, coded bodies) has nearly as many of each byte: looking for repetitions in it costs three times as much as all
- * the rest. A sample from the middle decides; the sum of squares is smallest when all counts are equal. */
-enum { SAMPLE = 4096, STORE_FROM = 16 * 1024, SMALL = 4096 };
-
-static bool looks_compressed(const struct warc_record *r, uint64_t length)
-{
-    unsigned count[256] = { 0 };
-    uint64_t squares = 0;
-    const struct slice *s = &r->block[r->block_count / 2];
-    if (length < STORE_FROM || s->len < SAMPLE)
-        return false;
-    for (size_t i = s->len / 2 - SAMPLE / 2, n = 0; n < SAMPLE; i++, n++)
-        count[s->ptr[i]]++;
-    for (size_t i = 0; i < 256; i++)
-        squares += (uint64_t)count[i] * count[i];
-    return squares < (SAMPLE / 256 * SAMPLE + SAMPLE) * 5 / 4;
-}
-
-/* A gzip member of stored blocks (RFC 1951 s3.2.4), fed in pieces. */
-struct stored {
-    struct warc_bytes *to;
-    uint64_t left;                    /* of everything */
-    uint32_t block_left, crc;
-};
-
-static enum status store(struct stored *s, struct slice piece)
-{
-    enum status st = OK;
-    s->crc = crc32_gzip_refl(s->crc, piece.ptr, piece.len);
-    while (piece.len > 0 && st == OK) {
-        if (s->block_left == 0) {
-            s->block_left = s->left < 65535 ? (uint32_t)s->left : 65535;
-            uint32_t n = s->block_left, m = ~n;
-            const unsigned char head[5] = { s->left == n, (unsigned char)n, (unsigned char)(n >> 8), (unsigned char)m, (unsigned char)(m >> 8) };
-            st = warc_bytes_put(s->to, slice_of(head, sizeof head));
-        }
-        size_t n = piece.len < s->block_left ? piece.len : s->block_left;
-        if (st == OK)
-            st = warc_bytes_put(s->to, slice_of(piece.ptr, n));
-        piece = slice_from(piece, n);
-        s->block_left -= (uint32_t)n;
-        s->left -= n;
-    }
-    return st;
-}
-
-static enum status write_stored(struct warc_writer *w, const struct warc_record *r, uint64_t length, struct warc_bytes *to)
-{
-    static const unsigned char head[10] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255 };
-    uint64_t all = w->head_len + length + 4;
-    struct stored s = { .to = to, .left = all };
-    enum status st = warc_bytes_put(to, slice_of(head, sizeof head));
-    if (st == OK)
-        st = store(&s, slice_of(w->head, w->head_len));
-    for (size_t i = 0; i < r->block_count && st == OK; i++)
-        st = store(&s, r->block[i]);
-    if (st == OK)
-        st = store(&s, SLICE("\r\n\r\n"));
-    unsigned char tail[8];
-    for (unsigned i = 0; i < 4; i++) {
-        tail[i] = (unsigned char)(s.crc >> 8 * i);
-        tail[4 + i] = (unsigned char)(all >> 8 * i);
-    }
-    return st == OK ? warc_bytes_put(to, slice_of(tail, sizeof tail)) : st;
-}
-
-/* Small records go without Huffman tables of their own: making them takes longer than they save. */
-static enum status write_deflated(struct warc_writer *w, const struct warc_record *r, uint64_t length, struct warc_bytes *to)
-{
-    isal_deflate_reset(&w->z);
-    w->z.level = length < SMALL ? 0 : 1;
-    w->z.gzip_flag = IGZIP_GZIP;   /* which the reset forgets */
-    enum status st = deflate_piece(w, slice_of(w->head, w->head_len), false, to);
-    for (size_t i = 0; i < r->block_count && st == OK; i++)
-        if (r->block[i].len > 0)
-            st = deflate_piece(w, r->block[i], false, to);
-    return st == OK ? deflate_piece(w, SLICE("\r\n\r\n"), true, to) : st;
 }
 
 enum status warc_write(struct warc_writer *w, const struct warc_record *r, struct warc_bytes *to)
 {
     uint64_t length = 0;
-    size_t before = to->len;
     for (size_t i = 0; i < r->block_count; i++)
         length += r->block[i].len;
     build_head(w, r, length);
-    if (w->head_full)
-        return FULL;
-    enum status st = looks_compressed(r, length) ? write_stored(w, r, length, to) : write_deflated(w, r, length, to);
-    if (st != OK)
-        to->len = before;
-    return st;
+    return w->head_full ? FULL : pack(w->packer, slice_of(w->head, w->head_len), r->block, r->block_count, to);
 }

@@ -12,7 +12,7 @@ import time
 
 from benching import cases, processes, proxies, report
 
-NAMES = ("nginx", "haproxy", "countersign", "haproxy-jwt", "nginx-auth")
+NAMES = ("nginx", "haproxy", "countersign", "countersign-metadata", "countersign-off", "haproxy-jwt", "nginx-auth")
 FULL_BULK, QUICK_BULK = 1024 * cases.MIB, 256 * cases.MIB
 
 
@@ -53,9 +53,9 @@ class Field:
         self.unused = [] if "countersign" in self.o.proxies else [gateway]
         for name in self.o.proxies:
             kind = proxies.Nginx if name.startswith("nginx") else proxies.Haproxy
-            if name == "countersign":
-                self.proxies[name] = gateway
-                gateway.run()
+            if name.startswith("countersign"):
+                more = self.proxies[name] = gateway if name == "countersign" else proxies.Countersign(name, self.origin, record=name.split("-")[1])
+                more.run()
             else:
                 self.proxies[name] = kind(name, here, self.origin, trust, token if "-" in name else None)
         for variant in self.o.variant:

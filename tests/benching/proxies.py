@@ -176,18 +176,22 @@ class Haproxy(Proxy):
 
 
 class Countersign(Proxy):
-    """The whole gateway, parent, proxy and authz, with policy, a grant that bob approved, and recording."""
+    """The whole gateway, parent, proxy and authz, with policy, a grant that bob approved, and recording: full, metadata or off."""
 
-    def __init__(self, name, origin, extra=""):
+    def __init__(self, name, origin, extra="", record="full"):
         super().__init__(name)
+        self.record = record
         self.gateway = Gateway(origin, build=os.environ["COUNTERSIGN_BUILD"], start=False, change=lambda c: self.change(c, origin))
         self.extra = extra
         self.port, self.ca = self.gateway.port, self.gateway.ca
 
     def change(self, config, origin):
         config["workers"] = 1
-        config["tools"] = [config_text.tool("support", SUPPORT, origin.port, [config_text.action("use", "/**"),
-                           config_text.action("export", "/export/**", "signoff")], max_duration="1h")]
+        actions = [config_text.action("use", "/**"), config_text.action("export", "/export/**", "signoff")]
+        if self.record == "off":          # for named files only, so each path that the cases ask for is one
+            actions[:0] = [config_text.action("file-" + name, "/" + name, methods=["GET", "HEAD"], record="off") for name in ("100", "10k", "1m", "json", "down")]
+        more = {"record": "metadata"} if self.record == "metadata" else {}
+        config["tools"] = [config_text.tool("support", SUPPORT, origin.port, actions, max_duration="1h", **more)]
         config["limits"] = {"connections": CONNECTIONS, "connections_per_source": CONNECTIONS, "connections_per_person": CONNECTIONS, "handshakes": CONNECTIONS,
                             "handshakes_per_source": CONNECTIONS, "handshakes_per_second": 1000000, "exchanges_per_person": 1000000, "head": "300s", "idle": "600s", "streams": 256}
 

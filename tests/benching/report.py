@@ -24,10 +24,12 @@ def ratios(kind, results):
 def table(case, results):
     columns = COLUMNS[case.kind]
     ratio = ratios(case.kind, results)
-    lines = [f"\n{case.name}: {case.what}", "  " + " " * 16 + "".join(f"{title:>12}" for title, _, _ in columns) + f"{'ratio':>9}"]
+    lines = [f"\n{case.name}: {case.what}", "  " + " " * 20 + "".join(f"{title:>12}" for title, _, _ in columns) + f"{'ratio':>9}"]
     for name, r in results.items():
         cells = "".join(f"{form.format(r[key]):>12}" for _, key, form in columns)
-        lines.append(f"  {name:<16}{cells}" + (f"{ratio[name]:>9.2f}" if name in ratio else ""))
+        off = results.get("countersign-off", {}).get(columns[0][1], 0)
+        price = f"   {r[columns[0][1]] / off:.2f} of unrecorded" if off and name in ("countersign", "countersign-metadata") else ""
+        lines.append(f"  {name:<20}{cells}" + (f"{ratio[name]:>9.2f}" if name in ratio else "") + price)
         threads = r.get("threads_cpu_s_per_1000", {})
         if name.startswith("countersign") and sum(threads.values()) > 0:
             whole = sum(threads.values())

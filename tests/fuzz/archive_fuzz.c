@@ -14,7 +14,7 @@ static void read_all(const char *path)
     struct archive *a = NULL;
     unsigned number;
     size_t seen = 0;
-    if (archive_open(path, &a, NULL) != OK)
+    if (archive_open(path, NULL, &a, NULL) != OK)
         return;
     for (size_t i = 0; i < archive_count(a); i++) {
         const struct archive_exchange *x = archive_at(a, i);

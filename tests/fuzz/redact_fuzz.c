@@ -44,11 +44,16 @@ static size_t redact(enum body_kind kind, const struct secret_names *names, stru
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct slice words[] = { SLICE_INIT("password"), SLICE_INIT("p") };
-    const struct secret_names names = { (struct slice *)(uintptr_t)words, 2 };
+    static char password[] = "password", p[] = "p";
+    char *const words[] = { password, p };
+    struct secret_names names;
+    struct arena arena;
     static const enum body_kind kinds[] = { BODY_FORM, BODY_JSON, BODY_MULTIPART };
-    if (size < 2)
+    arena_init(&arena, 4096);
+    if (size < 2 || secret_names_copy(words, 2, &arena, &names) != OK) {
+        arena_done(&arena);
         return 0;
+    }
     struct slice body = slice_of(data + 2, size - 2);
     struct sink a = { .cap = 12 * body.len + 10 * BODY_REDACT_SLACK }, b = { .cap = a.cap };
     a.data = malloc(a.cap);
@@ -61,5 +66,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     free(a.data);
     free(b.data);
+    arena_done(&arena);
     return 0;
 }

@@ -1,5 +1,7 @@
 """The gateway's config for tests: a dict, and its libconfig text."""
 
+from harness.age import AUDITORS
+
 DOMAIN = "test.localhost"
 SUPPORT, BILLING, CONSOLE = f"support.{DOMAIN}", f"billing.{DOMAIN}", f"console.{DOMAIN}"
 
@@ -79,4 +81,8 @@ def render(value, depth=0):
 
 
 def config_text(config):
-    return "".join(f"{k} = {render(v)};\n" for k, v in config.items())
+    """Sealed to the tests' auditors unless it says otherwise."""
+    recording = dict(config.get("recording") or {})
+    if "sealed_to" not in recording and "unsealed" not in recording:
+        recording["sealed_to"] = [k.public for k in AUDITORS[:2]]
+    return "".join(f"{k} = {render(v)};\n" for k, v in {**config, "recording": recording}.items())

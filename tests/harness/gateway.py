@@ -11,6 +11,7 @@ import time
 import uuid
 
 from harness import config_text
+from harness.age import AUDITORS
 from harness.certificates import Authority, Credential
 from harness.clients import H1
 from harness.config_text import CONSOLE, DOMAIN, PEOPLE
@@ -65,7 +66,7 @@ def template():
     if _template is None:
         folder = tempfile.mkdtemp(prefix="countersign-template-")
         state = os.path.join(folder, "state")
-        checked("init", state, "--domain", DOMAIN)
+        checked("init", state, "--domain", DOMAIN, "--auditors", ",".join(k.public for k in AUDITORS[:2]))
         write_config(state, config_text.default_config(1, 1, Layout.files))
         creds = {}
         for name, (identities, groups) in PEOPLE.items():
@@ -115,6 +116,14 @@ class Gateway:
         self.process = None
         if start:
             self.start()
+
+    def auditor_key(self, key=AUDITORS[0]):
+        """A file with that auditor's secret key."""
+        path = os.path.join(self.folder, f"auditor-{key.public[4:12]}.key")
+        if not os.path.exists(path):
+            with open(path, "w", encoding="ascii", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
+                f.write(key.text())
+        return path
 
     def env(self):
         env = dict(base_env(), COUNTERSIGN_TEST_MARKER=self.marker)

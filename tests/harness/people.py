@@ -109,7 +109,7 @@ class Person:
         """`countersign ARGS` as this person."""
         g = self.gateway
         env = dict(g.env(), COUNTERSIGN_GATEWAY=f"https://{CONSOLE}:{g.port}", COUNTERSIGN_CERT=self.cred.cert, COUNTERSIGN_KEY=self.cred.key,
-                   COUNTERSIGN_CA=g.ca, HOME=g.state)
+                   COUNTERSIGN_CA=g.ca, COUNTERSIGN_AUDITOR_KEY=g.auditor_key(), HOME=g.state)
         p = subprocess.run([g.binary, *args], capture_output=True, env=env, timeout=timeout, input=stdin or b"")
         if expect is not None:
             assert p.returncode == expect, f"countersign {' '.join(args)}: exit {p.returncode}\n{p.stdout.decode()}\n{p.stderr.decode()}"

@@ -1,9 +1,11 @@
-"""An independent reader of recordings: tarfile, gzip, and a small WARC 1.1 parser. It shares nothing with the writer."""
+"""An independent reader of recordings: tarfile, age (harness/age.py), gzip, and a small WARC 1.1 parser. It shares nothing with the writer."""
 import gzip
 import io
 import tarfile
 import zlib
 from dataclasses import dataclass, field
+
+from harness import age
 
 
 @dataclass
@@ -65,26 +67,25 @@ def parse_record(data, member):
     return Record(fields, rest[:length], member)
 
 
-def read_tar(data):
-    """All WARC records of a recording, in order."""
-    records = []
+def unsealed_members(data, key=age.AUDITORS[0]):
+    """(name, gzip bytes) of each segment, opened with that auditor's key where it is sealed."""
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
         for member in tar:
-            if member.isfile() and member.name.endswith(".warc.gz"):
-                for one in gzip_members(tar.extractfile(member).read()):
-                    records.append(parse_record(one, member.name))
-    return records
+            if member.isfile() and member.name.endswith((".warc.gz", ".warc.gz.age")):
+                content = tar.extractfile(member).read()
+                yield member.name, age.open_file(content, key) if member.name.endswith(".age") else content
+
+
+def read_tar(data, key=age.AUDITORS[0]):
+    """All WARC records of a recording, in order."""
+    return [parse_record(one, name) for name, content in unsealed_members(data, key) for one in gzip_members(content)]
 
 
 def everything_readable(data):
     """The tar, and every byte that its members decompress to: to look for what must not be kept."""
     out = [data]
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
-        for member in tar:
-            if member.isfile():
-                content = tar.extractfile(member).read()
-                out.append(content)
-                out.append(gzip.decompress(content))
+    for _, content in unsealed_members(data):
+        out += [content, gzip.decompress(content)]
     return b"\0".join(out)
 
 

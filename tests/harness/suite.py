@@ -146,8 +146,13 @@ def run_scenarios(opts, tally):
 def run_browser(opts, tally):
     if opts.pattern and opts.pattern not in "browser story":
         return
+    run_in_browser(opts, tally, "browser", "run_story.py")
+    run_in_browser(opts, tally, "browser-keys", "run_keys.py")
+
+
+def run_in_browser(opts, tally, name, script):
     env = dict(os.environ, PYTHONPATH=TESTS, PYTHONDONTWRITEBYTECODE="1", COUNTERSIGN_BUILD=opts.build)
-    code, text = run_child(["/usr/bin/python3", os.path.join(TESTS, "browser", "run_story.py")], os.path.join(OUT, "browser.log"), 600, env=env)
+    code, text = run_child(["/usr/bin/python3", os.path.join(TESTS, "browser", script)], os.path.join(OUT, f"{name}.log"), 600, env=env)
     passed, failures = 0, []
     for line in text.splitlines():
         if line.startswith("step ok: "):
@@ -155,8 +160,8 @@ def run_browser(opts, tally):
         elif line.startswith("step failed: "):
             failures.append(line[13:])
     if code != 0 and not failures:
-        failures = [f"the story ended with {'a time-out' if code is None else code}; see tests/output/browser.log: {text[-300:]}"]
-    tally.add("browser", passed, failures)
+        failures = [f"the story ended with {'a time-out' if code is None else code}; see tests/output/{name}.log: {text[-300:]}"]
+    tally.add(name, passed, failures)
 
 
 def run_fuzzers(opts, tally):

@@ -8,7 +8,7 @@ import pytest
 from harness.gateway import command
 from harness.people import give_grant, wait_until
 
-COMMANDS = ["init", "check", "run", "certs", "request", "status", "pending", "approve", "deny", "sessions", "show", "replay", "verify", "lock", "unlock", "explain"]
+COMMANDS = ["init", "check", "run", "certs", "request", "status", "pending", "approve", "deny", "sessions", "show", "replay", "export", "incident", "auditor-key", "verify", "lock", "unlock", "explain"]
 WRONG = [
     [], ["nosuch"], ["--nosuch"], ["init"], ["init", "a", "b"], ["init", "--domain"], ["check", "--nosuch"], ["run"], ["run", "-c"], ["certs"], ["certs", "nosuch"],
     ["certs", "issue"], ["request"], ["request", "support", "--for"], ["request", "a", "b", "--reason", "x"], ["approve"], ["approve", "a", "b"], ["deny"],

@@ -51,6 +51,24 @@ def test_the_tool_gets_the_identity_as_a_signed_assertion(gw, origin, proto):
     check_signature(gw, head + "." + claims_text(request), signature, json.loads(base64.urlsafe_b64decode(head + "=="))["kid"])
 
 
+def test_connections_of_one_certificate_share_its_assertion_and_nobody_elses(gateway_of, origin):
+    """One that is signed anew for each connection would cost more than the handshake. Each worker has its own."""
+    g = gateway_of(change=lambda config: config.update(workers=1))
+    people = {"first": g.person("alice"), "second": g.nobody(g.issue_person("alice@test.localhost", "alice-two"))}
+    seen_by = {}
+    for who in people.values():
+        give_grant(who, g.person("bob"))
+    for name in ("first", "second", "first", "second"):
+        for proto in PROTOS:
+            origin.reset()
+            assert people[name].get("/shared", proto=proto).status == 200
+            request = origin.last("/shared")
+            claims = json.loads(base64.urlsafe_b64decode(claims_text(request) + "=="))
+            assert claims["sub"] == "alice@test.localhost"
+            seen_by.setdefault(name, set()).add((request.get("Countersign-Assertion"), claims["grant_id"]))
+    assert len(seen_by["first"]) == 1 and len(seen_by["second"]) == 1 and not seen_by["first"] & seen_by["second"], seen_by
+
+
 def claims_text(request):
     return request.get("Countersign-Assertion").split(".")[1]
 

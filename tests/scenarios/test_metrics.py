@@ -35,6 +35,7 @@ def test_requests_and_refusals_are_counted(gw, origin):
     h1 = 'http_server_request_duration_seconds_count{network_protocol_version="1.1",status_class="2xx"}'
     h2 = h1.replace("1.1", "2")
     no = 'countersign_refusals_total{type="grant-required"}'
+    wait_until(lambda: value("http_server_active_requests") == 0 and value("countersign_connections ") == 0, what="an end of what was asked before")
     before = value(h1), value(h2), value(no), value("countersign_request_body_bytes_total")
     for _ in range(5):
         assert alice.get("/x").status == 200

@@ -103,7 +103,7 @@ def test_each_segment_is_well_formed_warc(gw, origin, session):
     for r in records:
         first.setdefault(r.member, r)
     assert first and all(r.type == "warcinfo" for r in first.values()), "a segment does not begin with warcinfo"
-    assert list(first) == [f"{n:06d}.warc.gz" for n in range(1, len(first) + 1)]
+    assert list(first) == [f"{n:06d}.warc.gz.age" for n in range(1, len(first) + 1)]
     ids = [r.fields["warc-record-id"] for r in records]
     assert len(ids) == len(set(ids)) and all(re.fullmatch(r"<urn:[^ >]+>", i) for i in ids)
     for r in records:

@@ -1,0 +1,157 @@
+/* incident: after something happened: what did this person see and do, and can you prove it? */
+#include "proxy/base/clock.h"
+#include "proxy/commands/auditor.h"
+#include "proxy/commands/commands.h"
+#include "proxy/commands/evidence.h"
+#include "proxy/commands/incident.h"
+#include "proxy/commands/session_list.h"
+#include "proxy/commands/words.h"
+#include "proxy/commands/wrong_usage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SESSIONS_MOST = 1000000 };
+
+struct asked {
+    struct profile profile;
+    struct incident report;
+    const char *identity, *person, *from, *to, *output;
+    bool csv, html, json;
+};
+
+/* A recording that this key does not open is reported by what the log says of its session. */
+static enum status one_session(struct asked *a, struct client *c, const struct age_keys *keys, const char *id, struct err *err)
+{
+    struct evidence e = { 0 };
+    struct archive *archive = NULL;
+    enum status st = evidence_fetch(c, id, "incident", &e, err);
+    if (st == OK) {
+        st = archive_open(e.recording, keys, &archive, err);
+        if (st == REFUSED)
+            st = OK;
+    }
+    if (st == OK && archive != NULL && archive_bad_segments(archive) > 0)
+        fprintf(stderr, "countersign: %zu segments of %s cannot be read, and are left out. Next: countersign verify %s\n", archive_bad_segments(archive), id, id);
+    if (st == OK)
+        st = incident_session(&a->report, e.info, archive, err);
+    archive_free(archive);
+    evidence_done(&e);
+    return st;
+}
+
+static enum status gather(struct asked *a, struct client *c, struct err *err)
+{
+    const struct session_filter f = { .identity = a->identity, .person = a->person, .since_s = a->report.from_ms / 1000, .until_s = a->report.to_ms / 1000 };
+    struct age_keys *keys = NULL;
+    json_t *sessions = NULL, *locks = NULL, *s;
+    size_t i;
+    enum status st = auditor_keys(&a->profile, &keys, err);
+    if (st == OK)
+        st = session_list_fetch(c, &f, SESSIONS_MOST, &sessions, err);
+    json_array_foreach(json_array_member(sessions, "sessions"), i, s)
+        if (st == OK && id_is_plain(json_text(s, "id")))
+            st = one_session(a, c, keys, json_text(s, "id"), err);
+    if (st == OK)
+        st = client_get(c, "/api/v1/locks", &locks, err);
+    if (st == OK)
+        st = incident_locks(&a->report, json_array_member(locks, "locks"), err);
+    if (st == OK)
+        incident_sort(&a->report);
+    age_keys_free(keys);
+    json_decref(sessions);
+    json_decref(locks);
+    return st;
+}
+
+static int write_report(const struct asked *a)
+{
+    int fd = a->output != NULL ? open(a->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+    FILE *out = a->output == NULL ? stdout : fd >= 0 ? fdopen(fd, "wb") : NULL;
+    if (out == NULL)
+        return command_failed("cannot write '%s': %s", a->output, strerror(errno));
+    if (a->json) {
+        json_t *v = incident_json(&a->report);
+        json_dumpf(v, out, JSON_INDENT(1) | JSON_SORT_KEYS);
+        fputc('\n', out);
+        json_decref(v);
+    } else if (a->csv) {
+        incident_csv(out, &a->report);
+    } else if (a->html) {
+        incident_html(out, &a->report);
+    } else {
+        incident_text(out, &a->report);
+    }
+    if ((a->output != NULL ? fclose(out) : fflush(out)) != 0)
+        return command_failed("cannot write the report: %s", strerror(errno));
+    return EXIT_DONE;
+}
+
+static int incident_run(struct asked *a)
+{
+    struct err err = { 0 };
+    struct client *client = NULL;
+    enum status st = incident_begin(&a->report, &err);
+    if (st == OK)
+        st = client_open(&a->profile, &client, &err);
+    if (st == OK)
+        st = gather(a, client, &err);
+    int code = st == OK ? write_report(a) : client_failed(client, &err);
+    incident_done(&a->report);
+    client_free(client);
+    return code;
+}
+
+/* NULL, or what is wrong with the arguments. */
+static const char *check(struct asked *a)
+{
+    int64_t now = clock_wall_s(), from = 0, to = now;
+    if ((a->identity == NULL) == (a->person == NULL))
+        return "--identity ADDRESS or --person NAME is needed, one of them";
+    if (!words_read_since(a->from, now, &from))
+        return "--from is not a time; write it like 2h, 2026-01-31 or 2026-01-31T12:00:00Z";
+    if (a->to != NULL && !words_read_since(a->to, now, &to))
+        return "--to is not a time; write it like 2h, 2026-01-31 or 2026-01-31T12:00:00Z";
+    if (from >= to)
+        return "--from must lie before --to";
+    if (a->csv + a->html + a->json > 1)
+        return "--json, --csv and --html exclude each other";
+    a->report.who = a->identity ? a->identity : a->person;
+    a->report.from_ms = from * 1000;
+    a->report.to_ms = (a->to != NULL ? to : to + 1) * 1000;
+    return NULL;
+}
+
+int cmd_incident(int argc, char **argv)
+{
+    struct asked a = { 0 };
+    const struct option_spec options[] = {
+        { "identity", 0, "ADDRESS", "whose certificate: alice@example.com", &a.identity, NULL, false },
+        { "person", 0, "NAME", "or who stands behind it", &a.person, NULL, false },
+        { "from", 0, "TIME", "begin: 2h (that long ago), 2026-01-31, 2026-01-31T12:00:00Z or seconds since 1970", &a.from, NULL, true },
+        { "to", 0, "TIME", "end, written likewise (now)", &a.to, NULL, false },
+        { "csv", 0, NULL, "for a spreadsheet", NULL, &a.csv, false },
+        { "html", 0, NULL, "as a page of its own", NULL, &a.html, false },
+        { "exchanges", 0, NULL, "with a line for every single exchange", NULL, &a.report.all_exchanges, false },
+        { "output", 'o', "FILE", "where it goes (else standard output)", &a.output, NULL, false },
+        AUDITOR_OPTIONS(a.profile),
+        { 0 },
+    };
+    const struct usage usage = { "countersign incident --identity ADDRESS --from TIME [--to TIME] [--json|--csv|--html] [--output FILE]",
+        "What somebody did: sessions, actions, signed-off requests with size and digest and who signed, refusals, locks. Each line names its proof: session, record, segment and\n"
+        "log leaf. Making it is written in the log." PROFILE_HELP, options, 0, 0, &a.json };
+    char **args;
+    size_t count;
+    int code;
+    if (!options_parse(argc, argv, &usage, &args, &count, &code))
+        return code;
+    const char *wrong = check(&a);
+    if (wrong != NULL)
+        return wrong_usage(&usage, "%s", wrong);
+    code = incident_run(&a);
+    profile_done(&a.profile);
+    return code;
+}

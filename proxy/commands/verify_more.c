@@ -1,0 +1,167 @@
+#include "proxy/commands/verify_more.h"
+
+#include "proxy/commands/commands.h"
+#include "proxy/commands/session_list.h"
+#include "proxy/commands/term.h"
+#include "proxy/commands/words.h"
+#include "proxy/record/verify_tiles.h"
+
+#include <stdlib.h>
+
+enum { SESSIONS_MOST = 1000000 };
+
+static int report(const struct verify *v, const char *what, uint64_t leaves, const json_t *findings)
+{
+    bool whole = json_array_size(findings) == 0;
+    if (v->json) {
+        command_json(json_pack("{s:b, s:I, s:O}", "whole", whole, "leaves", (json_int_t)leaves, "findings", findings));
+        return whole ? EXIT_DONE : EXIT_REFUSED;
+    }
+    if (!whole) {
+        printf("NOT WHOLE: %zu findings in %llu log leaves\n", json_array_size(findings), (unsigned long long)leaves);
+        verify_print_findings(findings);
+        puts("Next: keep these files as they are, and compare with another copy of the log and of its checkpoint.");
+        return EXIT_REFUSED;
+    }
+    printf("whole: %llu log leaves%s\n\nThis proves: no leaf of the log up to its checkpoint was changed, taken out or reordered, and the checkpoint is signed with the log's key", (unsigned long long)leaves, what);
+    puts(v->head != NULL ? ";\nthe checkpoint you gave is of the same log, and nothing before it was cut off or written anew." : ".");
+    fputs("It does not prove: that recordings are whole (countersign verify all)", stdout);
+    puts(v->head != NULL ? "; that nothing was cut off after the checkpoint you gave." : "; that nothing was cut off the end, or that nobody was\nshown another log (give a later checkpoint with --head FILE).");
+    return EXIT_DONE;
+}
+
+/* ---- the log by itself ---- */
+
+static enum status examine_log(const struct evidence *e, const struct verify *v, const char *later_head, struct verify_result *out, struct err *err)
+{
+    unsigned char key[32];
+    const char *instance = NULL;
+    enum status st = verify_key_bytes(e, key, &instance, err);
+    if (st == OK && v->profile.instance != NULL && strcmp(v->profile.instance, instance) != 0)
+        st = fail(err, REFUSED, "the log key is of the instance '%s', your profile names '%s'", instance, v->profile.instance);
+    return st == OK ? archive_verify(NULL, "", e->log, key, instance, later_head, out, err) : st;
+}
+
+static enum status get_log(struct verify *v, struct client **c, struct evidence *e, struct err *err)
+{
+    if (v->log != NULL)
+        return evidence_load(NULL, v->log, v->log_key, NULL, e, err);
+    enum status st = client_open(&v->profile, c, err);
+    if (st == OK && v->log_key != NULL)
+        st = evidence_load_key(e, v->log_key, err);
+    return st == OK ? evidence_fetch_log(*c, e, err) : st;
+}
+
+int verify_log_run(struct verify *v, const char *later_head)
+{
+    struct err err = { 0 };
+    struct client *client = NULL;
+    struct evidence e = { 0 };
+    struct verify_result r = { 0 };
+    enum status st = get_log(v, &client, &e, &err);
+    if (st == OK)
+        st = examine_log(&e, v, later_head, &r, &err);
+    int code = st == OK ? report(v, "", r.leaves, r.findings) : client_failed(client, &err);
+    verify_done(&r);
+    evidence_done(&e);
+    client_free(client);
+    return code;
+}
+
+/* ---- its published files ---- */
+
+int verify_tiles_run(struct verify *v, const char *later_head)
+{
+    struct err err = { 0 };
+    struct evidence e = { 0 };
+    unsigned char key[32];
+    const char *instance = NULL;
+    uint64_t leaves = 0;
+    json_t *findings = json_array();
+    enum status st = evidence_load_key(&e, v->log_key, &err);
+    if (st == OK)
+        st = verify_key_bytes(&e, key, &instance, &err);
+    if (st == OK)
+        st = verify_tiles(v->tiles, key, instance, later_head, findings, &leaves, &err);
+    int code = st == OK ? report(v, " in tiles", leaves, findings) : command_failed("%s", err.text);
+    json_decref(findings);
+    evidence_done(&e);
+    return code;
+}
+
+/* ---- everything ---- */
+
+struct all {
+    unsigned sessions, segments, broken;
+    json_t *list;                     /* of sessions that are not whole: { session, findings } */
+};
+
+static enum status examine_session(struct verify *v, struct client *c, const char *id, const char *later_head, struct all *all, struct err *err)
+{
+    struct evidence e = { 0 };
+    struct outcome o = { 0 };
+    v->session = id;
+    enum status st = verify_session(v, c, &e, later_head, &o, err);
+    if (st == OK) {
+        all->sessions++;
+        all->segments += o.result.segments;
+        all->broken += !o.whole;
+        if (!o.whole && json_array_append_new(all->list, json_pack("{s:s, s:O}", "session", id, "findings", o.result.findings)) != 0)
+            st = fail(err, NO_MEMORY, "findings");
+    }
+    if (st == OK && !v->json) {
+        term_str(stdout, id);
+        printf(o.whole ? ": whole, %u segments\n" : ": NOT WHOLE, %u segments\n", o.result.segments);
+        verify_print_findings(o.result.findings);
+    }
+    verify_done(&o.result);
+    evidence_done(&e);
+    return st;
+}
+
+static int report_all(const struct verify *v, const struct verify_result *log, const struct all *all)
+{
+    bool whole = log->whole && all->broken == 0;
+    if (v->json) {
+        command_json(json_pack("{s:b, s:i, s:i, s:i, s:O, s:O}", "whole", whole, "leaves", (int)log->leaves, "sessions", (int)all->sessions, "segments",
+                               (int)all->segments, "findings", log->findings, "not_whole", all->list));
+        return whole ? EXIT_DONE : EXIT_REFUSED;
+    }
+    if (!log->whole)
+        verify_print_findings(log->findings);
+    if (!whole) {
+        printf("NOT WHOLE: %u of %u sessions, and the log is %s\n", all->broken, all->sessions, log->whole ? "whole" : "not whole");
+        return EXIT_REFUSED;
+    }
+    printf("whole: %u sessions with %u segments, %u log leaves\n\nThis proves: every session that the gateway lists has each of its logged segments, unchanged, and the log is whole up to its\n"
+           "checkpoint. It does not prove: that the gateway lists every session it logged (compare with the log's count of segments: countersign verify log);\n"
+           "that nothing was cut off the end%s.\n", all->sessions, all->segments, log->leaves, v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
+    return EXIT_DONE;
+}
+
+int verify_all_run(struct verify *v, const char *later_head)
+{
+    struct err err = { 0 };
+    struct client *client = NULL;
+    struct evidence e = { 0 };
+    struct verify_result log = { 0 };
+    struct all all = { .list = json_array() };
+    const struct session_filter any = { .since_s = -1, .until_s = -1 };
+    json_t *sessions = NULL, *s;
+    size_t i;
+    enum status st = get_log(v, &client, &e, &err);
+    if (st == OK)
+        st = examine_log(&e, v, later_head, &log, &err);
+    if (st == OK)
+        st = session_list_fetch(client, &any, SESSIONS_MOST, &sessions, &err);
+    json_array_foreach(json_array_member(sessions, "sessions"), i, s)
+        if (st == OK && id_is_plain(json_text(s, "id")))
+            st = examine_session(v, client, json_text(s, "id"), later_head, &all, &err);
+    int code = st == OK ? report_all(v, &log, &all) : client_failed(client, &err);
+    json_decref(sessions);
+    json_decref(all.list);
+    verify_done(&log);
+    evidence_done(&e);
+    client_free(client);
+    return code;
+}

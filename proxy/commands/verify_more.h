@@ -1,0 +1,31 @@
+/* verify_more: `verify` of more than one session: the log by itself, the published log's files, everything at once. */
+#ifndef COUNTERSIGN_COMMANDS_VERIFY_MORE_H
+#define COUNTERSIGN_COMMANDS_VERIFY_MORE_H
+
+#include "proxy/commands/evidence.h"
+#include "proxy/record/archive.h"
+
+struct verify {
+    struct profile profile;
+    const char *file, *log, *log_key, *session, *head, *save, *tiles;
+    bool json;
+};
+
+/* What was found out about one session. */
+struct outcome {
+    struct verify_result result;
+    unsigned approvals;
+    bool opened;                      /* with the auditor's key, and every record was readable */
+    bool whole;
+};
+/* cmd_verify.c: the log key's bytes; one session, with everything fetched; findings as lines. */
+MUST_CHECK enum status verify_key_bytes(const struct evidence *e, unsigned char out[32], const char **instance, struct err *err);
+MUST_CHECK enum status verify_session(struct verify *v, struct client *c, struct evidence *e, const char *later_head, struct outcome *out, struct err *err);
+void verify_print_findings(const json_t *findings);
+
+/* Exit codes. later_head: text, or NULL. */
+int verify_log_run(struct verify *v, const char *later_head);
+int verify_tiles_run(struct verify *v, const char *later_head);
+int verify_all_run(struct verify *v, const char *later_head);
+
+#endif

@@ -1,0 +1,254 @@
+/* Where approvers and operators work: one request in full and the answer to it, keys, live sessions, locks. */
+#include "proxy/console/pages.h"
+#include "proxy/console/pages_parts.h"
+#include "proxy/console/request_view.h"
+
+#include "proxy/base/clock.h"
+
+#include <stdio.h>
+
+static void attribute(struct html *h, const char *name, const char *value)
+{
+    html_raw(h, " ");
+    html_raw(h, name);
+    html_raw(h, "=\"");
+    html_str(h, value);
+    html_raw(h, "\"");
+}
+
+/* ---- one request ---- */
+
+static bool counts_in_browser(const json_t *key)
+{
+    const json_t *from = json_object_get(key, "counts_from");
+    return json_is_integer(from) && json_integer_value(from) <= clock_wall_s() && strcmp(page_text(key, "state"), "approved") == 0;
+}
+
+static size_t key_options(struct html *h, const json_t *keys)
+{
+    size_t i, n = 0;
+    json_t *key;
+    json_array_foreach((json_t *)(uintptr_t)keys, i, key) {
+        if (!counts_in_browser(key))
+            continue;
+        n++;
+        if (h == NULL)
+            continue;
+        html_raw(h, "<option");
+        attribute(h, "value", page_text(key, "key"));
+        html_raw(h, ">");
+        html_str(h, page_text(key, "label"));
+        html_raw(h, strcmp(page_text(key, "method"), "hardware") == 0 ? " (bound to one device)" : " (passkey)");
+        html_raw(h, "</option>");
+    }
+    return n;
+}
+
+/* What the script compares with the statement that it is asked to have signed. */
+static void shown_facts(struct html *h, const json_t *item)
+{
+    const char *kind = page_text(item, "kind");
+    char duration[24];
+    snprintf(duration, sizeof duration, "%lld", (long long)json_integer_value(json_object_get(item, "duration_s")));
+    attribute(h, "data-item", page_text(item, "id"));
+    attribute(h, "data-purpose", strcmp(kind, "key") == 0 ? "register-key" : kind);
+    attribute(h, "data-requester", page_text(item, "requester"));
+    attribute(h, "data-digest", page_text(item, "digest"));
+    attribute(h, "data-tool", page_text(item, "tool"));
+    attribute(h, "data-duration", duration);
+    attribute(h, "data-new-key", page_text(item, "key"));
+}
+
+static void by_command(struct html *h, const json_t *item)
+{
+    html_raw(h, "<details><summary>Answer on the command line instead</summary>");
+    html_element(h, "p", "soft", "It computes what it shows from the request's bytes, on your own machine, and signs with your certificate's key. deny instead of approve says no.");
+    page_command(h, "approve", page_text(item, "id"));
+    html_raw(h, "</details>\n");
+}
+
+static void answer_form(struct html *h, const struct page_item *p)
+{
+    bool key = strcmp(page_text(p->item, "kind"), "key") == 0;
+    if (key_options(NULL, p->keys) == 0) {
+        html_raw(h, "<div class=\"next\"><p>You have no key that counts in this browser. <a href=\"/keys\">Make one</a>, or answer on the command line:</p>");
+        page_command(h, "approve", page_text(p->item, "id"));
+        html_raw(h, "</div>\n");
+        return;
+    }
+    html_raw(h, "<form class=\"next\" data-sign=\"decide\"");
+    shown_facts(h, p->item);
+    html_raw(h, "><p>");
+    html_raw(h, key ? "A yes makes this key's signatures count as the owner's. Ask them, in person or by phone, to read you its fingerprint."
+                    : "Your answer covers exactly what stands above, and is signed with your key. It is kept in the log.");
+    html_raw(h, "</p><label for=\"key\">Your key</label><select id=\"key\" name=\"key\">");
+    (void)key_options(h, p->keys);
+    html_raw(h, "</select><button value=\"approve\">Yes, sign it</button><button class=\"no\" value=\"deny\">No, sign it</button>"
+                "<p role=\"status\" class=\"soft\"></p><noscript><p class=\"warn\">Signing needs this page's script; or answer on the command line.</p></noscript></form>\n");
+    by_command(h, p->item);
+}
+
+void page_item(struct html *h, const struct page_item *p)
+{
+    const char *kind = page_text(p->item, "kind");
+    bool mine = strcmp(page_text(p->item, "requester"), p->viewer) == 0, pending = strcmp(page_text(p->item, "state"), "pending") == 0;
+    html_begin(h, strcmp(kind, "key") == 0       ? "A new approval key"
+                  : strcmp(kind, "access") == 0 ? "A request for access"
+                                                : "A held request", "");
+    if (p->done != NULL && !pending)
+        html_element(h, "p", "next", strcmp(p->done, "approve") == 0 ? "Signed: your yes is in." : "Signed: your no is in.");
+    else if (p->done != NULL)
+        html_element(h, "p", "next", "Signed: your answer is in. It waits for others.");
+    page_item_head(h, p->item);
+    html_raw(h, "<div class=\"card\">");
+    page_item_terms(h, p->item, mine);
+    if (p->has_body)
+        request_view_body(h, p->content_type, p->content_coding, p->body);
+    html_raw(h, "</div>\n");
+    if (pending && !mine && p->done == NULL)
+        answer_form(h, p);
+    else if (mine && strcmp(kind, "signoff") == 0) {
+        html_raw(h, "<p><a class=\"button\"");
+        html_raw(h, " href=\"/held/");
+        html_str(h, page_text(p->item, "id"));
+        html_raw(h, "\">What you can do</a></p>\n");
+    }
+    html_raw(h, "<p><a href=\"/\">Your access</a></p>\n");
+    html_end_signing(h);
+}
+
+/* ---- keys ---- */
+
+static void key_card(struct html *h, const json_t *key)
+{
+    const char *method = page_text(key, "method"), *id = page_text(key, "id");
+    bool pending = strcmp(page_text(key, "state"), "pending") == 0, file = strcmp(method, "command-line") == 0;
+    html_raw(h, "<div class=\"card\"><strong>");
+    html_str(h, file ? "Your certificate's key" : page_text(key, "label"));
+    html_raw(h, "</strong> <span class=\"state\">");
+    html_raw(h, pending ? "waits for another person's yes" : file || counts_in_browser(key) ? "counts" : "confirmed, counts later");
+    html_raw(h, "</span><dl>");
+    page_term(h, "Kind", file ? "signs on the command line" : strcmp(method, "hardware") == 0 ? "bound to one device" : "passkey, may be copied to your other devices");
+    html_raw(h, "<dt>Fingerprint</dt><dd><code>");
+    html_str(h, page_text(key, "key"));
+    html_raw(h, "</code></dd>");
+    page_when(h, "Made", key, "created", false);
+    page_when(h, "Counts from", key, "counts_from", false);
+    page_when(h, "Ends", key, "not_after", true);
+    html_raw(h, "</dl>");
+    if (pending)
+        html_element(h, "p", NULL, "Read the fingerprint to somebody who may confirm it; they find it on their own console.");
+    if (!file) {
+        html_raw(h, "<details><summary>Lost, or not yours?</summary><form method=\"post\"");
+        html_raw(h, " action=\"/keys/");
+        html_str(h, id);
+        html_raw(h, "/remove\"><label");
+        attribute(h, "for", id);
+        html_raw(h, ">Why?</label><input name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\"");
+        attribute(h, "id", id);
+        html_raw(h, "><button>Remove this key now</button></form></details>");
+    }
+    html_raw(h, "</div>\n");
+}
+
+void page_keys(struct html *h, const json_t *keys, bool made)
+{
+    size_t i;
+    json_t *key;
+    html_begin(h, "Your approval keys", "");
+    if (made)
+        html_element(h, "p", "next", "Your key is made. It counts once another person has confirmed its fingerprint.");
+    if (json_array_size(keys) == 0)
+        html_element(h, "p", "soft", "You have none yet.");
+    json_array_foreach((json_t *)(uintptr_t)keys, i, key)
+        key_card(h, key);
+    html_raw(h, "<h2>Make a key in this browser</h2><form class=\"card\" data-sign=\"register\"><label for=\"label\">Name it</label>"
+                "<input id=\"label\" name=\"label\" required maxlength=\"64\" autocomplete=\"off\" aria-describedby=\"label-help\">"
+                "<p class=\"soft\" id=\"label-help\">So that you know it again: blue key ring, work laptop.</p>"
+                "<p class=\"soft\">The browser asks for your security key, your finger, your face or a PIN. Another person then has to confirm the key.</p>"
+                "<button value=\"register\">Make a key</button><p role=\"status\" class=\"soft\"></p>"
+                "<noscript><p class=\"warn\">Making a key needs this page's script.</p></noscript></form>\n<p><a href=\"/\">Your access</a></p>\n");
+    html_end_signing(h);
+}
+
+/* ---- sessions, locks ---- */
+
+static void stop_form(struct html *h, const char *grant_id)
+{
+    html_raw(h, "<details><summary>Stop it</summary><form method=\"post\" action=\"/locks\"><input type=\"hidden\" name=\"kind\" value=\"grant\">"
+                "<input type=\"hidden\" name=\"value\"");
+    attribute(h, "value", grant_id);
+    html_raw(h, "><label");
+    attribute(h, "for", grant_id);
+    html_raw(h, ">Why?</label><input name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\"");
+    attribute(h, "id", grant_id);
+    html_raw(h, "><button>Stop this session now</button></form></details>");
+}
+
+void page_sessions(struct html *h, const json_t *live, bool may_stop)
+{
+    size_t i;
+    json_t *g;
+    html_begin(h, "Live sessions", "");
+    if (json_array_size(live) == 0)
+        html_element(h, "p", "soft", "Nobody has access to a tool at the moment.");
+    json_array_foreach((json_t *)(uintptr_t)live, i, g) {
+        html_raw(h, "<div class=\"card\"><strong>");
+        html_str(h, page_text(g, "person"));
+        html_raw(h, "</strong> in <strong>");
+        html_str(h, page_text(g, "tool"));
+        html_raw(h, "</strong><dl>");
+        page_term(h, "Identity", page_text(g, "identity"));
+        page_term(h, "Why", page_text(g, "reason"));
+        page_when(h, "Since", g, "iat", false);
+        page_when(h, "Until", g, "exp", true);
+        html_raw(h, "<dt>Session</dt><dd><code>");
+        html_str(h, page_text(g, "grant_id"));
+        html_raw(h, "</code></dd></dl>");
+        if (may_stop)
+            stop_form(h, page_text(g, "grant_id"));
+        html_raw(h, "</div>\n");
+    }
+    html_raw(h, "<p><a href=\"/locks\">Locks</a></p><p><a href=\"/\">Your access</a></p>\n");
+    html_end(h);
+}
+
+static void lock_card(struct html *h, const json_t *lock)
+{
+    const char *id = page_text(lock, "id");
+    html_raw(h, "<div class=\"card\"><strong>");
+    html_str(h, page_text(lock, "kind"));
+    html_raw(h, "</strong> <code>");
+    html_str(h, page_text(lock, "value"));
+    html_raw(h, "</code><dl>");
+    page_term(h, "Why", page_text(lock, "reason"));
+    page_term(h, "By", page_text(lock, "by"));
+    page_when(h, "Since", lock, "at", false);
+    html_raw(h, "</dl><details><summary>Lift it</summary><form method=\"post\" action=\"/locks/");
+    html_str(h, id);
+    html_raw(h, "/lift\"><label");
+    attribute(h, "for", id);
+    html_raw(h, ">Why?</label><input name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\"");
+    attribute(h, "id", id);
+    html_raw(h, "><button>Lift this lock</button></form></details></div>\n");
+}
+
+void page_locks(struct html *h, const json_t *locks)
+{
+    size_t i;
+    json_t *lock;
+    html_begin(h, "Locks", "");
+    if (json_array_size(locks) == 0)
+        html_element(h, "p", "soft", "Nothing is locked.");
+    json_array_foreach((json_t *)(uintptr_t)locks, i, lock)
+        lock_card(h, lock);
+    html_raw(h, "<h2>Lock something now</h2><form class=\"card\" method=\"post\" action=\"/locks\"><label for=\"kind\">What</label>"
+                "<select id=\"kind\" name=\"kind\"><option value=\"person\">A person</option><option value=\"cert\">A certificate</option>"
+                "<option value=\"grant\">One session</option><option value=\"tool\">A tool</option></select>"
+                "<label for=\"value\">Which one</label><input id=\"value\" name=\"value\" required maxlength=\"320\" autocomplete=\"off\" aria-describedby=\"value-help\">"
+                "<p class=\"soft\" id=\"value-help\">A person's or tool's name, a certificate's thumbprint, a session's id.</p>"
+                "<label for=\"reason\">Why</label><input id=\"reason\" name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\">"
+                "<button>Lock it</button><p class=\"soft\">What is running ends within a second.</p></form>\n"
+                "<p><a href=\"/sessions\">Live sessions</a></p><p><a href=\"/\">Your access</a></p>\n");
+    html_end(h);
+}

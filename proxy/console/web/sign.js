@@ -1,0 +1,82 @@
+// The only script of the console: it makes a key in the browser, and signs answers with it. It shows nothing that the page does not show, and writes
+// text only (the page's policy demands Trusted Types and allows no inline script).
+'use strict';
+
+const bytesOf = text => Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), c => c.charCodeAt(0));
+const textOf = bytes => btoa(String.fromCharCode(...new Uint8Array(bytes))).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+
+// RFC 8785 for what a statement holds: objects, strings, integers. The challenge is made here, from the statement, not taken from the answer.
+function canonical(value) {
+  if (value === null || typeof value !== 'object') return JSON.stringify(value);
+  if (Array.isArray(value)) return '[' + value.map(canonical).join(',') + ']';
+  return '{' + Object.keys(value).sort().map(k => JSON.stringify(k) + ':' + canonical(value[k])).join(',') + '}';
+}
+const challengeOf = statement => crypto.subtle.digest('SHA-256', new TextEncoder().encode(canonical(statement)));
+
+async function call(path, body) {
+  const r = await fetch(path, { method: 'POST', headers: body ? { 'Content-Type': 'application/json' } : {}, body: body && JSON.stringify(body) });
+  const answer = await r.json();
+  if (!r.ok) throw new Error([answer.detail || answer.title, answer.next].filter(Boolean).map(s => s[0].toUpperCase() + s.slice(1)).join('. ').replaceAll('..', '.').replaceAll('`', ''));
+  return answer;
+}
+
+function reason(e) {
+  if (e.name === 'NotAllowedError') return 'Nothing was signed: the browser was told to stop, or nobody answered in time. Try again.';
+  if (e.name === 'InvalidStateError') return 'This authenticator holds a key of yours already. Use another one.';
+  if (e.name === 'SecurityError') return 'The browser does not let this page use keys: open the console at its own address, with a certificate the browser trusts.';
+  return e.message;
+}
+
+// Run it once at a time; say how it goes where a screen reader hears it.
+async function run(form, action) {
+  const say = form.querySelector('[role=status]'), buttons = form.querySelectorAll('button');
+  buttons.forEach(b => { b.disabled = true; });
+  say.textContent = 'Waiting for your key: follow what the browser asks.';
+  try {
+    if (!window.PublicKeyCredential) throw new Error('This browser has no way to use keys (WebAuthn). Use another one, or the command line.');
+    await action();
+  } catch (e) {
+    say.textContent = reason(e);
+    buttons.forEach(b => { b.disabled = false; });
+  }
+}
+
+async function register(form) {
+  const { id, statement, options } = await call('/api/v1/keys/new');
+  const made = await navigator.credentials.create({ publicKey: {
+    challenge: await challengeOf(statement), rp: options.rp, timeout: options.timeout_s * 1000, attestation: 'none',
+    user: { ...options.user, id: bytesOf(options.user.id) },
+    pubKeyCredParams: options.algorithms.map(alg => ({ type: 'public-key', alg })),
+    excludeCredentials: options.exclude.map(one => ({ type: 'public-key', id: bytesOf(one) })),
+    authenticatorSelection: { userVerification: 'required', residentKey: 'discouraged' } } });
+  await call('/api/v1/keys', { id, label: form.elements.label.value, client_data: textOf(made.response.clientDataJSON),
+    attestation: textOf(made.response.attestationObject) });
+  location.assign('/keys?made=1');
+}
+
+// What is asked to be signed must be what this page shows.
+function check(statement, form, decision) {
+  const shown = form.dataset, scope = statement.scope;
+  const same = statement.decision === decision && statement.key === form.elements.key.value && statement.requester === shown.requester &&
+    statement.purpose === shown.purpose && (shown.purpose !== 'signoff' || scope.digest === shown.digest) &&
+    (shown.purpose !== 'access' || (scope.tool === shown.tool && String(scope.duration_s) === shown.duration)) &&
+    (shown.purpose !== 'register-key' || scope.key === shown.newKey);
+  if (!same) throw new Error('The gateway asks to sign something else than this page shows. Nothing was signed. Tell your security team.');
+}
+
+async function decide(form, decision) {
+  const { statement, webauthn } = await call(`/api/v1/items/${form.dataset.item}/statement`, { decision, key: form.elements.key.value });
+  check(statement, form, decision);
+  const got = await navigator.credentials.get({ publicKey: { challenge: await challengeOf(statement), rpId: webauthn.rp_id, userVerification: 'required',
+    timeout: 300000, allowCredentials: [{ type: 'public-key', id: bytesOf(webauthn.credential) }] } });
+  await call('/api/v1/decisions', { statement_id: statement.id, client_data: textOf(got.response.clientDataJSON),
+    authenticator_data: textOf(got.response.authenticatorData), signature: textOf(got.response.signature) });
+  location.assign(`/items/${form.dataset.item}?done=${decision}`);
+}
+
+for (const form of document.querySelectorAll('form[data-sign]'))
+  form.addEventListener('submit', event => {
+    event.preventDefault();
+    const decision = event.submitter?.value;
+    void run(form, () => form.dataset.sign === 'register' ? register(form) : decide(form, decision));
+  });

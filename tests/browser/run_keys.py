@@ -1,0 +1,55 @@
+"""Approving in the browser: a gateway and a scripted tool, then Chromium with a virtual authenticator (keys.mjs)."""
+import json
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+
+from run_story import chromium
+
+from harness.config_text import CONSOLE, SUPPORT
+from harness.gateway import TESTS, Gateway
+from harness.origin import Origin
+from harness.people import give_grant, hold
+
+# What a requester may write to hurt whoever looks at it: in a reason, a target, a form's names and values.
+ATTACK = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
+
+
+def quoted(text):
+    return "".join(c if c.isalnum() else f"%{ord(c):02X}" for c in text)
+
+
+def main():
+    origin = Origin()
+    gateway = Gateway(origin, keys={"delay": "0s"})
+    try:
+        alice, bob = gateway.person("alice"), gateway.person("bob")
+        give_grant(alice, bob)
+        item = hold(alice, target="/export?q=" + quoted(ATTACK), body=(f"audience=7&note={quoted(ATTACK)}&{quoted(ATTACK)}=x&csrfmiddlewaretoken=verysecret").encode())
+        second = hold(alice, body=b"audience=8")
+        third = hold(alice, body=b'{"ids":[1,2],"note":"</pre><script>document.title=1</script>"}', fields=[("Content-Type", "application/json")])
+        asked = gateway.person("mallory").ask(reason="ticket 4712: " + ATTACK)
+        assert asked.status == 201, asked.body
+        facts = {"console": f"https://{CONSOLE}:{gateway.port}", "tool": f"https://{SUPPORT}:{gateway.port}", "ca": gateway.ca, "countersign": gateway.binary,
+                 "people": {n: {"cert": gateway.creds[n].cert, "key": gateway.creds[n].key} for n in ("alice", "bob", "carol", "olga", "mallory")},
+                 "held": item["id"], "second": second["id"], "third": third["id"], "asked": asked.json()["request"]["id"],
+                 "output": os.path.join(TESTS, "output", "browser-keys"), "chromium": chromium(), "env": {k: gateway.env()[k] for k in ("ASAN_OPTIONS", "UBSAN_OPTIONS")}}
+        path = os.path.join(gateway.folder, "facts.json")
+        with open(path, "w", encoding="utf-8") as f:
+            json.dump(facts, f)
+        code = subprocess.run(["node", os.path.join(HERE, "keys.mjs"), path], timeout=400, cwd=HERE).returncode
+        assert gateway.person("alice").item(item["id"])["decisions"][0]["person"] == "carol"
+        r, ran = alice.release(item["id"])
+        print("step ok: what was signed in the browser runs once" if ran is not None and ran.status == 200 else f"step failed: the release: {r.status} {r.body[:300]!r}")
+    finally:
+        gateway.finish()
+        origin.close()
+    print("step ok: the gateway ended without a report and left nothing running")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
