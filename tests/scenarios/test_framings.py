@@ -58,9 +58,11 @@ def check(tool, status, allowed):
         assert status != 200 and not read, f"{status}: it reached the tool: {messages[0].raw[:300] if messages else None!r}"
     elif isinstance(allowed, tuple):
         assert status == 200 and read == [allowed], f"{status}: {read}"
+    elif allowed == "pipelined":       # the second may be served though the first was refused: where it begins is beyond doubt
+        assert [t for _, t, _ in read] in ([], ["/a"], ["/smuggled"], ["/a", "/smuggled"]) and (status == 200) >= (read[:1] == [("GET", "/a", b"")]), f"{status}: {read}"
     else:
         assert (status == 200) >= bool(read), f"{status}: {read}"
-        assert all(t.startswith("/a") or t == "*" or (allowed == "pipelined" and i and t == "/smuggled") for i, (_, t, _) in enumerate(read)), read
+        assert all(t.startswith("/a") or t == "*" for _, t, _ in read), read
     for m in messages:
         assert len(m.all("Client-Cert")) == 1 and len(m.all("Countersign-Assertion")) == 1
 

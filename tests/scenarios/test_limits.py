@@ -120,7 +120,7 @@ def test_connections_of_one_source_are_bounded(gw):
                 except (OSError, ssl.SSLError):
                     pass
                 time.sleep(0.03)
-            assert len(kept) <= LIMITS["connections_per_source"]
+            assert len(still_open(kept)) <= LIMITS["connections_per_source"]   # silent ones end after a while
     finally:
         for s in kept:
             s.close()
