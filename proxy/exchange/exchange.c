@@ -182,9 +182,21 @@ static bool may_keep(struct exchange *x)
     return true;
 }
 
+/* Nothing of it will be passed on; what it took is the person's again. */
+static void forget_body(struct exchange *x)
+{
+    credit(x, 0);
+    bbuf_done(&x->body);
+    bbuf_init(&x->body, REQUEST_BUFFER);
+    x->untaped = 0;
+    share_give(x->conn->share, x->kept);
+    x->kept = 0;
+}
+
 static void collect_step(struct exchange *x)
 {
     if (!may_keep(x)) {
+        forget_body(x);
         exchange_broken(x, 429, "too-much-body", "Your other requests under way take all the memory that is kept for the bodies of one person's requests.");
         return;
     }

@@ -26,7 +26,7 @@ static bool has_share(struct exchange *x)
                          .detail = "You have as many connections open as one person may have; this one is closed.",
                          .next = "Close other browsers or programs that use your certificate. If it is not you who opened them, tell your operator at once." };
     if (conn_share(c) == NULL) {
-        c->protocol->stop(c);
+        c->crowded = true;
         reply_problem(x, &p);
         return false;
     }

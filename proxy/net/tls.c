@@ -26,6 +26,29 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
     return SSL_TLSEXT_ERR_OK;
 }
 
+static bool offers_tls13(SSL *ssl)
+{
+    const unsigned char *v = NULL;
+    size_t len = 0;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &v, &len) != 1)
+        return false;
+    for (size_t i = 1; i + 1 < len; i += 2)   /* a length, then versions of two bytes (RFC 8446 s4.2.1) */
+        if (v[i] == 3 && v[i + 1] == 4)
+            return true;
+    return false;
+}
+
+/* A resumed TLS 1.2 session no longer says which host this handshake asked for (SSL_get_servername speaks of the first one), so that SNI and authority could not be
+ * compared (RFC 6066 s3): no tickets there. In TLS 1.3 the name belongs to the handshake. */
+static int on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+    (void)alert;
+    (void)arg;
+    if (!offers_tls13(ssl))
+        SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
 void tls_harden(SSL_CTX *ctx)
 {
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
@@ -126,6 +149,7 @@ enum status tls_server_context(const struct config *c, SSL_CTX **out, struct err
     if (ctx == NULL)
         return fail(err, NO_MEMORY, "TLS context");
     tls_harden(ctx);
+    SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, accept_any, NULL);

@@ -9,7 +9,8 @@
 
 #include <openssl/ssl.h>
 
-/* TLS 1.2 and 1.3, ALPN h2 then http/1.1, tickets (in TLS 1.3 only when stream_ticket asks for one), no early data, no renegotiation, no compression. */
+/* TLS 1.2 and 1.3, ALPN h2 then http/1.1, tickets (in TLS 1.3 only when stream_ticket asks for one; in TLS 1.2 none, since a resumed session there would not say
+ * which host it asks for), no early data, no renegotiation, no compression. */
 MUST_CHECK enum status tls_server_context(const struct config *c, SSL_CTX **out, struct err *err);
 /* What both directions have in common: TLS 1.2 and 1.3, modern suites and groups. */
 void tls_harden(SSL_CTX *ctx);

@@ -54,8 +54,10 @@ def tls_context(ca, cred=None, alpn=("http/1.1",), version=None):
     return ctx
 
 
-def tls_connect(port, host, ctx, session=None, timeout=PATIENCE_S, rcvbuf=None):
+def tls_connect(port, host, ctx, session=None, timeout=PATIENCE_S, rcvbuf=None, source=None):
     raw = socket.socket()
+    if source:
+        raw.bind((source, 0))
     if rcvbuf:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
     raw.settimeout(timeout)
