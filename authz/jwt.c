@@ -218,10 +218,50 @@ void jwt_signer_free(struct jwt_signer *s)
     free(s);
 }
 
+static json_t *public_jwk(const char *x, const char *y, const char *kid)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "kty", "EC", "crv", "P-256", "x", x, "y", y, "kid", kid, "alg", "ES256", "use", "sig");
+}
+
 json_t *jwt_signer_jwks(const struct jwt_signer *s)
 {
-    return json_pack("{s:[{s:s, s:s, s:s, s:s, s:s, s:s, s:s}]}", "keys", "kty", "EC", "crv", "P-256", "x", s->x, "y", s->y,
-                     "kid", s->kid, "alg", "ES256", "use", "sig");
+    return json_pack("{s:[o]}", "keys", public_jwk(s->x, s->y, s->kid));
+}
+
+static EVP_PKEY *any_key(const unsigned char *pem, size_t len)
+{
+    EVP_PKEY *key = NULL;
+    for (int private = 0; private < 2 && key == NULL; private++) {
+        BIO *bio = BIO_new_mem_buf(pem, (int)len);
+        key = bio == NULL ? NULL : private ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+        BIO_free(bio);
+    }
+    return key;
+}
+
+enum status jwt_jwks_add(json_t *jwks, const char *path, struct err *err)
+{
+    unsigned char *pem = NULL;
+    size_t len = 0, i;
+    char x[44], y[44], kid[44];
+    json_t *keys = json_object_get(jwks, "keys"), *other;
+    enum status st = file_read(path, 16 * 1024, true, &pem, &len, err);
+    if (st != OK)
+        return st;
+    EVP_PKEY *key = any_key(pem, len);
+    OPENSSL_cleanse(pem, len);
+    free(pem);
+    if (key == NULL || !public_coordinates(key, x, y))
+        st = fail(err, BAD_CONFIG, "'%s' holds no P-256 key: %s", path, ossl_reason());
+    EVP_PKEY_free(key);
+    (void)ossl_reason();
+    if (st != OK)
+        return st;
+    thumbprint(x, y, kid);
+    json_array_foreach(keys, i, other)
+        if (strcmp(member(other, "kid"), kid) == 0)
+            return fail(err, EXISTS, "'%s' holds a key that is published already", path);
+    return json_array_append_new(keys, public_jwk(x, y, kid)) == 0 ? OK : fail(err, NO_MEMORY, "JWKS");
 }
 
 enum status jwt_sign(const struct jwt_signer *s, const json_t *claims, char **out, struct err *err)

@@ -27,6 +27,9 @@ MUST_CHECK enum status jwt_signer_load(const char *path, struct jwt_signer **out
 void jwt_signer_free(struct jwt_signer *s);
 /* A JWKS object with the public half. */
 json_t *jwt_signer_jwks(const struct jwt_signer *s);
+/* Append the public half of a further key (a PEM file with a P-256 private or public key) to a JWKS object. NOT_FOUND: there is no such file. EXISTS: it
+ * stands there already. */
+MUST_CHECK enum status jwt_jwks_add(json_t *jwks, const char *path, struct err *err);
 /* Sign claims; out is malloc'd, NUL-terminated. */
 MUST_CHECK enum status jwt_sign(const struct jwt_signer *s, const json_t *claims, char **out, struct err *err);
 

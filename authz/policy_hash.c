@@ -39,10 +39,13 @@ static json_t *actions(const struct tool *t)
     for (size_t i = 0; i < t->action_count; i++) {
         const struct action *a = &t->actions[i];
         const char *record = a->record == RECORD_FULL ? NULL : record_name(a->record);   /* left out: hashes made before there was a choice hold */
-        json_array_append_new(out, json_pack("{s:s, s:o, s:s, s:o, s:o, s:s, s:o, s:b, s:s*}", "name", a->name, "methods", texts(a->methods, a->method_count),
-                                             "path", a->path, "query", fields(a->query, a->query_count), "body", fields(a->body, a->body_count),
-                                             "allow", requirement_name(a->requirement), "signoff", needs(a->signoff, a->signoff_count),
-                                             "durable", a->durable, "record", record));
+        json_t *one = json_pack("{s:s, s:o, s:s, s:o, s:o, s:s, s:o, s:b, s:s*}", "name", a->name, "methods", texts(a->methods, a->method_count),
+                                "path", a->path, "query", fields(a->query, a->query_count), "body", fields(a->body, a->body_count),
+                                "allow", requirement_name(a->requirement), "signoff", needs(a->signoff, a->signoff_count),
+                                "durable", a->durable, "record", record);
+        if (one != NULL && a->cross_origin_count > 0)   /* likewise */
+            json_object_set_new(one, "cross_origin", texts(a->cross_origin, a->cross_origin_count));
+        json_array_append_new(out, one);
     }
     return out;
 }
@@ -59,13 +62,36 @@ static json_t *budget(const struct budget *b)
 }
 
 /* Where the tool is matters too: a grant for one upstream is not one for another. */
+static json_t *upstreams(const struct tool *t)
+{
+    json_t *out = json_array();
+    for (size_t i = 0; i < t->upstream_count; i++)
+        json_array_append_new(out, json_string(t->upstreams[i].text));
+    return out;
+}
+
+/* Of several upstreams the list; of one, its parts. */
+static json_t *place_json(const struct tool *t)
+{
+    const struct upstream_address *u = t->upstreams;
+    if (t->upstream_count != 1 || u->host == NULL || u->h2)
+        return json_pack("{s:o}", "upstreams", upstreams(t));
+    return json_pack("{s:s, s:i, s:b}", "upstream_host", u->host, "upstream_port", (int)u->port, "upstream_tls", u->tls);
+}
+
 static json_t *policy_json(const struct config *c, const struct tool *t)
 {
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:i, s:b, s:o, s:o, s:I, s:i, s:o, s:o, s:b, s:o}", "v", 1, "instance", c->instance, "tool", t->name, "host", t->host,
-                     "upstream_host", t->upstream_host, "upstream_port", (int)t->upstream_port, "upstream_tls", t->upstream_tls,
+    json_t *place = place_json(t);
+    json_t *out = json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:I, s:i, s:o, s:o, s:b, s:o}", "v", 1, "instance", c->instance, "tool", t->name, "host", t->host,
                      "who", texts(t->who, t->who_count), "approvers", needs(t->approvers, t->approver_count),
                      "max_duration_ms", (json_int_t)t->max_duration_ms, "allow_in_target", (int)t->allow_in_target, "actions", actions(t),
                      "cross_origin", texts(t->cross_origin, t->cross_origin_count), "allow_service_worker", t->allow_service_worker, "budget", budget(&t->budget));
+    if (json_object_update(out, place) != 0) {
+        json_decref(out);
+        out = NULL;
+    }
+    json_decref(place);
+    return out;
 }
 
 void policy_hash(const struct config *c, const struct tool *tool, char out[65])

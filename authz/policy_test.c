@@ -332,7 +332,9 @@ static void test_hash(void **state)
     char *who[] = { "support" };
     struct tool t = tool;
     t.host = "support.acme.localhost";
-    t.upstream_host = "127.0.0.1";
+    struct upstream_address place = { .text = "http://127.0.0.1:8000", .host = "127.0.0.1", .port = 8000 };
+    t.upstreams = &place;
+    t.upstream_count = 1;
     t.who = who;
     t.who_count = 1;
     t.approvers = &security;
@@ -344,6 +346,20 @@ static void test_hash(void **state)
     t.held_ttl_ms = 5;                /* how long things wait is no part of what is allowed */
     policy_hash(&c, &t, two);
     assert_string_equal(one, two);
+    char *origins[] = { "https://intranet.acme.localhost" };
+    struct action more = t.actions[0], *first = &more;
+    struct tool other = t;
+    other.actions = first;
+    other.action_count = t.action_count = 1;
+    policy_hash(&c, &t, one);
+    policy_hash(&c, &other, two);
+    assert_string_equal(one, two);
+    more.cross_origin = origins;      /* whose pages may do it is part of it */
+    more.cross_origin_count = 1;
+    policy_hash(&c, &other, two);
+    assert_string_not_equal(one, two);
+    t.action_count = tool.action_count;
+    policy_hash(&c, &t, one);
     security.count = 2;
     policy_hash(&c, &t, two);
     security.count = 1;

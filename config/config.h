@@ -67,6 +67,8 @@ struct action {
     struct need *signoff;             /* for NEED_SIGNOFF: who must sign off */
     size_t signoff_count;
     bool durable;                     /* delivered only once the recording is fsynced; implied by signoff */
+    char **cross_origin;              /* origins whose pages may send requests of this action, beside the tool's */
+    size_t cross_origin_count;
     bool record_set;                  /* `record` stands in the action itself */
     enum record_mode record;          /* else the tool's */
 };
@@ -78,6 +80,23 @@ enum target_allow {                   /* setting `allow_in_target`: what the nor
     TARGET_DOUBLE_ENCODING = 8,       /* "%25" followed by two hex digits */
 };
 
+/* One place where a tool listens: "http://127.0.0.1:8000", "https://tool.internal", "h2c://127.0.0.1:50051", "unix:/run/tool.sock". */
+struct upstream_address {
+    char *text;                       /* as written: in logs and metrics */
+    char *host;                       /* a name or a numeric address; NULL: a Unix socket */
+    char *path;                       /* of the Unix socket */
+    uint16_t port;
+    bool tls;                         /* https */
+    bool h2;                          /* h2c: HTTP/2 without asking first */
+};
+
+enum upstream_http {                  /* setting `upstream_http` */
+    UPSTREAM_HTTP1,
+    UPSTREAM_HTTP2,                   /* by ALPN over TLS, with prior knowledge in clear */
+    UPSTREAM_HTTP_AUTO,               /* https: whichever the tool takes (ALPN), h2 rather; in clear: HTTP/1.1 */
+};
+
+enum { UPSTREAMS_MAX = 32, SPKI_PIN_BYTES = 32 };
 enum { PATTERN_MAX = 1024 };              /* longest pattern of a path or a value; the loader refuses longer ones */
 
 /* What one grant may touch at most (authz/budget.h). 0 and empty lists: no limit. */
@@ -103,10 +122,20 @@ struct budget {
 struct tool {
     char *name;                       /* [a-z0-9-]{1,32} */
     char *host;                       /* lower case, no port */
-    char *upstream_host;              /* from `upstream = "http://127.0.0.1:8000"` */
-    uint16_t upstream_port;
-    bool upstream_tls;                /* https: verified against upstream_ca */
+    struct upstream_address *upstreams;   /* from `upstream` or `upstreams`: at least one; all are https or none is */
+    size_t upstream_count;
+    bool single_upstream;             /* `upstream` was written, not `upstreams` */
+    enum upstream_http upstream_http;
     char *upstream_ca;                /* PEM file; NULL: the system's */
+    char **upstream_pins;             /* base64 of SHA-256 over a SubjectPublicKeyInfo: one of them must be the certificate's */
+    size_t upstream_pin_count;
+    char *upstream_name;              /* SNI, and the name the certificate must have; NULL: the host of the address */
+    char *upstream_certificate, *upstream_key;   /* what the gateway shows a tool that asks for a certificate; NULL: none */
+    unsigned upstream_fails;          /* so many failures in a row, and an upstream is left out for a while */
+    int64_t upstream_back_off_ms;     /* the first time; doubled with each probe that fails */
+    char *health_path;                /* asked for regularly; NULL: no active checks */
+    int64_t health_interval_ms;
+    unsigned health_status;           /* the status that means well */
     char *upstream_host_field;        /* the Host sent to the tool; NULL: the one the client sent */
     char **who;                       /* groups whose members may ask for a grant */
     size_t who_count;
@@ -120,11 +149,14 @@ struct tool {
     struct action *actions;           /* in the order written */
     size_t action_count;
     struct budget budget;             /* of each grant */
-    char **cross_origin;              /* origins that may send unsafe or subresource requests ("https://a.example") */
+    char **cross_origin;              /* origins that may send unsafe or subresource requests ("https://a.example"), whatever the action */
     size_t cross_origin_count;
+    bool names_origins;               /* here or in an action; made by config_load */
     char **redact_fields;             /* field names of query, forms and JSON whose values are never kept; default in settings.c */
     size_t redact_count;
     bool allow_service_worker;
+    char **tied_cookies;              /* names of the tool's cookies that are forwarded only from the identity that received them; "app.*": all that begin so */
+    size_t tied_cookie_count;
     enum record_mode record;          /* of actions that say nothing else; never RECORD_OFF */
     struct action_index *index;       /* made from the actions by config_load (config/index.h); NULL: they are tried one by one */
 };
@@ -165,6 +197,7 @@ struct limits {
     unsigned slow_rate;               /* bytes a second; who is slower counts as silent */
     int64_t handshake_ms, head_ms, body_idle_ms, idle_ms, upstream_connect_ms, upstream_head_ms, upstream_idle_ms, websocket_idle_ms, drain_ms;
     unsigned held_per_person, requests_per_person;
+    unsigned upstream_connections;    /* to one tool, of one worker */
 };
 
 struct config {
@@ -196,6 +229,7 @@ struct config {
     size_t key_confirmer_count;
     int64_t key_delay_ms;             /* a confirmed key counts after this */
     bool synced_keys;                 /* passkeys that may be copied to other devices can be registered */
+    bool confirm_certificates;        /* a certificate's key that comes later needs another person's yes too */
     struct person *people;
     size_t person_count;
     char **auditors, **operators;     /* groups */

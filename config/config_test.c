@@ -130,9 +130,10 @@ static void test_good(void **state)
     assert_int_equal(c->ring_bytes, 4 * 1024 * 1024);
     assert_int_equal(c->tool_count, 1);
     const struct tool *t = &c->tools[0];
-    assert_string_equal(t->upstream_host, "127.0.0.1");
-    assert_int_equal(t->upstream_port, 8000);
-    assert_false(t->upstream_tls);
+    assert_int_equal(t->upstream_count, 1);
+    assert_string_equal(t->upstreams[0].host, "127.0.0.1");
+    assert_int_equal(t->upstreams[0].port, 8000);
+    assert_false(t->upstreams[0].tls);
     assert_null(t->upstream_ca);
     assert_int_equal(t->max_duration_ms, 30 * 60 * 1000);
     assert_int_equal(t->redact_count, 22);
@@ -294,6 +295,17 @@ static const struct broken broken_rows[] = {
     { "upstream path", "http://127.0.0.1:8000", "http://127.0.0.1:8000/x", "upstream: \"http://127.0.0.1:8000/x\" is not of the right form", BAD_CONFIG },
     { "upstream user", "http://127.0.0.1:8000", "http://a@127.0.0.1:8000", "is not of the right form", BAD_CONFIG },
     { "upstream scheme", "http://127.0.0.1:8000", "ftp://127.0.0.1:8000", "is not of the right form", BAD_CONFIG },
+    { "no upstream", "upstream = \"http://127.0.0.1:8000\";", "", "tools[support].upstream: is missing", BAD_CONFIG },
+    { "upstream and upstreams", "who = [", "upstreams = [ \"unix:/run/a.sock\" ]; who = [", "stands beside `upstream`", BAD_CONFIG },
+    { "upstreams of two kinds", "upstream = \"http://127.0.0.1:8000\";", "upstreams = [ \"unix:/run/a.sock\", \"https://a.b\" ];", "mixes https", BAD_CONFIG },
+    { "unix without a path", "http://127.0.0.1:8000", "unix:", "is not of the right form", BAD_CONFIG },
+    { "unix, relative", "http://127.0.0.1:8000", "unix:a.sock", "is not of the right form", BAD_CONFIG },
+    { "pin without https", "who = [", "upstream_pins = [ \"sha256/47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\" ]; who = [", "upstream_pins: has no effect", BAD_CONFIG },
+    { "short pin", "who = [", "upstream_pins = [ \"sha256/47DEQpj8\" ]; who = [", "is not of the right form", BAD_CONFIG },
+    { "name without https", "who = [", "upstream_name = \"a.b\"; who = [", "upstream_name: has no effect", BAD_CONFIG },
+    { "key without certificate", "http://127.0.0.1:8000\";", "https://127.0.0.1:8000\"; upstream_key = \"server.key\";", "upstream_certificate: is missing", BAD_CONFIG },
+    { "upstream_http", "who = [", "upstream_http = \"3\"; who = [", "is not of the right form", BAD_CONFIG },
+    { "health path", "who = [", "health_path = \"/a b\"; who = [", "is not of the right form", BAD_CONFIG },
     { "ca without https", "who = [", "upstream_ca = \"ca.pem\"; who = [", "tools[support].upstream_ca: has no effect", BAD_CONFIG },
     { "who unknown", "who = [ \"support\" ]", "who = [ \"suport\" ]", "tools[support].who: nobody is in the group \"suport\"", OK },
     { "who empty", "who = [ \"support\" ]", "who = [ ]", "tools[support].who: has 0 entries; expected 1 to 64", BAD_CONFIG },

@@ -5,7 +5,9 @@
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <openssl/evp.h>
 #include <regex.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
@@ -152,6 +154,66 @@ bool upstream_parse(const char *text, struct upstream_parts *out)
     return true;
 }
 
+/* What stands before the address: its kind. NULL: an http or https URL, or nonsense. */
+static const char *after(const char *text, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return strncmp(text, prefix, n) == 0 ? text + n : NULL;
+}
+
+static bool is_socket_path(const char *t)
+{
+    for (const char *c = t; *c; c++)
+        if (*c <= 0x20 || *c >= 0x7f || *c == '"' || *c == '\\')
+            return false;
+    return t[0] == '/' && t[strlen(t) - 1] != '/' && strlen(t) < 100;   /* sun_path holds 107 bytes */
+}
+
+bool upstream_address_parse(const char *text, struct arena *a, struct upstream_address *out)
+{
+    char url[300];
+    struct upstream_parts u = { 0 };
+    struct upstream_address r = { 0 };
+    const char *path = after(text, "unix:"), *h2c = after(text, "h2c://");
+    if (path != NULL && !is_socket_path(path))
+        return false;
+    if (h2c != NULL && (size_t)snprintf(url, sizeof url, "http://%s", h2c) >= sizeof url)
+        return false;
+    if (path == NULL && !upstream_parse(h2c ? url : text, &u))
+        return false;
+    r = (struct upstream_address){ .port = u.port, .tls = u.tls, .h2 = h2c != NULL };
+    r.text = (char *)arena_copy(a, slice_str(text)).ptr;
+    if (path != NULL)
+        r.path = (char *)arena_copy(a, slice_str(path)).ptr;
+    else
+        r.host = (char *)arena_copy(a, u.host).ptr;
+    if (r.text == NULL || (r.host == NULL && r.path == NULL))
+        return false;
+    *out = r;
+    return true;
+}
+
+bool upstream_http_parse(const char *text, enum upstream_http *out)
+{
+    static const char *const names[] = { [UPSTREAM_HTTP1] = "1.1", [UPSTREAM_HTTP2] = "2", [UPSTREAM_HTTP_AUTO] = "auto" };
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum upstream_http)i;
+            return true;
+        }
+    return false;
+}
+
+bool spki_pin_parse(const char *text, unsigned char out[SPKI_PIN_BYTES])
+{
+    unsigned char bytes[SPKI_PIN_BYTES + 1];
+    const char *digits = after(text, "sha256/");
+    if (digits == NULL || strlen(digits) != 44 || digits[43] != '=' || EVP_DecodeBlock(bytes, (const unsigned char *)digits, 44) != 33)
+        return false;
+    memcpy(out, bytes, SPKI_PIN_BYTES);
+    return true;
+}
+
 static const char *const requirement_names[] = { [NEED_GRANT] = "grant", [NEED_SIGNOFF] = "signoff", [NEED_DENY] = "deny" };
 
 bool requirement_parse(const char *text, enum requirement *out)
@@ -216,6 +278,14 @@ static bool is_user(const char *t) { return made_of(t, LOWER UPPER DIGIT "_.-", 
 static bool is_method(const char *t) { return made_of(t, UPPER DIGIT "!#$%&'*+-.^_`|~", 1, 32); }   /* token, RFC 9110 s5.6.2 */
 static bool is_target_allow(const char *t) { return target_allow_parse(t) != 0; }
 static bool is_value_pattern(const char *t) { return strlen(t) <= PATTERN_MAX && is_utf8(t); }
+
+/* A token (RFC 6265 s4.1.1), and '*' only at the end. */
+static bool is_cookie(const char *t)
+{
+    size_t n = strspn(t, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'+-.^_`|~");
+    return n <= 256 && (t[n] == 0 ? n > 0 : strcmp(t + n, "*") == 0);
+}
+
 static bool is_field(const char *t) { return t[0] != 0 && strlen(t) <= 256 && is_utf8(t); }
 static bool is_path(const char *t) { return t[0] != 0 && strlen(t) < 4000; }
 
@@ -338,8 +408,35 @@ static bool is_network(const char *t)
 
 static bool is_upstream(const char *t)
 {
-    struct upstream_parts u;
-    return upstream_parse(t, &u);
+    struct upstream_address u;
+    struct arena a;
+    arena_init(&a, 4096);
+    bool ok = strlen(t) < 300 && upstream_address_parse(t, &a, &u);
+    arena_done(&a);
+    return ok;
+}
+
+static bool is_upstream_http(const char *t)
+{
+    enum upstream_http h;
+    return upstream_http_parse(t, &h);
+}
+
+static bool is_spki_pin(const char *t)
+{
+    unsigned char pin[SPKI_PIN_BYTES];
+    return spki_pin_parse(t, pin);
+}
+
+/* A request target as it is sent: visible ASCII. */
+static bool is_health_path(const char *t)
+{
+    if (t[0] != '/' || strlen(t) > 500)
+        return false;
+    for (; *t; t++)
+        if (*t <= 0x20 || *t >= 0x7f || *t == '#')
+            return false;
+    return true;
 }
 
 static bool is_host_field(const char *t)
@@ -388,11 +485,15 @@ const struct form
     form_host = { is_host, "a host name in lower case, without a port: \"support.acme.example\"", NULL },
     form_listener = { is_listener, "a numeric address and a port: \"127.0.0.1:8443\" or \"[::1]:8443\"", NULL },
     form_network = { is_network, "a numeric address or range: \"192.0.2.7\", \"10.0.0.0/8\", \"2001:db8::/32\"", NULL },
-    form_upstream = { is_upstream, "\"http://HOST:PORT\" or \"https://HOST:PORT\", lower case, without a path", NULL },
+    form_upstream = { is_upstream, "\"http://HOST:PORT\", \"https://HOST:PORT\" or \"h2c://HOST:PORT\", lower case, without a path, or \"unix:/PATH\"", NULL },
+    form_upstream_http = { is_upstream_http, "\"1.1\", \"2\" or \"auto\"", NULL },
+    form_spki_pin = { is_spki_pin, "\"sha256/\" and 44 characters of base64", NULL },
+    form_health_path = { is_health_path, "a path such as \"/healthz\", as it is sent to the tool", NULL },
     form_host_field = { is_host_field, "HOST or HOST:PORT in lower case", NULL },
     form_method = { is_method, "a method in upper case: \"GET\"", NULL },
     form_path_pattern = { is_path_pattern, "a path pattern: \"/customers/*\", \"/export/**\"", why_path_pattern },
     form_value_pattern = { is_value_pattern, "a pattern of at most 1024 bytes of UTF-8, in which '*' stands for any bytes", NULL },
+    form_cookie = { is_cookie, "the name of a cookie, or the beginning of one and a '*'", NULL },
     form_field = { is_field, "a field name of 1 to 256 bytes of UTF-8", NULL },
     form_origin = { is_origin, "an origin as browsers send it: \"https://a.example\" (no path, no default port)", NULL },
     form_approval_method = { is_approval_method, "\"any\", \"hardware\" or \"command-line\"", NULL },

@@ -19,11 +19,15 @@ extern const struct form form_host;
 extern const struct form form_listener;
 extern const struct form form_network;
 extern const struct form form_upstream;
+extern const struct form form_upstream_http;
+extern const struct form form_spki_pin;
+extern const struct form form_health_path;
 extern const struct form form_host_field;
 extern const struct form form_method;
 extern const struct form form_path_pattern;
 extern const struct form form_value_pattern;
 extern const struct form form_field;
+extern const struct form form_cookie;
 extern const struct form form_origin;
 extern const struct form form_requirement;
 extern const struct form form_target_allow;
@@ -59,6 +63,12 @@ struct upstream_parts {
 };
 /* "http://127.0.0.1:8000", "https://tool.internal": no path, no user; default ports 80 and 443. */
 bool upstream_parse(const char *text, struct upstream_parts *out);
+
+/* Also "unix:/path" and "h2c://HOST:PORT": the strings in *out are in the arena. false: not of that form (`*out` unchanged), or no memory. */
+bool upstream_address_parse(const char *text, struct arena *a, struct upstream_address *out);
+bool upstream_http_parse(const char *text, enum upstream_http *out);
+/* "sha256/" and 44 characters of base64, as `curl --pinnedpubkey` writes it without the two slashes; decoded into out. */
+bool spki_pin_parse(const char *text, unsigned char out[SPKI_PIN_BYTES]);
 
 bool requirement_parse(const char *text, enum requirement *out);
 const char *requirement_name(enum requirement r);

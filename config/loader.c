@@ -363,6 +363,14 @@ static bool parse_text(struct load *l, const char *text)
     return false;
 }
 
+static bool names_origins(const struct tool *t)
+{
+    bool any = t->cross_origin_count > 0;
+    for (size_t i = 0; i < t->action_count && !any; i++)
+        any = t->actions[i].cross_origin_count > 0;
+    return any;
+}
+
 static void load_tree(struct load *l)
 {
     struct config *c = l->out;
@@ -373,9 +381,11 @@ static void load_tree(struct load *l)
     load_section(l, &settings_root, root, c);
     if (!l->no_memory)
         check_all(l);
-    for (size_t i = 0; i < c->tool_count && l->errors == 0 && !l->no_memory; i++)
+    for (size_t i = 0; i < c->tool_count && l->errors == 0 && !l->no_memory; i++) {
+        c->tools[i].names_origins = names_origins(&c->tools[i]);
         if (c->tools[i].action_count > 0 && (c->tools[i].index = action_index_new(&c->memory, c->tools[i].actions, c->tools[i].action_count)) == NULL)
             l->no_memory = true;
+    }
 }
 
 /* The folder, absolute, and the file's path in it. A symbolic link keeps its own place: paths are seen from where it is, not from what it names. */

@@ -45,13 +45,23 @@ static bool put_network(struct arena *a, void *base, const char *text)
 static bool put_upstream(struct arena *a, void *base, const char *text)
 {
     struct tool *t = base;
-    struct upstream_parts u;
-    if (!upstream_parse(text, &u))
-        return true;
-    t->upstream_host = (char *)arena_copy(a, u.host).ptr;
-    t->upstream_port = u.port;
-    t->upstream_tls = u.tls;
-    return t->upstream_host != NULL;
+    if (t->upstreams == NULL && (t->upstreams = arena_zalloc(a, UPSTREAMS_MAX * sizeof *t->upstreams)) == NULL)
+        return false;
+    if (t->upstream_count < UPSTREAMS_MAX && upstream_address_parse(text, a, &t->upstreams[t->upstream_count]))
+        t->upstream_count++;          /* else it is reported already */
+    return true;
+}
+
+static bool put_single_upstream(struct arena *a, void *base, const char *text)
+{
+    ((struct tool *)base)->single_upstream = true;
+    return put_upstream(a, base, text);
+}
+
+static bool put_upstream_http(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return upstream_http_parse(text, &((struct tool *)base)->upstream_http);
 }
 
 static bool put_target_allow(struct arena *a, void *base, const char *text)
@@ -142,6 +152,8 @@ static const struct setting action_settings[] = {
       .help = "Who must sign off, for `allow = \"signoff\"`." },
     { "durable", SHAPE_BOOL, .fallback = "false", AT(action, durable),
       .help = "Deliver the answer only once its recording is on disk. Always so for `signoff`." },
+    { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(action, cross_origin, cross_origin_count),
+      .help = "Other origins whose pages may send requests of this action, and read the answers, beside those the tool names." },
     { "record", SHAPE_TEXT, NONE, .form = &form_record, .put = put_action_record,
       .help = "What is kept of these exchanges: `full`, `metadata` (heads and sizes, no bodies) or `off` (nothing; only for `GET` and `HEAD` of a path that begins with a name, such as "
               "`/static/**`). Left out: as the tool says. Of several actions that match, the one written first counts. Sign-offs and `durable` actions are always kept in full." },
@@ -185,9 +197,30 @@ static const struct section budget_section = { "tools.budget", budget_settings, 
 static const struct setting tool_settings[] = {
     { "name", SHAPE_TEXT, REQUIRED, .form = &form_tool, AT(tool, name), .help = "Unique; used on the command line and in grants." },
     { "host", SHAPE_TEXT, REQUIRED, .form = &form_host, AT(tool, host), .help = "Host name under which people reach the tool through the gateway. Unique." },
-    { "upstream", SHAPE_TEXT, REQUIRED, .form = &form_upstream, .put = put_upstream, .help = "Where the tool itself listens." },
+    { "upstream", SHAPE_TEXT, NONE, .form = &form_upstream, .put = put_single_upstream,
+      .help = "Where the tool itself listens: `http://HOST:PORT`, `https://HOST:PORT`, `h2c://HOST:PORT` (HTTP/2 in clear) or `unix:/PATH`. This or `upstreams` is needed." },
+    { "upstreams", SHAPE_TEXTS, .fallback = "[ ]", .max = UPSTREAMS_MAX, .form = &form_upstream, .put = put_upstream,
+      .help = "Several places where the same tool listens. The one with the fewest requests under way gets the next; one that fails is left out for a while." },
+    { "upstream_http", SHAPE_TEXT, .fallback = "\"1.1\"", .form = &form_upstream_http, .put = put_upstream_http,
+      .help = "How the tool is spoken to: `1.1`, `2`, or `auto`: over https HTTP/2 if the tool takes it (ALPN), else HTTP/1.1. `2` in clear means prior knowledge, as `h2c://` does." },
     { "upstream_ca", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(tool, upstream_ca),
       .help = "PEM file that the tool's certificate is verified against (https only). Left out: the system's authorities." },
+    { "upstream_pins", SHAPE_TEXTS, .fallback = "[ ]", .max = 16, .form = &form_spki_pin, COUNTED(tool, upstream_pins, upstream_pin_count),
+      .help = "Public keys of which the tool's certificate must hold one, as `sha256/BASE64` over its SubjectPublicKeyInfo (https only). Without `upstream_ca` the key "
+              "is all that counts, not name, dates or issuer; with it, both." },
+    { "upstream_name", SHAPE_TEXT, NONE, .form = &form_host, AT(tool, upstream_name),
+      .help = "Name asked for (SNI) and expected in the tool's certificate (https only). Left out: the host of the address." },
+    { "upstream_certificate", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(tool, upstream_certificate),
+      .help = "Certificate chain, PEM, that the gateway shows the tool when it asks for one (https only)." },
+    { "upstream_key", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(tool, upstream_key), .help = "Its private key, PEM, readable by the gateway's user only." },
+    { "upstream_fails", SHAPE_COUNT, .fallback = "3", .min = 1, .max = 1000, AT(tool, upstream_fails),
+      .help = "After so many failures in a row one of several upstreams is left out. Failures: no connection, a bad certificate, silence, or an answer that breaks off before it began." },
+    { "upstream_back_off", SHAPE_TIME, .fallback = "\"1s\"", .min = 100, .max = HOUR, AT(tool, upstream_back_off_ms),
+      .help = "For how long; then one request tries it. Each time that fails the time doubles, up to 64 times this." },
+    { "health_path", SHAPE_TEXT, NONE, .form = &form_health_path, AT(tool, health_path),
+      .help = "Asked for regularly with GET at each upstream. One that does not answer well gets no requests. Left out: no such checks." },
+    { "health_interval", SHAPE_TIME, .fallback = "\"5s\"", .min = 100, .max = HOUR, AT(tool, health_interval_ms), .help = "How often." },
+    { "health_status", SHAPE_COUNT, .fallback = "200", .min = 200, .max = 599, AT(tool, health_status), .help = "The status that means it is well." },
     { "upstream_host", SHAPE_TEXT, NONE, .form = &form_host_field, AT(tool, upstream_host_field),
       .help = "Host sent to the tool. Left out: the one the client sent." },
     { "who", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_name, COUNTED(tool, who, who_count),
@@ -205,7 +238,7 @@ static const struct setting tool_settings[] = {
       .help = "What may be done with the tool." },
     { "budget", SHAPE_GROUP, NONE, .sub = &budget_section, .at = offsetof(struct tool, budget), .help = "What one grant may touch at most." },
     { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(tool, cross_origin, cross_origin_count),
-      .help = "Origins that may send unsafe or subresource requests to the tool." },
+      .help = "Other origins whose pages may send the tool any request its actions allow, and read the answers. Others are refused, but for links." },
     { "redact_fields", SHAPE_TEXTS, .max = 1000, .form = &form_field, COUNTED(tool, redact_fields, redact_count),
       .fallback = "[ \"password\", \"passwd\", \"pass\", \"pwd\", \"passphrase\", \"secret\", \"token\", \"api_key\", \"apikey\", \"access_token\", "
                   "\"refresh_token\", \"id_token\", \"client_secret\", \"otp\", \"pin\", \"csrfmiddlewaretoken\", \"old_password\", \"new_password\", "
@@ -214,6 +247,9 @@ static const struct setting tool_settings[] = {
     { "record", SHAPE_TEXT, .fallback = "\"full\"", .form = &form_tool_record, .put = put_tool_record,
       .help = "What is kept of exchanges whose action says nothing else: `full`, or `metadata`: heads and the sizes of bodies, but no body." },
     { "allow_service_worker", SHAPE_BOOL, .fallback = "false", AT(tool, allow_service_worker), .help = "Let the tool's pages register service workers." },
+    { "tied_cookies", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_cookie, COUNTED(tool, tied_cookies, tied_cookie_count),
+      .help = "Names of the tool's cookies, such as that of its login, that are worth something to the identity that received them only: one that was stolen, made up or planted is "
+              "not forwarded. `*` at the end: all names that begin so. Not for cookies that a script of the tool's pages writes, or whose value it reads." },
     { 0 },
 };
 static const struct section tool_section = { "tools", tool_settings, sizeof(struct tool), "The web applications behind the gateway." };
@@ -260,14 +296,14 @@ static const struct section role_section = { "roles", role_settings, 0, "Who loo
 static const struct setting limit_settings[] = {
     { "connections", SHAPE_COUNT, .fallback = "4096", .min = 1, .max = 1000000, LIMIT(connections), .help = "Connections in all." },
     { "connections_per_source", SHAPE_COUNT, .fallback = "256", .min = 1, .max = 1000000, LIMIT(connections_per_source), .help = "Connections from one address." },
-    { "connections_per_person", SHAPE_COUNT, .fallback = "128", .min = 1, .max = 1000000, LIMIT(connections_per_person),
+    { "connections_per_person", SHAPE_COUNT, .fallback = "1024", .min = 1, .max = 1000000, LIMIT(connections_per_person),
       .help = "Connections of one person, over all their certificates." },
     { "handshakes", SHAPE_COUNT, .fallback = "512", .min = 1, .max = 1000000, LIMIT(handshakes),
       .help = "Handshakes under way in all. When one more begins, the oldest ends, so that those who only connect keep nobody out." },
-    { "handshakes_per_source", SHAPE_COUNT, .fallback = "64", .min = 1, .max = 1000000, LIMIT(handshakes_per_source), .help = "Handshakes under way from one address." },
-    { "handshakes_per_second", SHAPE_COUNT, .fallback = "100", .min = 1, .max = 1000000, LIMIT(handshakes_per_second),
+    { "handshakes_per_source", SHAPE_COUNT, .fallback = "256", .min = 1, .max = 1000000, LIMIT(handshakes_per_source), .help = "Handshakes under way from one address." },
+    { "handshakes_per_second", SHAPE_COUNT, .fallback = "2000", .min = 1, .max = 1000000, LIMIT(handshakes_per_second),
       .help = "Handshakes one address may begin a second; twice as many at once after a pause." },
-    { "exchanges_per_person", SHAPE_COUNT, .fallback = "256", .min = 1, .max = 1000000, LIMIT(exchanges_per_person),
+    { "exchanges_per_person", SHAPE_COUNT, .fallback = "10000", .min = 1, .max = 1000000, LIMIT(exchanges_per_person),
       .help = "Requests of one person under way at a time, WebSockets included; one more is answered 429." },
     { "streams", SHAPE_COUNT, .fallback = "100", .min = 1, .max = 1000, LIMIT(streams), .help = "Concurrent HTTP/2 streams of a connection." },
     { "fields", SHAPE_COUNT, .fallback = "100", .min = 16, .max = 1000, LIMIT(fields), .help = "Header fields of one message." },
@@ -290,6 +326,8 @@ static const struct setting limit_settings[] = {
     { "upstream_connect", SHAPE_TIME, .fallback = "\"5s\"", .min = 100, .max = HOUR, LIMIT(upstream_connect_ms), .help = "For a connection to the tool." },
     { "upstream_head", SHAPE_TIME, .fallback = "\"60s\"", .min = 100, .max = HOUR, LIMIT(upstream_head_ms), .help = "Until the tool begins its answer." },
     { "upstream_idle", SHAPE_TIME, .fallback = "\"60s\"", .min = 100, .max = HOUR, LIMIT(upstream_idle_ms), .help = "Between two pieces of the tool's answer." },
+    { "upstream_connections", SHAPE_COUNT, .fallback = "1024", .min = 1, .max = 100000, LIMIT(upstream_connections),
+      .help = "Connections of one worker to one tool; what comes beyond them is answered 503." },
     { "websocket_idle", SHAPE_TIME, .fallback = "\"15m\"", .min = 100, .max = DAY, LIMIT(websocket_idle_ms),
       .help = "A WebSocket on which neither side says anything, not even a ping, ends after this." },
     { "drain", SHAPE_TIME, .fallback = "\"30s\"", .min = 100, .max = HOUR, LIMIT(drain_ms), .help = "For what is running when the gateway stops." },
@@ -327,11 +365,14 @@ static const struct setting key_settings[] = {
       .help = "Groups whose members may confirm a new approval key. Empty: anyone but its owner who has a key that counts." },
     { "delay", SHAPE_TIME, .fallback = "\"1h\"", .max = 30 * DAY, AT(config, key_delay_ms),
       .help = "A new key counts so long after a second person confirmed it: time for its owner to object." },
+    { "confirm_certificates", SHAPE_BOOL, .fallback = "false", AT(config, confirm_certificates),
+      .help = "A key that `countersign certs issue --approver` or `renew` adds once there are some needs another person's yes, and the delay, too. The very first ones, made "
+              "at the machine before the gateway knows any, count at once." },
     { "synced", SHAPE_BOOL, .fallback = "true", AT(config, synced_keys),
       .help = "Take passkeys that can be copied to other devices (backup-eligible). They never count where a rule says `method = \"hardware\"`." },
     { 0 },
 };
-static const struct section key_section = { "keys", key_settings, 0, "Approval keys that people register in the browser." };
+static const struct section key_section = { "keys", key_settings, 0, "How a new approval key comes to count." };
 
 static const struct setting root_settings[] = {
     { "instance", SHAPE_TEXT, REQUIRED, .form = &form_instance, AT(config, instance), .help = "Names this gateway in tokens, statements and logs." },
@@ -356,7 +397,7 @@ static const struct setting root_settings[] = {
       .help = "When the deciding process is silent this long, live exchanges end." },
     { "approval_keys", SHAPE_TEXT, .fallback = "\"approval_keys\"", .form = &form_path, .path = PATH_LATER, AT(config, approval_keys),
       .help = "File of registered approval keys, one a line; `countersign certs issue --approver` adds to it." },
-    { "keys", SHAPE_GROUP, NONE, .sub = &key_section, .help = "New approval keys of people's browsers." },
+    { "keys", SHAPE_GROUP, NONE, .sub = &key_section, .help = "New approval keys: who confirms them, and when they count." },
     { "people", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(config, people, person_count), .sub = &person_section, .help = "Everyone the gateway knows." },
     { "roles", SHAPE_GROUP, NONE, .sub = &role_section, .help = "Groups of auditors and operators." },
     { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .help = "The web applications behind the gateway." },

@@ -34,11 +34,12 @@ struct release_code {
     int64_t until_ms;
 };
 
-/* A confirmed key of somebody's authenticator, from verified leaves. */
+/* A confirmed key, of somebody's authenticator or (method "command-line") a certificate's that came later; from verified leaves. */
 struct web_key {
     struct approval_key base;
     char item[ID_LEN + 1];
     char method[16], credential[B64URL_LEN(WEBAUTHN_ID_MAX) + 1];
+    char *rp_id, *origin;             /* of the page it was registered on: it signs there and nowhere else */
     int64_t from_s;                   /* it counts from here on */
 };
 
@@ -73,6 +74,16 @@ struct service {
 
 /* Which locks stop an op: that on everything and one's own; only one's own; none. */
 enum stopped_by { BY_ANY_LOCK, BY_OWN_LOCK, BY_NO_LOCK };
+/* ---- signing.c: the gateway's own keys for tokens ---- */
+struct signing {
+    struct jwt_signer *signer;        /* of keys/grant.pem */
+    json_t *jwks;                     /* with its public half, and those of keys/grant-next.pem and keys/grant-old.pem if they are there */
+    struct jwt_keys *public_keys;
+};
+MUST_CHECK enum status signing_load(const struct config *c, struct signing *out, struct err *err);
+void signing_done(struct signing *g);
+/* Exchange them with the service's. */
+void signing_swap(struct service *s, struct signing *g);
 
 /* Who asks, as far as it matters to a decision. */
 struct caller {
@@ -227,10 +238,18 @@ const struct web_key *web_key_find(const struct service *s, const char *fingerpr
 const char *key_method(const struct service *s, const char *fingerprint);
 /* May the caller confirm this new key? */
 bool new_key_may_decide(const struct op *o, const struct item *it);
-/* The console, as authenticators name it. */
+/* The console now, as authenticators name it. */
 struct webauthn_party console_party(const struct service *s);
-/* Withdraw it, whatever its state; `by` says why. */
-MUST_CHECK enum status new_key_end(struct op *o, const char *id, const char *why);
+/* The page that this key signs on; of no use for a certificate's. */
+struct webauthn_party key_party(const struct service *s, const char *fingerprint);
+/* Withdraw it, whatever its state; by: a person, or "config" when it left the file. */
+MUST_CHECK enum status new_key_end(struct op *o, const char *id, const char *by, const char *why);
+/* The row and leaf of a new key; facts are taken. *row_out, if wanted, is the caller's. */
+MUST_CHECK enum status new_key_insert(struct op *o, json_t *facts, json_t **row_out);
+/* A certificate's key that came after the first ones: it waits like any new key. */
+MUST_CHECK enum status new_key_of_file(struct op *o, const struct approval_key *k);
+/* Those of certificates that no longer stand in the file are withdrawn. */
+MUST_CHECK enum status new_keys_not_in_file(struct op *o);
 
 /* ---- grants.c ---- */
 /* A live grant, proved: the ledger, the token's signature, its dates. NOT_FOUND or EXPIRED when there is none; grant_done(). */
@@ -271,10 +290,15 @@ bool page_add(json_t *list, size_t *bytes, json_t *item);
 /* ---- upkeep.c ---- */
 /* Cancel and end what the config no longer allows, log new and removed keys. In an own transaction. */
 MUST_CHECK enum status upkeep_config(struct op *o);
+/* auditors.c: log whom recordings are sealed to from now on. */
+MUST_CHECK enum status upkeep_auditors(struct op *o);
 /* Bring the log's files up to the log. */
 void upkeep_publish(struct service *s);
 MUST_CHECK enum status upkeep_outcomes(struct op *o, const struct peer *gone);
 MUST_CHECK enum status locks_load(struct service *s, struct err *err);
+
+/* The signing keys changed: log it, tell the workers. BAD_CONFIG: a live grant was signed with one that is gone. In an own transaction. */
+MUST_CHECK enum status signing_changed(struct op *o);
 
 /* ---- reconcile.c ---- */
 /* Compare the rows with the verified log. CORRUPT names the first that differs. */

@@ -163,8 +163,11 @@ enum status item_end(struct op *o, const char *id, const char *session, const ch
 const struct approval_key *approval_key_of(const struct op *o, const char *person, const char *fingerprint)
 {
     const struct approval_key *k = approval_keys_find(&o->s->keys, slice_str(fingerprint));
-    const struct web_key *w = k ? NULL : web_key_find(o->s, fingerprint);
-    if (w != NULL && w->from_s <= now_s(o))
+    const struct web_key *w = web_key_find(o->s, fingerprint);
+    bool confirmed = w != NULL && w->from_s <= now_s(o);
+    if (k != NULL && !confirmed && !ledger_is(log_ledger(o->s->log), fingerprint, "live"))
+        return NULL;                  /* it stands in the file, and waits for another person's yes */
+    if (k == NULL && confirmed && strcmp(w->method, "command-line") != 0)
         k = &w->base;
     return k != NULL && strcmp(k->person, person) == 0 && k->not_after_s > now_s(o) ? k : NULL;
 }
@@ -214,7 +217,6 @@ static enum status prove(struct op *o, const struct item *it, const json_t *row,
 {
     struct statement s;
     struct webauthn_facts facts;
-    struct webauthn_party party = console_party(o->s);
     const char *person = str(row, "person");
     const json_t *object = json_object_get(content, "statement");
     if (strcmp(str(content, "item"), it->id) != 0 || statement_read(object, &s, &o->err) != OK || !statement_fits(o, it, &s, person)
@@ -226,6 +228,7 @@ static enum status prove(struct op *o, const struct item *it, const json_t *row,
         return OK;                    /* was true, no longer counts */
     if (strcmp(s.method, key_method(o->s, s.key)) != 0)
         return altered(o, it->id);
+    struct webauthn_party party = key_party(o->s, s.key);
     if (yes_verify(object, key->key, &party, content, &facts, &o->err) != OK)
         return fail(&o->err, CORRUPT, "the signature of %s over '%s' in the log does not hold", person, s.id);
     if (a->count == APPROVERS_MAX)

@@ -32,6 +32,8 @@ static const struct change {
     { "key.withdrawn", "item", LEDGER_NEW_KEY, ANY, "ended" },
     { "key.registered", "key", LEDGER_KEY, NULL, "live" },
     { "key.removed", "key", LEDGER_KEY, "live", "ended" },
+    { "auditor-key.added", "auditor", LEDGER_AUDITOR, NULL, "live" },
+    { "auditor-key.retired", "auditor", LEDGER_AUDITOR, "live", "ended" },
 };
 
 static const char *const state_words[] = { "pending", "approved", "granted", "used",  "denied",
@@ -124,7 +126,7 @@ static enum status apply_one(struct ledger *l, const struct change *c, uint64_t 
                                 c->type, id);
     if (e == NULL)
         return make_entry(l, c, id, seq, err);
-    if (c->kind != LEDGER_KEY || strcmp(e->state, "ended") != 0)   /* a key may come back after it was removed; nothing else may */
+    if ((c->kind != LEDGER_KEY && c->kind != LEDGER_AUDITOR) || strcmp(e->state, "ended") != 0)   /* a key may come back after it was removed; nothing else may */
         return fail(err, CORRUPT, "leaf %llu '%s': '%s' exists since leaf %llu", (unsigned long long)seq, c->type, id,
                     (unsigned long long)e->born);
     e->state = c->to;

@@ -11,10 +11,10 @@
 #include <stdint.h>
 #include <uthash.h>
 
-enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_KINDS };
+enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_KINDS };
 
 struct ledger_entry {
-    char id[48];                      /* an id with its prefix, or a key's fingerprint */
+    char id[48];                      /* an id with its prefix, or a key's fingerprint (an auditor's: SHA-256 of its text) */
     enum ledger_kind kind;
     const char *state;                /* a literal: "pending", "approved", "granted", "used", "denied", "expired", "cancelled"; "live", "ended" */
     const char *outcome;              /* of a used sign-off; NULL: none yet */

@@ -140,6 +140,8 @@ static enum status check_head(struct log *l, struct err *err)
     if (st != OK)
         return st;
     st = chain_note_verify(l->public_key, l->instance, slice_str(text_of(row, "note")), &signed_head, err);
+    if (st == OK && (uint64_t)number_of(row, "seq") != signed_head.seq)
+        st = CORRUPT;
     json_decref(row);
     if (st != OK)
         return fail(err, CORRUPT, "its signed head is not ours, or log.pem or `instance` changed");
@@ -190,16 +192,22 @@ static enum status read_leaves(struct log *l, struct err *err)
     return st == OK ? check_head(l, err) : st;
 }
 
-enum status log_open(struct store *store, const char *instance, const char *key_path, const char *memory_path, struct log **out, struct err *err)
+/* key_path NULL: only the public key is known, and no memory is taken. */
+static enum status open_log(struct store *store, const char *instance, const char *key_path, const unsigned char *public_key, const char *memory_path,
+                            struct log **out, struct err *err)
 {
     struct log *l = calloc(1, sizeof *l);
+    enum status st = OK;
     if (l == NULL || (l->instance = strdup(instance)) == NULL) {
         free(l);
         return fail(err, NO_MEMORY, "log");
     }
     l->store = store;
-    enum status st = load_key(l, key_path, err);
-    if (st == OK && !recall(l, memory_path))
+    if (key_path != NULL)
+        st = load_key(l, key_path, err);
+    else
+        memcpy(l->public_key, public_key, sizeof l->public_key);
+    if (st == OK && (key_path == NULL || !recall(l, memory_path)))
         forget(l);
     if (st == OK)
         st = read_leaves(l, err);
@@ -215,6 +223,16 @@ enum status log_open(struct store *store, const char *instance, const char *key_
     else
         log_close(l);
     return st;
+}
+
+enum status log_open(struct store *store, const char *instance, const char *key_path, const char *memory_path, struct log **out, struct err *err)
+{
+    return open_log(store, instance, key_path, NULL, memory_path, out, err);
+}
+
+enum status log_open_public(struct store *store, const char *instance, const unsigned char public_key[32], struct log **out, struct err *err)
+{
+    return open_log(store, instance, NULL, public_key, NULL, out, err);
 }
 
 void log_close(struct log *l)

@@ -25,6 +25,8 @@ MUST_CHECK enum status log_remember(const struct log *l, const char *memory_path
 uint64_t log_remembered(const struct log *l);
 /* Prove the leaves from this one to the next mark; *to_out is the last. */
 MUST_CHECK enum status log_check_block(struct log *l, uint64_t from, uint64_t *to_out, struct err *err);
+/* The same for somebody who has the public key only (raw 32 bytes): to look, not to append. */
+MUST_CHECK enum status log_open_public(struct store *store, const char *instance, const unsigned char public_key[32], struct log **out, struct err *err);
 void log_close(struct log *l);
 
 /* Takes the reference to content, an object; its member `session`, if any, files the leaf with that session. */

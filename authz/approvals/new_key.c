@@ -31,8 +31,10 @@ static enum status take_facts(const json_t *facts, struct web_key *k, struct err
     }
     k->base.key = read_spki(str(facts, "spki"));
     k->base.person = strdup(str(facts, "person"));
+    k->rp_id = strdup(str(facts, "rp_id"));
+    k->origin = strdup(str(facts, "origin"));
     k->base.not_after_s = INT64_MAX;  /* until it is removed */
-    if (k->base.key == NULL || k->base.person == NULL)
+    if (k->base.key == NULL || k->base.person == NULL || k->rp_id == NULL || k->origin == NULL)
         return fail(err, CORRUPT, "the new key '%s' in the log cannot be read", id);
     return OK;
 }
@@ -74,6 +76,8 @@ void web_keys_done(struct service *s)
     for (size_t i = 0; i < s->web_key_count; i++) {
         EVP_PKEY_free(s->web_keys[i].base.key);
         free(s->web_keys[i].base.person);
+        free(s->web_keys[i].rp_id);
+        free(s->web_keys[i].origin);
     }
     free(s->web_keys);
     s->web_keys = NULL;
@@ -99,14 +103,21 @@ struct webauthn_party console_party(const struct service *s)
     return (struct webauthn_party){ s->config->console_host, s->console_origin };
 }
 
+struct webauthn_party key_party(const struct service *s, const char *fingerprint)
+{
+    const struct web_key *k = web_key_find(s, fingerprint);
+    return k ? (struct webauthn_party){ k->rp_id, k->origin } : console_party(s);
+}
+
+/* Has this person a key that counts now? */
 static bool has_key(const struct op *o, const char *person)
 {
     const struct service *s = o->s;
     for (size_t i = 0; i < s->keys.count; i++)
-        if (strcmp(s->keys.v[i].person, person) == 0 && s->keys.v[i].not_after_s > now_s(o))
+        if (strcmp(s->keys.v[i].person, person) == 0 && approval_key_of(o, person, s->keys.v[i].fingerprint) != NULL)
             return true;
     for (size_t i = 0; i < s->web_key_count; i++)
-        if (strcmp(s->web_keys[i].base.person, person) == 0 && s->web_keys[i].from_s <= now_s(o))
+        if (strcmp(s->web_keys[i].base.person, person) == 0 && approval_key_of(o, person, s->web_keys[i].base.fingerprint) != NULL)
             return true;
     return false;
 }
@@ -118,7 +129,7 @@ bool new_key_may_decide(const struct op *o, const struct item *it)
     return it->requester != NULL && o->who.person != it->requester && in_group && has_key(o, o->who.person->name);
 }
 
-enum status new_key_end(struct op *o, const char *id, const char *why)
+enum status new_key_end(struct op *o, const char *id, const char *by, const char *why)
 {
     const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), id);
     if (e == NULL)
@@ -126,6 +137,66 @@ enum status new_key_end(struct op *o, const char *id, const char *why)
     o->s->web_keys_stale = true;
     enum status st = item_set_state(o, id, e->state, "ended");
     if (st == OK)
-        st = write_leaf(o, "key.withdrawn", json_pack("{s:s, s:s, s:s, s:s}", "item", id, "session", id, "by", o->who.person->name, "why", why), NULL);
+        st = write_leaf(o, "key.withdrawn", json_pack("{s:s, s:s, s:s, s:s}", "item", id, "session", id, "by", by, "why", why), NULL);
+    return st;
+}
+
+enum status new_key_insert(struct op *o, json_t *facts, json_t **row_out)
+{
+    json_t *row = json_deep_copy(facts);
+    uint64_t seq = 0;
+    char id[ID_LEN + 1];
+    snprintf(id, sizeof id, "%s", str(facts, "item"));
+    enum status st = row ? write_leaf(o, "key.proposed", facts, &seq) : (json_decref(facts), fail(&o->err, NO_MEMORY, "new key"));
+    if (st == OK && (json_object_set_new(row, "state", json_string("pending")) != 0
+                     || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
+        st = fail(&o->err, NO_MEMORY, "new key");
+    if (st == OK)
+        st = store_insert(o->s->store, "new_key", row, &o->err);
+    if (st == OK)
+        queue_item_event(o, id, "pending");
+    if (st == OK && row_out != NULL)
+        *row_out = row;
+    else
+        json_decref(row);
+    return st;
+}
+
+/* ---- certificates' keys that come later (setting keys.confirm_certificates) ---- */
+
+enum status new_key_of_file(struct op *o, const struct approval_key *k)
+{
+    unsigned char *der = NULL;
+    char id[ID_LEN + 1], spki[B64URL_LEN(256) + 1];
+    json_t *row = NULL;
+    enum status st = store_row(o->s->store, &row, &o->err, "SELECT item FROM new_key WHERE key = $1 AND person = $2 AND state IN ('pending', 'approved', 'denied')",
+                               "ss", k->fingerprint, k->person);
+    json_decref(row);
+    if (st != NOT_FOUND)
+        return st;                    /* it waits, counts, or was refused: then only another key helps */
+    int len = i2d_PUBKEY(k->key, &der);
+    if (len <= 0 || len > 256)
+        return OPENSSL_free(der), fail(&o->err, CORRUPT, "the approval key '%s' cannot be written", k->fingerprint);
+    b64url_encode(slice_of(der, (size_t)len), spki);
+    OPENSSL_free(der);
+    new_id("key_", id);
+    json_t *facts = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "item", id, "session", id,
+                              "person", k->person, "identity", "", "x5t", "", "key", k->fingerprint, "method", "command-line", "alg",
+                              webauthn_algorithm_name(k->key), "spki", spki, "credential", "", "aaguid", "", "label", "a certificate's key", "rp_id", "",
+                              "origin", "", "sign_count", (json_int_t)0, "created_ms", (json_int_t)o->now_ms, "expires_ms",
+                              (json_int_t)(k->not_after_s > INT64_C(1) << 40 ? INT64_C(1) << 50 : k->not_after_s * 1000));
+    return facts ? new_key_insert(o, facts, NULL) : fail(&o->err, NO_MEMORY, "new key");
+}
+
+enum status new_keys_not_in_file(struct op *o)
+{
+    json_t *rows = NULL, *row;
+    size_t i;
+    enum status st = store_rows(o->s->store, &rows, &o->err,
+                                "SELECT item, key FROM new_key WHERE method = 'command-line' AND state IN ('pending', 'approved')", "");
+    json_array_foreach(rows, i, row)
+        if (st == OK && approval_keys_find(&o->s->keys, slice_str(str(row, "key"))) == NULL)
+            st = new_key_end(o, str(row, "item"), "config", "it no longer stands in the file of approval keys");
+    json_decref(rows);
     return st;
 }

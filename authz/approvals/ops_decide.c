@@ -144,7 +144,7 @@ enum status op_statement(struct op *o)
         st = keep_statement(o, &it, &object);
     if (st == OK)
         json_object_set_new(o->answer, "statement", object);
-    if (st == OK && web_key_find(o->s, str(o->m, "key")) != NULL)   /* which of her authenticators the browser has to ask */
+    if (st == OK && strcmp(key_method(o->s, str(o->m, "key")), "command-line") != 0)   /* which of her authenticators the browser has to ask */
         json_object_set_new(o->answer, "webauthn", json_pack("{s:s, s:s}", "rp_id", o->s->config->console_host, "credential",
                                                              web_key_find(o->s, str(o->m, "key"))->credential));
     item_done(&it);
@@ -186,13 +186,15 @@ static enum status check_count(struct op *o, const struct web_key *w, const stru
 {
     if (w == NULL)
         return OK;
+    json_object_set_new(yes, "key_item", json_string(w->item));
+    if (strcmp(w->method, "command-line") == 0)
+        return OK;
     const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), w->item);
     if (e == NULL || !webauthn_count_ok(e->count, facts->count)) {
         log_warn("key.counter", "key", w->base.fingerprint, "person", w->base.person, "why", "its counter did not grow");
         return refuse_op(o, BAD_SIGNATURE, "The counter of this key did not grow (%u after %u): it may have been copied. Have it removed",
                          (unsigned)facts->count, e ? (unsigned)e->count : 0);
     }
-    json_object_set_new(yes, "key_item", json_string(w->item));
     json_object_set_new(yes, "sign_count", json_integer(facts->count));
     return OK;
 }
@@ -203,7 +205,7 @@ enum status check_signature(struct op *o, const json_t *object, const struct sta
     const struct approval_key *key = approval_key_of(o, o->who.person->name, s->key);   /* it is there: decide_item looked */
     struct err why = { .text = "" };
     struct webauthn_facts facts;
-    struct webauthn_party party = console_party(o->s);
+    struct webauthn_party party = key_party(o->s, s->key);
     json_t *yes = given_yes(o);
     if (yes == NULL)
         return refuse_op(o, BAD_REQUEST, "A decision has either 'jws', or 'client_data', 'authenticator_data' and 'signature'");

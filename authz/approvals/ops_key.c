@@ -30,7 +30,7 @@ static json_t *own_credentials(const struct op *o)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < o->s->web_key_count; i++)
-        if (strcmp(o->s->web_keys[i].base.person, o->who.person->name) == 0)
+        if (strcmp(o->s->web_keys[i].base.person, o->who.person->name) == 0 && o->s->web_keys[i].credential[0] != 0)
             json_array_append_new(list, json_string(o->s->web_keys[i].credential));
     return list;
 }
@@ -167,25 +167,16 @@ static json_t *facts_of(const struct op *o, const char *id, const struct webauth
 static enum status insert_key(struct op *o, const struct webauthn_credential *c)
 {
     char id[ID_LEN + 1], fingerprint[44], credential[B64URL_LEN(WEBAUTHN_ID_MAX) + 1];
-    uint64_t seq = 0;
     new_id("key_", id);
     key_fingerprint(c->key, fingerprint);
     b64url_encode(c->id, credential);
     enum status st = check_new(o, fingerprint, credential);
     if (st != OK)
         return st;
-    json_t *facts = facts_of(o, id, c, fingerprint), *row = json_deep_copy(facts);
-    st = row ? write_leaf(o, "key.proposed", json_incref(facts), &seq) : fail(&o->err, NO_MEMORY, "new key");
-    if (st == OK && (json_object_set_new(row, "state", json_string("pending")) != 0
-                     || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
-        st = fail(&o->err, NO_MEMORY, "new key");
-    if (st == OK)
-        st = store_insert(o->s->store, "new_key", row, &o->err);
+    json_t *facts = facts_of(o, id, c, fingerprint), *row = NULL;
+    st = facts ? new_key_insert(o, facts, &row) : fail(&o->err, NO_MEMORY, "new key");
     if (st == OK && json_object_set_new(o->answer, "item", view_item(o, row)) != 0)
         st = fail(&o->err, NO_MEMORY, "answer");
-    if (st == OK)
-        queue_item_event(o, id, "pending");
-    json_decref(facts);
     json_decref(row);
     return st;
 }
@@ -236,7 +227,7 @@ enum status op_keys(struct op *o)
         return refuse_op(o, OPERATORS_ONLY, "Only auditors and operators may see other persons' keys");
     }
     for (i = 0; i < o->s->keys.count; i++)
-        if (all || strcmp(o->s->keys.v[i].person, person) == 0)
+        if ((all || strcmp(o->s->keys.v[i].person, person) == 0) && ledger_is(log_ledger(o->s->log), o->s->keys.v[i].fingerprint, "live"))
             (void)page_add(list, &bytes, file_key_view(&o->s->keys.v[i]));
     enum status st = store_rows(o->s->store, &rows, &o->err,
                                 "SELECT * FROM new_key WHERE ($1 = '*' OR person = $1) AND state IN ('pending', 'approved')"
@@ -264,14 +255,14 @@ enum status op_key_remove(struct op *o)
     if (st != OK)
         return st;
     bool own = strcmp(str(it.facts, "person"), o->who.person->name) == 0;
-    if (it.kind != LEDGER_NEW_KEY || (!own && !is_operator(o)))
+    if (it.kind != LEDGER_NEW_KEY || strcmp(str(it.facts, "method"), "command-line") == 0 || (!own && !is_operator(o)))
         st = refuse_op(o, ITEM_NOT_FOUND, "No key with this id is yours to remove");
     else if (!item_is(&it, "pending") && !item_is(&it, "approved"))
         st = refuse_op(o, NOT_PENDING, "It is %s", it.state);
     else if (!reason_good(str(o->m, "reason")))
         st = refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
     else
-        st = new_key_end(o, it.id, str(o->m, "reason"));
+        st = new_key_end(o, it.id, o->who.person->name, str(o->m, "reason"));
     item_done(&it);
     return st;
 }

@@ -188,9 +188,17 @@ static json_t *items_view(struct op *o, const json_t *rows, size_t *bytes)
     return list;
 }
 
+/* Approval keys in her name that are new: she is told, so that she can object. */
+static enum status new_keys(struct op *o, json_t **out)
+{
+    return store_rows(o->s->store, out, &o->err,
+                      "SELECT item AS id, label, key, state FROM new_key WHERE person = $1 AND state IN ('pending', 'approved') AND created_ms > $2"
+                      " ORDER BY created_ms DESC LIMIT 20", "si", o->who.person->name, o->now_ms - INT64_C(7) * 86400 * 1000);
+}
+
 enum status op_status(struct op *o)
 {
-    json_t *requests = NULL, *grants = NULL, *held = NULL, *groups = json_array();
+    json_t *requests = NULL, *grants = NULL, *held = NULL, *keys = NULL, *groups = json_array();
     const struct person *p = o->who.person;
     size_t bytes = 0;
     o->only_shows = true;
@@ -205,9 +213,12 @@ enum status op_status(struct op *o)
         st = store_rows(o->s->store, &held, &o->err,
                         "SELECT * FROM held WHERE person = $1 AND state IN ('pending', 'approved') UNION"
                         " SELECT * FROM held WHERE person = $1 AND created_ms > $2 ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
+    if (st == OK)
+        st = new_keys(o, &keys);
     for (size_t i = 0; i < p->group_count; i++)
         json_array_append_new(groups, json_string(p->groups[i]));
     if (st == OK) {
+        json_object_set(o->answer, "new_keys", keys);
         json_object_set_new(o->answer, "person", json_string(p->name));
         json_object_set(o->answer, "groups", groups);
         json_object_set_new(o->answer, "auditor", json_boolean(is_auditor(o)));
@@ -218,6 +229,7 @@ enum status op_status(struct op *o)
         json_object_set_new(o->answer, "held", items_view(o, held, &bytes));
     }
     json_decref(groups);
+    json_decref(keys);
     json_decref(requests);
     json_decref(grants);
     json_decref(held);

@@ -136,7 +136,7 @@ static json_t *leaf_view(const json_t *row, bool with_content)
  * go with every session: they say whose signatures the approvals bear. */
 static bool leaf_is_about(const json_t *row, const char *session)
 {
-    if (strncmp(str(row, "type"), "key.", 4) == 0 || strcmp(str(row, "type"), "instance.created") == 0)
+    if (strncmp(str(row, "type"), "key.", 4) == 0 || strncmp(str(row, "type"), "auditor-key.", 12) == 0 || strcmp(str(row, "type"), "instance.created") == 0)
         return true;
     if (strstr(str(row, "content"), session) == NULL && strstr(str(row, "content"), "\"item\":\"key_") == NULL)
         return false;

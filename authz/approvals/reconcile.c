@@ -49,7 +49,8 @@ static enum status check_decision(void *arg, json_t *row, struct err *err)
     bool same = strcmp(str(content, "item"), str(row, "item")) == 0 && strcmp(str(statement, "approver"), str(row, "person")) == 0
                 && strcmp(str(statement, "requester"), str(row, "requester")) == 0
                 && strcmp(str(statement, "decision"), str(row, "decision")) == 0 && strcmp(str(statement, "key"), str(row, "key")) == 0
-                && strcmp(str(statement, "id"), str(row, "statement")) == 0;
+                && strcmp(str(statement, "id"), str(row, "statement")) == 0
+                && num(row, "at") == num(row, "leaf_ms") / 1000;
     json_decref(content);
     ++*seen;
     return same ? OK : fail(err, CORRUPT, "table decision: the decision of '%s' on '%s' differs from its leaf", str(row, "person"),
@@ -68,7 +69,7 @@ static enum status check_segment(void *arg, json_t *row, struct err *err)
 }
 
 /* A table with what checks its rows. Each is joined with the leaves that made its rows. */
-#define ROWS(table) "SELECT " table ".*, leaf.content AS leaf_content FROM " table " LEFT JOIN leaf ON leaf.seq = " table ".seq WHERE " table ".seq >= $1 AND " table ".seq <= $2"
+#define ROWS(table) "SELECT " table ".*, leaf.content AS leaf_content, leaf.time_ms AS leaf_ms FROM " table " LEFT JOIN leaf ON leaf.seq = " table ".seq WHERE " table ".seq >= $1 AND " table ".seq <= $2"
 
 /* Rows made by leaves from..to. */
 static enum status check_tables(struct service *s, struct check *checks, size_t *decisions, uint64_t from, uint64_t to, struct err *err)

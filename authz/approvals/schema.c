@@ -46,7 +46,7 @@ const char *const store_schema[] = {
     " key TEXT NOT NULL, method TEXT NOT NULL, alg TEXT NOT NULL, spki TEXT NOT NULL, credential TEXT NOT NULL, aaguid TEXT NOT NULL, label TEXT NOT NULL,"
     " rp_id TEXT NOT NULL, origin TEXT NOT NULL, sign_count BIGINT NOT NULL, created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL, state TEXT NOT NULL,"
     " seq BIGINT NOT NULL, CHECK (state IN ('pending', 'approved', 'denied', 'expired', 'cancelled', 'ended')),"
-    " CHECK (method IN ('passkey', 'hardware')))",
+    " CHECK (method IN ('passkey', 'hardware', 'command-line')))",
     "CREATE INDEX IF NOT EXISTS new_key_person ON new_key (person, state)",
     "CREATE INDEX IF NOT EXISTS new_key_state ON new_key (state, expires_ms)",
 

@@ -24,16 +24,13 @@ static enum status take_lock(struct service *s, struct err *err)
     return st;
 }
 
-/* `name` in the state folder, given to a loader. */
 static enum status open_signer(struct service *s, struct err *err)
 {
-    char *path = config_path(s->config, "keys/grant.pem");
-    enum status st = path ? jwt_signer_load(path, &s->signer, err) : fail(err, NO_MEMORY, "path");
-    free(path);
-    if (st != OK)
-        return st;
-    s->jwks = jwt_signer_jwks(s->signer);
-    return jwt_keys_from_jwks(s->jwks, &s->public_keys, err);
+    struct signing now;
+    enum status st = signing_load(s->config, &now, err);
+    if (st == OK)
+        signing_swap(s, &now);
+    return st;
 }
 
 static enum status open_seal(struct service *s, struct err *err)

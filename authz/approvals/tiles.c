@@ -229,11 +229,10 @@ enum status tiles_publish(struct tiles *t, struct err *err)
 /* With it anybody's verifier of signed notes can check the checkpoint; to be compared with one that was noted elsewhere. */
 static enum status put_key(const struct tiles *t, struct err *err)
 {
-    char path[PATH_ROOM], text[CHAIN_NOTE_MAX + 1];
-    enum status st = chain_note_vkey(log_public_key(t->log), t->instance, text);
-    if (st != OK)
-        return fail(err, st, "the instance's name does not fit a signed note");
-    strcat(text, "\n");
+    char path[PATH_ROOM], key[CHAIN_NOTE_MAX], text[CHAIN_NOTE_MAX + 1];
+    if (chain_note_vkey(log_public_key(t->log), t->instance, key) != OK)
+        return fail(err, BAD_CONFIG, "the instance's name does not fit a signed note");
+    snprintf(text, sizeof text, "%s\n", key);
     snprintf(path, sizeof path, "%.300s/key", t->folder);
     return put_file(path, slice_str(text), err);
 }

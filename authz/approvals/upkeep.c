@@ -159,8 +159,8 @@ static enum status log_removed(struct op *o, const struct ledger_entry *e)
     return write_leaf(o, "key.removed", json_pack("{s:s}", "key", e->id), NULL);
 }
 
-/* A key that is new, or now stands with another person or date, is a leaf before it counts. */
-static enum status log_key(struct op *o, const struct approval_key *k)
+/* A key that is new, or now stands with another person or date, is a leaf before it counts. Once there are some, a new one may have to be confirmed. */
+static enum status log_key(struct op *o, const struct approval_key *k, bool first)
 {
     const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), k->fingerprint);
     bool live = e != NULL && strcmp(e->state, "live") == 0, same = false;
@@ -173,17 +173,20 @@ static enum status log_key(struct op *o, const struct approval_key *k)
         if (st == OK && !same)
             st = log_removed(o, e);
     }
-    if (st == OK && !same)
+    if (st == OK && !same && (live || first || !o->s->config->confirm_certificates))
         return write_leaf(o, "key.registered", facts, NULL);
     json_decref(facts);
+    if (st == OK && !same)
+        st = new_key_of_file(o, k);
     return st;
 }
 
 static enum status log_keys(struct op *o)
 {
-    enum status st = OK;
+    bool first = log_ledger(o->s->log)->counts[LEDGER_KEY] == 0;
+    enum status st = new_keys_not_in_file(o);
     for (size_t i = 0; i < o->s->keys.count && st == OK; i++)
-        st = log_key(o, &o->s->keys.v[i]);
+        st = log_key(o, &o->s->keys.v[i], first);
     for (const struct ledger_entry *e = log_ledger(o->s->log)->entries; e != NULL && st == OK; e = e->hh.next)
         if (e->kind == LEDGER_KEY && strcmp(e->state, "live") == 0 && approval_keys_find(&o->s->keys, slice_str(e->id)) == NULL)
             st = log_removed(o, e);
@@ -193,12 +196,15 @@ static enum status log_keys(struct op *o)
 enum status upkeep_config(struct op *o)
 {
     enum status st = log_keys(o);
+    if (st == OK)
+        st = upkeep_auditors(o);
     return st == OK ? end_disallowed(o) : st;
 }
 
 enum status service_reload(struct service *s, struct config *c, struct err *err)
 {
     struct approval_keys keys, old_keys = s->keys;
+    struct signing signing = { 0 };
     struct config *old = s->config;
     struct op o;
     if (strcmp(c->instance, old->instance) != 0 || strcmp(c->state, old->state) != 0)
@@ -206,6 +212,13 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
     enum status st = keys_load(c, &keys, err);
     if (st != OK)
         return st;
+    st = signing_load(c, &signing, err);
+    if (st != OK) {
+        approval_keys_done(&keys);
+        return st;
+    }
+    bool new_signing = !json_equal(signing.jwks, s->jwks);
+    signing_swap(s, &signing);
     st = own_begin(s, &o, err);
     char *origin = config_origin(c, c->console_host), *old_origin = s->console_origin;
     s->config = c;
@@ -215,7 +228,12 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
         st = fail(err, NO_MEMORY, "console");
     if (st == OK)
         st = upkeep_config(&o);
+    if (st == OK && new_signing)
+        st = signing_changed(&o);
     st = own_end(&o, st, err);
+    if (st != OK)
+        signing_swap(s, &signing);    /* back */
+    signing_done(&signing);
     if (st == OK) {
         config_ref(c);
         config_unref(old);

@@ -82,7 +82,7 @@ static const json_t *key_of(const json_t *leaves, const json_t *leaf, const stru
 {
     const json_t *content = json_object_get(leaf, "content"), *found;
     int64_t seq = json_number(leaf, "seq");
-    if (strcmp(s->method, "command-line") == 0) {
+    if (strcmp(s->method, "command-line") == 0 && json_object_get(content, "key_item") == NULL) {
         found = registration(leaves, seq, s->key);
         if (found == NULL)
             (void)fail(err, BAD_TOKEN, "the log shows no registration of its key before it");
@@ -90,7 +90,7 @@ static const json_t *key_of(const json_t *leaves, const json_t *leaf, const stru
     }
     found = proposal(leaves, seq, content);
     if (found == NULL || !json_text_is(found, "key", s->key) || !json_text_is(found, "method", s->method))
-        return (void)fail(err, BAD_TOKEN, "the log shows no such key of an authenticator before it"), NULL;
+        return (void)fail(err, BAD_TOKEN, "the log shows no such key before it"), NULL;
     if (!was_confirmed(leaves, found, seq, json_number(leaf, "time_ms") / 1000))
         return (void)fail(err, BAD_TOKEN, "nobody else had confirmed its key by then"), NULL;
     return found;

@@ -13,6 +13,8 @@ int certs_revoke(int argc, char **argv);     /* cmd_certs_revoke.c */
 int certs_crl(int argc, char **argv);
 int certs_list(int argc, char **argv);       /* cmd_certs_list.c */
 
+int certs_signing_key(int argc, char **argv);   /* cmd_certs_signing.c */
+
 struct certs_place {
     struct state_paths paths;
     struct ca *ca;                           /* open and locked */

@@ -10,6 +10,7 @@ static const struct command subcommands[] = {
     { "revoke", "take certificates back: index, revocation list, approval keys", certs_revoke },
     { "list", "every certificate issued, and its state", certs_list },
     { "crl", "renew the revocation list", certs_crl },
+    { "signing-key", "change the key that signs grants, step by step", certs_signing_key },
     { 0 },
 };
 
@@ -17,7 +18,7 @@ static void print_subcommands(FILE *out)
 {
     fputs("usage: countersign certs SUBCOMMAND [OPTION ...]\n\nPeople's certificates, from the gateway's own authority.\n\n", out);
     for (const struct command *c = subcommands; c->name != NULL; c++)
-        fprintf(out, "  %-10s %s\n", c->name, c->summary);
+        fprintf(out, "  %-11s %s\n", c->name, c->summary);
     fputs("\n`countersign certs SUBCOMMAND --help` says more.\n", out);
 }
 

@@ -2,6 +2,8 @@
 #include "proxy/commands/commands.h"
 
 #include "config/config.h"
+#include "proxy/commands/probe.h"
+#include "proxy/net/upstream_tls.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -67,7 +69,8 @@ static void print_recording(const struct config *c)
     }
 }
 
-static void print_text(const char *file, const struct problems *p, const struct config *c)
+/* away: so many of the problems are places that can't be used. */
+static void print_text(const char *file, const struct problems *p, const struct config *c, size_t away)
 {
     size_t warnings = count_warnings(p), wrong = p->count - warnings;
     for (size_t i = 0; i < p->count; i++)
@@ -76,17 +79,30 @@ static void print_text(const char *file, const struct problems *p, const struct 
         print_recording(c);
     if (c == NULL)
         printf("%s: %zu problem%s, %zu warning%s; the gateway would not start with this file\n", file, wrong, wrong == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+    else if (away > 0)
+        printf("%s: the gateway would start, but %zu of the places where tools listen can't be used\n", file, away);
     else
         printf("%s: fine (%zu tool%s, %zu %s), %zu warning%s\n", file, c->tool_count, c->tool_count == 1 ? "" : "s", c->person_count,
                c->person_count == 1 ? "person" : "people", warnings, warnings == 1 ? "" : "s");
 }
 
+/* What only shows when the files are used. */
+static enum status use_files(const struct config *c, struct problems *p)
+{
+    struct err err;
+    enum status st = upstream_tls_check(c, &err);
+    if (st != OK)
+        problems_add(p, err.text);
+    return st;
+}
+
 int cmd_check(int argc, char **argv)
 {
     const char *file = NULL;
-    bool reference = false, json = false;
+    bool reference = false, json = false, probe = false;
     const struct option_spec options[] = {
         { "config", 'c', "FILE", "the config to check", &file, NULL, false },
+        { "probe", 0, NULL, "also connect to every tool and look at its certificate; nothing is sent", NULL, &probe, false },
         { "reference", 0, NULL, "print the reference of all settings as Markdown, and exit", NULL, &reference, false },
         { 0 },
     };
@@ -108,13 +124,19 @@ int cmd_check(int argc, char **argv)
     struct config *c = NULL;
     struct problems p;
     enum status st = config_load(file, &c, &p);
+    if (st == OK)
+        st = use_files(c, &p);
+    size_t before = p.count;
+    if (st == OK && probe)
+        probe_tools(c, &p);
+    bool unusable = p.count > before;
     if (st == NO_MEMORY)
         command_failed("there is not enough memory to check '%s'", file);
     else if (json)
-        print_json(file, &p, st == OK);
+        print_json(file, &p, st == OK && !unusable);
     else
-        print_text(file, &p, c);
+        print_text(file, &p, st == OK ? c : NULL, p.count - before);
     problems_done(&p);
     config_unref(c);
-    return st == OK ? EXIT_DONE : EXIT_REFUSED;
+    return st == OK && !unusable ? EXIT_DONE : EXIT_REFUSED;
 }

@@ -29,6 +29,7 @@ struct proxy {
     unsigned ring_count;
     struct recorder *recorder;
     struct sources *sources;
+    struct live *live;                /* who is at which tool; shared by all workers */
     struct shares *shares;
     struct operator *operator;
     struct metrics *metrics[INHERIT_WORKERS_MAX];
@@ -196,7 +197,7 @@ static enum status start_workers(struct proxy *p, const char *authz_socket, cons
         struct worker_options o = {
             .index = i, .snap = p->first, .authz_socket = authz_socket, .listen_fds = p->in.worker[i].listeners,
             .listen_count = p->in.listeners, .ring = p->rings[i].memory, .ring_size = p->rings[i].size, .wake_fd = p->rings[i].wake_fd,
-            .sources = p->sources, .shares = p->shares,
+            .sources = p->sources, .live = p->live, .shares = p->shares,
             .ended = worker_ended, .arg = p,
         };
         memcpy(o.fingerprint_key, key, 32);
@@ -284,7 +285,7 @@ int cmd_proxy(int argc, char **argv)
         st = snapshot_load(p.config_path, NULL, &p.first, &err);
     char *socket = st == OK ? config_path(p.first->config, "run/authz.sock") : NULL;
     if (st == OK)
-        st = map_rings(&p, &err);
+        st = (p.live = live_new(p.in.workers)) != NULL ? map_rings(&p, &err) : fail(&err, NO_MEMORY, "live");
     if (st == OK)
         st = read_fingerprint_key(p.first->config, key, &err);
     if (st == OK)

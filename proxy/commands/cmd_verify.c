@@ -173,7 +173,16 @@ static int report(const struct verify *v, const struct evidence *e, const struct
 /* No one session, but the log, its published files, or everything. */
 static bool is_more(const struct verify *v)
 {
-    return v->tiles != NULL || (v->session != NULL && (strcmp(v->session, "log") == 0 || strcmp(v->session, "all") == 0));
+    return v->tiles != NULL || v->state != NULL || (v->session != NULL && (strcmp(v->session, "log") == 0 || strcmp(v->session, "all") == 0));
+}
+
+static int run_more(struct verify *v, const char *later_head)
+{
+    if (v->state != NULL)
+        return verify_state_run(v, later_head);
+    if (v->tiles != NULL)
+        return verify_tiles_run(v, later_head);
+    return strcmp(v->session, "all") == 0 ? verify_all_run(v, later_head) : verify_log_run(v, later_head);
 }
 
 static int verify_run(struct verify *v)
@@ -186,8 +195,7 @@ static int verify_run(struct verify *v)
     size_t len = 0;
     enum status st = v->head != NULL ? file_read(v->head, HEAD_FILE_MAX, false, &later_head, &len, &err) : OK;
     if (st == OK && is_more(v)) {
-        int more = v->tiles != NULL ? verify_tiles_run(v, (const char *)later_head) : strcmp(v->session, "all") == 0 ? verify_all_run(v, (const char *)later_head)
-                                                                                                                  : verify_log_run(v, (const char *)later_head);
+        int more = run_more(v, (const char *)later_head);
         free(later_head);
         return more;
     }
@@ -216,8 +224,9 @@ static const char *check(struct verify *v, size_t count, char **args)
         return "the session is named twice";
     if (count == 1)
         v->session = args[0];
-    if (v->tiles != NULL)
-        return v->log_key == NULL ? "--tiles needs --log-key too: nothing is fetched then" : v->session != NULL || v->file != NULL ? "--tiles stands alone" : NULL;
+    if (v->tiles != NULL || v->state != NULL)
+        return v->log_key == NULL ? "--tiles and --state need --log-key too: nothing is fetched then"
+               : v->session != NULL || v->file != NULL || (v->tiles != NULL && v->state != NULL) ? "--tiles and --state stand alone" : NULL;
     if (v->file == NULL && v->session == NULL)
         return "a session, log, all, or --file, is missing";
     if (is_more(v) && (v->file != NULL || v->save != NULL))
@@ -245,11 +254,13 @@ int cmd_verify(int argc, char **argv)
         { "file", 0, "TAR", "offline: a recording kept earlier", &v.file, NULL, false },
         { "log", 0, "JSON", "offline: the log kept with it", &v.log, NULL, false },
         { "tiles", 0, "DIR", "offline: the published log's files (STATE/log, or a copy of them)", &v.tiles, NULL, false },
+        { "state", 0, "DIR", "offline: everything in a state folder, or a copy of it: database, log, recordings", &v.state, NULL, false },
         { "session", 0, "ID", "offline: the session, when the log file does not name it", &v.session, NULL, false },
         AUDITOR_OPTIONS(v.profile),
         { 0 },
     };
-    const struct usage usage = { "countersign verify SESSION|log|all [--save DIR] | verify --file recording.tar --log log.json --log-key FILE | verify --tiles DIR --log-key FILE | verify approval FILE",
+    const struct usage usage = { "countersign verify SESSION|log|all [--save DIR] | verify --file recording.tar --log log.json --log-key FILE | verify --tiles DIR --log-key FILE | verify --state DIR --log-key FILE |"
+        " verify approval FILE",
         "Check a session's recording against the signed log, the log against its own head, and each approval against its signer's registered key.\n"
         "log: the log by itself. all: the log and every session. With --head FILE, a checkpoint seen later elsewhere, also that nothing was cut off before it.\n"
         "Exit code 0: whole. 1: not, with each finding." PROFILE_HELP, options, 0, 1, &v.json };

@@ -55,6 +55,7 @@ int cmd_status(int argc, char **argv);
 int cmd_pending(int argc, char **argv);
 int cmd_approve(int argc, char **argv);
 int cmd_deny(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 int cmd_sessions(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
@@ -64,6 +65,7 @@ int cmd_incident(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 int cmd_verify_approval(int argc, char **argv);   /* `verify approval` */
 int cmd_proof(int argc, char **argv);
+int cmd_keys(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
 int cmd_unlock(int argc, char **argv);
 int cmd_withdraw(int argc, char **argv);

@@ -147,7 +147,7 @@ static void print_asked(FILE *out, const json_t *item)
     } else if (item_is_new_key(item)) {
         print_text(out, "  a new approval key, named '", item, "label", "'\n");
         print_text(out, "    fingerprint: ", item, "key", "\n");
-        fprintf(out, "    kind: %s\n", json_text_is(item, "method", "hardware") ? "bound to one device" : "a passkey that may be copied to other devices");
+        fprintf(out, "    kind: %s\n", json_text_is(item, "method", "command-line") ? "of a certificate" : json_text_is(item, "method", "hardware") ? "bound to one device" : "a passkey that may be copied to other devices");
     } else {
         print_text(out, "  access to ", item, "tool", "");
         fprintf(out, " for %s", words_duration(json_number(item, "duration_s"), text));

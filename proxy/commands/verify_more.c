@@ -4,6 +4,7 @@
 #include "proxy/commands/session_list.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
+#include "proxy/record/verify.h"
 #include "proxy/record/verify_tiles.h"
 
 #include <stdlib.h>
@@ -119,23 +120,39 @@ static enum status examine_session(struct verify *v, struct client *c, const cha
     return st;
 }
 
+/* Which session a leaf is about, the log tells only to who may see it; that it is a segment, it tells everybody. So a session that is not listed, or is listed without its last segments,
+ * shows in the count. The log was fetched first: the sessions may have grown since, never shrunk. */
+static enum status count_segments(const json_t *log, const struct all *all, json_t *findings, struct err *err)
+{
+    size_t i;
+    json_t *leaf;
+    unsigned logged = 0;
+    json_array_foreach(json_array_member(log, "leaves"), i, leaf)
+        logged += json_text_is(leaf, "type", "segment");
+    if (all->segments >= logged)
+        return OK;
+    enum status st = verify_finding(findings, "unlisted-segments", 0, 0, "the log holds %u segments, the recordings of the %u sessions that the gateway lists have %u", logged,
+                                    all->sessions, all->segments);
+    return st == OK ? OK : fail(err, st, "findings");
+}
+
 static int report_all(const struct verify *v, const struct verify_result *log, const struct all *all)
 {
-    bool whole = log->whole && all->broken == 0;
+    bool log_whole = json_array_size(log->findings) == 0, whole = log_whole && all->broken == 0;
     if (v->json) {
         command_json(json_pack("{s:b, s:i, s:i, s:i, s:O, s:O}", "whole", whole, "leaves", (int)log->leaves, "sessions", (int)all->sessions, "segments",
                                (int)all->segments, "findings", log->findings, "not_whole", all->list));
         return whole ? EXIT_DONE : EXIT_REFUSED;
     }
-    if (!log->whole)
+    if (!log_whole)
         verify_print_findings(log->findings);
     if (!whole) {
-        printf("NOT WHOLE: %u of %u sessions, and the log is %s\n", all->broken, all->sessions, log->whole ? "whole" : "not whole");
+        printf("NOT WHOLE: %u of %u sessions, and the log is %s\n", all->broken, all->sessions, log_whole ? "whole" : "not whole");
         return EXIT_REFUSED;
     }
-    printf("whole: %u sessions with %u segments, %u log leaves\n\nThis proves: every session that the gateway lists has each of its logged segments, unchanged, and the log is whole up to its\n"
-           "checkpoint. It does not prove: that the gateway lists every session it logged (compare with the log's count of segments: countersign verify log);\n"
-           "that nothing was cut off the end%s.\n", all->sessions, all->segments, log->leaves, v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
+    printf("whole: %u sessions with %u segments, %u log leaves\n\nThis proves: the sessions that the gateway lists are all that are in the log, each has every one of its logged segments,\n"
+           "unchanged, and the log is whole up to its checkpoint. It does not prove: that nothing was cut off the end%s;\n"
+           "that the machine was not in hostile hands while it recorded.\n", all->sessions, all->segments, log->leaves, v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
     return EXIT_DONE;
 }
 
@@ -157,6 +174,8 @@ int verify_all_run(struct verify *v, const char *later_head)
     json_array_foreach(json_array_member(sessions, "sessions"), i, s)
         if (st == OK && id_is_plain(json_text(s, "id")))
             st = examine_session(v, client, json_text(s, "id"), later_head, &all, &err);
+    if (st == OK)
+        st = count_segments(e.log, &all, log.findings, &err);
     int code = st == OK ? report_all(v, &log, &all) : client_failed(client, &err);
     json_decref(sessions);
     json_decref(all.list);

@@ -7,7 +7,7 @@
 
 struct verify {
     struct profile profile;
-    const char *file, *log, *log_key, *session, *head, *save, *tiles;
+    const char *file, *log, *log_key, *session, *head, *save, *tiles, *state;
     bool json;
 };
 
@@ -26,6 +26,7 @@ void verify_print_findings(const json_t *findings);
 /* Exit codes. later_head: text, or NULL. */
 int verify_log_run(struct verify *v, const char *later_head);
 int verify_tiles_run(struct verify *v, const char *later_head);
+int verify_state_run(struct verify *v, const char *later_head);
 int verify_all_run(struct verify *v, const char *later_head);
 
 #endif

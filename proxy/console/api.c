@@ -27,6 +27,7 @@ static const struct row rows[] = {
     { "POST", "/api/v1/items/*/statement", "statement", "id", { "decision", "key", "duration_s", "actions" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/items/*/withdraw", "withdraw", "id", { "reason" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/live", "live", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "GET", "/api/v1/activity", "activity", NULL, { NULL }, { NULL }, 200, API_ACTIVITY, NULL, NULL },
     { "POST", "/api/v1/keys/new", "key.begin", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/keys", "key.propose", NULL, { "id", "label", "client_data", "attestation" }, { NULL }, 201, API_JSON, NULL, NULL },
     { "GET", "/api/v1/keys", "keys", NULL, { NULL }, { "person" }, 200, API_JSON, NULL, NULL },

@@ -116,7 +116,8 @@ static void item_key(struct html *h, const json_t *item)
     html_raw(h, "<dt>Fingerprint</dt><dd><code>");
     html_str(h, page_text(item, "key"));
     html_raw(h, "</code></dd>");
-    page_term(h, "Kind", hardware ? "bound to one device" : "a passkey that may be copied to the owner's other devices");
+    page_term(h, "Kind", strcmp(page_text(item, "method"), "command-line") == 0 ? "of a certificate, signs on the command line"
+                         : hardware ? "bound to one device" : "a passkey that may be copied to the owner's other devices");
     page_term(h, "Algorithm", page_text(item, "alg"));
     page_when(h, "Counts from", item, "counts_from", false);
 }
@@ -358,6 +359,18 @@ static void list_roles(struct html *h, const json_t *status)
     }
 }
 
+/* Whoever made a key in her name cannot keep it from her. */
+static void tell_new_keys(struct html *h, const json_t *keys)
+{
+    size_t i;
+    json_t *key;
+    json_array_foreach((json_t *)(uintptr_t)keys, i, key) {
+        html_raw(h, "<div class=\"next\">A new approval key was made in your name: <strong>");
+        html_str(h, page_text(key, "label"));
+        html_raw(h, "</strong>. If it is not yours, <a href=\"/keys\">remove it now</a> and tell your security team.</div>\n");
+    }
+}
+
 void page_home(struct html *h, const struct config *c, const json_t *status, const json_t *pending, const struct page_asked *asked)
 {
     html_begin(h, "Your access", "");
@@ -371,6 +384,7 @@ void page_home(struct html *h, const struct config *c, const json_t *status, con
         html_str(h, "Your request is in. Another person has to approve it; this page shows when that is done.");
         html_raw(h, " <a href=\"/\">Look again</a></div>\n");
     }
+    tell_new_keys(h, json_object_get(status, "new_keys"));
     list_grants(h, c, json_object_get(status, "grants"));
     list_items(h, json_object_get(status, "held"), "Your held requests", true);
     list_items(h, json_object_get(pending, "items"), "Waiting for a yes that could be yours", false);

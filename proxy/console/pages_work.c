@@ -21,7 +21,7 @@ static void attribute(struct html *h, const char *name, const char *value)
 static bool counts_in_browser(const json_t *key)
 {
     const json_t *from = json_object_get(key, "counts_from");
-    return json_is_integer(from) && json_integer_value(from) <= clock_wall_s() && strcmp(page_text(key, "state"), "approved") == 0;
+    return strcmp(page_text(key, "method"), "command-line") != 0 && json_is_integer(from) && json_integer_value(from) <= clock_wall_s() && strcmp(page_text(key, "state"), "approved") == 0;
 }
 
 static size_t key_options(struct html *h, const json_t *keys)
@@ -126,7 +126,7 @@ static void key_card(struct html *h, const json_t *key)
     html_raw(h, "<div class=\"card\"><strong>");
     html_str(h, file ? "Your certificate's key" : page_text(key, "label"));
     html_raw(h, "</strong> <span class=\"state\">");
-    html_raw(h, pending ? "waits for another person's yes" : file || counts_in_browser(key) ? "counts" : "confirmed, counts later");
+    html_raw(h, pending ? "waits for another person's yes" : (file && json_object_get(key, "counts_from") == NULL) || counts_in_browser(key) ? "counts" : "confirmed, counts later");
     html_raw(h, "</span><dl>");
     page_term(h, "Kind", file ? "signs on the command line" : strcmp(method, "hardware") == 0 ? "bound to one device" : "passkey, may be copied to your other devices");
     html_raw(h, "<dt>Fingerprint</dt><dd><code>");

@@ -195,6 +195,21 @@ static enum status take_grant(struct access *a, const json_t *event, int64_t now
     return st;
 }
 
+/* The gateway signs with further keys from now on. What is live was verified when it came. */
+static enum status take_keys(struct access *a, const json_t *event, struct err *err)
+{
+    struct jwt_keys *keys = NULL;
+    json_t *jwks = json_object_get(event, "jwks");
+    enum status st = jwt_keys_from_jwks(jwks, &keys, err);
+    if (st != OK)
+        return st;
+    jwt_keys_free(a->keys);
+    a->keys = keys;
+    json_decref(a->jwks);
+    a->jwks = json_deep_copy(jwks);
+    return a->jwks ? OK : fail(err, NO_MEMORY, "keys");
+}
+
 static enum status copy_member(const json_t *object, const char *name, char *out, size_t max)
 {
     const char *text = json_string_value(json_object_get(object, name));
@@ -241,6 +256,8 @@ enum status access_event(struct access *a, const json_t *event, int64_t now_s, b
         return fail(err, BAD_INPUT, "an event without a name");
     if (strcmp(name, "grant") == 0)
         return take_grant(a, event, now_s, err);
+    if (strcmp(name, "keys") == 0)
+        return take_keys(a, event, err);
     if (strcmp(name, "lock") == 0) {
         *ends_live = true;
         return take_lock(a, json_object_get(event, "lock"), err);

@@ -2,6 +2,8 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/cookies.h"
+#include "proxy/exchange/cross_origin.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/http/forward.h"
@@ -10,59 +12,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static bool is_safe(struct slice method)
-{
-    return slice_eq(method, SLICE("GET")) || slice_eq(method, SLICE("HEAD")) || slice_eq(method, SLICE("OPTIONS"));
-}
-
-static bool origin_is_ours(const struct exchange *x, struct slice origin)
-{
-    char *own = config_origin(x->snap->config, x->tool->host);
-    bool same = own != NULL && slice_ieq(origin, slice_str(own));
-    free(own);
-    return same;
-}
-
-static bool origin_is_named(const struct exchange *x, struct slice origin)
-{
-    for (size_t i = 0; i < x->tool->cross_origin_count; i++)
-        if (slice_ieq(origin, slice_str(x->tool->cross_origin[i])))
-            return true;
-    return false;
-}
-
-/* A client certificate is ambient, like a cookie: unsafe methods and subresources must come from the tool's own origin (design.md section 6). A client
- * that sends neither Sec-Fetch-Site nor Origin is no browser, and no page can make it act. */
-static bool crosses_origins(const struct exchange *x)
-{
-    const struct fields *f = &x->request.fields;
-    struct slice site = fields_get(f, SLICE("sec-fetch-site")), origin = fields_get(f, SLICE("origin"));
-    struct slice mode = fields_get(f, SLICE("sec-fetch-mode")), dest = fields_get(f, SLICE("sec-fetch-dest"));
-    bool upgrades = x->request.connect || fields_count(f, SLICE("upgrade")) > 0;
-    /* A WebSocket is bound by no same-origin policy: browsers leave it to the Origin, which they always send (RFC 6455 s10.2). */
-    if (upgrades && (origin.ptr != NULL || site.ptr != NULL))
-        return origin.ptr == NULL || !(origin_is_ours(x, origin) || origin_is_named(x, origin));
-    if (origin.ptr != NULL && origin_is_named(x, origin))
-        return false;
-    if (site.ptr != NULL) {
-        if (slice_eq(site, SLICE("same-origin")) || slice_eq(site, SLICE("none")))
-            return false;
-        bool navigates = slice_eq(mode, SLICE("navigate")) && slice_eq(dest, SLICE("document"));
-        return !(navigates && is_safe(x->request.method));
-    }
-    return origin.ptr != NULL && !origin_is_ours(x, origin);
-}
-
 static bool refuse_early(struct exchange *x)
 {
     const char *reason = forward_refuses(&x->request);
     struct problem p = { .status = 400, .type = "bad-field", .title = "This request has a field it must not have", .detail = reason,
                          .next = "Send it again without that field." };
-    if (reason == NULL && crosses_origins(x))
-        p = (struct problem){ .status = 403, .type = "cross-origin", .title = "This request came from another site",
-                              .detail = "A page of another origin may not act here in your name.",
-                              .next = "Open the tool itself and do it there." };
-    else if (reason == NULL && !x->tool->allow_service_worker &&
+    if (reason == NULL && cross_origin_refuses(x)) {
+        cross_origin_refuse(x);
+        return true;
+    }
+    if (reason == NULL && !x->tool->allow_service_worker &&
              slice_eq(fields_get(&x->request.fields, SLICE("service-worker")), SLICE("script")))
         p = (struct problem){ .status = 403, .type = "service-worker", .title = "Service workers are not allowed here",
                               .detail = "A service worker would keep answering after the session ended.",
@@ -204,6 +163,8 @@ void stage_authorize(struct exchange *x)
         return;
     memcpy(x->grant_id, g->grant_id, sizeof x->grant_id);
     x->noticed = g->noticed;
+    if (!cookies_take(x))
+        return;
     if (slice_starts(x->request.path, release)) {
         stage_release(x, slice_from(x->request.path, release.len));
         return;
@@ -258,6 +219,8 @@ static void act(struct exchange *x)
     const struct limits *l = &x->snap->config->limits;
     if (x->verdict.wants_body && !x->collected && !x->too_large)
         exchange_collect(x, l->body_read_bytes > l->held_bytes ? l->body_read_bytes : l->held_bytes, stage_judge);
+    else if (cross_origin_refuses_action(x))
+        cross_origin_refuse(x);
     else if (x->verdict.requirement == NEED_GRANT)
         stage_spend(x);
     else if (x->verdict.requirement == NEED_DENY)

@@ -337,6 +337,7 @@ static void start_protocol(struct conn *c)
         take_snapshot(c, c->worker->snap);
     }
     judge_certificate(c, c->snap);
+    stream_settle(&c->stream);
     conn_share(c);
     metric_add(&c->worker->metrics.certificates_refused, c->cert != CERT_GOOD);
     if (c->cert != CERT_GOOD)

@@ -1,4 +1,7 @@
 /* The console's host: API calls and pages, each a message or two to authz (proxy/console has the table and the pages). */
+#include "proxy/base/clock.h"
+#include "proxy/console/api.h"
+#include "proxy/console/pages.h"
 #include "proxy/console/script.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/console_visit.h"
@@ -127,6 +130,26 @@ static void on_api(struct exchange *x, struct visit *v, const json_t *answer, in
     json_decref(out);
 }
 
+static bool grant_is_live(const void *arg, const char *grant_id)
+{
+    return access_grant_by_id(arg, grant_id) != NULL;
+}
+
+/* What goes on right now is the workers' to say, not authz's. It holds no content: the access log keeps who looked. */
+static void run_activity(struct exchange *x)
+{
+    const struct config *c = x->snap->config;
+    if (!person_in_any(x->conn->person, c->auditors, c->auditor_count) && !person_in_any(x->conn->person, c->operators, c->operator_count)) {
+        refuse(x, 403, "auditors-only", "Only auditors and operators may see this", "You are in none of the groups that may look at what goes on.",
+               "Ask an auditor or an operator.");
+        return;
+    }
+    json_t *sessions = live_read(x->worker->live, grant_is_live, x->worker->access, clock_wall_ms());
+    json_t *o = sessions ? json_pack("{s:I,s:o}", "time_ms", (json_int_t)clock_wall_ms(), "sessions", sessions) : NULL;
+    send_json(x, 200, o);
+    json_decref(o);
+}
+
 static void run_api(struct exchange *x)
 {
     struct visit *v = visit_of(x);
@@ -141,7 +164,10 @@ static void run_api(struct exchange *x)
     }
     if (st != OK)
         refuse(x, why.status, why.type, why.status == 404 ? "There is nothing here" : "This can't be done", why.detail, why.next);
-    else
+    else if (v->call.result == API_ACTIVITY) {
+        json_decref(v->call.message);
+        run_activity(x);
+    } else
         visit_ask(x, v->call.message, on_api);
 }
 

@@ -62,6 +62,13 @@ struct exchange *exchange_new(struct conn *c, const struct front *front, void *s
     return x;
 }
 
+void exchange_count(struct exchange *x)
+{
+    live_add(x->worker->live, x->worker->index, x->live, x->request_bytes - x->live_received, x->response_bytes - x->live_sent, clock_wall_ms());
+    x->live_received = x->request_bytes;
+    x->live_sent = x->response_bytes;
+}
+
 void exchange_free(struct exchange *x)
 {
     struct conn *c = x->conn;
@@ -76,6 +83,10 @@ void exchange_free(struct exchange *x)
     waiter_leave(&x->waiter);
     if (x->tape.open)
         tape_close(x->worker->tape, &x->tape, x->why || websocket_closed(x) ? x->why : "cut");
+    if (x->live != NULL) {
+        exchange_count(x);
+        live_end(x->worker->live, x->worker->index, x->live, x->ws != NULL, clock_wall_ms());
+    }
     metric_add(&x->worker->metrics.active_requests, (uint64_t)-1);
     if (x->request.method.len > 0) {
         access_log_put(&x->worker->access_log, x);
@@ -174,9 +185,21 @@ static bool may_keep(struct exchange *x)
     return true;
 }
 
+/* Nothing of it will be passed on; what it took is the person's again. */
+static void forget_body(struct exchange *x)
+{
+    credit(x, 0);
+    bbuf_done(&x->body);
+    bbuf_init(&x->body, REQUEST_BUFFER);
+    x->untaped = 0;
+    share_give(x->conn->share, x->kept);
+    x->kept = 0;
+}
+
 static void collect_step(struct exchange *x)
 {
     if (!may_keep(x)) {
+        forget_body(x);
         exchange_broken(x, 429, "too-much-body", "Your other requests under way take all the memory that is kept for the bodies of one person's requests.");
         return;
     }

@@ -21,6 +21,7 @@ struct exchange;
 struct visit;
 struct websocket;
 struct page;
+struct live_session;
 
 enum exchange_state {
     X_HEAD,                           /* the request head is being received and judged */
@@ -83,6 +84,8 @@ struct exchange {
     char grant_id[GRANT_ID_MAX + 1];
     bool noticed;
     struct readings query, form;
+    struct slice reader;              /* another origin, named by the policy, whose page sent this and may read the answer (cross_origin.h) */
+    bool reader_needs_action;
 
     /* the console */
     struct visit *visit;
@@ -99,18 +102,26 @@ struct exchange {
     /* the tool's side */
     struct upstream *up;
     struct slice assertion;           /* what tells the tool who this is; the exchange's own, as the connection's may be replaced */
-    bool fresh, chunked, head_written, request_sent;
+    bool fresh, head_written, request_sent;
+    bool keeps_body;                  /* the whole body is in `body`, and stays there until the tool has begun its answer */
+    size_t passed;                    /* so much of it the tool has got */
+    unsigned resends;
     struct websocket *ws;             /* one was asked for, and may be */
 
     /* what goes to the client, from the tool or our own */
     struct message response;
     bool from_tool, head_pending, head_sent, end_pending, no_body;
     uint64_t response_bytes;
-    struct fields response_fields;
+    struct fields response_fields, response_trailers;
+    bool trailers_taped;
     struct slice reply;               /* what is left of our own answer, in reply_owned */
     void *reply_owned;
     int reply_fd;                     /* a file to send instead, or -1 */
     uint64_t reply_left;
+
+    /* for those who look at what is live (live.h) */
+    struct live_session *live;
+    uint64_t live_received, live_sent;   /* counted there already */
 
     /* recording */
     struct tape_exchange tape;
@@ -162,6 +173,8 @@ size_t exchange_tape_body(struct exchange *x);
 /* n bytes of x->body went on. */
 void exchange_took(struct exchange *x, size_t n);
 void exchange_wait_tape(struct exchange *x);
+/* Count what passed since the last time, for those who look. */
+void exchange_count(struct exchange *x);
 /* {identity, x5t, not_after} for authz. */
 json_t *exchange_who(const struct exchange *x);
 /* Answer 502, 503 or 504, or cut the response off if it has begun. */

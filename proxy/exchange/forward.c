@@ -4,15 +4,18 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/cookies.h"
+#include "proxy/exchange/cross_origin.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/websocket.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CHUNK_OVERHEAD = 32, ASSERTION_SPARE_S = 60 };
+enum { ASSERTION_SPARE_S = 60, RESENDS_MAX = 2, KEPT_MAX = 16 * 1024 };
 
 static void forward_begin(struct exchange *x);
+static void take_upstream(struct exchange *x);
 
 /* ---- what the request carries: the assertion ---- */
 
@@ -72,8 +75,8 @@ static bool write_head(struct exchange *x)
         .websocket = websocket_handshake(x), .has_body = has_body(x),
         .body_len = whole ? bbuf_len(&x->body) : x->request.content_length,
     };
-    x->chunked = f.chunked = f.has_body && !whole && !x->request.has_length;
-    if (forward_write_request(&f, upstream_out(x->up)) != OK) {
+    f.chunked = f.has_body && !whole && !x->request.has_length;
+    if (upstream_send_head(x->up, &f) != OK) {
         upstream_abort(x->up);
         x->up = NULL;
         forward_outcome(x, "not-sent");
@@ -84,26 +87,43 @@ static bool write_head(struct exchange *x)
     return true;
 }
 
-static void put_piece(struct exchange *x, struct slice data)
+/* What of x->body the tool has not got yet; what it has may still be kept. */
+static void put_body(struct exchange *x, size_t ready)
 {
-    struct bbuf *out = upstream_out(x->up);
-    char size[24];
-    enum status st = OK;
-    if (x->chunked)
-        st = bbuf_put(out, slice_of(size, (size_t)snprintf(size, sizeof size, "%zx\r\n", data.len)));
-    if (st == OK)
-        st = bbuf_put(out, data);
-    if (st == OK && x->chunked)
-        st = bbuf_put(out, SLICE("\r\n"));
-    if (st != OK)
-        abort();                      /* room was checked; only out of memory leads here, in the middle of a message */
+    while (ready > x->passed) {
+        size_t room = upstream_room(x->up), n = ready - x->passed;
+        if (n > room)
+            n = room;
+        if (n == 0)
+            return;
+        if (upstream_put(x->up, slice_of(bbuf_slice(&x->body).ptr + x->passed, n)) != OK)
+            abort();                  /* room was checked; only out of memory leads here, in the middle of a message */
+        if (x->keeps_body) {
+            x->passed += n;
+        } else {
+            exchange_took(x, n);
+            ready -= n;
+        }
+    }
 }
 
-static bool put_end(struct exchange *x)
+static void stop_keeping(struct exchange *x)
 {
-    if (!x->chunked)
-        return true;
-    return bbuf_put(upstream_out(x->up), SLICE("0\r\n\r\n")) == OK;
+    size_t n = x->passed;
+    x->keeps_body = false;
+    x->passed = 0;
+    if (n > 0)
+        exchange_took(x, n);
+}
+
+/* A body stays until the tool has begun its answer, since it may have to be sent again: a small one, or one that was here in full. */
+static void keep_body(struct exchange *x)
+{
+    bool at_hand = x->untaped == 0 && x->request_bytes == bbuf_len(&x->body);
+    if (x->state == X_FORWARD && at_hand && (x->request_done || x->request_bytes <= KEPT_MAX))
+        x->keeps_body = true;
+    else if (x->keeps_body)
+        stop_keeping(x);
 }
 
 void forward_pump(struct exchange *x)
@@ -118,25 +138,13 @@ void forward_pump(struct exchange *x)
             exchange_took(x, ready);  /* the tool has answered in full and wants no more of it */
         return;
     }
-    while (ready > 0) {
-        size_t room = upstream_room(x->up);
-        size_t n = room > CHUNK_OVERHEAD ? room - CHUNK_OVERHEAD : 0;
-        if (n > ready)
-            n = ready;
-        if (n == 0)
-            break;
-        put_piece(x, slice_of(bbuf_slice(&x->body).ptr, n));
-        exchange_took(x, n);
-        ready -= n;
-    }
-    if (x->request_done && bbuf_len(&x->body) == 0 && upstream_room(x->up) >= CHUNK_OVERHEAD) {
-        if (!x->request_sent && put_end(x)) {
-            x->request_sent = true;
-            upstream_sent(x->up);
-        }
-    } else {
+    size_t kept = bbuf_len(&x->body);
+    keep_body(x);
+    put_body(x, ready - (kept - bbuf_len(&x->body)));
+    if (!x->request_done || bbuf_len(&x->body) > x->passed)
         upstream_flush(x->up);
-    }
+    else if (!x->request_sent)
+        x->request_sent = upstream_sent(x->up) == OK;
 }
 
 static void on_connected(void *user)
@@ -150,10 +158,10 @@ static void on_connected(void *user)
         x->front->interim(x, 100, &none);
     }
     x->front->took(x, 0);
-    if (x->ws != NULL)
-        upstream_sent(x->up);
-    else
+    if (x->ws == NULL)
         forward_pump(x);
+    else if (upstream_sent(x->up) != OK)
+        exchange_broken(x, 503, "overloaded", "The gateway is out of memory.");
 }
 
 static void on_writable(void *user)
@@ -166,22 +174,25 @@ static void on_writable(void *user)
 static void public_fields(struct exchange *x, const struct message *m, struct fields *out)
 {
     char upstream[300] = "", *origin = NULL;
+    const struct upstream_address *where = x->up ? upstream_where(x->up) : NULL;
     if (fields_get(&m->fields, SLICE("location")).ptr != NULL) {   /* the only field that they stand in */
         origin = config_origin(x->snap->config, x->tool->host);
-        snprintf(upstream, sizeof upstream, "%s://%s:%u", x->tool->upstream_tls ? "https" : "http", x->tool->upstream_host,
-                 x->tool->upstream_port);
+        if (where != NULL && where->host != NULL)
+            snprintf(upstream, sizeof upstream, "%s://%s:%u", where->tls ? "https" : "http", where->host, where->port);
     }
     struct forward_response f = { .message = m, .upstream_origin = slice_str(upstream), .public_origin = slice_str(origin ? origin : ""),
-                                  .allow_service_worker = x->tool->allow_service_worker };
+                                  .allow_service_worker = x->tool->allow_service_worker, .other_origin_reads = x->reader.len > 0 };
     *out = (struct fields){ 0 };
-    if (forward_response_fields(&f, &x->arena, out) != OK)
+    if (forward_response_fields(&f, &x->arena, out) != OK || cookies_set(x, out) != OK)
         x->why = "response-fields-cut";
+    cross_origin_fields(x, out);
     free(origin);
 }
 
 static void on_head(void *user, const struct message *m)
 {
     struct exchange *x = user;
+    stop_keeping(x);                  /* the tool has begun: it is not sent again */
     if (m->status < 200 && m->status != 101) {
         struct fields hints;
         if (m->status != 103 || (x->tape.open && tape_response(x->worker->tape, &x->tape, m, true) != OK))
@@ -225,27 +236,90 @@ static void on_body(void *user, struct slice data)
         respond_body(x, data);
 }
 
-/* A tool's trailers end here (RFC 9110 s6.5.1 allows it): the recording has no place for them, and what is not recorded is not delivered. */
+/* Those that may pass, recorded as the rest is, and then passed on: RFC 9110 s6.5.1. */
+static void keep_trailers(struct exchange *x, const struct fields *trailers)
+{
+    for (size_t i = 0; i < trailers->count; i++)
+        if (forward_trailer_allowed(trailers->v[i].name))
+            (void)!fields_add(&x->response_trailers, &x->arena, trailers->count, trailers->v[i].name, trailers->v[i].value);
+}
+
 static void on_end(void *user, const struct fields *trailers)
 {
     struct exchange *x = user;
-    (void)trailers;
     x->up = NULL;
     if (x->state == X_TUNNEL) {
         websocket_tool_ended(x);
         return;
     }
+    keep_trailers(x, trailers);
     forward_outcome(x, "answered");   /* now, and not when the last byte is delivered: the client may leave before that */
     forward_pump(x);
     respond_end(x);
 }
 
+/* ---- when it went wrong ---- */
+
+static bool idempotent(struct slice method)
+{
+    static const struct slice methods[] = { SLICE_INIT("GET"), SLICE_INIT("HEAD"), SLICE_INIT("OPTIONS"), SLICE_INIT("PUT"), SLICE_INIT("DELETE") };
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (slice_eq(method, methods[i]))
+            return true;
+    return false;
+}
+
+/* RFC 9110 s9.2.2, RFC 9113 s8.7. Never what was signed off: that has a connection of its own, and runs at most once. */
+static bool may_send_again(const struct exchange *x, enum upstream_failure f)
+{
+    bool at_hand = !has_body(x) || !x->head_written || x->keeps_body;
+    if (x->fresh || x->held_id.len > 0 || x->ws != NULL || x->state != X_FORWARD || x->resends >= RESENDS_MAX || !at_hand)
+        return false;
+    return f == UPSTREAM_REFUSED || (f == UPSTREAM_STALE && idempotent(x->request.method));
+}
+
+static void send_again(struct exchange *x)
+{
+    x->resends++;
+    x->passed = 0;
+    x->head_written = x->request_sent = false;
+    take_upstream(x);
+}
+
+struct failure_text {
+    unsigned status;
+    const char *type, *detail;
+};
+static const struct failure_text failure_texts[] = {
+    [UPSTREAM_NOT_SENT] = { 502, "tool-unreachable", "The tool could not be reached; the request was not sent." },
+    [UPSTREAM_UNTRUSTED] = { 502, "tool-untrusted", NULL },
+    [UPSTREAM_FULL] = { 503, "tool-busy", "So many requests to this tool are under way that no more are let through; this one was not sent." },
+    [UPSTREAM_UNWELL] = { 503, "tool-unreachable", "The tool does not answer its health checks; the request was not sent." },
+    [UPSTREAM_REFUSED] = { 503, "tool-busy", "The tool refused the request before it did anything with it." },
+    [UPSTREAM_STALE] = { 502, "tool-broke-off", "The tool closed the connection before it answered." },
+    [UPSTREAM_CUT] = { 502, "tool-broke-off", "The tool broke off, or did not answer in well-formed HTTP." },
+    [UPSTREAM_GARBAGE] = { 502, "tool-answer-invalid", "The tool broke off, or did not answer in well-formed HTTP." },
+    [UPSTREAM_TIMEOUT] = { 504, "tool-timeout", "The tool took the request and fell silent." },
+};
+
+static bool was_not_sent(enum upstream_failure f)
+{
+    return f <= UPSTREAM_UNWELL;
+}
+
+static void give_up(struct exchange *x, enum upstream_failure f, const char *reason)
+{
+    const struct failure_text *t = &failure_texts[f];
+    const char *detail = t->detail;
+    if (detail == NULL)               /* of the certificate: who runs the gateway has to see which rule it broke */
+        detail = (const char *)arena_printf(&x->arena, "The tool can't be trusted, so nothing was sent: %s.", reason).ptr;
+    log_warn("tool.failed", "tool", x->tool->name, "why", reason, "type", t->type);
+    forward_outcome(x, was_not_sent(f) ? "not-sent" : "outcome-unknown");
+    exchange_broken(x, t->status, t->type, detail ? detail : "The tool's certificate can't be trusted.");
+}
+
 static void on_failed(void *user, enum upstream_failure f, const char *reason)
 {
-    static const struct { unsigned status; const char *type; } as[] = {
-        [UPSTREAM_NOT_SENT] = { 502, "tool-unreachable" }, [UPSTREAM_CUT] = { 502, "tool-broke-off" },
-        [UPSTREAM_GARBAGE] = { 502, "tool-answer-invalid" }, [UPSTREAM_TIMEOUT] = { 504, "tool-timeout" },
-    };
     struct exchange *x = user;
     x->up = NULL;
     if (x->state == X_TUNNEL) {
@@ -255,28 +329,37 @@ static void on_failed(void *user, enum upstream_failure f, const char *reason)
             websocket_tool_ended(x);
         return;
     }
-    log_warn("tool.failed", "tool", x->tool->name, "why", reason, "type", as[f].type);
-    forward_outcome(x, f == UPSTREAM_NOT_SENT ? "not-sent" : "outcome-unknown");
-    exchange_broken(x, as[f].status, as[f].type, f == UPSTREAM_NOT_SENT ? "The tool could not be reached; the request was not sent."
-                    : f == UPSTREAM_TIMEOUT ? "The tool took the request and fell silent."
-                    : "The tool broke off, or did not answer in well-formed HTTP.");
+    if (may_send_again(x, f))
+        send_again(x);
+    else
+        give_up(x, f, reason);
 }
 
 static const struct upstream_ops ops = { on_connected, on_writable, on_head, on_room, on_body, on_end, on_failed };
 
+static void take_upstream(struct exchange *x)
+{
+    enum upstream_failure why = UPSTREAM_FULL;
+    struct upstream_want want = { .method = x->request.method, .arena = &x->arena, .fresh = x->fresh && x->ws == NULL,
+                                  .websocket = x->ws != NULL, .quiet_ms = x->snap->config->limits.websocket_idle_ms };
+    struct upstream_pool *pool = worker_pool(x->worker, x->snap, x->tool);
+    x->up = pool ? upstream_take(pool, &want, &ops, x, &why) : NULL;
+    if (x->up == NULL)
+        give_up(x, pool ? why : UPSTREAM_NOT_SENT, "no connection could be made");
+}
+
+static void begin_live(struct exchange *x)
+{
+    const struct live_what what = { x->grant_id, x->conn->person->name, x->conn->identity.name, x->tool->name, x->verdict.action ? x->verdict.action->name : NULL,
+                                    x->conn->address, x->ws != NULL };
+    x->live = live_begin(x->worker->live, x->worker->index, &what, clock_wall_ms());
+}
+
 static void forward_begin(struct exchange *x)
 {
     exchange_enter(x, X_FORWARD);
-    struct upstream_pool *pool = worker_pool(x->worker, x->snap, x->tool);
-    x->up = pool ? upstream_take(pool, x->fresh, &ops, x) : NULL;
-    if (x->up == NULL) {
-        forward_outcome(x, "not-sent");
-        exchange_broken(x, 502, "tool-unreachable", "The tool could not be reached; the request was not sent.");
-        return;
-    }
-    upstream_expect(x->up, x->request.method, &x->arena);
-    if (x->ws != NULL)
-        upstream_may_switch(x->up, x->snap->config->limits.websocket_idle_ms);
+    begin_live(x);
+    take_upstream(x);
 }
 
 void forward_outcome(struct exchange *x, const char *outcome)

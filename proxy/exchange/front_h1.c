@@ -251,7 +251,7 @@ static void h1_head(struct exchange *x, unsigned status, const struct fields *fi
 {
     struct h1_conn *h = h1_of(x);
     bool old = x->request.version == 10;
-    if (status != 101 && ((h->has_body && !h->body.done) || h->stopping))
+    if (status != 101 && ((h->has_body && !h->body.done) || h->stopping || x->conn->crowded))
         h->close_after = true;        /* what is left of the request is not worth reading */
     h->chunked = !no_body && length < 0 && !old && status != 101;
     if (!no_body && length < 0 && old)
@@ -309,7 +309,7 @@ static void h1_end(struct exchange *x)
     struct h1_conn *h = h1_of(x);
     if (h->headless)
         return;                       /* the cut is under way */
-    if (h->chunked && h1_write_last_chunk(NULL, &x->conn->out) != OK)
+    if (h->chunked && h1_write_last_chunk(&x->response_trailers, &x->conn->out) != OK)
         h->close_after = true;
     conn_flush_soon(x->conn);
     task_soon(&x->conn->worker->loop, &h->next);

@@ -290,6 +290,8 @@ static void end_quiet(struct h2_conn *h)
     struct conn *c = h->conn;
     const struct limits *l = &c->snap->config->limits;
     int64_t may_last = h->served || l->idle_ms < l->head_ms ? l->idle_ms : l->head_ms;
+    if (c->crowded)
+        may_last = 0;
     if (bbuf_len(&c->out) > 0)
         return;                       /* the deadline of writing holds */
     if (c->worker->loop.now_ms - h->quiet_ms < may_last) {
@@ -413,7 +415,7 @@ static nghttp2_option *make_options(const struct limits *l)
     if (nghttp2_option_new(&o) != 0)
         return NULL;
     nghttp2_option_set_no_auto_window_update(o, 1);
-    nghttp2_option_set_stream_reset_rate_limit(o, l->resets, l->resets / 10);   /* h2_guard comes first */
+    nghttp2_option_set_stream_reset_rate_limit(o, 2 * l->resets, l->resets / 10 + 1);   /* h2_guard says it first, and better */
     nghttp2_option_set_max_continuations(o, 8);
     nghttp2_option_set_max_settings(o, 32);
     nghttp2_option_set_max_outbound_ack(o, 100);

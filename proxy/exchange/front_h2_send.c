@@ -2,11 +2,21 @@
 #include "proxy/base/clock.h"
 #include "proxy/exchange/front_h2_internal.h"
 
-enum { FIELDS_SENT_MAX = 300 };
+enum { FIELDS_SENT_MAX = 300, TRAILERS_SENT_MAX = 64 };
 
 static struct h2_conn *h2_of(const struct exchange *x)
 {
     return x->conn->driver;
+}
+
+static size_t make_nv(const struct fields *f, nghttp2_nv *nv, size_t max);
+
+/* A tool's trailers end the stream; none: the data does. */
+static bool send_trailers(nghttp2_session *session, const struct h2_stream *s)
+{
+    nghttp2_nv nv[TRAILERS_SENT_MAX];
+    size_t n = make_nv(&s->x->response_trailers, nv, TRAILERS_SENT_MAX);
+    return n > 0 && nghttp2_submit_trailer(session, s->x->stream_id, nv, n) == 0;
 }
 
 /* How much of the stream's body goes into the next DATA frame; h2_send_data puts it behind the frame's head, so that nghttp2 doesn't copy it. */
@@ -15,13 +25,12 @@ static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size
 {
     struct h2_stream *s = source->ptr;
     size_t n = bbuf_len(&s->out);
-    (void)session;
     (void)id;
     (void)buf;
     (void)user;
     bool all = n <= max;
     if (all && s->x->state == X_DONE)
-        *flags |= NGHTTP2_DATA_FLAG_EOF;
+        *flags |= NGHTTP2_DATA_FLAG_EOF | (send_trailers(session, s) ? NGHTTP2_DATA_FLAG_NO_END_STREAM : 0u);
     if (n > 0) {
         *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
         return (ssize_t)(all ? n : max);
@@ -168,7 +177,7 @@ static void h2_end(struct exchange *x)
 
 static bool h2_nothing_waits(const struct exchange *x)
 {
-    return bbuf_len(&stream_of(x)->out) == 0;
+    return bbuf_len(&stream_of(x)->out) == 0 && nghttp2_session_get_outbound_queue_size(h2_of(x)->session) == 0;
 }
 
 static void h2_took(struct exchange *x, size_t n)

@@ -1,5 +1,6 @@
 /* identify: is the certificate good, who stands behind it, are they locked? */
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/cross_origin.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/shares.h"
 
@@ -25,7 +26,7 @@ static bool has_share(struct exchange *x)
                          .detail = "You have as many connections open as one person may have; this one is closed.",
                          .next = "Close other browsers or programs that use your certificate. If it is not you who opened them, tell your operator at once." };
     if (conn_share(c) == NULL) {
-        c->protocol->stop(c);
+        c->crowded = true;
         reply_problem(x, &p);
         return false;
     }
@@ -44,6 +45,10 @@ void stage_identify(struct exchange *x)
 {
     struct conn *c = x->conn;
     char detail[512];
+    if (cross_origin_is_preflight(&x->request)) {
+        stage_route(x);               /* it has no certificate to look at, and goes no further than that */
+        return;
+    }
     if (c->cert != CERT_GOOD) {
         refuse_certificate(x);
         return;

@@ -11,7 +11,7 @@ static const char *const classes[METRIC_CLASSES] = { "none", "1xx", "2xx", "3xx"
 static const char *const refusal_types[METRIC_REFUSALS] = {
     "other", "authorization-unavailable", "budget-exhausted", "policy-differs", "bad-field", "bad-query", "bad-release", "bad-target", "cannot-be-held", "cross-origin", "grant-required",
     "head-too-large", "held-too-large", "held-unreadable", "locked", "malformed-request", "misdirected", "not-allowed", "not-found", "overloaded",
-    "recording-unavailable", "service-worker", "signoff-required", "tool-answer-invalid", "tool-unreachable", "tool-timeout", "unknown-host", "unknown-person",
+    "recording-unavailable", "service-worker", "signoff-required", "tool-answer-invalid", "tool-broke-off", "tool-busy", "tool-timeout", "tool-unreachable", "tool-untrusted", "unknown-host", "unknown-person",
 };
 
 static size_t refusal_index(const char *type)

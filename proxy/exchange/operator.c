@@ -3,6 +3,7 @@
 #include "config/forms.h"
 #include "proxy/base/clock.h"
 #include "proxy/exchange/operator_log.h"
+#include "proxy/net/backend.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,7 @@ static void answer_metrics(struct peer *p)
         return;
     }
     metrics_write(out, p->o->all, p->o->count, clock_mono_ms());
+    backends_write(out);
     if (fclose(out) == 0)
         answer(p, 200, "OK", "text/plain; version=0.0.4; charset=utf-8", text, len);
     else

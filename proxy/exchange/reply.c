@@ -1,6 +1,7 @@
 /* The gateway's own answers: problems (RFC 9457) or the same as a page, redirects, console answers. */
 #include "proxy/console/html.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/cross_origin.h"
 #include "proxy/exchange/exchange.h"
 
 #include <stdio.h>
@@ -49,9 +50,14 @@ static void begin_reply(struct exchange *x, unsigned status, const char *content
     if (content_type != NULL && strncmp(content_type, "text/html", 9) == 0) {
         add(x, "content-security-policy", html_csp(x->tool == NULL));
         add(x, "x-frame-options", "DENY");
+        if (x->tool == NULL)          /* on a tool's host its own pages may have opened this one, and want to know when it is closed */
+            add(x, "cross-origin-opener-policy", "same-origin");
     }
+    if (x->reader.len == 0)
+        add(x, "cross-origin-resource-policy", "same-origin");
     for (size_t i = 0; more != NULL && i < more->count; i++)
         (void)!fields_add(&x->response_fields, &x->arena, 64, more->v[i].name, more->v[i].value);
+    cross_origin_fields(x, &x->response_fields);
     x->response.fields = x->response_fields;
     snprintf(length, sizeof length, "%llu", (unsigned long long)len);
     x->no_body = is_head(x) || len == 0;

@@ -81,8 +81,31 @@ static void step_unsure(struct exchange *x)
     bbuf_drop(&x->unsure, n);
 }
 
+/* Trailers go out with the end: recorded, and with room for them. False: not now, or never. */
+static bool step_trailers(struct exchange *x)
+{
+    size_t len = 0;
+    if (x->response_trailers.count == 0)
+        return true;
+    if (on_tape(x) && !x->trailers_taped) {
+        enum status st = tape_trailers(x->worker->tape, &x->tape, &x->response_trailers);
+        if (st == FULL)
+            exchange_wait_tape(x);
+        else if (st != OK)
+            respond_cut(x, "trailers-too-large");
+        if (st != OK)
+            return false;
+        x->trailers_taped = true;
+    }
+    for (size_t i = 0; i < x->response_trailers.count; i++)
+        len += x->response_trailers.v[i].name.len + x->response_trailers.v[i].value.len + 4;
+    return x->front->room(x) >= len;  /* else exchange_writable comes */
+}
+
 static void step_end(struct exchange *x)
 {
+    if (!step_trailers(x))
+        return;
     if (on_tape(x)) {
         if (x->request_done && x->untaped == 0 && !x->request_finished) {
             if (tape_finish(x->worker->tape, &x->tape, TAPE_REQUEST, TAPE_COMPLETE) != OK) {

@@ -1,5 +1,6 @@
 /* route: authority → the console or a tool; the target in its one normal form. */
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/cross_origin.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/http/target.h"
 
@@ -76,14 +77,23 @@ void stage_route(struct exchange *x)
         misdirected(x);
         return;
     }
+    bool preflight = cross_origin_is_preflight(&x->request);
     if (slice_ieq(host, slice_str(x->snap->config->console_host))) {
+        if (preflight) {              /* no other origin has any business with the console */
+            cross_origin_refuse(x);
+            return;
+        }
         if (!x->request.connect ? normalise(x, 0) : refuse_tunnel(x))
             stage_console(x);
         return;
     }
     x->tool = tool_at(x, host);
     if (x->tool != NULL) {
-        if (normalise(x, x->tool->allow_in_target))
+        if (!normalise(x, x->tool->allow_in_target))
+            return;
+        if (preflight)
+            cross_origin_preflight(x);
+        else
             stage_authorize(x);
         return;
     }

@@ -3,6 +3,7 @@
 #include "authz/policy.h"
 #include "proxy/base/log.h"
 #include "proxy/net/tls.h"
+#include "proxy/net/upstream_tls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,6 +75,8 @@ enum status snapshot_load(const char *config_path, const struct config *now, str
     const char *fixed = st == OK && now != NULL ? config_needs_restart(now, s->config) : NULL;
     if (fixed != NULL)
         st = fail(err, BAD_CONFIG, "the setting `%s` has changed, which takes a restart: run `countersign run` anew, or put it back", fixed);
+    if (st == OK)
+        st = upstream_tls_check(s->config, err);
     if (st == OK)
         return complete(s, now == NULL, NULL, out, err);
     snapshot_unref(s);

@@ -161,7 +161,7 @@ static size_t pass_piece(struct exchange *x, unsigned side, struct slice in, siz
     ws->closed[side] |= piece.opcode == WS_CLOSE;
     if (side == TOOL)
         respond_pass(x, slice_of(in.ptr, piece.used));
-    else if (bbuf_put(upstream_out(x->up), slice_of(in.ptr, piece.used)) != OK)
+    else if (upstream_put(x->up, slice_of(in.ptr, piece.used)) != OK)
         respond_cut(x, "overloaded");
     return piece.used;
 }
@@ -326,18 +326,30 @@ void websocket_client_ended(struct exchange *x)
     websocket_pump(x);
 }
 
+/* Does anything that a tool said wait on its way to the client: in a stream's queue, ours, or the kernel's? */
+static bool owes_nothing(const struct conn *c)
+{
+    int waiting = 0;
+    for (const struct exchange *x = c->exchanges; x != NULL; x = x->next)
+        if (!x->front->idle(x) || bbuf_len(&x->unsure) > 0)
+            return false;
+    return bbuf_len(&c->out) == 0 && ioctl(c->stream.fd, SIOCOUTQNSD, &waiting) == 0 && waiting == 0;
+}
+
 void websocket_farewell(struct conn *c, unsigned code)
 {
-    struct exchange *x = c->exchanges;
-    int waiting = 0;
-    if (c->state != CONN_OPEN || x == NULL || x->next != NULL || x->state != X_TUNNEL || x->ws->ending)
+    bool said = false;
+    if (c->state != CONN_OPEN || !owes_nothing(c))
         return;
-    bool delivered = bbuf_len(&c->out) == 0 && bbuf_len(&x->unsure) == 0 && ioctl(c->stream.fd, SIOCOUTQNSD, &waiting) == 0 && waiting == 0;
-    if (!delivered || !x->front->idle(x) || x->durable || !pass_close(x, code))
-        return;
-    hang_up(x, false);
-    exchange_enter(x, X_DONE);        /* from here on nothing of the tool's can follow */
-    conn_flush_now(c);
+    for (struct exchange *x = c->exchanges; x != NULL; x = x->next) {
+        if (x->state != X_TUNNEL || x->ws->ending || x->durable || !pass_close(x, code))
+            continue;
+        hang_up(x, false);
+        exchange_enter(x, X_DONE);    /* from here on nothing of the tool's can follow */
+        said = true;
+    }
+    if (said)
+        conn_flush_now(c);
 }
 
 void websocket_done(struct exchange *x, bool friendly)

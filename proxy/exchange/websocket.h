@@ -27,8 +27,8 @@ void websocket_pump(struct exchange *x);
 void websocket_client_ended(struct exchange *x);
 /* End it in good order: the tool is hung up on, the client gets what was recorded for it, and a Close frame with this code if one may stand there. why: a word. */
 void websocket_end(struct exchange *x, unsigned code, const char *why);
-/* The connection is about to be reset. If this WebSocket is all that goes on, and nothing of the tool's waits anywhere to be delivered, a Close frame with this code
- * goes out first, at once or not at all. */
+/* The connection is about to be reset. If nothing of any tool's waits anywhere on it to be delivered, each of its WebSockets gets a Close frame with this code first, at once
+ * or not at all. */
 void websocket_farewell(struct conn *c, unsigned code);
 /* The exchange goes. friendly: the tool still gets what was sent to it. */
 void websocket_done(struct exchange *x, bool friendly);

@@ -4,6 +4,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/cookies.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/exchange/sources.h"
 
@@ -194,20 +195,13 @@ static void on_listener(uv_poll_t *p, int status, int events)
 
 /* ---- pools ---- */
 
-struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
+static struct pool_entry *new_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
 {
     struct err err;
-    for (struct pool_entry **at = &w->pools, *p; (p = *at) != NULL; at = &p->next)
-        if (p->snap == s && p->tool == tool) {
-            *at = p->next;            /* to the front: of a thousand tools few are in use at a time */
-            p->next = w->pools;
-            w->pools = p;
-            return p->pool;
-        }
     struct pool_entry *p = calloc(1, sizeof *p);
     if (p == NULL)
         return NULL;
-    p->pool = upstream_pool_new(&w->loop, tool, &s->config->limits, &err);
+    p->pool = upstream_pool_new(&w->loop, tool, &s->config->limits, w->index == 0, &err);
     if (p->pool == NULL) {
         log_error("tool.pool", "tool", tool->name, "why", err.text);
         free(p);
@@ -218,7 +212,39 @@ struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const st
     p->next = w->pools;
     w->pools = p;
     w->old_pools |= s != w->snap;
-    return p->pool;
+    return p;
+}
+
+/* One for each tool of the snapshot in force, in the config's order: with thousands of tools a list would be looked through for every request. */
+static struct pool_entry **slot(struct worker *w, const struct snapshot *s, const struct tool *tool)
+{
+    if (s != w->snap)
+        return NULL;
+    if (w->pool_of == NULL)
+        w->pool_of = calloc(s->config->tool_count, sizeof *w->pool_of);
+    return w->pool_of ? &w->pool_of[tool - s->config->tools] : NULL;
+}
+
+struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool)
+{
+    struct pool_entry **at = slot(w, s, tool), *p = at ? *at : NULL;
+    for (struct pool_entry *q = p ? NULL : w->pools; q != NULL && p == NULL; q = q->next)
+        if (q->snap == s && q->tool == tool)
+            p = q;
+    if (p == NULL)
+        p = new_pool(w, s, tool);
+    if (at != NULL)
+        *at = p;
+    return p ? p->pool : NULL;
+}
+
+/* The first worker looks at some tools before anybody needs them: names are resolved, health checks begin. */
+static void open_pools(struct worker *w)
+{
+    const struct config *c = w->snap->config;
+    for (size_t i = 0; i < c->tool_count && w->index == 0; i++)
+        if (c->tools[i].health_path != NULL || !upstreams_are_numeric(&c->tools[i]))
+            (void)worker_pool(w, w->snap, &c->tools[i]);
 }
 
 static void drop_pools(struct worker *w, const struct snapshot *keep)
@@ -349,6 +375,16 @@ static void end_expired(struct worker *w)
     }
 }
 
+/* What is under way counts when it is over; while somebody looks, now. */
+static void count_live(struct worker *w)
+{
+    if (!live_watched(w->live, clock_wall_ms()))
+        return;
+    for (struct conn *c = w->conns; c != NULL; c = c->next)
+        for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+            exchange_count(x);
+}
+
 static void on_tick(uv_timer_t *t)
 {
     struct worker *w = t->data;
@@ -360,6 +396,7 @@ static void on_tick(uv_timer_t *t)
     check_deadlines(w);
     end_expired(w);
     check_crl(w);
+    count_live(w);
     access_log_flush(&w->access_log);
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
@@ -389,7 +426,10 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
     w->crl_ran_out = false;
     access_forget_assertions(w->access);
     recheck_all(w);
+    free(w->pool_of);
+    w->pool_of = NULL;
     drop_pools(w, s);
+    open_pools(w);
     snapshot_unref(old);
 }
 
@@ -430,7 +470,9 @@ static void worker_main(void *arg)
     char name[16];
     snprintf(name, sizeof name, "worker-%u", w->index % 1000);
     pthread_setname_np(pthread_self(), name);
+    open_pools(w);
     uv_run(&w->loop.uv, UV_RUN_DEFAULT);
+    free(w->pool_of);
     drop_pools(w, NULL);
     link_close(w->link);
     close_listeners(w);
@@ -473,6 +515,8 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     w->waiters.next = w->waiters.prev = &w->waiters;
     w->access = access_new();
     w->sources = o->sources;
+    w->live = o->live;
+    cookies_key(o->fingerprint_key, w->cookie_key);
     w->shares = o->shares;
     enum status st = w->access ? tape_open(o->ring, o->ring_size, o->wake_fd, o->fingerprint_key, &w->tape, err)
                                              : fail(err, NO_MEMORY, "worker");

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "proxy/exchange/access.h"
 #include "proxy/exchange/access_log.h"
+#include "proxy/exchange/live.h"
 #include "proxy/exchange/metrics.h"
 #include "proxy/exchange/refused.h"
 #include "proxy/net/link.h"
@@ -53,7 +54,8 @@ struct worker {
     struct link *link;
     struct access *access;
     struct tape *tape;
-    struct pool_entry *pools;
+    struct pool_entry *pools, **pool_of;   /* pool_of: those of `snap`, one for each tool; NULL: none yet */
+    unsigned char cookie_key[32];     /* cookies.h */
     struct conn *conns;               /* all of them */
     unsigned conn_count;
     uv_poll_t listeners[8], wake_poll;
@@ -74,6 +76,7 @@ struct worker {
     struct access_log access_log;
     struct refused refused;
     struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
+    struct live *live;                /* who is at which tool; likewise */
     struct shares *shares;            /* what each person holds; likewise */
     struct conn *young;               /* whose handshake is under way, the oldest first */
     uv_thread_t thread;
@@ -92,6 +95,7 @@ struct worker_options {
     int wake_fd;
     unsigned char fingerprint_key[32];
     struct sources *sources;          /* borrowed until worker_join */
+    struct live *live;                /* likewise */
     struct shares *shares;            /* likewise */
     void (*ended)(void *arg);         /* from the worker's thread, last of all: worker_join will not wait */
     void *arg;

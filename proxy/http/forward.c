@@ -103,8 +103,7 @@ const char *forward_refuses(const struct message *m)
     return NULL;
 }
 
-/* A field of the client that goes to the tool as it is. */
-static bool passes(const struct message *m, struct slice name, bool has_connection)
+bool forward_passes(const struct message *m, struct slice name, bool has_connection)
 {
     if (slice_find(name, '_') < name.len)         /* CGI and WSGI take it for the same name with '-' */
         return false;
@@ -147,7 +146,7 @@ static void put_forwarded(struct put *w, const struct forward_request *f)
 }
 
 /* The fields of a handshake that are the gateway's to say; Sec-WebSocket-Protocol passes as it came. */
-static bool of_handshake(struct slice name)
+bool forward_of_handshake(struct slice name)
 {
     static const struct slice table[] = { SLICE_INIT("sec-websocket-key"), SLICE_INIT("sec-websocket-version"),
                                           SLICE_INIT("sec-websocket-extensions"), SLICE_INIT("sec-websocket-accept") };
@@ -176,7 +175,7 @@ static void put_framing(struct put *w, const struct forward_request *f)
 static size_t most_bytes(const struct forward_request *f)
 {
     const struct message *m = f->message;
-    size_t n = 768 + m->method.len + m->target.len + f->host.len + 2 * (f->client_address.len + f->public_host.len) + f->assertion.len +
+    size_t n = 832 + m->method.len + m->target.len + f->host.len + 2 * (f->client_address.len + f->public_host.len) + f->assertion.len +
                f->client_cert.len;
     for (size_t i = 0; i < m->fields.count; i++)
         n += m->fields.v[i].name.len + m->fields.v[i].value.len + 4;
@@ -207,10 +206,11 @@ enum status forward_write_request(const struct forward_request *f, struct bbuf *
     put_slice(&w, SLICE(" HTTP/1.1\r\n"));
     put_field(&w, SLICE("Host"), f->host);
     for (size_t i = 0; i < m->fields.count; i++)
-        if (passes(m, m->fields.v[i].name, has_connection) && (f->websocket == NULL || !of_handshake(m->fields.v[i].name)))
+        if (forward_passes(m, m->fields.v[i].name, has_connection) && (f->websocket == NULL || !forward_of_handshake(m->fields.v[i].name)))
             put_field(&w, m->fields.v[i].name, m->fields.v[i].value);
     put_cookies(&w, &m->fields);
-    put_forwarded(&w, f);
+    if (!f->own)
+        put_forwarded(&w, f);
     if (f->client_cert.len)
         put_field(&w, SLICE("Client-Cert"), f->client_cert);
     if (f->assertion.len)
@@ -218,6 +218,8 @@ enum status forward_write_request(const struct forward_request *f, struct bbuf *
     put_framing(&w, f);
     if (f->websocket != NULL)
         put_handshake(&w, f->websocket);
+    else if (fields_has_token(&m->fields, SLICE("te"), SLICE("trailers")))
+        put_slice(&w, SLICE("TE: trailers\r\nConnection: TE\r\n"));
     put_slice(&w, SLICE("\r\n"));
     return put_end(&w, out);
 }

@@ -4,6 +4,7 @@
  * before), Via and Forwarded/X-Forwarded-* of the client (written anew), Client-Cert*, Countersign-*, fields that tools take another target from
  * (X-Original-URL, X-Rewrite-URL), and look-alikes of these and of the identity fields (every mark read as '-', case-insensitively), Expect (answered here), Proxy-*; fields whose names hold '_' are dropped. HTTP/2 cookies are joined to one field.
  * Towards the client, removed: hop-by-hop fields, Alt-Svc, NEL, Report-To, Reporting-Endpoints, Service-Worker-Allowed (unless allowed), Countersign-*, Set-Cookie Domain attributes,
+ * Access-Control-* (which other origin may do what is the policy's to say, and the gateway's to write; Access-Control-Expose-Headers stays for one that may read),
  * Strict-Transport-Security (the gateway's own is sent). Location with the upstream's own origin, or with the
  * public host and the scheme http, becomes the tool's public origin. */
 #ifndef COUNTERSIGN_FORWARD_H
@@ -23,6 +24,7 @@ struct forward_request {
     const struct ws_ask *websocket;   /* a handshake for one, written anew; NULL: no upgrade is asked for */
     bool has_body, chunked;           /* chunked: no length is known */
     uint64_t body_len;
+    bool own;                         /* the gateway's own question (a health check): on nobody's behalf */
 };
 /* Is there a field that must refuse the whole request: a Connection that names what the gateway relies on, or two of a field of which there is one
  * (Content-Type, Authorization, Origin, Sec-Fetch-* ...)? NULL: no; else a literal reason for a 400. */
@@ -31,14 +33,21 @@ const char *forward_refuses(const struct message *m);
  * could split the message. */
 MUST_CHECK enum status forward_write_request(const struct forward_request *f, struct bbuf *out);
 
+/* The same for HTTP/2, pseudo-fields first, names in lower case; in the arena. scheme: "http" or "https", as the tool is spoken to. A WebSocket's handshake becomes an extended
+ * CONNECT (RFC 8441 s5). */
+MUST_CHECK enum status forward_request_fields(const struct forward_request *f, struct slice scheme, struct arena *arena, struct fields *out);
+
 struct forward_response {
     const struct message *message;
     struct slice upstream_origin;     /* "http://127.0.0.1:8000" */
     struct slice public_origin;       /* "https://support.acme.localhost:8443" */
     bool allow_service_worker;
+    bool other_origin_reads;          /* the policy lets the page of another origin read this answer */
 };
 /* The fields for the client, without framing ones (Content-Length and Transfer-Encoding are the writer's). In the arena. */
 MUST_CHECK enum status forward_response_fields(const struct forward_response *f, struct arena *arena, struct fields *out);
+/* Fields (name in lower case) that only the gateway may write towards the tool, and look-alikes. */
+bool forward_own_field(struct slice name);
 /* Trailers that may pass (RFC 9110 s6.5.1): no framing, routing, authentication or cookie field. */
 bool forward_trailer_allowed(struct slice name);
 

@@ -8,9 +8,12 @@
 bool forward_hop_by_hop(struct slice name);
 /* Names that the message's Connection fields list. */
 bool forward_named_by_connection(const struct fields *f, struct slice name);
-/* Fields that only the gateway may write towards the tool, and look-alikes. */
-bool forward_own_field(struct slice name);
 /* A cookie without its Domain attributes (RFC 6265 s5.2): it then belongs to the one host that set it. ptr NULL: no memory. */
 struct slice forward_set_cookie(struct slice value, struct arena *arena);
+
+/* A field of the client that goes to the tool as it is (cookies go apart). has_connection: there is a Connection field. */
+bool forward_passes(const struct message *m, struct slice name, bool has_connection);
+/* A field of a WebSocket's handshake that is the gateway's to say; Sec-WebSocket-Protocol passes as it came. */
+bool forward_of_handshake(struct slice name);
 
 #endif

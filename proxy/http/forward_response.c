@@ -26,7 +26,7 @@ struct slice forward_set_cookie(struct slice value, struct arena *arena)
 }
 
 /* Fields that would take the browser past the gateway, outlive the session, or speak in the gateway's name. */
-static bool stopped(struct slice name, bool allow_service_worker)
+static bool stopped(struct slice name, const struct forward_response *f)
 {
     static const struct slice table[] = { SLICE_INIT("alt-svc"), SLICE_INIT("nel"), SLICE_INIT("report-to"),
                                           SLICE_INIT("reporting-endpoints"), SLICE_INIT("strict-transport-security") };
@@ -34,7 +34,9 @@ static bool stopped(struct slice name, bool allow_service_worker)
         if (slice_eq(name, table[i]))
             return true;
     if (slice_eq(name, SLICE("service-worker-allowed")))
-        return !allow_service_worker;
+        return !f->allow_service_worker;
+    if (slice_starts(name, SLICE("access-control-")))
+        return !f->other_origin_reads || !slice_eq(name, SLICE("access-control-expose-headers"));
     return slice_starts(name, SLICE("countersign-"));
 }
 
@@ -93,7 +95,7 @@ enum status forward_response_fields(const struct forward_response *f, struct are
     bool has_connection = fields_count(in, SLICE("connection")) > 0;
     for (size_t i = 0; i < in->count; i++) {
         struct slice name = in->v[i].name, value = in->v[i].value;
-        if (forward_hop_by_hop(name) || stopped(name, f->allow_service_worker) ||
+        if (forward_hop_by_hop(name) || stopped(name, f) ||
             (has_connection && forward_named_by_connection(in, name)))
             continue;
         if (slice_eq(name, SLICE("set-cookie")))

@@ -197,6 +197,9 @@ static const struct response_row response_rows[] = {
     { "connection", "x-named", NULL }, { "x-named", "1", NULL }, { "keep-alive", "1", NULL }, { "transfer-encoding", "chunked", NULL },
     { "content-length", "5", NULL }, { "upgrade", "h2", NULL }, { "trailer", "a", NULL }, { "proxy-authenticate", "Basic", NULL },
     { "alt-svc", "h3=\":443\"", NULL }, { "nel", "{}", NULL }, { "report-to", "{}", NULL }, { "reporting-endpoints", "a=\"/\"", NULL },
+    { "access-control-allow-origin", "*", NULL }, { "access-control-allow-credentials", "true", NULL }, { "access-control-allow-methods", "PUT", NULL },
+    { "access-control-allow-headers", "x", NULL }, { "access-control-max-age", "9", NULL }, { "access-control-expose-headers", "X-Total", NULL },
+    { "access-control-allow-private-network", "true", NULL },
     { "service-worker-allowed", "/", NULL }, { "strict-transport-security", "max-age=0", NULL }, { "countersign-grant", "x", NULL },
     { "location", "/a", "/a" }, { "location", "http://127.0.0.1:8000/a?b", "https://t.example:8443/a?b" },
     { "location", "HTTP://127.0.0.1:8000", "https://t.example:8443" }, { "location", "http://127.0.0.1:8000#x", "https://t.example:8443#x" },
@@ -221,7 +224,7 @@ static void test_response(void **state)
     const size_t rows = sizeof response_rows / sizeof *response_rows;
     for (size_t i = 0; i < rows; i++)
         v[m.fields.count++] = (struct field){ slice_str(response_rows[i].name), slice_str(response_rows[i].value) };
-    struct forward_response f = { &m, SLICE("http://127.0.0.1:8000"), SLICE("https://t.example:8443"), false };
+    struct forward_response f = { &m, SLICE("http://127.0.0.1:8000"), SLICE("https://t.example:8443"), false, false };
     assert_int_equal(forward_response_fields(&f, &arena, &out), OK);
     size_t k = 0;
     for (size_t i = 0; i < rows; i++) {
@@ -237,6 +240,10 @@ static void test_response(void **state)
     f.allow_service_worker = true;
     assert_int_equal(forward_response_fields(&f, &arena, &out), OK);
     assert_int_equal(out.count, k + 1);
+    f.other_origin_reads = true;
+    assert_int_equal(forward_response_fields(&f, &arena, &out), OK);
+    assert_int_equal(out.count, k + 2);
+    assert_true(slice_eq(fields_get(&out, SLICE("access-control-expose-headers")), SLICE("X-Total")));
     m.fields.count = 1;
     v[0] = (struct field){ SLICE("location"), SLICE("http://tool.example/x") };
     f.upstream_origin = SLICE("http://tool.example:80");
@@ -263,9 +270,26 @@ static void test_trailers(void **state)
             fail_msg("let through: %s", bad[i]);
 }
 
+/* Only a client that can take trailers says so, and then it is a field of the connection (RFC 9110 s10.1.4). */
+static void test_te(void **state)
+{
+    (void)state;
+    static const struct { const char *fields; bool said; } rows[] = { { "", false }, { "TE: trailers\r\nConnection: TE\r\n", true }, { "TE: trailers\r\n", true } };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct fixture x;
+        setup(&x, rows[i].fields);
+        struct forward_request f = request_of(&x);
+        assert_int_equal(forward_write_request(&f, &x.out), OK);
+        assert_int_equal(bbuf_put(&x.out, SLICE("\0")), OK);
+        assert_int_equal(strstr((const char *)bbuf_slice(&x.out).ptr, "TE: trailers\r\nConnection: TE\r\n") != NULL, rows[i].said);
+        teardown(&x);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_te),
         cmocka_unit_test(test_whole_request), cmocka_unit_test(test_stopped), cmocka_unit_test(test_framing),
         cmocka_unit_test(test_writing_fails_whole), cmocka_unit_test(test_refuses), cmocka_unit_test(test_response),
         cmocka_unit_test(test_trailers),

@@ -110,10 +110,32 @@ enum io stream_handshake(struct stream *s)
     return IO_DEAD;                   /* the owner reads the error queue, then clears it */
 }
 
+/* OpenSSL has no call to drop a key of its own, but giving a key a type, even the one it has, empties it. */
+static void empty_key(EVP_PKEY *key)
+{
+    (void)EVP_PKEY_set_type(key, EVP_PKEY_get_base_id(key));
+    EVP_PKEY_free(key);
+}
+
+void stream_settle(struct stream *s)
+{
+    EVP_PKEY *key = NULL;
+    if (s->ssl == NULL)
+        return;
+    if (SSL_get_peer_tmp_key(s->ssl, &key) == 1)
+        empty_key(key);
+    if (SSL_get_tmp_key(s->ssl, &key) == 1)
+        empty_key(key);
+    forget_errors();
+}
+
 void stream_ticket(struct stream *s)
 {
-    if (s->ssl != NULL && SSL_version(s->ssl) == TLS1_3_VERSION && SSL_new_session_ticket(s->ssl) != 1)
+    if (s->ssl == NULL || SSL_version(s->ssl) != TLS1_3_VERSION)
+        return;
+    if (SSL_new_session_ticket(s->ssl) != 1)
         ERR_clear_error();            /* no ticket then */
+    task_soon(s->loop, &s->again);    /* sending one takes a buffer for reading, which goes with the next read that finds nothing */
 }
 
 static enum io plain_result(ssize_t r, size_t *n_out)

@@ -1,6 +1,5 @@
 #include "proxy/net/tls.h"
 
-#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
@@ -27,7 +26,30 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
     return SSL_TLSEXT_ERR_OK;
 }
 
-static void harden(SSL_CTX *ctx)
+static bool offers_tls13(SSL *ssl)
+{
+    const unsigned char *v = NULL;
+    size_t len = 0;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_supported_versions, &v, &len) != 1)
+        return false;
+    for (size_t i = 1; i + 1 < len; i += 2)   /* a length, then versions of two bytes (RFC 8446 s4.2.1) */
+        if (v[i] == 3 && v[i + 1] == 4)
+            return true;
+    return false;
+}
+
+/* A resumed TLS 1.2 session no longer says which host this handshake asked for (SSL_get_servername speaks of the first one), so that SNI and authority could not be
+ * compared (RFC 6066 s3): no tickets there. In TLS 1.3 the name belongs to the handshake. */
+static int on_client_hello(SSL *ssl, int *alert, void *arg)
+{
+    (void)alert;
+    (void)arg;
+    if (!offers_tls13(ssl))
+        SSL_set_options(ssl, SSL_OP_NO_TICKET);
+    return SSL_CLIENT_HELLO_SUCCESS;
+}
+
+void tls_harden(SSL_CTX *ctx)
 {
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
@@ -126,7 +148,8 @@ enum status tls_server_context(const struct config *c, SSL_CTX **out, struct err
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (ctx == NULL)
         return fail(err, NO_MEMORY, "TLS context");
-    harden(ctx);
+    tls_harden(ctx);
+    SSL_CTX_set_client_hello_cb(ctx, on_client_hello, NULL);
     SSL_CTX_set_alpn_select_cb(ctx, choose_alpn, NULL);
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(ctx, accept_any, NULL);
@@ -148,47 +171,4 @@ enum status tls_server_context(const struct config *c, SSL_CTX **out, struct err
 done:
     SSL_CTX_free(ctx);
     return st;
-}
-
-enum status tls_upstream_context(const struct tool *tool, SSL_CTX **out, struct err *err)
-{
-    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-    if (ctx == NULL)
-        return fail(err, NO_MEMORY, "TLS context");
-    harden(ctx);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    int r = tool->upstream_ca ? SSL_CTX_load_verify_file(ctx, tool->upstream_ca) : SSL_CTX_set_default_verify_paths(ctx);
-    if (r != 1) {
-        enum status st = fail(err, BAD_CONFIG, "tool '%s': upstream_ca '%s': %s", tool->name,
-                              tool->upstream_ca ? tool->upstream_ca : "(system)", ossl_reason());
-        SSL_CTX_free(ctx);
-        return st;
-    }
-    *out = ctx;
-    return OK;
-}
-
-static bool is_address(const char *host)
-{
-    unsigned char bytes[16];
-    return inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
-}
-
-SSL *tls_upstream_new(SSL_CTX *ctx, const struct tool *tool)
-{
-    SSL *ssl = SSL_new(ctx);
-    if (ssl == NULL)
-        return NULL;
-    int good;
-    if (is_address(tool->upstream_host))
-        good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), tool->upstream_host);
-    else
-        good = SSL_set1_host(ssl, tool->upstream_host) && SSL_set_tlsext_host_name(ssl, tool->upstream_host);
-    if (!good) {
-        ERR_clear_error();
-        SSL_free(ssl);
-        return NULL;
-    }
-    SSL_set_connect_state(ssl);
-    return ssl;
 }

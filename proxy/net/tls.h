@@ -1,4 +1,4 @@
-/* tls: the server's TLS context (RFC 8446, RFC 5246 with modern suites only) and that towards tools.
+/* tls: the server's TLS context (RFC 8446, RFC 5246 with modern suites only); that towards tools is upstream_tls.c.
  *
  * The handshake asks for a client certificate but does not fail without a good one: verification is trust_check's (certs/trust.h), after every handshake, resumed
  * ones too, so that a person without a valid certificate can be told what is wrong. The client still proves that it holds the certificate's key (CertificateVerify). */
@@ -9,11 +9,10 @@
 
 #include <openssl/ssl.h>
 
-/* TLS 1.2 and 1.3, ALPN h2 then http/1.1, tickets (in TLS 1.3 only when stream_ticket asks for one), no early data, no renegotiation, no compression. */
+/* TLS 1.2 and 1.3, ALPN h2 then http/1.1, tickets (in TLS 1.3 only when stream_ticket asks for one; in TLS 1.2 none, since a resumed session there would not say
+ * which host it asks for), no early data, no renegotiation, no compression. */
 MUST_CHECK enum status tls_server_context(const struct config *c, SSL_CTX **out, struct err *err);
-/* Towards one tool: TLS 1.2 or later, verified against tool->upstream_ca or the system's roots. */
-MUST_CHECK enum status tls_upstream_context(const struct tool *tool, SSL_CTX **out, struct err *err);
-/* An SSL for one connection to the tool, with SNI and host name check set. NULL: no memory. */
-SSL *tls_upstream_new(SSL_CTX *ctx, const struct tool *tool);
+/* What both directions have in common: TLS 1.2 and 1.3, modern suites and groups. */
+void tls_harden(SSL_CTX *ctx);
 
 #endif

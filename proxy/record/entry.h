@@ -44,7 +44,7 @@ enum entry_message {
 enum {
     ENTRY_BODY_MAX = 64 * 1024,       /* bytes of body in one entry */
     ENTRY_NAME_MAX = 64,              /* of a note */
-    ENTRY_VALUE_MAX = 4096,           /* of a note */
+    ENTRY_VALUE_MAX = 16 * 1024,           /* of a note */
     ENTRY_WHY_MAX = 64,
     ENTRY_KEEP_SHIFT = 16,
 };

@@ -52,6 +52,25 @@ static void put_fields(struct ring_out *o, const struct fingerprint *f, const st
     ring_put(o, SLICE("\r\n"));
 }
 
+size_t head_trailers_len(const struct fields *trailers)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < trailers->count; i++)   /* a fingerprint may be longer than what it stands for */
+        len += trailers->v[i].name.len + trailers->v[i].value.len + 4 + 32;
+    return len;
+}
+
+void head_put_trailers(struct ring_out *o, const struct fingerprint *f, const struct secret_names *names, const struct fields *trailers)
+{
+    struct redact_out out = { put_ring, o };
+    for (size_t i = 0; i < trailers->count; i++) {
+        ring_put(o, trailers->v[i].name);
+        ring_put(o, SLICE(": "));
+        redact_field(f, names, trailers->v[i].name, trailers->v[i].value, &out);
+        ring_put(o, SLICE("\r\n"));
+    }
+}
+
 /* HTTP/2 is written as HTTP/1.1; the record says what it was (WARC-Protocol). */
 static struct slice version_text(const struct message *m)
 {

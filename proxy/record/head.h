@@ -14,4 +14,8 @@ uint32_t head_put_request(struct ring_out *o, const struct fingerprint *f, const
 void head_put_response(struct ring_out *o, const struct fingerprint *f, const struct secret_names *names, const struct message *m,
                        bool drop_length);
 
+/* Trailer fields, a line each, and the most bytes that may be. */
+size_t head_trailers_len(const struct fields *trailers);
+void head_put_trailers(struct ring_out *o, const struct fingerprint *f, const struct secret_names *names, const struct fields *trailers);
+
 #endif

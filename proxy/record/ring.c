@@ -259,3 +259,12 @@ void ring_bell(void)
     ssize_t ignored = write(ring_bell_fd(), &one, sizeof one);
     (void)ignored;   /* the counter is at its largest: it rings already. Without a bell the recorder still looks every now and then */
 }
+
+bool ring_session_ok(struct slice id)
+{
+    for (size_t i = 0; i < id.len; i++)
+        if (!((id.ptr[i] >= '0' && id.ptr[i] <= '9') || (ascii_lower(id.ptr[i]) >= 'a' && ascii_lower(id.ptr[i]) <= 'z')
+              || id.ptr[i] == '_' || id.ptr[i] == '-'))
+            return false;
+    return id.len > 0 && id.len <= RING_SESSION_MAX && id.ptr[0] != '-';
+}

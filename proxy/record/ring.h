@@ -133,4 +133,7 @@ bool ring_take_u32(struct ring_cursor *c, uint32_t *out);
 /* Step over n bytes, leaving them in *out as parts in the ring. */
 bool ring_take_parts(struct ring_cursor *c, size_t n, struct ring_cursor *out);
 
+/* May this be the name of a session? A file is named after it: nothing but what a file name may hold, anywhere. */
+bool ring_session_ok(struct slice id);
+
 #endif

@@ -282,7 +282,7 @@ static enum status take_finish(struct session *s, const struct session_context *
     if (x->side[which].state != MESSAGE_OPEN)
         return CORRUPT;
     x->side[which].cut = (e->flags & ENTRY_CUT) != 0;
-    if (which == 0)
+    if (which == 0 || x->side[1].status == 101)   /* what a tunnel carries follows its head */
         return record_side_write(s, c, x, which, true, x->side[which].cut, false);
     x->side[which].state = MESSAGE_ENDED;
     return OK;

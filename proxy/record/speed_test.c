@@ -91,6 +91,14 @@ static void run(const char *name, size_t count, size_t len, bool noise, enum rec
     double wall = (double)(clock_mono_ms() - start) / 1e3, mb = (double)count * (double)len / 1e6;
     print_message("%s: %zu exchanges, %.0f MB in %.2f s; recorder %.2f s of CPU (%.0f MB/s a core, %.1f us an exchange), worker %.2f s (%.1f us an exchange)\n", name,
                   count, mb, wall, all, mb / all, all * 1e6 / (double)count, mine, mine * 1e6 / (double)count);
+    struct stat sb;
+    char path[256];
+    test_recording_path(path, dir.path, "grt_speed");
+    double verify = thread_s();
+    test_verify_whole(dir.path, "grt_speed", &authz);
+    verify = thread_s() - verify;
+    if (stat(path, &sb) == 0 && sb.st_size > 1 << 20)
+        print_message("    verify: %.1f MB in %.3f s of CPU (%.0f MB/s a core)\n", (double)sb.st_size / 1e6, verify, (double)sb.st_size / 1e6 / verify);
     tape_free(t);
     free(body);
     test_authz_stop(&authz);

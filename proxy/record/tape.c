@@ -1,35 +1,17 @@
-#include "proxy/record/tape.h"
+#include "proxy/record/tape_internal.h"
 
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
 #include "proxy/record/entry.h"
 #include "proxy/record/head.h"
 #include "proxy/record/redact_body.h"
+#include "proxy/record/redact_message.h"
 #include "proxy/record/ring.h"
 
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-struct tape {
-    struct ring_out ring;
-    struct fingerprint fingerprint;
-    size_t reserved;                  /* for the ends of the open exchanges */
-};
-
-enum side_state { SIDE_NONE, SIDE_OPEN, SIDE_WITHHELD, SIDE_DONE };
-
-/* Behind tape_exchange.redactor[]: [0] is the exchange's own part, [1] the redactor of the response; both live in the exchange's arena. */
-struct tape_own {
-    struct slice session;
-    struct secret_names names;
-    struct arena *arena;
-    size_t reserve;
-    EVP_MD_CTX *withheld;             /* digest of what was not kept of the request's body */
-    uint64_t withheld_bytes;
-    struct body_redactor *request;    /* NULL: kept as it is */
-};
 
 /* What the end of an exchange may need: two FINISH, a CLOSE and the note about a withheld body. */
 enum { NOTE_TEXT_MAX = 128 };
@@ -71,10 +53,7 @@ void tape_free(struct tape *t)
     free(t);
 }
 
-size_t tape_memory_size(size_t ring_bytes)
-{
-    return ring_memory_size(ring_bytes);
-}
+size_t tape_memory_size(size_t ring_bytes) { return ring_memory_size(ring_bytes); }
 
 void tape_memory_init(void *memory, size_t ring_bytes)
 {
@@ -88,8 +67,7 @@ static void wake_recorder(const struct tape *t)
         ring_bell();
 }
 
-/* FULL promises that the recorder signals us: this asks for that. Whoever asks looks once more, since room may have come in between. */
-static void ask_for_room(const struct tape *t)
+void tape_ask_for_room(const struct tape *t)
 {
     atomic_store(&t->ring.h->wants_room, 1);
     wake_recorder(t);
@@ -100,7 +78,7 @@ size_t tape_room(const struct tape *t)
     enum { PER_ENTRY = RING_ENTRY_HEAD + RING_SESSION_MAX + 8 };
     size_t room = ring_free(&t->ring), keep = t->reserved + BODY_REDACT_SLACK + NOTE_TEXT_MAX + 3 * PER_ENTRY;
     if (room < keep + t->ring.mask / 8) {
-        ask_for_room(t);
+        tape_ask_for_room(t);
         room = ring_free(&t->ring);
     }
     if (room <= keep)
@@ -154,16 +132,6 @@ static void put_finish(struct tape *t, const struct tape_own *own, uint64_t exch
     unsigned flags = (side == TAPE_RESPONSE ? ENTRY_RESPONSE_SIDE : 0u) | (how == TAPE_TRUNCATED ? ENTRY_CUT : 0u);
     ring_entry_start(&t->ring, ENTRY_FINISH, flags, exchange, clock_wall_ms(), own->session);
     ring_entry_end(&t->ring);
-}
-
-/* A file is named after the session: nothing but what a file name may hold, anywhere. */
-static bool session_id_ok(struct slice id)
-{
-    for (size_t i = 0; i < id.len; i++)
-        if (!((id.ptr[i] >= '0' && id.ptr[i] <= '9') || (ascii_lower(id.ptr[i]) >= 'a' && ascii_lower(id.ptr[i]) <= 'z')
-              || id.ptr[i] == '_' || id.ptr[i] == '-'))
-            return false;
-    return id.len > 0 && id.len <= RING_SESSION_MAX && id.ptr[0] != '-';
 }
 
 /* The redactor that a message needs: NULL for a body that is kept as it is. */
@@ -223,7 +191,7 @@ static void put_begin(struct tape *t, const struct tape_own *own, uint64_t id, c
 }
 
 /* A group did not fit. Can it ever? If not, waiting is no use. */
-static enum status too_large(const struct tape *t)
+enum status tape_too_large(const struct tape *t)
 {
     return ring_free(&t->ring) == t->ring.mask + 1 && t->reserved == 0 ? BAD_INPUT : FULL;
 }
@@ -236,9 +204,9 @@ static enum status commit_begin(struct tape *t, const struct tape_own *own, uint
         put_begin(t, own, id, s, m, keep);
         if (ring_commit(&t->ring) == OK)
             return OK;
-        ask_for_room(t);
+        tape_ask_for_room(t);
     }
-    return too_large(t);
+    return tape_too_large(t);
 }
 
 /* Asked before anything is taken from the arena, so that a caller may try as often as it is woken. An estimate: on an emptier ring the head itself tells. */
@@ -249,7 +217,7 @@ static bool surely_full(const struct tape *t, const struct message *m)
         need += m->fields.v[i].name.len + 2 * m->fields.v[i].value.len + 4;
     if (ring_free(&t->ring) >= t->reserved + need || (need > t->ring.mask / 2 && ring_free(&t->ring) > t->ring.mask - t->reserved))
         return false;
-    ask_for_room(t);
+    tape_ask_for_room(t);
     return ring_free(&t->ring) < t->reserved + need;
 }
 
@@ -258,7 +226,7 @@ enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tap
 {
     bool sizes_only = keep->mode != RECORD_FULL;
     assert(!x->open && keep->mode != RECORD_OFF);
-    if (!session_id_ok(s->id))
+    if (!ring_session_ok(s->id))
         return BAD_INPUT;
     if (surely_full(t, request))
         return FULL;
@@ -330,8 +298,8 @@ enum status tape_response(struct tape *t, struct tape_exchange *x, const struct 
         if (ring_commit(&t->ring) == OK)
             break;
         if (tries > 0)
-            return too_large(t);
-        ask_for_room(t);
+            return tape_too_large(t);
+        tape_ask_for_room(t);
     }
     if (is_interim(response))
         return OK;
@@ -380,7 +348,7 @@ static enum status body_redacted(struct tape *t, struct tape_exchange *x, struct
     return OK;
 }
 
-static void put_omitted(struct tape *t, uint64_t bytes)
+void tape_put_omitted(struct tape *t, uint64_t bytes)
 {
     ring_put_u32(&t->ring, (uint32_t)bytes);
     ring_put_u32(&t->ring, (uint32_t)(bytes >> 32));
@@ -393,11 +361,11 @@ static enum status body_omitted(struct tape *t, struct tape_exchange *x, enum ta
     for (unsigned tries = 0; tries < 2; tries++) {
         ring_start(&t->ring, t->reserved);
         ring_entry_start(&t->ring, ENTRY_OMITTED, side == TAPE_RESPONSE ? ENTRY_RESPONSE_SIDE : 0, x->id, clock_wall_ms(), own->session);
-        put_omitted(t, bytes);
+        tape_put_omitted(t, bytes);
         ring_entry_end(&t->ring);
         if (ring_commit(&t->ring) == OK)
             return OK;
-        ask_for_room(t);
+        tape_ask_for_room(t);
     }
     return FULL;
 }
@@ -421,7 +389,7 @@ enum status tape_body(struct tape *t, struct tape_exchange *x, enum tape_side si
     need += (need / ENTRY_BODY_MAX + 2) * ring_entry_size(own->session.len, 0)
             + (redacted ? ring_entry_size(own->session.len, NOTE_TEXT_MAX) : 0);
     if (ring_free(&t->ring) < need + t->reserved) {
-        ask_for_room(t);
+        tape_ask_for_room(t);
         if (ring_free(&t->ring) < need + t->reserved)
             return FULL;
     }
@@ -434,56 +402,6 @@ enum status tape_body(struct tape *t, struct tape_exchange *x, enum tape_side si
     st = ring_commit(&t->ring);
     assert(st == OK);
     return st;
-}
-
-/* Written unmasked: a mask is no part of what was said. */
-static void put_unmasked(struct ring_out *o, const struct tape_message *m, struct slice data, size_t at)
-{
-    unsigned char plain[2048];
-    while (m->mask != NULL && data.len > 0) {
-        size_t n = data.len < sizeof plain ? data.len : sizeof plain;
-        for (size_t i = 0; i < n; i++)
-            plain[i] = data.ptr[i] ^ m->mask[(m->mask_at + at + i) & 3];
-        ring_put(o, slice_of(plain, n));
-        data = slice_from(data, n);
-        at += n;
-    }
-    ring_put(o, data);
-}
-
-static void put_message(struct tape *t, const struct tape_exchange *x, const struct tape_message *m)
-{
-    const struct tape_own *own = x->redactor[0];
-    size_t at = 0;
-    do {
-        size_t n = m->data.len - at < ENTRY_BODY_MAX || x->sizes_only ? m->data.len - at : ENTRY_BODY_MAX;
-        bool first = m->first && at == 0, last = m->last && at + n == m->data.len;
-        ring_entry_start(&t->ring, ENTRY_MESSAGE, m->from == TAPE_CLIENT ? 0 : ENTRY_RESPONSE_SIDE, x->id, clock_wall_ms(), own->session);
-        ring_put_u32(&t->ring, m->opcode);
-        ring_put_u32(&t->ring, (first ? MESSAGE_FIRST : 0u) | (last ? MESSAGE_LAST : 0u) | (m->compressed ? MESSAGE_COMPRESSED : 0u) |
-                               (m->from == TAPE_GATEWAY ? MESSAGE_BY_GATEWAY : 0u) | (x->sizes_only ? MESSAGE_OMITTED : 0u));
-        if (x->sizes_only)
-            put_omitted(t, n);
-        else
-            put_unmasked(&t->ring, m, slice_of(m->data.ptr + at, n), at);
-        ring_entry_end(&t->ring);
-        at += n;
-    } while (at < m->data.len);
-}
-
-enum status tape_message(struct tape *t, struct tape_exchange *x, const struct tape_message *m)
-{
-    assert(x->open && x->state[TAPE_RESPONSE] != SIDE_NONE);
-    if (m->data.len == 0 && !m->first && !m->last)
-        return OK;
-    for (unsigned tries = 0; tries < 2; tries++) {
-        ring_start(&t->ring, t->reserved);
-        put_message(t, x, m);
-        if (ring_commit(&t->ring) == OK)
-            return OK;
-        ask_for_room(t);
-    }
-    return too_large(t);
 }
 
 static void put_withheld_note(struct tape *t, struct tape_exchange *x)
@@ -533,19 +451,38 @@ enum status tape_finish(struct tape *t, struct tape_exchange *x, enum tape_side 
     return OK;
 }
 
+/* trailers NULL: the value is value. */
+static enum status commit_note(struct tape *t, struct tape_exchange *x, struct slice name, struct slice value, const struct fields *trailers)
+{
+    const struct tape_own *own = x->redactor[0];
+    for (unsigned tries = 0; tries < 2; tries++) {
+        ring_start(&t->ring, t->reserved);
+        ring_entry_start(&t->ring, ENTRY_NOTE, 0, x->id, clock_wall_ms(), own->session);
+        ring_put_string(&t->ring, name);
+        ring_put(&t->ring, value);
+        if (trailers != NULL)
+            head_put_trailers(&t->ring, &t->fingerprint, &own->names, trailers);
+        ring_entry_end(&t->ring);
+        if (ring_commit(&t->ring) == OK)
+            return OK;
+        tape_ask_for_room(t);
+    }
+    return tape_too_large(t);
+}
+
 enum status tape_note(struct tape *t, struct tape_exchange *x, const char *name, struct slice value)
 {
     assert(x->open && strlen(name) <= ENTRY_NAME_MAX);
     if (value.len > ENTRY_VALUE_MAX)
         value.len = ENTRY_VALUE_MAX;
-    for (unsigned tries = 0; tries < 2; tries++) {
-        ring_start(&t->ring, t->reserved);
-        put_note(t, x->redactor[0], x->id, slice_str(name), value);
-        if (ring_commit(&t->ring) == OK)
-            return OK;
-        ask_for_room(t);
-    }
-    return too_large(t);
+    return commit_note(t, x, slice_str(name), value, NULL);
+}
+
+enum status tape_trailers(struct tape *t, struct tape_exchange *x, const struct fields *trailers)
+{
+    if (head_trailers_len(trailers) > ENTRY_VALUE_MAX)
+        return BAD_INPUT;
+    return commit_note(t, x, SLICE("response-trailers"), (struct slice){ 0 }, trailers);
 }
 
 void tape_close(struct tape *t, struct tape_exchange *x, const char *why)
@@ -568,10 +505,7 @@ void tape_close(struct tape *t, struct tape_exchange *x, const char *why)
     x->redactor[0] = x->redactor[1] = NULL;
 }
 
-uint64_t tape_position(const struct tape *t)
-{
-    return t->ring.head;
-}
+uint64_t tape_position(const struct tape *t) { return t->ring.head; }
 
 void tape_demand(struct tape *t)
 {
@@ -579,12 +513,6 @@ void tape_demand(struct tape *t)
     wake_recorder(t);
 }
 
-uint64_t tape_durable(const struct tape *t)
-{
-    return atomic_load(&t->ring.h->durable);
-}
+uint64_t tape_durable(const struct tape *t) { return atomic_load(&t->ring.h->durable); }
 
-bool tape_broken(const struct tape *t)
-{
-    return atomic_load(&t->ring.h->broken) != 0;
-}
+bool tape_broken(const struct tape *t) { return atomic_load(&t->ring.h->broken) != 0; }

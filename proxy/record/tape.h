@@ -75,6 +75,8 @@ MUST_CHECK enum status tape_message(struct tape *t, struct tape_exchange *x, con
 MUST_CHECK enum status tape_finish(struct tape *t, struct tape_exchange *x, enum tape_side side, enum tape_end how);
 /* A fact about the exchange, kept as a metadata record: name "held" value "hld_…", "outcome" … "action" replaces what tape_begin was given. */
 MUST_CHECK enum status tape_note(struct tape *t, struct tape_exchange *x, const char *name, struct slice value);
+/* The trailers of the response, as the note `response-trailers`: one "name: value" line each, redacted like fields. BAD_INPUT: more than a note holds (16 KiB). */
+MUST_CHECK enum status tape_trailers(struct tape *t, struct tape_exchange *x, const struct fields *trailers);
 /* The end. Sides not finished count as cut off. Always succeeds: its room is reserved by tape_begin. `why`: a word, or NULL when all went well. */
 void tape_close(struct tape *t, struct tape_exchange *x, const char *why);
 

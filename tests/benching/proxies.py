@@ -192,7 +192,10 @@ class Countersign(Proxy):
             actions[:0] = [config_text.action("file-" + name, "/" + name, methods=["GET", "HEAD"], record="off") for name in ("100", "10k", "1m", "json", "down")]
         more = {"record": "metadata"} if self.record == "metadata" else {}
         config["tools"] = [config_text.tool("support", SUPPORT, origin.port, actions, max_duration="1h", **more)]
-        config["limits"] = {"connections": CONNECTIONS, "connections_per_source": CONNECTIONS, "head": "300s", "idle": "600s", "streams": 256}
+        # One person at one address asks for all of it: shares of persons and sources must not stand in the way.
+        config["limits"] = {"connections": CONNECTIONS, "connections_per_source": CONNECTIONS, "connections_per_person": CONNECTIONS,
+                            "handshakes": CONNECTIONS, "handshakes_per_source": CONNECTIONS, "handshakes_per_second": 1000000,
+                            "exchanges_per_person": CONNECTIONS, "body_bytes_per_person": "1024MiB", "head": "300s", "idle": "600s", "streams": 256}
 
     def run(self):
         if self.extra:

@@ -103,8 +103,9 @@ await step('bob confirms it on the command line', carol, async () => {
   expect(/blue key ring counts/.test(await text(carol)), 'a key that counts', await text(carol));
 });
 
-await step('the queue shows what waits for her', carol, async () => {
+await step('the queue shows what waits for her, and she is told of the new key', carol, async () => {
   await carol.goto(facts.console + '/');
+  expect(/made in your name: blue key ring/.test(await text(carol)), 'the notice', await text(carol));
   expect((await text(carol)).includes(facts.held), 'the held request', await text(carol));
 });
 
@@ -267,7 +268,7 @@ await step('a page of another origin can do none of this', olga, async () => {
 
 await step('carol takes her key away', carol, async () => {
   await carol.goto(facts.console + '/keys');
-  const card = carol.locator('.card', { hasText: 'blue key ring' });
+  const card = carol.locator('.card', { hasText: 'Lost, or not yours?' });
   await card.locator('summary').click();
   await card.locator('input[name=reason]').fill('lost on the train');
   await card.getByRole('button').click();

@@ -43,7 +43,9 @@ def main():
         code = subprocess.run(["node", os.path.join(HERE, "keys.mjs"), path], timeout=400, cwd=HERE).returncode
         assert gateway.person("alice").item(item["id"])["decisions"][0]["person"] == "carol"
         r, ran = alice.release(item["id"])
-        print("step ok: what was signed in the browser runs once" if ran is not None and ran.status == 200 else f"step failed: the release: {r.status} {r.body[:300]!r}")
+        # carol took her key away at the end: what it signed and was not used yet goes with it.
+        void = ran is not None and ran.problem == "signoff-void" and origin.count("/export") == 0
+        print("step ok: a yes by a key that was taken away runs nothing" if void else f"step failed: the release: {r.status} {ran and ran.body[:300]!r}")
     finally:
         gateway.finish()
         origin.close()

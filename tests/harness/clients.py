@@ -20,6 +20,8 @@ class Response:
     body: bytes = b""
     complete: bool = False       # the message ended as its framing says
     reset: bool = False          # the connection or stream was reset, not closed
+    trailers: list = field(default_factory=list)
+    interim: list = field(default_factory=list)   # (status, fields) of each 1xx
 
     def get(self, name):
         for n, v in self.fields:
@@ -52,8 +54,10 @@ def tls_context(ca, cred=None, alpn=("http/1.1",), version=None):
     return ctx
 
 
-def tls_connect(port, host, ctx, session=None, timeout=PATIENCE_S, rcvbuf=None):
+def tls_connect(port, host, ctx, session=None, timeout=PATIENCE_S, rcvbuf=None, source=None):
     raw = socket.socket()
+    if source:
+        raw.bind((source, 0))
     if rcvbuf:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
     raw.settimeout(timeout)
@@ -124,14 +128,16 @@ class H1:
         return Response(int(lines[0].split(" ")[1]), fields)
 
     def read_response(self, method="GET", interim=False):
-        r = self.read_head()
+        r, before, self.trailers = self.read_head(), [], []
         while r.status and r.status // 100 == 1 and not interim:
+            before.append((r.status, r.fields))
             r = self.read_head()
+        r.interim = before
         if not r.status or r.status // 100 == 1:
             return r
         body = bytearray()
         r.complete = self._read_body(r, method, body)
-        r.body, r.reset = bytes(body), self.was_reset
+        r.body, r.reset, r.trailers = bytes(body), self.was_reset, self.trailers
         return r
 
     def _read_body(self, r, method, body):
@@ -154,7 +160,8 @@ class H1:
             size = int(line.split(b";")[0], 16)
             if size == 0:
                 while (line := self.read_until(b"\r\n")) not in (None, b""):
-                    pass
+                    name, _, value = line.decode("latin-1").partition(":")
+                    self.trailers.append((name, value.strip()))
                 return line == b""
             if not self.read_exactly(size, body) or self.read_until(b"\r\n") is None:
                 return False
@@ -280,6 +287,10 @@ class H2:
         if isinstance(e, h2.events.ResponseReceived):
             r.fields = [(n, v) for n, v in e.headers if not n.startswith(":")]
             r.status = int(dict(e.headers)[":status"])
+        elif isinstance(e, h2.events.InformationalResponseReceived):
+            r.interim.append((int(dict(e.headers)[":status"]), [(n, v) for n, v in e.headers if not n.startswith(":")]))
+        elif isinstance(e, h2.events.TrailersReceived):
+            r.trailers = list(e.headers)
         elif isinstance(e, h2.events.DataReceived):
             r.body += e.data
             if self.auto_window and e.flow_controlled_length:

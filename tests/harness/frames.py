@@ -76,9 +76,9 @@ def block(fields):
 class Wire:
     """One HTTP/2 connection. Nothing is sent that the test didn't ask for, acknowledgements included."""
 
-    def __init__(self, gw, cred, host, start=True, first=(), alpn=("h2",), timeout=PATIENCE_S, rcvbuf=None):
+    def __init__(self, gw, cred, host, start=True, first=(), alpn=("h2",), timeout=PATIENCE_S, rcvbuf=None, source=None):
         self.host, self.authority = host, f"{host}:{gw.port}"
-        self.sock = tls_connect(gw.port, host, tls_context(gw.ca, cred, alpn=alpn), timeout=timeout, rcvbuf=rcvbuf)
+        self.sock = tls_connect(gw.port, host, tls_context(gw.ca, cred, alpn=alpn), timeout=timeout, rcvbuf=rcvbuf, source=source)
         self.buf, self.ended, self.was_reset = b"", False, False
         self.frames, self.settings, self.first = [], {}, None
         self.goaway, self.acks, self.pings, self.granted = None, 0, [], {}

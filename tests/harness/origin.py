@@ -147,9 +147,11 @@ async def read_body(reader, request):
 
 class Origin:
     """The server, in a thread of its own. `on(path, script)` sets `async script(request, connection)` for a path; a script that reads
-    the body itself is set with `raw=True`. Without a script: /big?bytes=N sends N pattern bytes, anything else a JSON account of the request."""
+    the body itself is set with `raw=True`. Without a script: /big?bytes=N sends N pattern bytes, anything else a JSON account of the request.
+    It listens on loopback, or on a Unix socket; `tls` is an ssl.SSLContext."""
 
-    def __init__(self):
+    def __init__(self, unix=None, tls=None, port=0):
+        self.unix, self.tls, self.wanted_port, self.port = unix, tls, port, 0
         self.requests, self.open, self.scripts, self.raw = [], set(), {}, set()
         self.accepted = 0
         self.lock = threading.Condition()
@@ -167,7 +169,10 @@ class Origin:
         self.loop.run_forever()
 
     async def _listen(self):
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+        if self.unix:
+            self.server = await asyncio.start_unix_server(self._serve, self.unix, limit=1 << 20, ssl=self.tls)
+            return
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.wanted_port, limit=1 << 20, ssl=self.tls)
         self.port = self.server.sockets[0].getsockname()[1]
 
     def on(self, path, script, raw=False):

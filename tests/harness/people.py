@@ -133,7 +133,7 @@ def wait_until(test, seconds=20, what="it"):
         time.sleep(0.05)
 
 
-def give_grant(who, approver, tool="support", duration_s=600, host=SUPPORT, notice=True):
+def give_grant(who, approver, tool="support", duration_s=600, host=SUPPORT, notice=True, ready="/ready"):
     """Ask, approve, acknowledge the recording notice, wait until the grant works; the item."""
     r = who.ask(tool, duration_s=duration_s)
     assert r.status == 201, f"asking was refused: {r.status} {r.body[:500]!r}"
@@ -143,7 +143,7 @@ def give_grant(who, approver, tool="support", duration_s=600, host=SUPPORT, noti
     item = wait_until(lambda: (i := who.item(request_id)) and i.get("grant_id") and i, what="the grant")
     if notice:
         acknowledge(who, item["grant_id"])
-        wait_until(lambda: who.request("GET", "/ready", host=host).status == 200, what="the grant at the worker")
+        wait_until(lambda: who.request("GET", ready, host=host).status < 400, what="the grant at the worker")
     return item
 
 

@@ -144,24 +144,22 @@ def run_scenarios(opts, tally):
 
 
 def run_browser(opts, tally):
-    if opts.pattern and opts.pattern not in "browser story":
-        return
-    run_in_browser(opts, tally, "browser", "run_story.py")
-    run_in_browser(opts, tally, "browser-keys", "run_keys.py")
-
-
-def run_in_browser(opts, tally, name, script):
-    env = dict(os.environ, PYTHONPATH=TESTS, PYTHONDONTWRITEBYTECODE="1", COUNTERSIGN_BUILD=opts.build)
-    code, text = run_child(["/usr/bin/python3", os.path.join(TESTS, "browser", script)], os.path.join(OUT, f"{name}.log"), 600, env=env)
-    passed, failures = 0, []
-    for line in text.splitlines():
-        if line.startswith("step ok: "):
-            passed += 1
-        elif line.startswith("step failed: "):
-            failures.append(line[13:])
-    if code != 0 and not failures:
-        failures = [f"the story ended with {'a time-out' if code is None else code}; see tests/output/{name}.log: {text[-300:]}"]
-    tally.add(name, passed, failures)
+    """Each tests/browser/run_*.py; what it says is counted line by line."""
+    for script in sorted(glob.glob(os.path.join(TESTS, "browser", "run_*.py"))):
+        name = os.path.basename(script)[4:-3]
+        if opts.pattern and opts.pattern not in f"browser {name}":
+            continue
+        env = dict(os.environ, PYTHONPATH=TESTS, PYTHONDONTWRITEBYTECODE="1", COUNTERSIGN_BUILD=opts.build)
+        code, text = run_child(["/usr/bin/python3", script], os.path.join(OUT, f"browser-{name}.log"), 600, env=env)
+        passed, failures = 0, []
+        for line in text.splitlines():
+            if line.startswith("step ok: "):
+                passed += 1
+            elif line.startswith("step failed: "):
+                failures.append(line[13:])
+        if code != 0 and not failures:
+            failures = [f"{name} ended with {'a time-out' if code is None else code}; see tests/output/browser-{name}.log: {text[-300:]}"]
+        tally.add(f"browser {name}", passed, failures)
 
 
 def run_fuzzers(opts, tally):

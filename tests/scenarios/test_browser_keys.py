@@ -8,7 +8,7 @@ import pytest
 from harness.authenticator import BE, BS, UP, UV, Authenticator, confirmed
 from harness.config_text import action, need
 from harness.gateway import TESTS
-from harness.people import give_grant, hold, wait_until
+from harness.people import Person, give_grant, hold, wait_until
 
 SCRIPT = os.path.join(TESTS, "vectors", "approvals.py")
 GATEWAY = {"keys": {"delay": "0s"}}
@@ -91,6 +91,40 @@ def test_the_grant_says_how_it_was_approved(gw):
     log = gw.person("dan").api_ok("GET", "/api/v1/log?session=" + mallory.status()["grants"][0]["grant_id"])
     issued = [leaf for leaf in log["leaves"] if leaf["type"] == "grant.issued" and "content" in leaf]
     assert issued[-1]["content"]["approved_by"][0]["method"] == "hardware"
+
+
+def test_later_certificates_keys_wait_too(gateway_of, tmp_path):
+    g = gateway_of(keys={"delay": "0s", "confirm_certificates": True})
+    alice, carol, dan = g.person("alice"), g.person("carol"), g.person("dan")
+    give_grant(alice, g.person("bob"))                        # the first ones count
+    cred = g.issue_approver("carol@test.localhost", "carol-again")
+    again = Person(g, "carol", cred)
+    waiting = wait_until(lambda: [i for i in dan.api_ok("GET", "/api/v1/keys?person=*")["keys"] if i.get("id")], what="the new key")
+    item = hold(alice)["id"]
+    assert again.statement(item).problem == "key-not-registered"
+    assert carol.decide(waiting[0]["id"]).problem == "self-approval" and again.decide(waiting[0]["id"]).status == 403
+    assert g.person("bob").decide(waiting[0]["id"]).status == 200
+    assert again.decide(item).status == 200
+    path = tmp_path / "proof.json"
+    path.write_bytes(again.cli("proof", item, expect=0).stdout)
+    assert again.cli("verify", "approval", str(path)).returncode == 0
+    code, said = independent(path)
+    assert code == 0 and "all good" in said, said
+    g.restart()
+    assert again.decide(hold(alice, body=b"after=restart")["id"]).status == 200
+
+
+def test_keys_on_the_command_line(gw):
+    carol, olga = gw.person("carol"), gw.person("olga")
+    item = Authenticator(gw).register(carol, "a key to lose").json()["item"]["id"]
+    said = carol.cli("keys", expect=0).stdout
+    assert item.encode() in said and b"waits for another person's yes" in said and b"a key to lose" in said
+    carol.cli("keys", "--remove", item, expect=2)
+    gw.person("bob").cli("keys", "--remove", item, "--reason", "not mine", expect=1)
+    assert b"Removed" in olga.cli("keys", "--remove", item, "--reason", "lost on the train", expect=0).stdout
+    assert item.encode() not in olga.cli("keys", "--person", "*", expect=0).stdout
+    listed = json.loads(olga.cli("keys", "--person", "*", "--json", expect=0).stdout)["keys"]
+    assert {k["person"] for k in listed} >= {"alice", "bob", "carol"}
 
 
 # ---- proofs ----

@@ -109,6 +109,22 @@ def test_verify_all(gw, vkey, tmp_path):
     assert said["whole"] and said["sessions"] >= 2 and said["segments"] >= 2 and said["not_whole"] == []
 
 
+def test_a_session_that_is_not_listed_is_missed(gateway_of, tmp_path):
+    """The row that lists a session is taken out of the database of a gateway that runs: the log still counts its segments."""
+    import sqlite3
+    gw = gateway_of()
+    for who in ("alice", "mallory"):
+        give_grant(gw.person(who), gw.person("bob"))
+        gw.person(who).get("/echo?x=1")
+    dan = gw.person("dan")
+    wait_until(lambda: len(dan.api_ok("GET", "/api/v1/sessions")["sessions"]) == 2, what="both sessions")
+    dan.cli("verify", "all", expect=0)
+    with sqlite3.connect(os.path.join(gw.state, "authz.db"), timeout=20) as db:
+        assert db.execute("DELETE FROM session WHERE person = 'mallory'").rowcount == 1
+    p = dan.cli("verify", "all", expect=1)
+    assert b"unlisted-segments" in p.stdout and b"NOT WHOLE" in p.stdout
+
+
 def test_a_forged_earlier_checkpoint_is_noticed(gw, tmp_path, vkey):
     """Signed by the right key, for another history: the key itself was in hostile hands for a moment."""
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -163,3 +179,63 @@ def test_an_older_database_is_not_taken(gateway_of):
     p = subprocess.run([gw.binary, "authz", "-c", os.path.join(gw.state, "test.conf")], capture_output=True, timeout=60, env=gw.env())
     assert p.returncode != 0 and b"replaced by an older copy" in p.stderr + p.stdout, p.stderr
     gw.process = None
+
+
+FIELDS = {"decision": ["item", "person", "requester", "decision", "at", "key", "statement", "seq"],
+          "lock": ["lock_id", "kind", "value", "reason", "by", "created_ms", "state", "seq"],
+          "segment": ["session", "number", "digest", "seq"],
+          "access_grant": ["grant_id", "item", "person", "identity", "x5t", "tool", "policy", "iat", "exp", "token_sha256", "state", "seq"],
+          "leaf": ["seq", "type", "time_ms", "salt", "content", "digest", "session"], "head": ["seq", "note"]}
+
+
+def test_verify_state_finds_what_was_done_to_a_copy(gateway_of, tmp_path):
+    """Every field of decisions, locks, grants, segments, leaves and the head; rows taken out; recordings and tiles touched: each found, offline, with nothing but the log's key."""
+    import sqlite3
+    gw = gateway_of()
+    give_grant(gw.person("alice"), gw.person("bob"))
+    gw.person("alice").get("/echo?x=1")
+    assert gw.person("olga").lock("person", "mallory", "phished").status == 201
+    wait_until(lambda: gw.person("dan").api_ok("GET", "/api/v1/sessions")["sessions"], what="the session")
+    key = tmp_path / "log-key"
+    key.write_text(json.dumps(gw.person("dan").api_ok("GET", "/.well-known/countersign-log-key")))
+    assert gw.stop() is None
+    state = str(tmp_path / "copy")
+    shutil.copytree(gw.state, state, ignore=shutil.ignore_patterns("run", "keys", "ca", "tls"))
+    head = tmp_path / "head"
+    shutil.copy(os.path.join(state, "log", "checkpoint"), head)
+    db, kept = os.path.join(state, "authz.db"), str(tmp_path / "authz.db")
+
+    def run():
+        p = command("verify", "--state", state, "--log-key", str(key), "--head", str(head), "--json")
+        assert p.returncode in (0, 1) and p.stdout, p.stderr
+        return json.loads(p.stdout)
+    said = run()
+    assert said["whole"] and said["sessions"] == 1 and said["leaves"] == said["published"] > 5, said
+    with sqlite3.connect(db) as c:
+        c.execute("PRAGMA journal_mode=DELETE")
+    shutil.copy(db, kept)
+    before = sorted(os.listdir(state))
+    for table, fields in FIELDS.items():
+        for change in [f'UPDATE "{table}" SET "{f}" = CASE WHEN typeof("{f}") = \'integer\' THEN "{f}" + 1 ELSE \'x\' || "{f}" END WHERE rowid = (SELECT max(rowid) FROM "{table}" '
+                       f'WHERE "{f}" IS NOT NULL)' for f in fields] + [f'DELETE FROM "{table}" WHERE rowid = (SELECT min(rowid) FROM "{table}")']:
+            c = sqlite3.connect(db)
+            c.execute("PRAGMA ignore_check_constraints=1")
+            assert c.execute(change).rowcount == 1, change
+            c.commit()
+            c.close()
+            assert not run()["whole"], change
+            shutil.copy(kept, db)
+    tar = next(os.path.join(state, "recordings", f) for f in os.listdir(os.path.join(state, "recordings")) if f.endswith(".tar"))
+    os.rename(tar, tar + ".gone")
+    assert {f["kind"] for f in run()["findings"]} == {"missing-recording"}
+    os.rename(tar + ".gone", tar)
+    shutil.copy(tar, os.path.join(os.path.dirname(tar), "grt_other.tar"))
+    assert {f["kind"] for f in run()["findings"]} == {"extra-recording"}
+    os.unlink(os.path.join(os.path.dirname(tar), "grt_other.tar"))
+    with open(tar, "r+b") as f:
+        f.seek(3000)
+        byte = f.read(1)
+        f.seek(3000)
+        f.write(bytes([byte[0] ^ 1]))
+    assert {f["kind"] for f in run()["findings"]} == {"altered-segment"}
+    assert sorted(os.listdir(state)) == before, "verify left something in the copy"

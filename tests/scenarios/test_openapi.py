@@ -84,7 +84,10 @@ def test_every_call_answers_as_described(gw, origin, call):
     call(carol, "removeKey", [k["id"] for k in carol.api_ok("GET", "/api/v1/keys")["keys"] if "id" in k][0], query="?reason=lost")
     call(alice, "status")
     call(olga, "live")
+    call(olga, "activity")
+    call(alice, "activity", refused="auditors-only")
     assert alice.get("/hello").status == 200
+    call(dan, "activity")
     wait_until(lambda: dan.api_ok("GET", "/api/v1/sessions")["sessions"], 30, "the session")
     call(dan, "sessions", query="?person=alice")
     call(dan, "session", grant)

@@ -131,6 +131,11 @@ def test_keys_change_while_it_runs(gateway_of, origin):
     new = dan.cli("show", session, "--auditor-key", gw.auditor_key(AUDITORS[2]), expect=1).stdout.decode()
     assert f"{SECRET}-1" not in new and "who=after" in new
     dan.cli("verify", session, "--auditor-key", gw.auditor_key(AUDITORS[2]), expect=0)
+    # When each key came and went is in the log.
+    leaves = dan.api_ok("GET", f"/api/v1/log?from=1&limit=1000&session={session}")["leaves"]
+    keys = [(leaf["type"], leaf["content"].get("public_key")) for leaf in leaves if leaf["type"].startswith("auditor-key.")]
+    assert keys == [("auditor-key.added", AUDITORS[0].public), ("auditor-key.added", AUDITORS[1].public), ("auditor-key.retired", None),
+                    ("auditor-key.added", AUDITORS[2].public)]
 
 
 def test_auditor_key_makes_pairs_that_age_takes(tmp_path):
@@ -185,3 +190,13 @@ def test_unsealed_is_possible_and_said_loudly(gateway_of, origin):
     env = dict(gw.env(), HOME="/nonexistent")
     shown = command("show", "--file", tar_path(gw, session), "--json", env=env)
     assert shown.returncode == 0 and json.loads(shown.stdout)["exchanges"]
+
+
+def test_no_core_file_would_hold_what_people_saw(gw, session):
+    for pid in gw.processes():
+        with open(f"/proc/{pid}/limits", encoding="ascii") as f:
+            assert re.search(r"Max core file size +0 +0", f.read())
+    with open(f"/proc/{gw.pid_of('proxy')}/smaps", encoding="ascii", errors="replace") as f:
+        maps = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", f.read())
+    rings = [m for m in maps if "countersign-ring" in m.split("\n")[0]]
+    assert rings and all(" dd" in re.search("VmFlags:(.*)", m).group(1) for m in rings)

@@ -88,6 +88,21 @@ def test_messages_pass_both_ways_and_are_recorded_one_by_one(gw, origin, alice, 
 
 
 @pytest.mark.parametrize("proto", PROTOS)
+def test_passwords_and_tokens_in_text_messages_are_not_kept(gw, origin, alice, proto):
+    Tool(origin, "/secret-" + proto)
+    s = opened(alice, proto, "/secret-" + proto)
+    said = [b'{"op":"login","password":"SECRET","n":1}', b'42["auth",{"token":"SECRET"}]', b"user=a&password=SECRET", b"$ echo password SECRETLY shown"]
+    for text in said:
+        s.send(b"".join(frame(TEXT if i == 0 else 0, text[i:i + 7], fin=i + 7 >= len(text)) for i in range(0, len(text), 7)))
+        assert s.hear_message() == text            # the tool gets, and says, what was said
+    s.close()
+    kept = messages_of(gw, "/secret-" + proto, lambda found: sum(m[1] == "text" for m in found) == 8)
+    wanted = [b'{"op":"login","password":"removed","n":1}', b'42["auth",{"token":"removed"}]', b"user=a&password=removed", said[3]]
+    for side in ("client", "tool"):
+        assert [m[2] for m in kept if m[:2] == (side, "text")] == wanted
+
+
+@pytest.mark.parametrize("proto", PROTOS)
 def test_the_tool_sees_a_handshake_of_http_1_1(gw, origin, alice, tool, proto):
     s = opened(alice, proto, fields=[("Origin", f"https://{SUPPORT}:{gw.port}"), ("Sec-WebSocket-Protocol", "chat"), ("Cookie", "a=b")])
     r = origin.wait_for(lambda seen: [r for r in seen if r.path == "/ws"])[-1]

@@ -74,8 +74,8 @@ def certificate_key(leaves, answer, said, kept):
     return found["person"], found["spki"]
 
 
-def authenticator_key(leaves, answer, said):
-    """The registration of an authenticator's key, if another person had confirmed it by then and nobody had taken it away."""
+def confirmed_key(leaves, answer, said):
+    """The registration of an authenticator's key, or of a certificate's that came later, if another person had confirmed it by then and nobody had taken it away."""
     before = [leaf for leaf in leaves if leaf["seq"] < answer["seq"] and content(leaf).get("item") == content(answer)["key_item"]]
     made = [content(leaf) for leaf in before if leaf["type"] == "key.proposed"]
     must(len(made) == 1 and made[0]["key"] == said["key"] and made[0]["method"] == said["method"], "its key is not registered")
@@ -134,16 +134,17 @@ def check(leaf, leaves, instance, kept):
     must(said["approver"] != said["requester"], "who asked answered")
     must(said["iat"] <= leaf["time_ms"] // 1000 <= said["exp"], "it was answered outside the statement's time")
     made = None
-    if said["method"] == "command-line":
+    if said["method"] == "command-line" and "key_item" not in answer:
         person, spki = certificate_key(leaves, leaf, said, kept)
     else:
-        made = authenticator_key(leaves, leaf, said)
+        made = confirmed_key(leaves, leaf, said)
         person, spki = made["person"], made["spki"]
     must(encode(hashlib.sha256(decode(spki)).digest()) == said["key"], "the registered key has another fingerprint")
     must(person == said["approver"], "the key belongs to somebody else")
     key = serialization.load_der_public_key(decode(spki))
-    must(("jws" in answer) == (made is None) and ("webauthn" in answer) == (made is not None), "it is signed in another way than it says")
-    if made is None:
+    jws = said["method"] == "command-line"
+    must(("jws" in answer) == jws and ("webauthn" in answer) != jws, "it is signed in another way than it says")
+    if jws:
         check_jws(key, said, answer["jws"])
     else:
         check_webauthn(key, said, made, answer["webauthn"], answer["sign_count"])
