@@ -1,5 +1,7 @@
 #include "authz/grant.h"
 
+#include "authz/budget.h"
+
 #include "proxy/base/codec.h"
 
 #include <stdlib.h>
@@ -17,11 +19,11 @@ static json_t *cut_text(const char *s, size_t max)
 
 static json_t *make_claims(const struct grant_facts *f, size_t reason_max)
 {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:[s], s:o, s:O, s:{}, s:s, s:s, s:s}",
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:o, s:o, s:O, s:o, s:s, s:s, s:s}",
                      "iss", f->instance, "aud", f->instance, "sub", f->identity, "iat", (json_int_t)f->iat_s, "nbf",
                      (json_int_t)f->iat_s, "exp", (json_int_t)f->exp_s, "jti", f->jti, "grant_id", f->grant_id, "use", "grant",
-                     "basis", "approved", "cnf", "x5t#S256", f->x5t, "person", f->person, "tool", f->tool, "actions", "*",
-                     "reason", cut_text(f->reason, reason_max), "approved_by", f->approved_by, "budget", "policy", f->policy,
+                     "basis", "approved", "cnf", "x5t#S256", f->x5t, "person", f->person, "tool", f->tool, "actions", f->actions ? json_deep_copy(f->actions) : json_pack("[s]", "*"),
+                     "reason", cut_text(f->reason, reason_max), "approved_by", f->approved_by, "budget", f->budget ? json_deep_copy(f->budget) : json_object(), "policy", f->policy,
                      "key_storage", "unattested", "checkpoint", f->checkpoint);
 }
 
@@ -67,21 +69,24 @@ static bool approvers_sound(const struct grant *g)
 static enum status read_claims(json_t *claims, struct grant *g, struct err *err)
 {
     json_int_t iat = 0, exp = 0;
-    json_t *actions = NULL, *approved_by = NULL;
+    json_t *actions = NULL, *approved_by = NULL, *budget = NULL;
     size_t len = 0;
-    if (json_unpack(claims, "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s}, s:I, s:I, s:o, s:o}", "grant_id", &g->grant_id,
+    if (json_unpack(claims, "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:{s:s}, s:I, s:I, s:o, s:o, s:o}", "grant_id", &g->grant_id,
                     "jti", &g->jti, "person", &g->person, "sub", &g->identity, "tool", &g->tool, "reason", &g->reason, "basis",
                     &g->basis, "policy", &g->policy, "checkpoint", &g->checkpoint, "cnf", "x5t#S256", &g->x5t, "iat", &iat,
-                    "exp", &exp, "actions", &actions, "approved_by", &approved_by) != 0)
+                    "exp", &exp, "actions", &actions, "approved_by", &approved_by, "budget", &budget) != 0)
         return fail(err, BAD_TOKEN, "a claim of the grant is missing or has the wrong type");
     g->iat_s = iat;
     g->exp_s = exp;
     g->actions = actions;
     g->approved_by = approved_by;
+    g->budget = budget;
     if (b64url_decode(slice_str(g->x5t), g->thumbprint, sizeof g->thumbprint, &len) != OK || len != sizeof g->thumbprint)
         return fail(err, BAD_TOKEN, "the grant's certificate thumbprint is broken");
     if (!all_strings(actions, 64) || !approvers_sound(g))
         return fail(err, BAD_TOKEN, "the grant's actions or approvers are not sound");
+    if (!budget_claim_sound(budget))
+        return fail(err, BAD_TOKEN, "the grant's budget is not sound");
     return OK;
 }
 

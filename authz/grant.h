@@ -24,6 +24,7 @@ struct grant {
     int64_t iat_s, exp_s;
     const json_t *actions;            /* strings; ["*"] for all */
     const json_t *approved_by;        /* [{person, statement, key}] */
+    const json_t *budget;             /* {line: limit} (budget.h) */
     json_t *claims;                   /* owns everything above */
 };
 
@@ -32,6 +33,8 @@ struct grant_facts {
     const char *instance, *grant_id, *jti, *person, *identity, *x5t, *tool, *reason, *policy, *checkpoint;
     const json_t *approved_by;
     int64_t iat_s, exp_s;
+    const json_t *budget;             /* NULL: none */
+    const json_t *actions;            /* NULL: all */
 };
 /* Sign a grant. A reason that would make the token longer than TOKEN_MAX is cut in the claim. *token_out is malloc'd. */
 MUST_CHECK enum status grant_issue(const struct jwt_signer *s, const struct grant_facts *f, char **token_out, struct err *err);

@@ -68,6 +68,18 @@ static void gather(struct matching *m, const struct need *needs, size_t need_cou
     }
 }
 
+size_t policy_needs_at(const struct need *needs, size_t need_count, int64_t made_s, struct need out[NEEDS_AT_MAX])
+{
+    size_t n = 0;
+    unsigned minute = hours_minute(made_s);
+    if (need_count > NEEDS_AT_MAX)    /* the loader refuses more; to leave one out would be milder than what was written */
+        return 0;
+    for (size_t i = 0; i < need_count; i++)
+        if (hours_hold(needs[i].when, minute))
+            out[n++] = needs[i];
+    return n;
+}
+
 bool policy_needs_met(const struct need *needs, size_t need_count, const struct person *requester,
                       const struct person *const *approvers, size_t approver_count)
 {

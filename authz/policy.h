@@ -46,6 +46,9 @@ enum record_mode policy_record(const struct verdict *v);
 const struct tool *policy_tool_at(const struct config *c, struct slice host);
 /* May this person ask for a grant to the tool? */
 bool policy_may_ask(const struct tool *tool, const struct person *p);
+/* The entries that are asked for of what was made at this time (`when`), at most NEEDS_AT_MAX; returns how many. None: nobody can say yes. */
+enum { NEEDS_AT_MAX = 8 };
+size_t policy_needs_at(const struct need *needs, size_t need_count, int64_t made_s, struct need out[NEEDS_AT_MAX]);
 /* Do the approvers (distinct persons, none of them the requester) fill every need? A person counts for every group they are in
  * only once per need, and nobody counts for two needs. */
 bool policy_needs_met(const struct need *needs, size_t need_count, const struct person *requester,

@@ -20,7 +20,8 @@ static json_t *needs(const struct need *v, size_t count)
 {
     json_t *out = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(out, json_pack("{s:s, s:i, s:s}", "group", v[i].group, "count", (int)v[i].count, "method", method_name(v[i].method)));
+        json_array_append_new(out, json_pack("{s:s, s:i, s:s, s:s*}", "group", v[i].group, "count", (int)v[i].count, "method", method_name(v[i].method), "when",
+                                             v[i].when ? v[i].when->text : NULL));
     return out;
 }
 
@@ -49,6 +50,17 @@ static json_t *actions(const struct tool *t)
     return out;
 }
 
+static json_t *budget(const struct budget *b)
+{
+    json_t *limits = json_array(), *distinct = json_array();
+    for (size_t i = 0; i < b->action_count; i++)
+        json_array_append_new(limits, json_pack("{s:s, s:i}", "action", b->actions[i].action, "max", (int)b->actions[i].max));
+    for (size_t i = 0; i < b->distinct_count; i++)
+        json_array_append_new(distinct, json_pack("{s:s, s:s*, s:s*, s:i}", "name", b->distinct[i].name, "path", b->distinct[i].path, "query",
+                                                  b->distinct[i].query, "max", (int)b->distinct[i].max));
+    return json_pack("{s:i, s:I, s:o, s:o}", "requests", (int)b->requests, "bytes_out", (json_int_t)b->bytes_out, "actions", limits, "distinct", distinct);
+}
+
 /* Where the tool is matters too: a grant for one upstream is not one for another. */
 static json_t *upstreams(const struct tool *t)
 {
@@ -70,10 +82,10 @@ static json_t *place_json(const struct tool *t)
 static json_t *policy_json(const struct config *c, const struct tool *t)
 {
     json_t *place = place_json(t);
-    json_t *out = json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:I, s:i, s:o, s:o, s:b}", "v", 1, "instance", c->instance, "tool", t->name, "host", t->host,
+    json_t *out = json_pack("{s:i, s:s, s:s, s:s, s:o, s:o, s:I, s:i, s:o, s:o, s:b, s:o}", "v", 1, "instance", c->instance, "tool", t->name, "host", t->host,
                      "who", texts(t->who, t->who_count), "approvers", needs(t->approvers, t->approver_count),
                      "max_duration_ms", (json_int_t)t->max_duration_ms, "allow_in_target", (int)t->allow_in_target, "actions", actions(t),
-                     "cross_origin", texts(t->cross_origin, t->cross_origin_count), "allow_service_worker", t->allow_service_worker);
+                     "cross_origin", texts(t->cross_origin, t->cross_origin_count), "allow_service_worker", t->allow_service_worker, "budget", budget(&t->budget));
     if (json_object_update(out, place) != 0) {
         json_decref(out);
         out = NULL;

@@ -24,11 +24,22 @@ json_t *statement_scope_access(const char *tool, int64_t duration_s, const char 
     return json_pack("{s:s, s:I, s:s}", "tool", tool, "duration_s", (json_int_t)duration_s, "reason", reason);
 }
 
+json_t *statement_scope_part(const char *tool, int64_t duration_s, const char *reason, const char *actions, const char *extends)
+{
+    return json_pack("{s:s, s:I, s:s, s:s*, s:s*}", "tool", tool, "duration_s", (json_int_t)duration_s, "reason", reason, "actions",
+                     strcmp(actions, "*") != 0 ? actions : NULL, "extends", extends[0] != 0 ? extends : NULL);
+}
+
 json_t *statement_scope_signoff(const struct statement_request *r)
 {
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "tool", r->tool, "action", r->action, "method", r->method,
                      "authority", r->authority, "target", r->target, "digest", r->digest, "body_len",
                      (json_int_t)r->body_len, "body_sha256", r->body_sha256, "reason", r->reason);
+}
+
+json_t *statement_scope_unlock(const char *lock_id, const char *kind, const char *value, const char *reason)
+{
+    return json_pack("{s:s, s:s, s:s, s:s}", "lock_id", lock_id, "kind", kind, "value", value, "reason", reason);
 }
 
 json_t *statement_scope_key(const char *key, const char *method, const char *alg, const char *label)
@@ -41,23 +52,27 @@ static bool one_of(const char *s, const char *a, const char *b)
     return strcmp(s, a) == 0 || strcmp(s, b) == 0;
 }
 
-static const char *const access_members[] = { "tool", "duration_s", "reason", NULL };
+static const char *const access_members[] = { "tool", "duration_s", "reason", "actions", "extends", NULL };
 static const char *const signoff_members[] = { "tool",   "action",   "method",      "authority", "target",
                                                "digest", "body_len", "body_sha256", "reason",    NULL };
 
+static const char *const unlock_members[] = { "lock_id", "kind", "value", "reason", NULL };
 static const char *const key_members[] = { "key", "method", "alg", "label", NULL };
 
-/* Exactly these members; numbers are those named *_s and *_len. */
+/* Exactly these members; numbers are those named *_s and *_len; actions and extends stand there only when they say something. */
 static bool scope_is(const json_t *scope, const char *const *members)
 {
-    size_t n = 0;
+    size_t n = 0, left_out = 0;
     for (; members[n] != NULL; n++) {
         const json_t *v = json_object_get(scope, members[n]);
         bool number = strcmp(members[n], "duration_s") == 0 || strcmp(members[n], "body_len") == 0;
-        if (number ? !json_is_integer(v) || json_integer_value(v) < 0 : !json_is_string(v))
+        bool optional = strcmp(members[n], "actions") == 0 || strcmp(members[n], "extends") == 0;
+        if (optional && v == NULL)
+            left_out++;
+        else if (number ? !json_is_integer(v) || json_integer_value(v) < 0 : !json_is_string(v))
             return false;
     }
-    return json_object_size(scope) == n;
+    return json_object_size(scope) == n - left_out;
 }
 
 static const char *const *members_of(const char *purpose)
@@ -65,6 +80,7 @@ static const char *const *members_of(const char *purpose)
     return strcmp(purpose, "access") == 0         ? access_members
            : strcmp(purpose, "signoff") == 0      ? signoff_members
            : strcmp(purpose, "register-key") == 0 ? key_members
+           : strcmp(purpose, "unlock") == 0       ? unlock_members
                                                   : NULL;
 }
 

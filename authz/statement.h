@@ -17,7 +17,7 @@ enum { STATEMENT_LIFETIME_S = 600 };
 /* Every string is borrowed. */
 struct statement {
     const char *instance;
-    const char *purpose;              /* "access", "signoff" or "register-key" */
+    const char *purpose;              /* "access", "signoff" or "register-key"; "unlock": an order, of which requester is whom it concerns, identity and policy are "-" */
     const char *decision;             /* "approve" or "deny" */
     const char *id;                   /* "stm_…" */
     const char *requester;            /* person */
@@ -34,6 +34,10 @@ struct statement {
 json_t *statement_make(const struct statement *in);
 /* The exact thing that is asked for; a new object, or NULL. */
 json_t *statement_scope_access(const char *tool, int64_t duration_s, const char *reason);
+/* The same for some of the actions (actions.h; "*": all, left out) or as an extension of a grant (its id; "": none, left out). */
+json_t *statement_scope_part(const char *tool, int64_t duration_s, const char *reason, const char *actions, const char *extends);
+/* What lifts a lock. */
+json_t *statement_scope_unlock(const char *lock_id, const char *kind, const char *value, const char *reason);
 struct statement_request {            /* digests as base64url */
     const char *tool, *action, *method, *authority, *target, *digest, *body_sha256, *reason;
     int64_t body_len;

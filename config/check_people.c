@@ -108,30 +108,69 @@ static long smallest_surplus(const struct config *c, const struct need *needs, s
     return smallest;
 }
 
-void check_needs(struct load *l, const config_setting_t *owner, const char *what, const struct tool *tool, const struct need *needs, size_t count)
+/* These entries, which are asked for at the same time: can they be filled, whoever asks? False: said so, and once is enough. */
+static bool check_filled(struct load *l, const config_setting_t *at, const struct tool *tool, const struct need *needs, size_t count, const char *when)
 {
     const struct config *c = l->out;
-    const config_setting_t *at = member_of(owner, what);
-    for (size_t i = 0; i < count; i++) {
-        if (needs[i].group == NULL || needs[i].count == 0)
-            return;                   /* reported already */
-        if (!group_exists(c, needs[i].group)) {
-            check_group(l, element_of(at, i), "group", needs[i].group);
-            return;
-        }
-    }
-    if (count == 0 || count > 8)
-        return;
     if (count == 1 && members(c, needs[0].group) > needs[0].count)
-        return;                       /* enough even without the one who asks: the usual case, thousands of times */
+        return true;                  /* enough even without the one who asks: the usual case, thousands of times */
     if (smallest_surplus(c, needs, count, NULL) < 0) {
-        report_warning(l, at, NULL, "not enough people are in these groups, so this can never be granted");
-        return;
+        report_warning(l, at, NULL, "not enough people are in these groups%s, so this can never be granted%s", when, when[0] ? " then" : "");
+        return false;
     }
     for (size_t i = 0; i < c->person_count; i++)
         if (person_in_any(&c->people[i], tool->who, tool->who_count) && smallest_surplus(c, needs, count, &c->people[i]) < 0) {
-            report_warning(l, at, NULL, "when %s asks, not enough other people are left in these groups, so it can never be granted to %s",
-                           c->people[i].name ? c->people[i].name : "somebody", c->people[i].name ? c->people[i].name : "that person");
+            const char *name = c->people[i].name ? c->people[i].name : "somebody";
+            report_warning(l, at, NULL, "when %s asks%s, not enough other people are left in these groups, so it can never be granted to %s", name, when, name);
+            return false;
+        }
+    return true;
+}
+
+static const char *const weekdays[] = { "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday" };
+
+/* Entries with `when`: every set of them that is ever asked for together, and the times at which none is. */
+static void check_hours(struct load *l, const config_setting_t *at, const struct tool *tool, const struct need *needs, size_t count)
+{
+    bool seen[1u << 8] = { false };
+    char when[64];
+    for (unsigned minute = 0; minute < WEEK_MINUTES; minute++) {
+        struct need now[8];
+        size_t n = 0;
+        unsigned mask = 0;
+        for (size_t i = 0; i < count; i++)
+            if (hours_hold(needs[i].when, minute)) {
+                mask |= 1u << i;
+                now[n++] = needs[i];
+            }
+        if (seen[mask])
+            continue;
+        seen[mask] = true;
+        snprintf(when, sizeof when, " on %s at %02u:%02u", weekdays[minute / 1440], minute % 1440 / 60, minute % 60);
+        if (n == 0)
+            report_warning(l, at, NULL, "no entry is asked for%s, so nobody can approve then; expected `when` to cover the whole week, if that is not meant", when);
+        else if (!check_filled(l, at, tool, now, n, when))
+            return;
+    }
+}
+
+void check_needs(struct load *l, const config_setting_t *owner, const char *what, const struct tool *tool, const struct need *needs, size_t count)
+{
+    const config_setting_t *at = member_of(owner, what);
+    bool by_hours = false;
+    for (size_t i = 0; i < count; i++) {
+        if (needs[i].group == NULL || needs[i].count == 0)
+            return;                   /* reported already */
+        if (!group_exists(l->out, needs[i].group)) {
+            check_group(l, element_of(at, i), "group", needs[i].group);
             return;
         }
+        by_hours = by_hours || needs[i].when != NULL;
+    }
+    if (count == 0 || count > 8)
+        return;
+    if (by_hours)
+        check_hours(l, at, tool, needs, count);
+    else
+        (void)check_filled(l, at, tool, needs, count, "");
 }

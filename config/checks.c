@@ -173,6 +173,38 @@ static void check_upstreams(struct load *l, const struct tool *t, const config_s
         report(l, at, t->upstream_key ? "upstream_certificate" : "upstream_key", "is missing; expected certificate and key together");
 }
 
+static const struct action *action_named(const struct tool *t, const char *name)
+{
+    for (size_t i = 0; i < t->action_count; i++)
+        if (t->actions[i].name != NULL && strcmp(t->actions[i].name, name) == 0)
+            return &t->actions[i];
+    return NULL;
+}
+
+static void check_budget(struct load *l, const struct tool *t, const config_setting_t *at)
+{
+    const config_setting_t *actions = member_of(at, "actions"), *distinct = member_of(at, "distinct");
+    struct named limits[16], names[8];
+    size_t limit_count = 0, name_count = 0;
+    for (size_t i = 0; i < t->budget.action_count && i < 16; i++) {
+        const char *name = t->budget.actions[i].action;
+        if (name == NULL)
+            continue;                 /* reported already */
+        if (action_named(t, name) == NULL)
+            report(l, element_of(actions, i), "action", "\"%s\" is no action of this tool; expected the name of one", name);
+        limits[limit_count++] = (struct named){ name, element_of(actions, i), i };
+    }
+    for (size_t i = 0; i < t->budget.distinct_count && i < 8; i++) {
+        const struct distinct_limit *d = &t->budget.distinct[i];
+        if ((d->path == NULL) == (d->query == NULL))
+            report(l, element_of(distinct, i), NULL, "counts %s; expected either `path` or `query`", d->path ? "two things" : "nothing");
+        if (d->name != NULL)
+            names[name_count++] = (struct named){ d->name, element_of(distinct, i), i };
+    }
+    check_unique(l, limits, limit_count, NULL, "each action once");
+    check_unique(l, names, name_count, NULL, "each name once");
+}
+
 static void check_tool(struct load *l, const struct tool *t, const config_setting_t *at)
 {
     const config_setting_t *actions = member_of(at, "actions");
@@ -184,6 +216,8 @@ static void check_tool(struct load *l, const struct tool *t, const config_settin
     check_action_names(l, t, actions);
     for (size_t i = 0; i < t->action_count; i++)
         check_action(l, t, &t->actions[i], element_of(actions, i));
+    check_reach(l, t, actions);
+    check_budget(l, t, member_of(at, "budget"));
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #ifndef COUNTERSIGN_CONFIG_H
 #define COUNTERSIGN_CONFIG_H
 
+#include "config/hours.h"
 #include "config/network.h"
 #include "proxy/base/arena.h"
 #include "proxy/base/log.h"
@@ -28,6 +29,7 @@ enum method {
 struct need {
     char *group;
     unsigned count;                   /* 1 to 16 */
+    struct hours *when;               /* asked for only of what is made in these hours (config/hours.h); NULL: always */
     enum method method;
 };
 
@@ -97,6 +99,26 @@ enum upstream_http {                  /* setting `upstream_http` */
 enum { UPSTREAMS_MAX = 32, SPKI_PIN_BYTES = 32 };
 enum { PATTERN_MAX = 1024 };              /* longest pattern of a path or a value; the loader refuses longer ones */
 
+/* What one grant may touch at most (authz/budget.h). 0 and empty lists: no limit. */
+struct action_limit {
+    char *action;
+    unsigned max;                     /* so many requests of this action */
+};
+struct distinct_limit {
+    char *name;                       /* "customer" */
+    char *path;                       /* a path with one segment in braces, "/customers/{id}"; or NULL */
+    char *query;                      /* name of a query parameter; or NULL */
+    unsigned max;                     /* so many different values */
+};
+struct budget {
+    unsigned requests;
+    int64_t bytes_out;                /* of bodies and frames delivered to the person */
+    struct action_limit *actions;
+    size_t action_count;
+    struct distinct_limit *distinct;
+    size_t distinct_count;
+};
+
 struct tool {
     char *name;                       /* [a-z0-9-]{1,32} */
     char *host;                       /* lower case, no port */
@@ -119,12 +141,14 @@ struct tool {
     size_t who_count;
     struct need *approvers;           /* who must approve a grant */
     size_t approver_count;
+    char *ticket;                     /* a POSIX extended regular expression that must be found in the reason; NULL: none */
     int64_t max_duration_ms;          /* of a grant */
     int64_t request_ttl_ms;           /* a request for access waits this long */
     int64_t held_ttl_ms;              /* a held request waits this long */
     unsigned allow_in_target;         /* enum target_allow bits */
     struct action *actions;           /* in the order written */
     size_t action_count;
+    struct budget budget;             /* of each grant */
     char **cross_origin;              /* origins that may send unsafe or subresource requests ("https://a.example"), whatever the action */
     size_t cross_origin_count;
     bool names_origins;               /* here or in an action; made by config_load */
@@ -213,6 +237,10 @@ struct config {
     struct tool *tools;
     size_t tool_count;
     struct limits limits;
+    struct lock_when {                /* locks by rule; 0: never */
+        unsigned refusals, exhausted;
+        int64_t refusals_within_ms, exhausted_within_ms;
+    } lock_when;
     int64_t segment_ms;               /* a segment closes after this (2 s) */
     size_t segment_bytes;             /* or this (1 MiB) */
     size_t ring_bytes;                /* of each worker's ring (4 MiB), a power of two */

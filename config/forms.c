@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <openssl/evp.h>
 #include <stdio.h>
+#include <regex.h>
 #include <stdlib.h>
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
@@ -354,6 +355,44 @@ static bool is_log_level(const char *t)
     return log_level_parse(t, &level);
 }
 
+static bool is_regex(const char *t)
+{
+    regex_t r;
+    if (t[0] == 0 || strlen(t) > 256)
+        return false;
+    for (const char *p = t; *p != 0; p++)   /* back-references make matching slow without bound */
+        if (*p == '\\' && ++p && (*p == 0 || (*p >= '1' && *p <= '9')))
+            return false;
+    if (regcomp(&r, t, REG_EXTENDED | REG_NOSUB) != 0)
+        return false;
+    regfree(&r);
+    return true;
+}
+
+static bool is_hours(const char *t)
+{
+    struct hours h = { 0 };
+    return hours_parse(t, &h);
+}
+
+/* counted path = 1*( "/" segment ) [ "/" 2"*" ]; segment = "*" / "{" name "}" / literal; exactly one of them in braces */
+static bool is_counted_path(const char *t)
+{
+    unsigned counted = 0;
+    if (t[0] != '/' || strlen(t) > PATTERN_MAX)
+        return false;
+    while (*t != 0) {
+        size_t n = strcspn(++t, "/");
+        bool braces = n >= 3 && t[0] == '{' && t[n - 1] == '}' && strspn(t + 1, LOWER DIGIT "_-") == n - 2;
+        bool wild = (n == 1 && t[0] == '*') || (n == 2 && t[0] == '*' && t[1] == '*' && t[2] == 0);
+        if (n == 0 || (!braces && !wild && strcspn(t, "*{};?#%\\") < n))
+            return false;
+        counted += braces;
+        t += n;
+    }
+    return counted == 1;
+}
+
 static bool is_listener(const char *t)
 {
     char address[ADDRESS_MAX];
@@ -438,6 +477,9 @@ static bool is_auditor_key(const char *t)
 const struct form
     form_instance = { is_instance, "1 to 64 of a-z, 0-9, '.' and '-'", NULL },
     form_tool = { is_tool, "1 to 32 of a-z, 0-9 and '-'", NULL },
+    form_hours = { is_hours, "days and times such as \"mon-fri 08:00-18:00, sat 10:00-14:00\", at most eight spans", NULL },
+    form_regex = { is_regex, "a POSIX extended regular expression of at most 256 bytes, without back-references", NULL },
+    form_counted_path = { is_counted_path, "a path with one segment in braces: \"/customers/{customer}/**\"; '*' only as a whole segment, '**' only at the end", NULL },
     form_name = { is_name, "1 to 64 of a-z, 0-9, '.', '_' and '-'", NULL },
     form_identity = { is_identity, "an address in lower case, as in the certificate: \"alice@acme.example\"", NULL },
     form_host = { is_host, "a host name in lower case, without a port: \"support.acme.example\"", NULL },

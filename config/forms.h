@@ -38,6 +38,9 @@ extern const struct form form_operator_listen;
 extern const struct form form_record;
 extern const struct form form_tool_record;
 extern const struct form form_approval_method;
+extern const struct form form_hours;
+extern const struct form form_counted_path;
+extern const struct form form_regex;
 extern const struct form form_auditor_key;
 
 /* "500ms" "2s" "15m" "1h" "7d": one whole number and one unit. False: not of that form, or past 2^53 ms. */

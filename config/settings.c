@@ -77,6 +77,15 @@ static bool put_requirement(struct arena *a, void *base, const char *text)
     return requirement_parse(text, &((struct action *)base)->requirement);
 }
 
+static bool put_when(struct arena *a, void *base, const char *text)
+{
+    struct hours *h = arena_zalloc(a, sizeof *h);
+    if (h == NULL || (h->text = (char *)arena_copy(a, slice_str(text)).ptr) == NULL)
+        return false;
+    ((struct need *)base)->when = h;
+    return hours_parse(text, h);      /* its form was checked */
+}
+
 static bool put_action_record(struct arena *a, void *base, const char *text)
 {
     (void)a;
@@ -106,6 +115,9 @@ static const struct setting need_settings[] = {
     { "group", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(need, group), .help = "Persons of this group count." },
     { "count", SHAPE_COUNT, .fallback = "1", .min = 1, .max = 16, AT(need, count),
       .help = "So many distinct persons. Nobody counts for two entries, and the person who asks never counts." },
+    { "when", SHAPE_TEXT, NONE, .form = &form_hours, .put = put_when,
+      .help = "This entry is asked for only of what was made in these hours, such as `mon-fri 08:00-18:00, sat 10:00-14:00` (local time of the gateway). Left out: always. "
+              "At a time that no entry covers, nobody can approve." },
     { "method", SHAPE_TEXT, .fallback = "\"any\"", .form = &form_approval_method, .put = put_method,
       .help = "How their yes must be signed: `any` registered key; `hardware`: in the browser, with a key that cannot leave its device; `command-line`: with a "
               "certificate's key, by the command line, which computes what it shows." },
@@ -150,6 +162,38 @@ static const struct setting action_settings[] = {
 static const struct section action_section = { "tools.actions", action_settings, sizeof(struct action),
     "Named classes of requests. A request that matches none is refused." };
 
+static const struct setting action_limit_settings[] = {
+    { "action", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(action_limit, action), .help = "Name of one of the tool's actions." },
+    { "max", SHAPE_COUNT, .fallback = NULL, .min = 1, .max = 1000000, AT(action_limit, max), .help = "So many requests of it." },
+    { 0 },
+};
+static const struct section action_limit_section = { "tools.budget.actions", action_limit_settings, sizeof(struct action_limit),
+    "How often a grant may be used for an action, such as an export." };
+
+static const struct setting distinct_limit_settings[] = {
+    { "name", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(distinct_limit, name), .help = "What is counted; unique within the tool." },
+    { "path", SHAPE_TEXT, NONE, .form = &form_counted_path, AT(distinct_limit, path),
+      .help = "Path with the counted segment in braces: `/customers/{customer}/**`. `*` stands for one segment, a final `/**` for any that follow, or none." },
+    { "query", SHAPE_TEXT, NONE, .form = &form_field, AT(distinct_limit, query), .help = "Or the name of a query parameter, on any path; each of its values counts." },
+    { "max", SHAPE_COUNT, .fallback = NULL, .min = 1, .max = 100000, AT(distinct_limit, max), .help = "So many different values." },
+    { 0 },
+};
+static const struct section distinct_limit_section = { "tools.budget.distinct", distinct_limit_settings, sizeof(struct distinct_limit),
+    "How many different customers, accounts ... a grant may touch. What stands in bodies is not counted." };
+
+static const struct setting budget_settings[] = {
+    { "requests", SHAPE_COUNT, .fallback = "0", .max = 100000000, AT(budget, requests), .help = "Requests; 0: no limit." },
+    { "bytes_out", SHAPE_SIZE, .fallback = "\"0B\"", .max = INT64_C(1) << 50, AT(budget, bytes_out), .help = "Bytes of answers delivered to the person; `0B`: no limit." },
+    { "actions", SHAPE_LIST, .fallback = "( )", .max = 16, COUNTED(budget, actions, action_count), .sub = &action_limit_section,
+      .help = "Requests of single actions: `( { action = \"export\"; max = 2; } )`." },
+    { "distinct", SHAPE_LIST, .fallback = "( )", .max = 8, COUNTED(budget, distinct, distinct_count), .sub = &distinct_limit_section,
+      .help = "Different values: `( { name = \"customer\"; path = \"/customers/{customer}/**\"; max = 20; } )`." },
+    { 0 },
+};
+static const struct section budget_section = { "tools.budget", budget_settings, sizeof(struct budget),
+    "What one grant may touch at most. When it is spent, requests are refused with `budget-exhausted`, and the person may ask anew. It is leased to the worker threads, and "
+    "what was leased counts as spent after a crash: never more is served, possibly a little less." };
+
 static const struct setting tool_settings[] = {
     { "name", SHAPE_TEXT, REQUIRED, .form = &form_tool, AT(tool, name), .help = "Unique; used on the command line and in grants." },
     { "host", SHAPE_TEXT, REQUIRED, .form = &form_host, AT(tool, host), .help = "Host name under which people reach the tool through the gateway. Unique." },
@@ -183,6 +227,8 @@ static const struct setting tool_settings[] = {
       .help = "Groups whose members may ask for a grant." },
     { "approvers", SHAPE_LIST, REQUIRED, .min = 1, .max = 8, COUNTED(tool, approvers, approver_count), .sub = &need_section,
       .help = "Who must approve a grant." },
+    { "ticket", SHAPE_TEXT, NONE, .form = &form_regex, AT(tool, ticket),
+      .help = "Regular expression (POSIX extended) that must be found in the reason, such as `[A-Z]+-[0-9]+`. Left out: any reason will do." },
     { "max_duration", SHAPE_TIME, .fallback = "\"30m\"", .min = SECOND, .max = DAY, AT(tool, max_duration_ms), .help = "Longest grant." },
     { "request_ttl", SHAPE_TIME, .fallback = "\"1h\"", .min = SECOND, .max = 7 * DAY, AT(tool, request_ttl_ms), .help = "A request for access waits this long for its approval." },
     { "held_ttl", SHAPE_TIME, .fallback = "\"15m\"", .min = SECOND, .max = DAY, AT(tool, held_ttl_ms), .help = "A held request waits this long for its sign-off and release." },
@@ -190,6 +236,7 @@ static const struct setting tool_settings[] = {
       .help = "Spellings in a path that are refused otherwise, since two parsers may read them differently." },
     { "actions", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(tool, actions, action_count), .sub = &action_section,
       .help = "What may be done with the tool." },
+    { "budget", SHAPE_GROUP, NONE, .sub = &budget_section, .at = offsetof(struct tool, budget), .help = "What one grant may touch at most." },
     { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(tool, cross_origin, cross_origin_count),
       .help = "Other origins whose pages may send the tool any request its actions allow, and read the answers. Others are refused, but for links." },
     { "redact_fields", SHAPE_TEXTS, .max = 1000, .form = &form_field, COUNTED(tool, redact_fields, redact_count),
@@ -303,6 +350,16 @@ static const struct setting recording_settings[] = {
 };
 static const struct section recording_section = { "recording", recording_settings, 0, "How sessions are kept." };
 
+static const struct setting lock_when_settings[] = {
+    { "refusals", SHAPE_COUNT, .fallback = "0", .max = 1000000, AT(lock_when, refusals),
+      .help = "So many requests that the policy of a tool does not allow; 0: never. What a page of another site causes does not count." },
+    { "refusals_within", SHAPE_TIME, .fallback = "\"1m\"", .min = SECOND, .max = HOUR, AT(lock_when, refusals_within_ms), .help = "Within this time." },
+    { "exhausted", SHAPE_COUNT, .fallback = "0", .max = 1000000, AT(lock_when, exhausted), .help = "So many requests past a spent budget; 0: never." },
+    { "exhausted_within", SHAPE_TIME, .fallback = "\"1m\"", .min = SECOND, .max = HOUR, AT(lock_when, exhausted_within_ms), .help = "Within this time." },
+    { 0 },
+};
+static const struct section lock_when_section = { "lock_when", lock_when_settings, 0, "When a person is locked without anybody's order. An operator lifts the lock." };
+
 static const struct setting key_settings[] = {
     { "confirmers", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_name, COUNTED(config, key_confirmers, key_confirmer_count),
       .help = "Groups whose members may confirm a new approval key. Empty: anyone but its owner who has a key that counts." },
@@ -344,6 +401,7 @@ static const struct setting root_settings[] = {
     { "people", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(config, people, person_count), .sub = &person_section, .help = "Everyone the gateway knows." },
     { "roles", SHAPE_GROUP, NONE, .sub = &role_section, .help = "Groups of auditors and operators." },
     { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .help = "The web applications behind the gateway." },
+    { "lock_when", SHAPE_GROUP, NONE, .sub = &lock_when_section, .at = offsetof(struct config, lock_when), .help = "Locks by rule." },
     { "limits", SHAPE_GROUP, NONE, .sub = &limit_section, .at = offsetof(struct config, limits), .help = "Limits on connections, messages and times." },
     { "recording", SHAPE_GROUP, NONE, .sub = &recording_section, .help = "Segments and buffers of recordings." },
     { 0 },

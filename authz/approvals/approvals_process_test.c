@@ -11,9 +11,24 @@ static json_t *lock(const char *by, const char *kind, const char *value)
                                          "seen at a strange hour"));
 }
 
+static json_t *unlock_statement(const char *by, const char *id, EVP_PKEY *key)
+{
+    char kid[44];
+    key_fingerprint(key, kid);
+    return client_ask(&worker, json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "unlock.statement", "who", who(by), "id", id, "key", kid, "reason", "it was her"));
+}
+
+/* olga and oskar sign with their own keys (testbed.h). */
 static json_t *unlock(const char *by, const char *id)
 {
-    return client_ask(&worker, json_pack("{s:s, s:o, s:s, s:s}", "op", "unlock", "who", who(by), "id", id, "reason", "it was her"));
+    EVP_PKEY *key = strcmp(by, "olga") == 0 ? bed.olga : strcmp(by, "oskar") == 0 ? bed.oskar : bed.bob;
+    json_t *answer = unlock_statement(by, id, key);
+    if (!json_is_true(json_object_get(answer, "ok")))
+        return answer;
+    json_t *stmt = member(answer, "statement");
+    answer = decide_with(by, stmt, key);
+    json_decref(stmt);
+    return answer;
 }
 
 static void a_lock_stops_everything(void **state)
@@ -53,6 +68,97 @@ static void a_lock_stops_everything(void **state)
     json_decref(code);
     json_decref(r);
     json_decref(l);
+}
+
+/* Lifting a lock is a signature like a yes: another's key, another's statement, an edited one, a second use are none. */
+static void unlocking_is_signed(void **state)
+{
+    (void)state;
+    json_t *l = member(lock("olga", "tool", "support"), "lock"), *other = member(lock("olga", "person", "anna"), "lock");
+    expect(unlock_statement("olga", text(l, "id"), bed.oskar), "key-not-registered");
+    expect(unlock_statement("bob", text(l, "id"), bed.bob), "operators-only");
+    expect(unlock_statement("olga", "lck_AAAAAAAAAAAAAAAAAAAAAA", bed.olga), "not-found");
+    json_t *stmt = member(unlock_statement("olga", text(l, "id"), bed.olga), "statement");
+    assert_string_equal(text(stmt, "purpose"), "unlock");
+    json_t *edited = json_deep_copy(stmt);
+    json_object_set_new(json_object_get(edited, "scope"), "lock_id", json_string(text(other, "id")));
+    expect(decide_with("olga", edited, bed.olga), "bad-signature");
+    expect(decide_with("oskar", stmt, bed.olga), "statement-unknown");
+    json_t *answer = decide_with("olga", stmt, bed.olga);
+    expect(answer, "ok");
+    expect(decide_with("olga", stmt, bed.olga), "statement-unknown");
+    expect(request("alice", "support", "because", 60), "ok");
+    json_decref(edited);
+    json_decref(stmt);
+    json_decref(l);
+    json_decref(other);
+}
+
+static void everything_stops(void **state)
+{
+    (void)state;
+    get_grant();
+    json_t *r = member(request("anna", "support", "because", 60), "request");
+    expect(lock("olga", "everything", "all"), "lock-target-unknown");
+    json_t *l = member(lock("olga", "everything", "*"), "lock");
+    assert_non_null(client_event(&worker, "grant.ended", "grant_id", grant_id));
+    expect(request("alice", "support", "because", 60), "locked");
+    expect(hold("id=1"), "locked");
+    expect(ask("pending", "bob", NULL, NULL), "locked");
+    expect(statement("bob", text(r, "id"), "approve", bed.bob), "not-pending");
+    expect(ask("status", "alice", NULL, NULL), "ok");
+    expect(ask("locks", "oskar", NULL, NULL), "ok");
+    expect(ask("sessions", "dan", NULL, NULL), "ok");
+    expect(unlock("oskar", text(l, "id")), "ok");
+    expect(request("alice", "support", "because", 60), "ok");
+    json_decref(l);
+    json_decref(r);
+}
+
+/* An approver stops what she said yes to, and nothing else. */
+static void an_approver_locks_her_grant(void **state)
+{
+    (void)state;
+    get_grant();
+    expect(lock("bob", "person", "alice"), "operators-only");
+    expect(lock("bob", "everything", "*"), "operators-only");
+    expect(lock("anna", "grant", grant_id), "operators-only");
+    expect(lock("alice", "grant", grant_id), "operators-only");
+    expect(lock("bob", "grant", grant_id), "ok");
+    assert_non_null(client_event(&worker, "grant.ended", "grant_id", grant_id));
+    expect(hold("id=1"), "grant-required");
+}
+
+static json_t *refused(const char *name, int count)
+{
+    return client_ask(&worker, json_pack("{s:s, s:o, s:i}", "op", "refused", "who", who(name), "count", count));
+}
+
+static void a_rule_locks(void **state)
+{
+    (void)state;
+    char more[sizeof testbed_config + 100];
+    expect(refused("alice", 1000000), "ok");                           /* no rule */
+    expect(ask("pending", "alice", NULL, NULL), "ok");
+    snprintf(more, sizeof more, "%slock_when = { refusals = 20; refusals_within = \"1h\"; };\n", testbed_config);
+    testbed_write(&bed, "countersign.cfg", slice_str(more), 0600);
+    assert_int_equal(testbed_signal(&bed, SIGTERM), 0);
+    client_close(&worker);
+    testbed_spawn(&bed);
+    hello(&worker, "worker");
+    expect(refused("alice", 19), "ok");
+    expect(refused("bob", 19), "ok");
+    expect(ask("pending", "alice", NULL, NULL), "ok");
+    expect(refused("alice", 1), "ok");
+    assert_non_null(client_event(&worker, "lock", NULL, NULL));
+    expect(ask("pending", "alice", NULL, NULL), "locked");
+    expect(ask("pending", "bob", NULL, NULL), "ok");
+    json_t *locks = member(ask("locks", "olga", NULL, NULL), "locks");
+    assert_int_equal(json_array_size(locks), 1);
+    assert_string_equal(text(json_array_get(locks, 0), "by"), "rule:refusals");
+    expect(unlock("olga", text(json_array_get(locks, 0), "id")), "ok");
+    expect(ask("pending", "alice", NULL, NULL), "ok");
+    json_decref(locks);
 }
 
 static void nobody_unlocks_themselves(void **state)
@@ -255,7 +361,8 @@ static void only_one_authz_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORY(a_lock_stops_everything), STORY(nobody_unlocks_themselves), STORY(sessions_are_for_auditors),
+        STORY(a_lock_stops_everything), STORY(nobody_unlocks_themselves), STORY(unlocking_is_signed), STORY(everything_stops),
+        STORY(an_approver_locks_her_grant), STORY(a_rule_locks), STORY(sessions_are_for_auditors),
         STORY(broken_peers_are_cut_off), STORY(a_worker_that_does_not_read_is_cut_off), STORY(a_reload_follows_the_config), STORY(only_one_authz_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

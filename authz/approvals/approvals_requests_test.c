@@ -37,10 +37,9 @@ static void repeats_collapse_and_are_capped(void **state)
 {
     (void)state;
     json_t *a = member(request("alice", "support", "one reason", 60), "request");
-    json_t *b = member(request("alice", "support", "another reason", 70), "request");
+    json_t *b = member(request("alice", "support", "one reason", 60), "request");
     assert_string_equal(text(a, "id"), text(b, "id"));
-    assert_string_equal(text(b, "reason"), "one reason");
-    json_t *c = member(request("alice", "vault", "because", 60), "request");
+    json_t *c = member(request("alice", "support", "another reason", 70), "request");   /* another one: they stack */
     assert_string_not_equal(text(a, "id"), text(c, "id"));
     expect(request_as(who_with("alice@laptop.localhost", "laptop"), "support", "because", 60), "too-many-open");
     json_decref(a);

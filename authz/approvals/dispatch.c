@@ -18,13 +18,20 @@ static const struct field create_fields[] = {
     { "tool", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
     { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED },
     { "duration_s", FIELD_NUMBER, -most, most, false, TYPED },
+    { "actions", FIELD_WORDS, 0, ACTIONS_MAX, true, TYPED },
+    { "extends", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     END
+};
+static const struct field withdraw_fields[] = {
+    WHO, { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED }, { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED }, END
 };
 static const struct field statement_fields[] = {
     WHO,
     { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
     { "decision", FIELD_TEXT, 0, 16, false, TYPED },
     { "key", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "duration_s", FIELD_NUMBER, -most, most, true, TYPED },
+    { "actions", FIELD_WORDS, 0, ACTIONS_MAX, true, TYPED },
     END
 };
 static const struct field decide_fields[] = {
@@ -58,6 +65,7 @@ static const struct field hold_fields[] = {
     { "body_len", FIELD_NUMBER, 0, most, false, false },
     { "body_sha256", FIELD_BYTES32, 0, 0, false, false },
     { "requirement", FIELD_WORD, 1, 16, false, false },
+    { "spends", FIELD_SPENDS, 1, SPENDS_MAX, true, false },
     END
 };
 static const struct field release_fields[] = {
@@ -67,6 +75,13 @@ static const struct field outcome_fields[] = {
     { "id", FIELD_WORD, 1, 64, false, false },
     { "outcome", FIELD_WORD, 1, 32, false, false },
     { "status", FIELD_NUMBER, 0, 999, true, false },
+    END
+};
+static const struct field lease_fields[] = {
+    WHO,
+    { "tool", FIELD_WORD, 1, 32, false, false },
+    { "grant_id", FIELD_WORD, ID_LEN, ID_LEN, false, false },
+    { "wants", FIELD_SPENDS, 1, SPENDS_MAX, false, false },
     END
 };
 static const struct field assertion_fields[] = {
@@ -119,9 +134,17 @@ static const struct field lock_fields[] = {
     { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED },
     END
 };
-static const struct field unlock_fields[] = {
+static const struct field remove_fields[] = {
     WHO, { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED }, { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED }, END
 };
+static const struct field unlock_fields[] = {
+    WHO,
+    { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "key", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED },
+    END
+};
+static const struct field refused_fields[] = { WHO, { "count", FIELD_NUMBER, 1, 1000000, false, false }, END };
 
 enum { FOR_NEW = 1u << ROLE_NONE, FOR_WORKER = 1u << ROLE_WORKER, FOR_RECORDER = 1u << ROLE_RECORDER };
 
@@ -132,35 +155,38 @@ static const struct rule {
     size_t fds;
     const struct field *fields;
     enum status (*run)(struct op *o);
-    bool while_locked;                /* a locked person may still ask this */
+    unsigned stopped_by;
 } rules[] = {
-    { "hello", FOR_NEW, 0, hello_fields, op_hello, false },
-    { "request.create", FOR_WORKER, 0, create_fields, op_request_create, false },
-    { "status", FOR_WORKER, 0, who_fields, op_status, true },
-    { "pending", FOR_WORKER, 0, who_fields, op_pending, false },
-    { "item.get", FOR_WORKER, 0, who_id_fields, op_item_get, true },
-    { "item.proof", FOR_WORKER, 0, who_id_fields, op_item_proof, false },
-    { "held.raw", FOR_WORKER, 0, who_id_fields, op_held_raw, false },
-    { "statement", FOR_WORKER, 0, statement_fields, op_statement, false },
-    { "decide", FOR_WORKER, 0, decide_fields, op_decide, false },
-    { "hold", FOR_WORKER, 1, hold_fields, op_hold, false },
-    { "release.link", FOR_WORKER, 0, who_id_fields, op_release_link, false },
-    { "release.use", FOR_WORKER, 0, release_fields, op_release_use, false },
-    { "outcome", FOR_WORKER, 0, outcome_fields, op_outcome, false },
-    { "assertion", FOR_WORKER, 0, assertion_fields, op_assertion, false },
-    { "notice.ack", FOR_WORKER, 0, notice_fields, op_notice_ack, false },
-    { "segment", FOR_RECORDER, 0, segment_fields, op_segment, false },
-    { "sessions", FOR_WORKER, 0, sessions_fields, op_sessions, false },
-    { "session.get", FOR_WORKER, 0, session_get_fields, op_session_get, false },
-    { "log.read", FOR_WORKER, 0, log_fields, op_log_read, false },
-    { "lock", FOR_WORKER, 0, lock_fields, op_lock, false },
-    { "unlock", FOR_WORKER, 0, unlock_fields, op_unlock, false },
-    { "locks", FOR_WORKER, 0, who_fields, op_locks, false },
-    { "key.begin", FOR_WORKER, 0, who_fields, op_key_begin, false },
-    { "key.propose", FOR_WORKER, 0, propose_fields, op_key_propose, false },
-    { "key.remove", FOR_WORKER, 0, unlock_fields, op_key_remove, true },
-    { "live", FOR_WORKER, 0, who_fields, op_live, false },
-    { "keys", FOR_WORKER, 0, keys_fields, op_keys, false },
+    { "hello", FOR_NEW, 0, hello_fields, op_hello, BY_ANY_LOCK },
+    { "request.create", FOR_WORKER, 0, create_fields, op_request_create, BY_ANY_LOCK },
+    { "status", FOR_WORKER, 0, who_fields, op_status, BY_NO_LOCK },
+    { "pending", FOR_WORKER, 0, who_fields, op_pending, BY_ANY_LOCK },
+    { "item.get", FOR_WORKER, 0, who_id_fields, op_item_get, BY_NO_LOCK },
+    { "item.proof", FOR_WORKER, 0, who_id_fields, op_item_proof, BY_ANY_LOCK },
+    { "held.raw", FOR_WORKER, 0, who_id_fields, op_held_raw, BY_ANY_LOCK },
+    { "statement", FOR_WORKER, 0, statement_fields, op_statement, BY_OWN_LOCK },
+    { "decide", FOR_WORKER, 0, decide_fields, op_decide, BY_OWN_LOCK },
+    { "withdraw", FOR_WORKER, 0, withdraw_fields, op_withdraw, BY_OWN_LOCK },
+    { "hold", FOR_WORKER, 1, hold_fields, op_hold, BY_ANY_LOCK },
+    { "release.link", FOR_WORKER, 0, who_id_fields, op_release_link, BY_ANY_LOCK },
+    { "release.use", FOR_WORKER, 0, release_fields, op_release_use, BY_ANY_LOCK },
+    { "outcome", FOR_WORKER, 0, outcome_fields, op_outcome, BY_ANY_LOCK },
+    { "budget.lease", FOR_WORKER, 0, lease_fields, op_budget_lease, BY_ANY_LOCK },
+    { "assertion", FOR_WORKER, 0, assertion_fields, op_assertion, BY_ANY_LOCK },
+    { "notice.ack", FOR_WORKER, 0, notice_fields, op_notice_ack, BY_ANY_LOCK },
+    { "segment", FOR_RECORDER, 0, segment_fields, op_segment, BY_ANY_LOCK },
+    { "sessions", FOR_WORKER, 0, sessions_fields, op_sessions, BY_OWN_LOCK },
+    { "session.get", FOR_WORKER, 0, session_get_fields, op_session_get, BY_OWN_LOCK },
+    { "log.read", FOR_WORKER, 0, log_fields, op_log_read, BY_OWN_LOCK },
+    { "lock", FOR_WORKER, 0, lock_fields, op_lock, BY_OWN_LOCK },
+    { "unlock.statement", FOR_WORKER, 0, unlock_fields, op_unlock_statement, BY_OWN_LOCK },
+    { "refused", FOR_WORKER, 0, refused_fields, op_refused, BY_NO_LOCK },
+    { "locks", FOR_WORKER, 0, who_fields, op_locks, BY_OWN_LOCK },
+    { "key.begin", FOR_WORKER, 0, who_fields, op_key_begin, BY_ANY_LOCK },
+    { "key.propose", FOR_WORKER, 0, propose_fields, op_key_propose, BY_ANY_LOCK },
+    { "key.remove", FOR_WORKER, 0, remove_fields, op_key_remove, BY_NO_LOCK },
+    { "live", FOR_WORKER, 0, who_fields, op_live, BY_ANY_LOCK },
+    { "keys", FOR_WORKER, 0, keys_fields, op_keys, BY_ANY_LOCK },
 };
 
 static const struct rule *rule_of(const json_t *m)
@@ -173,7 +199,7 @@ static const struct rule *rule_of(const json_t *m)
 
 bool service_urgent(const json_t *m)
 {
-    return strcmp(str(m, "op"), "lock") == 0 || strcmp(str(m, "op"), "unlock") == 0;
+    return strcmp(str(m, "op"), "lock") == 0;
 }
 
 /* The certificate's identity becomes a person; who is locked or unknown gets no further. */
@@ -190,7 +216,10 @@ static enum status resolve_who(struct op *o)
         return refuse_op(o, UNKNOWN_PERSON, "The config lists no person with the identity %s", o->who.identity);
     if (o->who.not_after_s <= now_s(o))
         return refuse_op(o, CERTIFICATE_EXPIRED, "The certificate of %s is past its end", o->who.identity);
-    return o->while_locked ? OK : refuse_if_locked(o, NULL, NULL);
+    const json_t *own = o->stopped_by == BY_OWN_LOCK ? lock_on_person(o->s, o->who.person->name, o->who.x5t) : NULL;
+    if (own != NULL)
+        return refuse_op(o, LOCKED, "The %s '%s' is locked: %s", str(own, "kind"), str(own, "value"), str(own, "reason"));
+    return o->stopped_by == BY_ANY_LOCK ? refuse_if_locked(o, NULL, NULL) : OK;
 }
 
 static enum status run_op(struct op *o)
@@ -269,7 +298,7 @@ enum answered service_answer(struct service *s, struct peer *peer, const json_t 
         return (void)fail(err, BAD_INPUT, "'%s': %s", r->op, o.err.text), PEER_BROKEN;
     o.answer = json_object();
     o.run = r->run;
-    o.while_locked = r->while_locked;
+    o.stopped_by = r->stopped_by;
     enum status st = REFUSED;
     if (v == MISTYPED) {
         o.problem = BAD_REQUEST;
@@ -279,13 +308,14 @@ enum answered service_answer(struct service *s, struct peer *peer, const json_t 
     if (broken) {
         *err = o.err;
         log_error("store.broken", "op", r->op, "error", o.err.text);
+    } else if (st == REFUSED && o.problem == BUDGET_EXHAUSTED) {
+        watch_exhausted(s, o.who.person->name, o.now_ms);
     }
     finish(&o, st, json_integer_value(n), out);
-    if (broken) {
-        answer_done(out);             /* nothing may be said that is perhaps not so */
-        return SERVICE_BROKEN;
-    }
-    return ANSWERED;
+    if (!broken && watch_lock(s, err) == OK)
+        return ANSWERED;
+    answer_done(out);                 /* nothing may be said that is perhaps not so */
+    return SERVICE_BROKEN;
 }
 
 void answer_done(struct answer *a)

@@ -1,5 +1,7 @@
 #include "authz/approvals/internal.h"
 
+#include "authz/budget.h"
+
 json_t *grant_event(const json_t *row)
 {
     return json_pack("{s:s, s:s, s:b}", "event", "grant", "token", str(row, "token"), "noticed", num(row, "noticed") != 0);
@@ -40,6 +42,20 @@ enum status grant_wanted(struct op *o, const char *grant_id, const char *tool, s
     return refuse_op(o, GRANT_REQUIRED, "The grant is for another certificate, person or tool");
 }
 
+/* What waits to extend a grant that has ended waits for nothing. */
+static enum status end_extensions(struct op *o, const char *grant_id, const char *why)
+{
+    json_t *rows = NULL, *row;
+    size_t i;
+    enum status st = store_rows(o->s->store, &rows, &o->err, "SELECT item FROM request WHERE session = $1 AND state = 'pending' AND extends = $1", "s",
+                                grant_id);
+    json_array_foreach(rows, i, row)
+        if (st == OK)
+            st = item_end(o, str(row, "item"), grant_id, "cancelled", why);
+    json_decref(rows);
+    return st;
+}
+
 enum status grant_end(struct op *o, const char *grant_id, const char *why)
 {
     json_t *rows = NULL, *row;
@@ -60,7 +76,7 @@ enum status grant_end(struct op *o, const char *grant_id, const char *why)
         if (st == OK)
             st = item_end(o, str(row, "item"), grant_id, "cancelled", why);
     json_decref(rows);
-    return st;
+    return st == OK ? end_extensions(o, grant_id, why) : st;
 }
 
 /* One person has one live grant a tool and certificate: a new one takes the old one's place. */
@@ -78,6 +94,24 @@ static enum status end_older(struct op *o, const json_t *facts)
     return st;
 }
 
+/* The same grant_id with a later end: the row, and the leaf that it is compared with, are new. */
+static enum status put_extension(struct op *o, const json_t *row, const char *token, uint64_t seq)
+{
+    enum status st = store_run(o->s->store, &o->err,
+                               "UPDATE access_grant SET item = $1, policy = $2, iat = $3, exp = $4, token = $5, token_sha256 = $6, seq = $7"
+                               " WHERE grant_id = $8 AND state = 'live'", "ssiissis", str(row, "item"), str(row, "policy"), num(row, "iat"),
+                               num(row, "exp"), token, str(row, "token_sha256"), (int64_t)seq, str(row, "grant_id"));
+    if (st == OK && store_changed(o->s->store) != 1)
+        st = fail(&o->err, CORRUPT, "the grant '%s' is not live in the database", str(row, "grant_id"));
+    json_t *now = NULL;
+    if (st == OK)
+        st = store_row(o->s->store, &now, &o->err, "SELECT * FROM access_grant WHERE grant_id = $1", "s", str(row, "grant_id"));
+    if (st == OK)
+        queue_event(o, grant_event(now));
+    json_decref(now);
+    return st;
+}
+
 static enum status keep_grant(struct op *o, const json_t *facts, const struct grant_facts *g, const char *token)
 {
     unsigned char hash[32];
@@ -91,7 +125,14 @@ static enum status keep_grant(struct op *o, const json_t *facts, const struct gr
     json_t *row = json_deep_copy(content);
     uint64_t seq = 0;
     json_object_set(content, "approved_by", (json_t *)(uintptr_t)g->approved_by);
-    enum status st = write_leaf(o, "grant.issued", content, &seq);
+    bool extends = str(facts, "extends")[0] != 0;
+    enum status st = write_leaf(o, extends ? "grant.extended" : "grant.issued", content, &seq);
+    if (extends) {
+        if (st == OK)
+            st = put_extension(o, row, token, seq);
+        json_decref(row);
+        return st;
+    }
     if (st == OK && (json_object_set_new(row, "token", json_string(token)) != 0 || json_object_set_new(row, "noticed", json_integer(0)) != 0
                      || json_object_set_new(row, "state", json_string("live")) != 0
                      || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
@@ -108,20 +149,25 @@ enum status grant_issue_for(struct op *o, const struct item *it, const struct ap
 {
     const json_t *f = it->facts;
     char jti[ID_LEN + 1], *note = NULL, *token = NULL;
-    int64_t exp_s = now_s(o) + num(f, "duration_s");
+    bool extends = str(f, "extends")[0] != 0;
+    int64_t exp_s = now_s(o) + a->duration_s;
     if (exp_s > num(f, "not_after"))
         exp_s = num(f, "not_after");
     if (exp_s <= now_s(o))
         return refuse_op(o, CERTIFICATE_EXPIRED, "The certificate that asked for this has expired");
-    enum status st = end_older(o, f);
+    if (extends && !ledger_is(log_ledger(o->s->log), str(f, "extends"), "live"))
+        return refuse_op(o, GRANT_REQUIRED, "The grant that this would extend has ended");
+    enum status st = extends ? OK : end_older(o, f);
     if (st == OK)
         st = log_checkpoint(o->s->log, &note, &o->err);
     if (st != OK)
         return st;
     new_id("jti_", jti);
     struct grant_facts g = { o->s->config->instance, str(f, "session"), jti, str(f, "person"), str(f, "identity"), str(f, "x5t"),
-                             str(f, "tool"), str(f, "reason"), str(f, "policy"), note, a->approved_by, now_s(o), exp_s };
-    st = grant_issue(o->s->signer, &g, &token, &o->err);
+                             str(f, "tool"), str(f, "reason"), str(f, "policy"), note, a->approved_by, now_s(o), exp_s, budget_claim(&it->tool->budget), actions_list(a->actions) };
+    st = g.budget && g.actions ? grant_issue(o->s->signer, &g, &token, &o->err) : fail(&o->err, NO_MEMORY, "budget");
+    json_decref((json_t *)(uintptr_t)g.budget);
+    json_decref((json_t *)(uintptr_t)g.actions);
     if (st == OK)
         st = item_set_state(o, it->id, "approved", "granted");
     if (st == OK)

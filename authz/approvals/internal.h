@@ -6,6 +6,7 @@
 #include "authz/approvals/tiles.h"
 #include "authz/approvals/validate.h"
 
+#include "authz/actions.h"
 #include "authz/blob.h"
 #include "authz/policy.h"
 #include "authz/yes.h"
@@ -57,10 +58,14 @@ struct service {
     struct tiles *tiles;
     int64_t published_ms;             /* when the log was last published, or tried to be */
     struct seal_key seal_key;
-    char *held_folder;
+    char *held_folder, *memory_path;
+    uint64_t patrolled;               /* leaves up to here were read by this process */
+    uint64_t written;                 /* the memory on the disk stands for leaves up to here */
     int lock_fd;
     json_t *locks;                    /* live ones: [{id, kind, value, reason, by, at}], from verified leaves */
     bool locks_stale;
+    struct watch *watched;            /* refusals of late, by person */
+    char to_lock[2][72];              /* a person, and the rule that stops her now; "" */
     json_t *running;                  /* {item: peer id}: used, outcome not yet known */
     struct release_code codes[CODES_MAX];
     json_t *events, *outbox;          /* of the open transaction; committed, not yet taken */
@@ -77,6 +82,8 @@ MUST_CHECK enum status signing_load(const struct config *c, struct signing *out,
 void signing_done(struct signing *g);
 /* Exchange them with the service's. */
 void signing_swap(struct service *s, struct signing *g);
+/* Which locks stop an op: that on everything and one's own; only one's own; none. */
+enum stopped_by { BY_ANY_LOCK, BY_OWN_LOCK, BY_NO_LOCK };
 
 /* Who asks, as far as it matters to a decision. */
 struct caller {
@@ -98,10 +105,13 @@ struct op {
     int answer_fd;
     char used_item[ID_LEN + 1];       /* set when this op uses up a sign-off: then this peer runs it */
     enum status (*run)(struct op *o); /* from the table in dispatch.c */
-    bool while_locked;
+    bool only_shows;                  /* nothing is decided: leaves proved before will do */
+    unsigned stopped_by;              /* enum stopped_by: which locks stop it */
     enum problem_type problem;
     struct err err;                   /* detail of the problem for the person, or text for our log */
 };
+
+#define EVERYTHING "*"                /* the value of a lock of that kind */
 
 static inline const char *str(const json_t *o, const char *name)
 {
@@ -118,6 +128,8 @@ static inline int64_t now_s(const struct op *o) { return o->now_ms / 1000; }
 
 /* Say no: the problem, and one sentence about this case. Returns REFUSED. */
 enum status refuse_op(struct op *o, enum problem_type t, const char *detail, ...) __attribute__((format(printf, 3, 4)));
+/* Write down what the log says, for a quick start (memory.h). */
+void service_remember(struct service *s);
 /* Append a leaf in the open transaction; takes content. */
 MUST_CHECK enum status write_leaf(struct op *o, const char *type, json_t *content, uint64_t *seq_out);
 /* An event for all workers once committed; takes it. */
@@ -130,8 +142,10 @@ MUST_CHECK enum status own_end(struct op *o, enum status st, struct err *err);
 MUST_CHECK enum status in_transaction(struct op *o, enum status (*run)(struct op *), bool *broken);
 /* The approval keys of this config; a file that is not there means that nobody can approve. */
 MUST_CHECK enum status keys_load(const struct config *c, struct approval_keys *out, struct err *err);
-/* The live lock that covers any of these, or NULL; each may be NULL. */
+/* The live lock that covers any of these, or everything; NULL: none. Each may be NULL. */
 const json_t *lock_on(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id);
+/* The same without a lock on everything: who lifts that one must be able to. */
+const json_t *lock_on_person(const struct service *s, const char *person, const char *x5t);
 MUST_CHECK enum status refuse_if_locked(struct op *o, const char *tool, const char *grant_id);
 const struct person *person_named(const struct config *c, const char *name);
 bool is_auditor(const struct op *o);
@@ -148,7 +162,7 @@ struct item {
     const struct tool *tool;          /* NULL: gone from the config */
     const struct action *action;      /* of a held request; NULL likewise */
     const struct person *requester;   /* NULL likewise */
-    const struct need *needs;
+    struct need needs[NEEDS_AT_MAX];  /* who has to say yes: those asked for at the time it was made */
     size_t need_count;
 };
 /* NOT_FOUND, CORRUPT. item_done() when OK. */
@@ -163,8 +177,12 @@ const char *item_purpose(const struct item *it);   /* of statements about it */
 /* Could the caller decide it? May she see it? */
 bool item_may_decide(const struct op *o, const struct item *it);
 bool item_may_see(const struct op *o, const struct item *it);
-/* What is asked, as a statement's scope. */
-json_t *item_scope(const struct item *it);
+/* What is asked, as a statement's scope; duration_s and actions: what an approver makes of a request for access (0 and NULL: as asked). */
+json_t *item_scope(const struct item *it, int64_t duration_s, const char *actions);
+/* Is this scope, of a yes to an access request, no wider than what was asked? */
+bool scope_within(const struct item *it, const json_t *scope);
+/* The actions asked for: "*" or names (actions.h). */
+const char *item_actions(const struct item *it);
 /* Move the row from one of the open states; `why` for cancelled ones. Writes leaf (item.expired or item.cancelled), event, erasure. */
 MUST_CHECK enum status item_end(struct op *o, const char *id, const char *session, const char *state, const char *why);
 MUST_CHECK enum status item_set_state(struct op *o, const char *id, const char *from, const char *to);
@@ -179,12 +197,38 @@ struct approvals {
     const char *methods[APPROVERS_MAX];   /* how each signed */
     size_t count;
     json_t *approved_by;              /* [{person, statement, key, method}] */
+    int64_t duration_s;               /* of a request for access: the least that any of them said yes to */
+    char actions[ACTIONS_TEXT_MAX];   /* and what all of them did; "": nothing is left */
 };
+/* One more yes, with this scope. */
+void approvals_narrow(struct approvals *a, const json_t *scope);
 MUST_CHECK enum status approvals_gather(struct op *o, const struct item *it, struct approvals *out);
 bool approvals_enough(const struct item *it, const struct approvals *a);
 /* The registered key of this name if it is this person's and not past its end; else NULL. */
 const struct approval_key *approval_key_of(const struct op *o, const char *person, const char *fingerprint);
 
+/* ---- ops_decide.c: what orders share with decisions ---- */
+enum { NONCE_LEN = 22 };
+void statement_id(const char *nonce, const char *item, const char *decision, char out[ID_LEN + 1]);
+/* Keep a statement for the caller until it is signed; use it up. */
+MUST_CHECK enum status statement_keep(struct op *o, const char *item, const char *nonce, const char *id, const json_t *object);
+MUST_CHECK enum status statement_consume(struct op *o, const char *id);
+/* Is what the caller sent a signature over this statement by her own registered key? *yes_out: what the log keeps of it; the caller's. */
+MUST_CHECK enum status check_signature(struct op *o, const json_t *object, const struct statement *s, json_t **yes_out);
+
+/* ---- ops_order.c: what one person settles alone, by signing it ---- */
+/* Answer with a statement for the caller. item: the id that a decision is found by. concerns: a person or a thing. Takes scope. */
+MUST_CHECK enum status order_statement(struct op *o, const char *item, const char *purpose, const char *concerns, json_t *scope);
+/* Is the stored statement one of these, unaltered, and signed by the caller now? Then it is used up. *s borrows from object. */
+MUST_CHECK enum status order_signed(struct op *o, const json_t *row, const json_t *object, const char *purpose, struct statement *s, json_t **yes_out);
+/* ops_lock.c: a lock lifted by a signed order. */
+MUST_CHECK enum status lock_make(struct op *o, const char *kind, const char *value, const char *reason, const char *by);
+/* ---- watch.c: locks by rule ---- */
+/* Note a refusal of a person's; watch_lock() locks whom a rule then stops, in a transaction of its own. IO_FAILED: end the process. */
+void watch_exhausted(struct service *s, const char *person, int64_t now_ms);
+MUST_CHECK enum status watch_lock(struct service *s, struct err *err);
+void watch_free(struct service *s);
+MUST_CHECK enum status unlock_signed(struct op *o, const json_t *row, const json_t *object);
 /* ---- new_key.c: keys of people's authenticators ---- */
 /* Read the confirmed ones from the log. */
 MUST_CHECK enum status web_keys_load(struct service *s, struct err *err);
@@ -216,6 +260,12 @@ MUST_CHECK enum status grant_issue_for(struct op *o, const struct item *it, cons
 /* End a live one with the held requests under it. */
 MUST_CHECK enum status grant_end(struct op *o, const char *grant_id, const char *why);
 json_t *grant_event(const json_t *row);
+
+/* ---- ops_budget.c ---- */
+/* Lease what `wants` lists from a live grant's budget: all of it or nothing (BUDGET_EXHAUSTED). answer: an array that gets the amounts. */
+MUST_CHECK enum status budget_lease(struct op *o, const struct grant *g, const json_t *wants, json_t *answer);
+/* [{name, max, left}] of a grant's row, to be shown. */
+json_t *budget_view(struct op *o, const json_t *row);
 
 /* ---- release.c ---- */
 /* Use up an approved sign-off: checks everything again, commits "used" with this op, answers with the bytes. */
@@ -253,6 +303,11 @@ MUST_CHECK enum status signing_changed(struct op *o);
 /* ---- reconcile.c ---- */
 /* Compare the rows with the verified log. CORRUPT names the first that differs. */
 MUST_CHECK enum status reconcile(struct service *s, struct err *err);
+/* Only rows that these leaves made. */
+MUST_CHECK enum status reconcile_range(struct service *s, uint64_t from, uint64_t to, struct err *err);
+
+/* ---- patrol.c: read the past again, a little at a time. CORRUPT: it was altered; end the process. ---- */
+MUST_CHECK enum status patrol_step(struct service *s, struct err *err);
 
 /* ---- the ops ---- */
 enum status op_hello(struct op *o);
@@ -260,12 +315,14 @@ enum status op_status(struct op *o);
 enum status op_pending(struct op *o);
 enum status op_item_get(struct op *o);
 enum status op_request_create(struct op *o);
+enum status op_withdraw(struct op *o);
 enum status op_statement(struct op *o);
 enum status op_decide(struct op *o);
 enum status op_hold(struct op *o);
 enum status op_held_raw(struct op *o);
 enum status op_release_link(struct op *o);
 enum status op_release_use(struct op *o);
+enum status op_budget_lease(struct op *o);
 enum status op_outcome(struct op *o);
 enum status op_assertion(struct op *o);
 enum status op_notice_ack(struct op *o);
@@ -274,7 +331,8 @@ enum status op_sessions(struct op *o);
 enum status op_session_get(struct op *o);
 enum status op_log_read(struct op *o);
 enum status op_lock(struct op *o);
-enum status op_unlock(struct op *o);
+enum status op_unlock_statement(struct op *o);
+enum status op_refused(struct op *o);
 enum status op_locks(struct op *o);
 enum status op_key_begin(struct op *o);
 enum status op_key_propose(struct op *o);

@@ -19,7 +19,7 @@ static enum status altered(struct op *o, const char *id)
 static enum status load_facts(struct op *o, const struct ledger_entry *e, struct item *it)
 {
     json_t *found = NULL;
-    enum status st = log_leaf(o->s->log, e->born, &found, &o->err);
+    enum status st = o->only_shows ? log_leaf_shown(o->s->log, e->born, &found, &o->err) : log_leaf(o->s->log, e->born, &found, &o->err);
     if (st != OK)
         return st == NOT_FOUND ? CORRUPT : st;
     it->facts = json_incref(json_object_get(found, "content"));
@@ -34,15 +34,13 @@ static void find_policy(struct op *o, struct item *it)
 {
     it->tool = config_tool(o->s->config, slice_str(str(it->facts, "tool")));
     it->requester = person_named(o->s->config, str(it->facts, "person"));
-    if (it->tool != NULL && it->kind == LEDGER_REQUEST) {
-        it->needs = it->tool->approvers;
-        it->need_count = it->tool->approver_count;
-    }
+    int64_t made_s = num(it->facts, "created_ms") / 1000;
+    if (it->tool != NULL && it->kind == LEDGER_REQUEST)
+        it->need_count = policy_needs_at(it->tool->approvers, it->tool->approver_count, made_s, it->needs);
     for (size_t i = 0; it->tool != NULL && it->kind == LEDGER_HELD && i < it->tool->action_count; i++)
         if (strcmp(it->tool->actions[i].name, str(it->facts, "action")) == 0) {
             it->action = &it->tool->actions[i];
-            it->needs = it->action->signoff;
-            it->need_count = it->action->signoff_count;
+            it->need_count = policy_needs_at(it->action->signoff, it->action->signoff_count, made_s, it->needs);
             break;
         }
 }
@@ -113,13 +111,20 @@ bool item_may_see(const struct op *o, const struct item *it)
     return strcmp(o->who.person->name, str(it->facts, "person")) == 0 || item_may_decide(o, it) || is_auditor(o) || is_operator(o);
 }
 
-json_t *item_scope(const struct item *it)
+const char *item_actions(const struct item *it)
+{
+    const char *actions = str(it->facts, "actions");
+    return actions[0] != 0 ? actions : "*";   /* older requests have no such member */
+}
+
+json_t *item_scope(const struct item *it, int64_t duration_s, const char *actions)
 {
     const json_t *f = it->facts;
     if (it->kind == LEDGER_NEW_KEY)
         return statement_scope_key(str(f, "key"), str(f, "method"), str(f, "alg"), str(f, "label"));
     if (it->kind == LEDGER_REQUEST)
-        return statement_scope_access(str(f, "tool"), num(f, "duration_s"), str(f, "reason"));
+        return statement_scope_part(str(f, "tool"), duration_s ? duration_s : num(f, "duration_s"), str(f, "reason"), actions ? actions : item_actions(it),
+                                    str(f, "extends"));
     struct statement_request r = { str(f, "tool"), str(f, "action"), str(f, "method"), str(f, "authority"), str(f, "target"),
                                    str(f, "digest"), str(f, "body_sha256"), str(f, "reason"), num(f, "body_len") };
     return statement_scope_signoff(&r);
@@ -172,17 +177,39 @@ const char *item_purpose(const struct item *it)
     return it->kind == LEDGER_REQUEST ? "access" : it->kind == LEDGER_HELD ? "signoff" : "register-key";
 }
 
-/* Is this leaf's statement the very one that this item asks for? */
+static const char *scope_actions(const json_t *scope)
+{
+    const char *actions = str(scope, "actions");
+    return actions[0] != 0 ? actions : "*";
+}
+
+bool scope_within(const struct item *it, const json_t *scope)
+{
+    int64_t duration_s = num(scope, "duration_s");
+    const char *actions = scope_actions(scope);
+    json_t *same = item_scope(it, duration_s, actions);
+    bool within = same != NULL && json_equal(same, scope);
+    json_decref(same);
+    return within && (it->kind != LEDGER_REQUEST
+                      || (duration_s >= 1 && duration_s <= num(it->facts, "duration_s") && actions_within(actions, item_actions(it))));
+}
+
+void approvals_narrow(struct approvals *a, const json_t *scope)
+{
+    int64_t duration_s = num(scope, "duration_s");
+    if (a->duration_s == 0 || duration_s < a->duration_s)
+        a->duration_s = duration_s;
+    actions_both(a->actions, scope_actions(scope), a->actions);
+}
+
+/* Is this leaf's statement one that this item asks for? */
 static bool statement_fits(const struct op *o, const struct item *it, const struct statement *s, const char *approver)
 {
-    json_t *scope = item_scope(it);
-    bool fits = scope != NULL && json_equal(scope, s->scope) && strcmp(s->instance, o->s->config->instance) == 0
+    return scope_within(it, s->scope) && strcmp(s->instance, o->s->config->instance) == 0
                 && strcmp(s->purpose, item_purpose(it)) == 0
                 && strcmp(s->decision, "approve") == 0 && strcmp(s->requester, str(it->facts, "person")) == 0
                 && strcmp(s->identity, str(it->facts, "identity")) == 0 && strcmp(s->policy, str(it->facts, "policy")) == 0
                 && strcmp(s->approver, approver) == 0;
-    json_decref(scope);
-    return fits;
 }
 
 /* One decision row, proved. *counts: it is an approval whose key, person and groups hold today. CORRUPT: the row is not what the log says. */
@@ -211,6 +238,7 @@ static enum status prove(struct op *o, const struct item *it, const json_t *row,
         return fail(&o->err, NO_MEMORY, "approvals");
     a->methods[a->count] = key_method(o->s, s.key);
     a->persons[a->count++] = approver;
+    approvals_narrow(a, s.scope);
     return OK;
 }
 
@@ -218,7 +246,7 @@ enum status approvals_gather(struct op *o, const struct item *it, struct approva
 {
     json_t *rows = NULL, *row;
     size_t i;
-    *out = (struct approvals){ .approved_by = json_array() };
+    *out = (struct approvals){ .approved_by = json_array(), .actions = "*" };
     enum status st = store_rows(o->s->store, &rows, &o->err,
                                 "SELECT * FROM decision WHERE item = $1 AND decision = 'approve' ORDER BY seq", "s", it->id);
     json_array_foreach(rows, i, row) {

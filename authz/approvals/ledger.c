@@ -20,6 +20,8 @@ static const struct change {
     { "item.cancelled", "item", LEDGER_KINDS, ANY, NULL },
     { "grant.issued", "item", LEDGER_REQUEST, "approved", "granted" },
     { "grant.issued", "grant_id", LEDGER_GRANT, NULL, "live" },
+    { "grant.extended", "item", LEDGER_REQUEST, "approved", "granted" },
+    { "grant.extended", "grant_id", LEDGER_GRANT, "live", "=" },
     { "grant.ended", "grant_id", LEDGER_GRANT, "live", "ended" },
     { "notice.acknowledged", "grant_id", LEDGER_GRANT, "live", "=" },
     { "signoff.used", "item", LEDGER_HELD, "approved", "used" },
@@ -103,6 +105,8 @@ static enum status change_entry(const struct change *c, struct ledger_entry *e, 
         e->noticed = true;
     if (strcmp(c->type, "approval") == 0 || strcmp(c->type, "denial") == 0)
         e->decisions++;
+    if (strcmp(c->type, "grant.extended") == 0 && c->kind == LEDGER_GRANT)
+        e->born = seq;                /* its row is compared with this one from now on */
     if (to[0] != '=')
         e->state = to;
     e->last = seq;
@@ -130,6 +134,17 @@ static enum status apply_one(struct ledger *l, const struct change *c, uint64_t 
     return OK;
 }
 
+/* Only a live grant's budget can be leased. */
+static enum status take_lease(struct ledger *l, uint64_t seq, const json_t *content, struct err *err)
+{
+    const char *id = json_string_value(json_object_get(content, "grant_id"));
+    if (id == NULL || !ledger_is(l, id, "live"))
+        return fail(err, CORRUPT, "leaf %llu leases from a grant that is not live", (unsigned long long)seq);
+    if (l->book == NULL && (l->book = book_new()) == NULL)
+        return fail(err, NO_MEMORY, "budgets");
+    return book_apply(l->book, content, err);
+}
+
 /* A WebAuthn key's counter: at first from its registration, then from each answer it signed. */
 static void take_count(struct ledger *l, const char *type, const json_t *content)
 {
@@ -150,9 +165,57 @@ enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const
     for (size_t i = 0; st == OK && i < sizeof changes / sizeof *changes; i++)
         if (strcmp(changes[i].type, type) == 0)
             st = apply_one(l, &changes[i], seq, content, err);
+    if (st == OK && strcmp(type, "budget.leased") == 0)
+        st = take_lease(l, seq, content, err);
+    if (st == OK && strcmp(type, "grant.ended") == 0 && l->book != NULL)
+        book_close(l->book, json_string_value(json_object_get(content, "grant_id")));
     if (st == OK)
         take_count(l, type, content);
     return st;
+}
+
+static int number_of(const char *const *words, const char *text)
+{
+    for (int i = 0; words[i] != NULL; i++)
+        if (text != NULL && strcmp(words[i], text) == 0)
+            return i;
+    return -1;
+}
+
+int ledger_state_number(const char *state)
+{
+    return number_of(state_words, state);
+}
+
+int ledger_outcome_number(const char *outcome)
+{
+    return number_of(outcome_words, outcome) + 1;
+}
+
+const char *ledger_state_of(int number)
+{
+    return number >= 0 && number < (int)(sizeof state_words / sizeof *state_words) ? state_words[number] : NULL;
+}
+
+const char *ledger_outcome_of(int number)
+{
+    return number >= 1 && number < (int)(sizeof outcome_words / sizeof *outcome_words) ? outcome_words[number - 1] : NULL;
+}
+
+enum status ledger_restore(struct ledger *l, const struct ledger_entry *from, struct err *err)
+{
+    struct ledger_entry *e = from->state != NULL && from->kind < LEDGER_KINDS ? calloc(1, sizeof *e) : NULL;
+    if (e == NULL)
+        return fail(err, CORRUPT, "memory of the log");
+    *e = *from;
+    memset(&e->hh, 0, sizeof e->hh);
+    HASH_ADD_STR(l->entries, id, e);
+    if (e->hh.tbl == NULL) {
+        free(e);
+        return fail(err, NO_MEMORY, "ledger");
+    }
+    l->counts[e->kind]++;
+    return OK;
 }
 
 void ledger_done(struct ledger *l)
@@ -163,4 +226,6 @@ void ledger_done(struct ledger *l)
         HASH_DEL(l->entries, e);
         free(e);
     }
+    book_free(l->book);
+    l->book = NULL;
 }

@@ -3,6 +3,7 @@
 #ifndef COUNTERSIGN_LEDGER_H
 #define COUNTERSIGN_LEDGER_H
 
+#include "authz/approvals/book.h"
 #include "proxy/base/status.h"
 
 #include <jansson.h>
@@ -27,10 +28,17 @@ struct ledger_entry {
 struct ledger {
     struct ledger_entry *entries;
     size_t counts[LEDGER_KINDS];
+    struct book *book;                /* what was leased of budgets */
 };
 
 /* Take one leaf. CORRUPT when it can't follow what came before: an approval of nothing, a second use, a foreign word. */
 MUST_CHECK enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const json_t *content, struct err *err);
+/* For the memory of a log (memory.h): an entry as it was, and its words as numbers. */
+MUST_CHECK enum status ledger_restore(struct ledger *l, const struct ledger_entry *e, struct err *err);
+int ledger_state_number(const char *state);
+int ledger_outcome_number(const char *outcome);   /* 0: none */
+const char *ledger_state_of(int number);          /* NULL: no such */
+const char *ledger_outcome_of(int number);        /* NULL: none */
 /* NULL: the log knows no such id. */
 const struct ledger_entry *ledger_find(const struct ledger *l, const char *id);
 bool ledger_is(const struct ledger *l, const char *id, const char *state);

@@ -1,14 +1,18 @@
 #include "authz/approvals/log.h"
 
+#include "authz/approvals/memory.h"
+
 #include "authz/canonical.h"
 #include "proxy/base/codec.h"
 #include "proxy/base/file.h"
+#include "proxy/base/log.h"
 
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { PENDING_MAX = 4096, SALT_TEXT = 23, DIGEST_TEXT = 44 };
+enum { SHOWN_MAX = 1024, PENDING_MAX = 4096, SALT_TEXT = 23, DIGEST_TEXT = 44 };
 
 struct pending {
     uint64_t seq;
@@ -25,8 +29,10 @@ struct log {
     unsigned char (*marks)[32];       /* marks[i]: root of the i-th LOG_MARK_EVERY leaves alone */
     size_t mark_count, mark_room;
     struct ledger ledger;
+    uint64_t remembered;              /* leaves up to here were not read at the start */
     struct pending pending[PENDING_MAX];
     size_t pending_count;
+    json_t *shown[SHOWN_MAX];         /* proved leaves, each at its number modulo the size */
 };
 
 static const char *text_of(const json_t *row, const char *name)
@@ -145,9 +151,50 @@ static enum status check_head(struct log *l, struct err *err)
     return OK;
 }
 
+/* Take the place of all leaves up to the remembered one. Anything odd: there is no memory. */
+static bool recall(struct log *l, const char *path)
+{
+    struct memory m = { 0 };
+    struct err err = { .text = "" };
+    json_t *row = NULL;
+    if (path == NULL || memory_read(path, l->key, l->instance, &m, &err) != OK) {
+        if (path != NULL && access(path, F_OK) == 0)
+            log_warn("memory.unusable", "why", err.text, "next", "all of the log is read");
+        return false;
+    }
+    l->tree = m.tree;
+    l->marks = m.marks;
+    l->mark_count = l->mark_room = m.mark_count;
+    l->ledger = m.ledger;
+    l->remembered = m.tree.size;
+    bool whole = m.mark_count == m.tree.size / LOG_MARK_EVERY
+                 && store_row(l->store, &row, &err, "SELECT count(*) AS n FROM leaf WHERE seq <= $1", "i", (int64_t)m.tree.size) == OK
+                 && (uint64_t)number_of(row, "n") == m.tree.size;
+    json_decref(row);
+    return whole;
+}
+
+static void forget(struct log *l)
+{
+    ledger_done(&l->ledger);
+    l->ledger = (struct ledger){ 0 };
+    free(l->marks);
+    l->marks = NULL;
+    l->mark_count = l->mark_room = 0;
+    l->tree = (struct tree){ 0 };
+    l->remembered = 0;
+}
+
+static enum status read_leaves(struct log *l, struct err *err)
+{
+    enum status st = store_each(l->store, take_stored, l, err,
+                                "SELECT seq, type, time_ms, salt, content, digest, session FROM leaf WHERE seq > $1 ORDER BY seq", "i", (int64_t)l->tree.size);
+    return st == OK ? check_head(l, err) : st;
+}
+
 /* key_path NULL: only the public key is known. */
-static enum status open_log(struct store *store, const char *instance, const char *key_path, const unsigned char *public_key, struct log **out,
-                            struct err *err)
+static enum status open_log(struct store *store, const char *instance, const char *key_path, const unsigned char *public_key, const char *memory_path,
+                            struct log **out, struct err *err)
 {
     struct log *l = calloc(1, sizeof *l);
     enum status st = OK;
@@ -160,11 +207,14 @@ static enum status open_log(struct store *store, const char *instance, const cha
         st = load_key(l, key_path, err);
     else
         memcpy(l->public_key, public_key, sizeof l->public_key);
+    if (st == OK && !recall(l, memory_path))
+        forget(l);
     if (st == OK)
-        st = store_each(store, take_stored, l, err, "SELECT seq, type, time_ms, salt, content, digest, session FROM leaf ORDER BY seq",
-                        "");
-    if (st == OK)
-        st = check_head(l, err);
+        st = read_leaves(l, err);
+    if (st == CORRUPT && l->remembered > 0) {   /* whatever it is, a look at everything names it exactly */
+        forget(l);
+        st = read_leaves(l, err);
+    }
     l->next = l->tree;
     if (st == CORRUPT)
         err_prefix(err, "the log in authz.db was altered: ");
@@ -175,14 +225,14 @@ static enum status open_log(struct store *store, const char *instance, const cha
     return st;
 }
 
-enum status log_open(struct store *store, const char *instance, const char *key_path, struct log **out, struct err *err)
+enum status log_open(struct store *store, const char *instance, const char *key_path, const char *memory_path, struct log **out, struct err *err)
 {
-    return open_log(store, instance, key_path, NULL, out, err);
+    return open_log(store, instance, key_path, NULL, memory_path, out, err);
 }
 
 enum status log_open_public(struct store *store, const char *instance, const unsigned char public_key[32], struct log **out, struct err *err)
 {
-    return open_log(store, instance, NULL, public_key, out, err);
+    return open_log(store, instance, NULL, public_key, NULL, out, err);
 }
 
 void log_close(struct log *l)
@@ -190,6 +240,8 @@ void log_close(struct log *l)
     if (l == NULL)
         return;
     log_rolled_back(l);
+    for (size_t i = 0; i < SHOWN_MAX; i++)
+        json_decref(l->shown[i]);
     ledger_done(&l->ledger);
     EVP_PKEY_free(l->key);
     free(l->marks);
@@ -311,9 +363,22 @@ static enum status walk_leaf(void *arg, json_t *row, struct err *err)
     return st;
 }
 
-enum status log_leaf(struct log *l, uint64_t seq, json_t **out, struct err *err)
+/* Do the leaves walked over, up to `end`, give the root that is kept for them? */
+static enum status check_block(const struct log *l, const struct walk *w, uint64_t end, struct err *err)
 {
     unsigned char root[32], want[32];
+    if (end % LOG_MARK_EVERY == 0)
+        memcpy(want, l->marks[w->before / LOG_MARK_EVERY], 32);
+    else
+        tree_tail_root(&l->tree, LOG_MARK_LEVEL, want);
+    tree_root(&w->block, root);
+    if (w->before + w->block.size == end && memcmp(root, want, 32) == 0)
+        return OK;
+    return fail(err, CORRUPT, "the log was altered between leaf %llu and %llu", (unsigned long long)w->before + 1, (unsigned long long)end);
+}
+
+enum status log_leaf(struct log *l, uint64_t seq, json_t **out, struct err *err)
+{
     if (seq == 0 || seq > l->tree.size)
         return fail(err, NOT_FOUND, "the log has no leaf %llu", (unsigned long long)seq);
     size_t block = (size_t)((seq - 1) / LOG_MARK_EVERY);
@@ -322,13 +387,8 @@ enum status log_leaf(struct log *l, uint64_t seq, json_t **out, struct err *err)
     enum status st = store_each(l->store, walk_leaf, &w, err,
                                 "SELECT seq, type, time_ms, salt, content, digest FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq",
                                 "ii", (int64_t)w.before, (int64_t)end);
-    if (end % LOG_MARK_EVERY == 0)
-        memcpy(want, l->marks[block], 32);
-    else
-        tree_tail_root(&l->tree, LOG_MARK_LEVEL, want);
-    tree_root(&w.block, root);
-    if (st == OK && (w.before + w.block.size != end || memcmp(root, want, 32) != 0))
-        st = fail(err, CORRUPT, "the log was altered between leaf %llu and %llu", (unsigned long long)w.before + 1, (unsigned long long)end);
+    if (st == OK)
+        st = check_block(l, &w, end, err);
     json_t *content = st == OK ? json_loads(text_of(w.found, "content"), JSON_REJECT_DUPLICATES, NULL) : NULL;
     if (st == OK && (content == NULL || json_object_set_new(w.found, "content", content) != 0))
         st = fail(err, NO_MEMORY, "leaf");
@@ -337,6 +397,55 @@ enum status log_leaf(struct log *l, uint64_t seq, json_t **out, struct err *err)
     else
         json_decref(w.found);
     return st;
+}
+
+enum status log_leaf_shown(struct log *l, uint64_t seq, json_t **out, struct err *err)
+{
+    json_t **slot = &l->shown[seq % SHOWN_MAX];
+    enum status st = OK;
+    if (*slot == NULL || (uint64_t)number_of(*slot, "seq") != seq) {
+        json_t *found = NULL;
+        st = log_leaf(l, seq, &found, err);
+        if (st != OK)
+            return st;
+        json_decref(*slot);
+        *slot = found;
+    }
+    *out = json_incref(*slot);
+    return st;
+}
+
+enum status log_remember(const struct log *l, const char *memory_path, struct err *err)
+{
+    struct memory m = { .tree = l->tree, .marks = l->marks, .mark_count = l->mark_count, .ledger = l->ledger };
+    return memory_write(memory_path, l->key, l->instance, &m, err);
+}
+
+uint64_t log_remembered(const struct log *l)
+{
+    return l->remembered;
+}
+
+static enum status walk_filed(void *arg, json_t *row, struct err *err)
+{
+    struct walk *w = arg;
+    enum status st = walk_leaf(w, row, err);
+    json_t *content = st == OK ? json_loads(text_of(row, "content"), JSON_REJECT_DUPLICATES, NULL) : NULL;
+    if (st == OK && strcmp(text_of(content, "session"), text_of(row, "session")) != 0)
+        st = fail(err, CORRUPT, "leaf %llu is filed under another session", (unsigned long long)(w->before + w->block.size));
+    json_decref(content);
+    return st;
+}
+
+enum status log_check_block(struct log *l, uint64_t from, uint64_t *to_out, struct err *err)
+{
+    struct walk w = { .before = (from - 1) / LOG_MARK_EVERY * LOG_MARK_EVERY };
+    uint64_t end = w.before + LOG_MARK_EVERY < l->tree.size ? w.before + LOG_MARK_EVERY : l->tree.size;
+    enum status st = store_each(l->store, walk_filed, &w, err,
+                                "SELECT seq, type, time_ms, salt, content, digest, session FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq", "ii",
+                                (int64_t)w.before, (int64_t)end);
+    *to_out = end;
+    return st == OK ? check_block(l, &w, end, err) : st;
 }
 
 const struct ledger *log_ledger(const struct log *l)

@@ -1,10 +1,8 @@
 /* Statements and decisions: a yes or no counts only as a signature by the approver's registered key over what authz wrote down. */
 #include "authz/approvals/internal.h"
 
-enum { NONCE_LEN = 22 };
-
 /* The statement's id is made of its item and decision, so that nobody with the database can move a signed yes to another item. */
-static void statement_id(const char *nonce, const char *item, const char *decision, char out[ID_LEN + 1])
+void statement_id(const char *nonce, const char *item, const char *decision, char out[ID_LEN + 1])
 {
     unsigned char hash[32];
     struct slice pieces[] = { SLICE("countersign-statement-id-v1\n"), slice_str(nonce), SLICE("\n"), slice_str(item), SLICE("\n"),
@@ -41,17 +39,55 @@ static enum status check_decider(struct op *o, const struct item *it)
 }
 
 static json_t *build_statement(const struct op *o, const struct item *it, const char *decision, const char *key, const char *id,
-                               int64_t iat_s)
+                               int64_t iat_s, const json_t *scope)
 {
-    json_t *scope = item_scope(it);
-    if (scope == NULL)
-        return NULL;
     const char *policy = it->kind == LEDGER_NEW_KEY ? "none" : str(it->facts, "policy");
     struct statement s = { o->s->config->instance, item_purpose(it), decision, id, str(it->facts, "person"), str(it->facts, "identity"),
                            o->who.person->name, key, key_method(o->s, key), iat_s, iat_s + STATEMENT_LIFETIME_S, policy, scope };
-    json_t *out = statement_make(&s);
-    json_decref(scope);
-    return out;
+    return statement_make(&s);
+}
+
+enum status statement_keep(struct op *o, const char *item, const char *nonce, const char *id, const json_t *object)
+{
+    char *text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+    if (text == NULL)
+        return fail(&o->err, NO_MEMORY, "statement");
+    enum status st = store_run(o->s->store, &o->err,
+                               "INSERT INTO statement (id, item, person, nonce, text, exp) VALUES ($1, $2, $3, $4, $5, $6)", "sssssi", id,
+                               item, o->who.person->name, nonce, text, now_s(o) + STATEMENT_LIFETIME_S);
+    free(text);
+    if (st == OK)                     /* a person has 50 open statements at most; the oldest make room */
+        st = store_run(o->s->store, &o->err,
+                       "DELETE FROM statement WHERE person = $1 AND id NOT IN"
+                       " (SELECT id FROM statement WHERE person = $1 ORDER BY exp DESC, id LIMIT 50)", "s", o->who.person->name);
+    return st;
+}
+
+enum status statement_consume(struct op *o, const char *id)
+{
+    enum status st = store_run(o->s->store, &o->err, "DELETE FROM statement WHERE id = $1", "s", id);
+    if (st == OK && store_changed(o->s->store) != 1)
+        st = refuse_op(o, STATEMENT_UNKNOWN, "The statement was used already");
+    return st;
+}
+
+/* What the approver would say yes to: as asked, or shorter, or for fewer actions; never more. */
+static enum status wanted_scope(struct op *o, const struct item *it, json_t **out)
+{
+    char actions[ACTIONS_TEXT_MAX];
+    const json_t *names = json_object_get(o->m, "actions"), *duration = json_object_get(o->m, "duration_s");
+    bool narrows = names != NULL || duration != NULL;
+    if (narrows && (it->kind != LEDGER_REQUEST || strcmp(str(o->m, "decision"), "approve") != 0))
+        return refuse_op(o, BAD_REQUEST, "Only a yes to a request for access can be for less than what was asked");
+    if (names != NULL && (json_array_size(names) == 0 || !actions_from_list(it->tool, names, actions)))
+        return refuse_op(o, BAD_REQUEST, "'actions' names something that '%s' does not have, or twice", it->tool->name);
+    *out = item_scope(it, json_integer_value(duration), names ? actions : NULL);
+    if (*out == NULL)
+        return fail(&o->err, NO_MEMORY, "scope");
+    if ((duration == NULL || json_integer_value(duration) >= 1) && scope_within(it, *out))
+        return OK;
+    json_decref(*out);
+    return refuse_op(o, WIDER_THAN_ASKED, "It was asked for %lld seconds and the actions %s", (long long)num(it->facts, "duration_s"), item_actions(it));
 }
 
 static enum status keep_statement(struct op *o, const struct item *it, json_t **out)
@@ -60,20 +96,13 @@ static enum status keep_statement(struct op *o, const struct item *it, json_t **
     const char *decision = str(o->m, "decision");
     random_id(16, nonce);
     statement_id(nonce, it->id, decision, id);
-    json_t *object = build_statement(o, it, decision, str(o->m, "key"), id, now_s(o));
-    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
-    if (text == NULL) {
-        json_decref(object);
-        return fail(&o->err, NO_MEMORY, "statement");
-    }
-    enum status st = store_run(o->s->store, &o->err,
-                               "INSERT INTO statement (id, item, person, nonce, text, exp) VALUES ($1, $2, $3, $4, $5, $6)", "sssssi", id,
-                               it->id, o->who.person->name, nonce, text, now_s(o) + STATEMENT_LIFETIME_S);
-    free(text);
-    if (st == OK)                     /* a person has 50 open statements at most; the oldest make room */
-        st = store_run(o->s->store, &o->err,
-                       "DELETE FROM statement WHERE person = $1 AND id NOT IN"
-                       " (SELECT id FROM statement WHERE person = $1 ORDER BY exp DESC, id LIMIT 50)", "s", o->who.person->name);
+    json_t *scope = NULL;
+    enum status st = wanted_scope(o, it, &scope);
+    if (st != OK)
+        return st;
+    json_t *object = build_statement(o, it, decision, str(o->m, "key"), id, now_s(o), scope);
+    json_decref(scope);
+    st = object ? statement_keep(o, it->id, nonce, id, object) : fail(&o->err, NO_MEMORY, "statement");
     if (st == OK)
         *out = object;
     else
@@ -131,8 +160,8 @@ static enum status check_stored(struct op *o, const struct item *it, const json_
     if (statement_read(object, s, &o->err) != OK)
         return fail(&o->err, CORRUPT, "the stored statement '%s' is broken", str(row, "id"));
     statement_id(str(row, "nonce"), it->id, s->decision, id);
-    json_t *again = build_statement(o, it, s->decision, s->key, id, s->iat_s);
-    bool same = again != NULL && json_equal(again, object) && strcmp(id, str(row, "id")) == 0;
+    json_t *again = build_statement(o, it, s->decision, s->key, id, s->iat_s, s->scope);
+    bool same = again != NULL && scope_within(it, s->scope) && json_equal(again, object) && strcmp(id, str(row, "id")) == 0;
     json_decref(again);
     return same ? OK : fail(&o->err, CORRUPT, "the stored statement '%s' is not the one that was written", str(row, "id"));
 }
@@ -171,7 +200,7 @@ static enum status check_count(struct op *o, const struct web_key *w, const stru
 }
 
 /* *yes_out: what the log keeps of the signature; the caller's. */
-static enum status check_signature(struct op *o, const json_t *object, const struct statement *s, json_t **yes_out)
+enum status check_signature(struct op *o, const json_t *object, const struct statement *s, json_t **yes_out)
 {
     const struct approval_key *key = approval_key_of(o, o->who.person->name, s->key);   /* it is there: decide_item looked */
     struct err why = { .text = "" };
@@ -195,9 +224,7 @@ static enum status keep_decision(struct op *o, const struct item *it, const json
 {
     bool approves = strcmp(s->decision, "approve") == 0;
     uint64_t seq = 0;
-    enum status st = store_run(o->s->store, &o->err, "DELETE FROM statement WHERE id = $1", "s", s->id);
-    if (st == OK && store_changed(o->s->store) != 1)
-        st = refuse_op(o, STATEMENT_UNKNOWN, "The statement was used already");
+    enum status st = statement_consume(o, s->id);
     json_t *content = json_pack("{s:s, s:s, s:O, s:s}", "item", it->id, "session", str(it->facts, "session"), "statement", object, "state", state);
     if (st == OK && (content == NULL || json_object_update(content, yes) != 0))
         st = fail(&o->err, NO_MEMORY, "decision");
@@ -249,8 +276,12 @@ static enum status decide_yes(struct op *o, const struct item *it, const json_t 
     }
     json_array_append_new(a.approved_by, json_pack("{s:s, s:s, s:s, s:s}", "person", s->approver, "statement", s->id, "key", s->key, "method",
                                                    s->method));
+    approvals_narrow(&a, s->scope);
     bool enough = approvals_enough(it, &a);
-    st = keep_decision(o, it, object, s, yes, enough ? "approved" : "pending");
+    if (it->kind == LEDGER_REQUEST && a.actions[0] == 0)
+        st = refuse_op(o, WIDER_THAN_ASKED, "The others said yes to other actions, and nothing would be left");
+    if (st == OK)
+        st = keep_decision(o, it, object, s, yes, enough ? "approved" : "pending");
     if (st == OK && enough && it->kind == LEDGER_REQUEST)
         st = grant_issue_for(o, it, &a);
     json_decref(a.approved_by);
@@ -313,6 +344,8 @@ enum status op_decide(struct op *o)
         st = refuse_op(o, STATEMENT_EXPIRED, "It was written more than 10 minutes ago");
     else if (object == NULL)
         st = fail(&o->err, CORRUPT, "the stored statement is no JSON");
+    else if (strncmp(str(row, "item"), "lck_", 4) == 0)
+        st = unlock_signed(o, row, object);
     else
         st = decide_item(o, row, object);
     json_decref(object);

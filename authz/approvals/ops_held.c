@@ -77,8 +77,13 @@ static enum status insert_held(struct op *o, const struct tool *tool, const stru
                                 "reason", str(request, "reason"), "policy", policy, "created_ms", (json_int_t)o->now_ms, "expires_ms",
                                 (json_int_t)(o->now_ms + tool->held_ttl_ms));
     json_decref(request);
-    json_t *row = json_deep_copy(content);
-    st = write_leaf(o, "held.created", content, &seq);
+    json_t *row = json_deep_copy(content), *spends = json_object_get(o->m, "spends");
+    if (spends != NULL && json_object_set(content, "spends", spends) != 0)   /* what running it will spend of the budget */
+        st = fail(&o->err, NO_MEMORY, "held request");
+    if (st == OK)
+        st = write_leaf(o, "held.created", content, &seq);
+    else
+        json_decref(content);
     if (st == OK && (json_object_set_new(row, "state", json_string("pending")) != 0
                      || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
         st = fail(&o->err, NO_MEMORY, "held request");

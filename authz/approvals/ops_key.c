@@ -3,7 +3,7 @@
 
 #include <openssl/x509.h>
 
-enum { NONCE_LEN = 22, BEGIN_S = 600, LABEL_MAX = 64, PENDING_PER_PERSON = 5, PENDING_DAYS = 3 };
+enum { BEGIN_S = 600, LABEL_MAX = 64, PENDING_PER_PERSON = 5, PENDING_DAYS = 3 };
 
 /* ---- what the new key's own browser signs ---- */
 

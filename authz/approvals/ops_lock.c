@@ -1,10 +1,11 @@
-/* Locks: an operator stops a person, a certificate, a grant or a tool now. */
+/* Locks: a person, a certificate, a grant, a tool or everything is stopped now; by an operator, by an approver whose yes is in a grant, or by a rule. Lifting one
+ * takes an operator's signature, and never that of whom it stops. */
 #include "authz/approvals/internal.h"
 
 /* Rows that a lock covers: $1 is its kind, $2 its value. */
 #define COVERED(grant_column)                                                                                                     \
     "(($1 = 'person' AND person = $2) OR ($1 = 'cert' AND x5t = $2) OR ($1 = 'tool' AND tool = $2)"                               \
-    " OR ($1 = 'grant' AND " grant_column " = $2))"
+    " OR ($1 = 'grant' AND " grant_column " = $2) OR $1 = 'everything')"
 
 static enum status operators_only(struct op *o)
 {
@@ -56,6 +57,8 @@ static const char *lock_target(const struct op *o, const char *kind, const char 
         return config_tool(c, slice_str(value)) ? value : NULL;
     if (strcmp(kind, "cert") == 0)
         return b64url_decode(slice_str(value), raw, sizeof raw, &len) == OK && len == sizeof raw ? value : NULL;
+    if (strcmp(kind, "everything") == 0)
+        return strcmp(value, EVERYTHING) == 0 ? EVERYTHING : NULL;
     const struct ledger_entry *e = strlen(value) == ID_LEN ? ledger_find(log_ledger(o->s->log), value) : NULL;
     return e != NULL && e->kind == LEDGER_GRANT ? value : NULL;
 }
@@ -82,13 +85,13 @@ static enum status end_covered(struct op *o, const char *kind, const char *value
     return st;
 }
 
-static enum status make_lock(struct op *o, const char *kind, const char *value)
+enum status lock_make(struct op *o, const char *kind, const char *value, const char *reason, const char *by)
 {
     char id[ID_LEN + 1];
     uint64_t seq = 0;
     new_id("lck_", id);
-    json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "lock_id", id, "kind", kind, "value", value, "reason", str(o->m, "reason"),
-                                "by", o->who.person->name, "created_ms", (json_int_t)o->now_ms);
+    json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "lock_id", id, "kind", kind, "value", value, "reason", reason,
+                                "by", by, "created_ms", (json_int_t)o->now_ms);
     json_t *row = json_deep_copy(content), *view = lock_view(content);
     enum status st = write_leaf(o, "lock", content, &seq);
     if (st == OK && (json_object_set_new(row, "state", json_string("live")) != 0
@@ -97,13 +100,15 @@ static enum status make_lock(struct op *o, const char *kind, const char *value)
     if (st == OK)
         st = store_insert(o->s->store, "lock", row, &o->err);
     if (st == OK) {
-        json_object_set(o->answer, "lock", view);
+        if (o->answer != NULL)
+            json_object_set(o->answer, "lock", view);
         queue_event(o, json_pack("{s:s, s:{s:s, s:s, s:s, s:s}}", "event", "lock", "lock", "id", id, "kind", kind, "value", value, "reason",
-                           str(o->m, "reason")));
+                           reason));
         st = end_covered(o, kind, value);
     }
     json_decref(row);
     json_decref(view);
+    o->s->locks_stale = true;
     return st;
 }
 
@@ -117,14 +122,34 @@ static const json_t *live_lock(const struct service *s, const char *kind, const 
     return NULL;
 }
 
+/* An approver may stop the grant that she said yes to: read from the grant's own signed token. */
+static enum status check_locker(struct op *o, const char *kind, const char *value)
+{
+    struct grant g;
+    json_t *by;
+    size_t i;
+    bool hers = false;
+    if (is_operator(o))
+        return OK;
+    enum status st = strcmp(kind, "grant") == 0 && strlen(value) == ID_LEN ? grant_load(o, value, &g) : NOT_FOUND;
+    if (st == CORRUPT || st == IO_FAILED)
+        return st;
+    if (st == OK) {
+        json_array_foreach(g.approved_by, i, by)
+            hers = hers || strcmp(str(by, "person"), o->who.person->name) == 0;
+        grant_done(&g);
+    }
+    return hers ? OK : refuse_op(o, OPERATORS_ONLY, "%s is in no operators' group, and has approved no live grant of this id", o->who.person->name);
+}
+
 enum status op_lock(struct op *o)
 {
     const char *kind = str(o->m, "kind");
-    enum status st = operators_only(o);
+    enum status st = check_locker(o, kind, str(o->m, "value"));
     if (st != OK)
         return st;
-    if (strcmp(kind, "person") != 0 && strcmp(kind, "cert") != 0 && strcmp(kind, "grant") != 0 && strcmp(kind, "tool") != 0)
-        return refuse_op(o, BAD_REQUEST, "'kind' is person, cert, grant or tool");
+    if (strcmp(kind, "person") != 0 && strcmp(kind, "cert") != 0 && strcmp(kind, "grant") != 0 && strcmp(kind, "tool") != 0 && strcmp(kind, "everything") != 0)
+        return refuse_op(o, BAD_REQUEST, "'kind' is person, cert, grant, tool or everything");
     if (!reason_good(str(o->m, "reason")))
         return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
     const char *value = lock_target(o, kind, str(o->m, "value"));
@@ -133,8 +158,7 @@ enum status op_lock(struct op *o)
     const json_t *there = live_lock(o->s, kind, value);
     if (there != NULL)                /* asked again: the same lock */
         return json_object_set(o->answer, "lock", (json_t *)(uintptr_t)there) == 0 ? OK : fail(&o->err, NO_MEMORY, "answer");
-    o->s->locks_stale = true;
-    return make_lock(o, kind, value);
+    return lock_make(o, kind, value, str(o->m, "reason"), o->who.person->name);
 }
 
 /* Whose lock is it, as far as can be told? Her own hand must not lift it. */
@@ -154,30 +178,60 @@ static enum status check_other(struct op *o, const json_t *lock)
     return own ? refuse_op(o, UNLOCK_OWN, "The lock is on %s", me) : st;
 }
 
-enum status op_unlock(struct op *o)
+static const json_t *lock_of_id(const struct service *s, const char *id)
 {
-    const json_t *lock = NULL;
     json_t *each;
     size_t i;
-    const char *id = str(o->m, "id");
+    json_array_foreach(s->locks, i, each)
+        if (strcmp(str(each, "id"), id) == 0)
+            return each;
+    return NULL;
+}
+
+static enum status check_unlock(struct op *o, const json_t *lock)
+{
     enum status st = operators_only(o);
+    if (st != OK)
+        return st;
+    return lock != NULL ? check_other(o, lock) : refuse_op(o, ITEM_NOT_FOUND, "No live lock has this id");
+}
+
+enum status op_unlock_statement(struct op *o)
+{
+    const json_t *lock = lock_of_id(o->s, str(o->m, "id"));
+    enum status st = check_unlock(o, lock);
     if (st != OK)
         return st;
     if (!reason_good(str(o->m, "reason")))
         return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
-    json_array_foreach(o->s->locks, i, each)
-        if (strcmp(str(each, "id"), id) == 0)
-            lock = each;
-    if (lock == NULL)
-        return refuse_op(o, ITEM_NOT_FOUND, "No live lock has this id");
-    st = check_other(o, lock);
+    return order_statement(o, str(lock, "id"), "unlock", str(lock, "value"),
+                           statement_scope_unlock(str(lock, "id"), str(lock, "kind"), str(lock, "value"), str(o->m, "reason")));
+}
+
+enum status unlock_signed(struct op *o, const json_t *row, const json_t *object)
+{
+    struct statement s;
+    json_t *yes = NULL;
+    const char *id = str(row, "item");
+    const json_t *lock = lock_of_id(o->s, id);
+    enum status st = check_unlock(o, lock);
+    if (st == OK)
+        st = order_signed(o, row, object, "unlock", &s, &yes);
+    if (st == OK && (strcmp(str(s.scope, "lock_id"), id) != 0 || strcmp(str(s.scope, "kind"), str(lock, "kind")) != 0
+                     || strcmp(str(s.scope, "value"), str(lock, "value")) != 0))
+        st = fail(&o->err, CORRUPT, "the stored statement '%s' speaks of another lock", s.id);
     if (st == OK)
         st = store_run(o->s->store, &o->err, "UPDATE lock SET state = 'ended' WHERE lock_id = $1 AND state = 'live'", "s", id);
     if (st == OK && store_changed(o->s->store) != 1)
         st = fail(&o->err, CORRUPT, "the lock '%s' is not live in the database", id);
+    json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:O}", "lock_id", id, "kind", str(lock, "kind"), "value", str(lock, "value"), "reason",
+                                str(s.scope, "reason"), "by", o->who.person->name, "statement", object);
+    if (st == OK && (content == NULL || json_object_update(content, yes) != 0))
+        st = fail(&o->err, NO_MEMORY, "unlock");
     if (st == OK)
-        st = write_leaf(o, "unlock", json_pack("{s:s, s:s, s:s, s:s, s:s}", "lock_id", id, "kind", str(lock, "kind"), "value", str(lock, "value"),
-                                         "reason", str(o->m, "reason"), "by", o->who.person->name), NULL);
+        st = write_leaf(o, "unlock", json_incref(content), NULL);
+    json_decref(content);
+    json_decref(yes);
     if (st == OK)
         queue_event(o, json_pack("{s:s, s:s}", "event", "unlock", "id", id));
     o->s->locks_stale = true;

@@ -3,16 +3,36 @@
 
 #include "authz/policy.h"
 
+#include <regex.h>
+
+/* The expression was compiled when the config was loaded, so it compiles now; if not, nothing fits it. */
+static bool names_ticket(const struct tool *tool, const char *reason)
+{
+    regex_t r;
+    if (tool->ticket == NULL)
+        return true;
+    if (regcomp(&r, tool->ticket, REG_EXTENDED | REG_NOSUB) != 0)
+        return false;
+    bool found = regexec(&r, reason, 0, NULL, 0) == 0;
+    regfree(&r);
+    return found;
+}
+
 static enum status check_request(struct op *o, const struct tool *tool, int64_t duration_s)
 {
     if (!policy_may_ask(tool, o->who.person))
         return refuse_op(o, MAY_NOT_ASK, "%s is in no group that may ask for '%s'", o->who.person->name, tool->name);
     if (!reason_good(str(o->m, "reason")))
         return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
+    if (!names_ticket(tool, str(o->m, "reason")))
+        return refuse_op(o, NO_TICKET, "For '%s' the reason must hold a ticket of the form %s", tool->name, tool->ticket);
     if (duration_s < 1 || duration_s > tool->max_duration_ms / 1000)
         return refuse_op(o, BAD_DURATION, "For '%s' at most %lld %s are allowed", tool->name,
                          (long long)(tool->max_duration_ms % 60000 == 0 ? tool->max_duration_ms / 60000 : tool->max_duration_ms / 1000),
                          tool->max_duration_ms % 60000 != 0 ? "seconds" : "minutes");
+    struct need needs[NEEDS_AT_MAX];
+    if (policy_needs_at(tool->approvers, tool->approver_count, now_s(o), needs) == 0)
+        return refuse_op(o, NOBODY_AT_THIS_HOUR, "The approvers of '%s' are asked at other hours only", tool->name);
     return refuse_if_locked(o, tool->name, NULL);
 }
 
@@ -27,18 +47,59 @@ static enum status count_open(struct op *o, unsigned max)
     return st;
 }
 
-static enum status insert_request(struct op *o, const struct tool *tool, json_t **row_out)
+/* What is asked for beside tool, reason and time. */
+struct ask {
+    char actions[ACTIONS_TEXT_MAX];
+    char extends[ID_LEN + 1];         /* a live grant of the caller's for this tool, or "" */
+};
+
+/* An extension is for what the grant is for: its actions are not asked anew. */
+static enum status read_extension(struct op *o, const struct tool *tool, struct ask *a)
+{
+    struct grant g;
+    const char *id = str(o->m, "extends");
+    if (json_object_get(o->m, "actions") != NULL)
+        return refuse_op(o, BAD_REQUEST, "An extension is for the actions of the grant that it extends");
+    if (strlen(id) != ID_LEN)
+        return refuse_op(o, GRANT_REQUIRED, "No live grant '%s' exists", id);
+    enum status st = grant_wanted(o, id, tool->name, &g);
+    if (st != OK)
+        return st;
+    memcpy(a->extends, id, sizeof a->extends);
+    a->actions[0] = 0;
+    for (size_t i = 0; i < json_array_size(g.actions); i++) {
+        size_t n = strlen(a->actions);
+        snprintf(a->actions + n, sizeof a->actions - n, "%s%s", n ? "," : "", json_string_value(json_array_get(g.actions, i)));
+    }
+    grant_done(&g);
+    return OK;
+}
+
+static enum status read_ask(struct op *o, const struct tool *tool, struct ask *a)
+{
+    a->extends[0] = 0;
+    if (str(o->m, "extends")[0] != 0)
+        return read_extension(o, tool, a);
+    if (!actions_from_list(tool, json_object_get(o->m, "actions"), a->actions))
+        return refuse_op(o, BAD_REQUEST, "'actions' names something that '%s' does not have, that it always denies, or twice", tool->name);
+    return OK;
+}
+
+static enum status insert_request(struct op *o, const struct tool *tool, const struct ask *a, json_t **row_out)
 {
     char id[ID_LEN + 1], session[ID_LEN + 1], policy[65];
     uint64_t seq = 0;
     new_id("req_", id);
     new_id("grt_", session);          /* the grant's id to be: so every leaf of the story carries it */
+    if (a->extends[0] != 0)
+        memcpy(session, a->extends, sizeof session);
     policy_hash(o->s->config, tool, policy);
-    json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:s, s:I, s:I}", "item", id, "session", session, "person",
+    json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:s, s:I, s:I, s:s, s:s}", "item", id, "session", session, "person",
                                 o->who.person->name, "identity", o->who.identity, "x5t", o->who.x5t, "not_after",
                                 (json_int_t)o->who.not_after_s, "tool", tool->name, "reason", str(o->m, "reason"), "duration_s",
                                 (json_int_t)num(o->m, "duration_s"), "policy", policy, "created_ms", (json_int_t)o->now_ms,
-                                "expires_ms", (json_int_t)(o->now_ms + tool->request_ttl_ms));
+                                "expires_ms", (json_int_t)(o->now_ms + tool->request_ttl_ms), "actions", a->actions,
+                                "extends", a->extends);
     json_t *row = json_deep_copy(content);
     enum status st = write_leaf(o, "request.created", content, &seq);
     if (st == OK && (json_object_set_new(row, "state", json_string("pending")) != 0
@@ -58,20 +119,24 @@ static enum status insert_request(struct op *o, const struct tool *tool, json_t 
 enum status op_request_create(struct op *o)
 {
     json_t *row = NULL;
+    struct ask a;
     const struct tool *tool = config_tool(o->s->config, slice_str(str(o->m, "tool")));
     if (tool == NULL)
         return refuse_op(o, UNKNOWN_TOOL, "The config names no such tool");
     enum status st = check_request(o, tool, num(o->m, "duration_s"));
+    if (st == OK)
+        st = read_ask(o, tool, &a);
     if (st != OK)
         return st;
-    /* Asking again while it waits is the same request, not another one for the approvers to read. */
+    /* Asking the same again while it waits is the same request, not another one for the approvers to read. */
     st = store_row(o->s->store, &row, &o->err,
-                   "SELECT * FROM request WHERE person = $1 AND tool = $2 AND x5t = $3 AND state = 'pending'", "sss", o->who.person->name,
-                   tool->name, o->who.x5t);
+                   "SELECT * FROM request WHERE person = $1 AND state = 'pending' AND tool = $2 AND x5t = $3 AND reason = $4 AND duration_s = $5"
+                   " AND actions = $6 AND extends = $7", "ssssiss", o->who.person->name, tool->name, o->who.x5t, str(o->m, "reason"),
+                   num(o->m, "duration_s"), a.actions, a.extends);
     if (st == NOT_FOUND) {
         st = count_open(o, o->s->config->limits.requests_per_person);
         if (st == OK)
-            st = insert_request(o, tool, &row);
+            st = insert_request(o, tool, &a, &row);
     }
     if (st == OK && json_object_set_new(o->answer, "request", view_item(o, row)) != 0)
         st = fail(&o->err, NO_MEMORY, "answer");
@@ -101,14 +166,15 @@ static json_t *tool_states(struct op *o, const json_t *requests, const json_t *g
     return list;
 }
 
-static json_t *grants_view(const json_t *rows)
+static json_t *grants_view(struct op *o, const json_t *rows)
 {
     json_t *list = json_array(), *row;
     size_t i;
     json_array_foreach(rows, i, row)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b}", "grant_id", str(row, "grant_id"), "tool", str(row, "tool"),
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:o}", "grant_id", str(row, "grant_id"), "tool", str(row, "tool"),
                                               "identity", str(row, "identity"), "x5t", str(row, "x5t"), "iat", (json_int_t)num(row, "iat"),
-                                              "exp", (json_int_t)num(row, "exp"), "noticed", num(row, "noticed") != 0));
+                                              "exp", (json_int_t)num(row, "exp"), "noticed", num(row, "noticed") != 0, "budget",
+                                              budget_view(o, row)));
     return list;
 }
 
@@ -135,17 +201,18 @@ enum status op_status(struct op *o)
     json_t *requests = NULL, *grants = NULL, *held = NULL, *keys = NULL, *groups = json_array();
     const struct person *p = o->who.person;
     size_t bytes = 0;
+    o->only_shows = true;
     enum status st = store_rows(o->s->store, &requests, &o->err,
-                                "SELECT * FROM request WHERE person = $1 AND (state = 'pending' OR created_ms > $2)"
-                                " ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
+                                "SELECT * FROM request WHERE person = $1 AND state = 'pending' UNION"   /* two indexes, one each */
+                                " SELECT * FROM request WHERE person = $1 AND created_ms > $2 ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
     if (st == OK)
         st = store_rows(o->s->store, &grants, &o->err,
                         "SELECT * FROM access_grant WHERE person = $1 AND state = 'live' AND exp > $2 ORDER BY iat LIMIT 100", "si", p->name,
                         now_s(o));
     if (st == OK)
         st = store_rows(o->s->store, &held, &o->err,
-                        "SELECT * FROM held WHERE person = $1 AND (state IN ('pending', 'approved') OR created_ms > $2)"
-                        " ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
+                        "SELECT * FROM held WHERE person = $1 AND state IN ('pending', 'approved') UNION"
+                        " SELECT * FROM held WHERE person = $1 AND created_ms > $2 ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
     if (st == OK)
         st = new_keys(o, &keys);
     for (size_t i = 0; i < p->group_count; i++)
@@ -157,7 +224,7 @@ enum status op_status(struct op *o)
         json_object_set_new(o->answer, "auditor", json_boolean(is_auditor(o)));
         json_object_set_new(o->answer, "operator", json_boolean(is_operator(o)));
         json_object_set_new(o->answer, "tools", tool_states(o, requests, grants));
-        json_object_set_new(o->answer, "grants", grants_view(grants));
+        json_object_set_new(o->answer, "grants", grants_view(o, grants));
         json_object_set_new(o->answer, "requests", items_view(o, requests, &bytes));
         json_object_set_new(o->answer, "held", items_view(o, held, &bytes));
     }
@@ -195,6 +262,7 @@ enum status op_pending(struct op *o)
 {
     json_t *rows = NULL, *list = json_array();
     size_t bytes = 0;
+    o->only_shows = true;
     enum status st = store_rows(o->s->store, &rows, &o->err,
                                 "SELECT item FROM ("
                                 "SELECT item, created_ms, person FROM request WHERE state = 'pending' UNION ALL "

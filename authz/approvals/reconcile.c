@@ -1,6 +1,8 @@
 /* reconcile: the rows against the log, at start. The log was verified before; a row that says something else was edited. */
 #include "authz/approvals/internal.h"
 
+enum { TABLES = 5 };
+
 struct check {
     struct service *s;
     enum ledger_kind kind;
@@ -55,18 +57,6 @@ static enum status check_decision(void *arg, json_t *row, struct err *err)
                             str(row, "item"));
 }
 
-static enum status check_decisions(struct service *s, struct err *err)
-{
-    size_t seen = 0, want = 0;
-    enum status st = store_each(s->store, check_decision, &seen, err,
-                                "SELECT decision.*, leaf.content AS leaf_content, leaf.time_ms AS leaf_ms FROM decision LEFT JOIN leaf ON leaf.seq = decision.seq", "");
-    for (const struct ledger_entry *e = log_ledger(s->log)->entries; e != NULL; e = e->hh.next)
-        want += e->decisions;
-    if (st == OK && seen != want)
-        st = fail(err, CORRUPT, "table decision has %zu rows, the log has %zu", seen, want);
-    return st;
-}
-
 static enum status check_segment(void *arg, json_t *row, struct err *err)
 {
     json_t *content = json_loads(str(row, "leaf_content"), JSON_REJECT_DUPLICATES, NULL);
@@ -78,45 +68,101 @@ static enum status check_segment(void *arg, json_t *row, struct err *err)
                             str(row, "session"));
 }
 
-static enum status check_segments(struct service *s, struct err *err)
+/* A table with what checks its rows. Each is joined with the leaves that made its rows. */
+#define ROWS(table) "SELECT " table ".*, leaf.content AS leaf_content, leaf.time_ms AS leaf_ms FROM " table " LEFT JOIN leaf ON leaf.seq = " table ".seq WHERE " table ".seq >= $1 AND " table ".seq <= $2"
+
+/* Rows made by leaves from..to. */
+static enum status check_tables(struct service *s, struct check *checks, size_t *decisions, uint64_t from, uint64_t to, struct err *err)
 {
-    return store_each(s->store, check_segment, NULL, err,
-                      "SELECT segment.*, leaf.content AS leaf_content FROM segment LEFT JOIN leaf ON leaf.seq = segment.seq", "");
+    static const char *const sql[] = { ROWS("request"), ROWS("held"), ROWS("access_grant"), ROWS("lock"), ROWS("new_key") };
+    enum status st = OK;
+    for (size_t i = 0; i < TABLES && st == OK; i++)
+        st = store_each(s->store, check_row, &checks[i], err, sql[i], "ii", (int64_t)from, (int64_t)to);
+    if (st == OK)
+        st = store_each(s->store, check_decision, decisions, err, ROWS("decision"), "ii", (int64_t)from, (int64_t)to);
+    if (st == OK)
+        st = store_each(s->store, check_segment, NULL, err, ROWS("segment"), "ii", (int64_t)from, (int64_t)to);
+    return st;
+}
+
+/* As many rows as the log knows, by counting: what was taken out of an old part is missed at once. */
+static enum status count_rows(struct service *s, struct check *c, const char *sql, struct err *err)
+{
+    json_t *row = NULL;
+    enum status st = store_row(s->store, &row, err, sql, "");
+    c->seen = (size_t)num(row, "n");
+    json_decref(row);
+    return st == OK ? all_there(c, err) : st;
+}
+
+static enum status count_decisions(struct service *s, struct err *err)
+{
+    size_t want = 0;
+    json_t *row = NULL;
+    for (const struct ledger_entry *e = log_ledger(s->log)->entries; e != NULL; e = e->hh.next)
+        want += e->decisions;
+    enum status st = store_row(s->store, &row, err, "SELECT count(*) AS n FROM decision", "");
+    if (st == OK && (size_t)num(row, "n") != want)
+        st = fail(err, CORRUPT, "table decision has %lld rows, the log has %zu", (long long)num(row, "n"), want);
+    json_decref(row);
+    return st;
+}
+
+static enum status count_all(struct service *s, struct check checks[TABLES], struct err *err)
+{
+    static const char *const sql[] = { "SELECT count(*) AS n FROM request", "SELECT count(*) AS n FROM held", "SELECT count(*) AS n FROM access_grant",
+                                       "SELECT count(*) AS n FROM lock", "SELECT count(*) AS n FROM new_key" };
+    enum status st = OK;
+    for (size_t i = 0; i < TABLES && st == OK; i++)
+        st = count_rows(s, &checks[i], sql[i], err);
+    return st == OK ? count_decisions(s, err) : st;
+}
+
+/* Whatever is open, however old: these are the rows that lists and upkeep find things by. */
+static enum status check_open(struct service *s, struct check checks[TABLES], struct err *err)
+{
+    static const char *const sql[] = {
+        "SELECT request.*, leaf.content AS leaf_content FROM request LEFT JOIN leaf ON leaf.seq = request.seq WHERE request.state IN ('pending', 'approved')",
+        "SELECT held.*, leaf.content AS leaf_content FROM held LEFT JOIN leaf ON leaf.seq = held.seq WHERE held.state IN ('pending', 'approved')",
+        "SELECT access_grant.*, leaf.content AS leaf_content FROM access_grant LEFT JOIN leaf ON leaf.seq = access_grant.seq WHERE access_grant.state = 'live'",
+        "SELECT lock.*, leaf.content AS leaf_content FROM lock LEFT JOIN leaf ON leaf.seq = lock.seq",
+        "SELECT new_key.*, leaf.content AS leaf_content FROM new_key LEFT JOIN leaf ON leaf.seq = new_key.seq WHERE new_key.state IN ('pending', 'approved')",
+    };
+    size_t open[LEDGER_KINDS] = { 0 };
+    enum status st = OK;
+    for (const struct ledger_entry *e = log_ledger(s->log)->entries; e != NULL; e = e->hh.next)
+        if (strcmp(e->state, "pending") == 0 || strcmp(e->state, "approved") == 0 || strcmp(e->state, "live") == 0)
+            open[e->kind]++;
+    for (size_t i = 0; i < TABLES && st == OK; i++) {
+        checks[i].seen = 0;
+        st = store_each(s->store, check_row, &checks[i], err, sql[i], "");
+        if (st == OK && checks[i].kind != LEDGER_LOCK && checks[i].seen != open[checks[i].kind])
+            st = fail(err, CORRUPT, "table %s has %zu open rows, the log has %zu", checks[i].table, checks[i].seen, open[checks[i].kind]);
+    }
+    return st;
+}
+
+#define CHECKS(s)                                                                                                                                          \
+    {                                                                                                                                                      \
+        { s, LEDGER_REQUEST, "request", "item", 0 }, { s, LEDGER_HELD, "held", "item", 0 }, { s, LEDGER_GRANT, "access_grant", "grant_id", 0 },            \
+        { s, LEDGER_LOCK, "lock", "lock_id", 0 }, { s, LEDGER_NEW_KEY, "new_key", "item", 0 },                                                             \
+    }
+
+enum status reconcile_range(struct service *s, uint64_t from, uint64_t to, struct err *err)
+{
+    struct check checks[TABLES] = CHECKS(s);
+    size_t decisions = 0;
+    return check_tables(s, checks, &decisions, from, to, err);
 }
 
 enum status reconcile(struct service *s, struct err *err)
 {
-    struct check request = { s, LEDGER_REQUEST, "request", "item", 0 }, held = { s, LEDGER_HELD, "held", "item", 0 };
-    struct check grant = { s, LEDGER_GRANT, "access_grant", "grant_id", 0 }, lock = { s, LEDGER_LOCK, "lock", "lock_id", 0 };
-    struct check new_key = { s, LEDGER_NEW_KEY, "new_key", "item", 0 };
-    enum status st = store_each(s->store, check_row, &request, err,
-                                "SELECT request.*, leaf.content AS leaf_content FROM request LEFT JOIN leaf ON leaf.seq = request.seq", "");
+    struct check checks[TABLES] = CHECKS(s);
+    enum status st = reconcile_range(s, log_remembered(s->log) ? log_remembered(s->log) + 1 : 0, INT64_MAX, err);
     if (st == OK)
-        st = all_there(&request, err);
+        st = check_open(s, checks, err);
     if (st == OK)
-        st = store_each(s->store, check_row, &held, err,
-                        "SELECT held.*, leaf.content AS leaf_content FROM held LEFT JOIN leaf ON leaf.seq = held.seq", "");
-    if (st == OK)
-        st = all_there(&held, err);
-    if (st == OK)
-        st = store_each(s->store, check_row, &grant, err,
-                        "SELECT access_grant.*, leaf.content AS leaf_content FROM access_grant LEFT JOIN leaf ON leaf.seq = access_grant.seq", "");
-    if (st == OK)
-        st = all_there(&grant, err);
-    if (st == OK)
-        st = store_each(s->store, check_row, &lock, err,
-                        "SELECT lock.*, leaf.content AS leaf_content FROM lock LEFT JOIN leaf ON leaf.seq = lock.seq", "");
-    if (st == OK)
-        st = all_there(&lock, err);
-    if (st == OK)
-        st = store_each(s->store, check_row, &new_key, err,
-                        "SELECT new_key.*, leaf.content AS leaf_content FROM new_key LEFT JOIN leaf ON leaf.seq = new_key.seq", "");
-    if (st == OK)
-        st = all_there(&new_key, err);
-    if (st == OK)
-        st = check_decisions(s, err);
-    if (st == OK)
-        st = check_segments(s, err);
+        st = count_all(s, checks, err);
     if (st != OK)
         err_prefix(err, "authz.db was altered: ");
     return st;

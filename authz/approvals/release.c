@@ -149,7 +149,12 @@ enum status release_run(struct op *o, const struct item *it)
         st = grant_wanted(o, str(it->facts, "grant_id"), it->tool->name, &g);
     if (st != OK)
         return st;
+    json_t *leased = json_array();    /* in this transaction: a sign-off is not used up for nothing when the budget is */
+    st = budget_lease(o, &g, json_object_get(it->facts, "spends"), leased);
+    json_decref(leased);
     grant_done(&g);
+    if (st != OK)
+        return st;
     st = approvals_gather(o, it, &a);
     if (st != OK)
         return st;

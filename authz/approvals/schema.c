@@ -1,6 +1,7 @@
 #include "authz/approvals/store.h"
 
-/* The last line of each table says what can't be, whatever the program does: a decision by the requester, two uses, a state that is none. */
+/* Version 1, as the first release made it: never changed. What came later stands in store_steps below, for old and new databases alike.
+ * The last line of each table says what can't be, whatever the program does: a decision by the requester, two uses, a state that is none. */
 const char *const store_schema[] = {
     "CREATE TABLE IF NOT EXISTS leaf (seq BIGINT PRIMARY KEY, type TEXT NOT NULL, time_ms BIGINT NOT NULL, salt TEXT NOT NULL,"
     " content TEXT NOT NULL, digest TEXT NOT NULL, session TEXT)",
@@ -62,3 +63,40 @@ const char *const store_schema[] = {
     " to_ms BIGINT NOT NULL, exchanges BIGINT NOT NULL, bytes BIGINT NOT NULL, seq BIGINT NOT NULL, PRIMARY KEY (session, number))",
     NULL,
 };
+
+/* Step i makes version i + 2 of version i + 1; NULL ends a step. */
+static const char *const to_2[] = {
+    "ALTER TABLE lock RENAME TO lock_1",
+    "CREATE TABLE lock (lock_id TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL, reason TEXT NOT NULL,"
+    " \"by\" TEXT NOT NULL, created_ms BIGINT NOT NULL, state TEXT NOT NULL, seq BIGINT NOT NULL,"
+    " CHECK (kind IN ('person', 'cert', 'grant', 'tool', 'everything')), CHECK (state IN ('live', 'ended')))",
+    "INSERT INTO lock SELECT lock_id, kind, value, reason, \"by\", created_ms, state, seq FROM lock_1",
+    "DROP TABLE lock_1",
+
+    /* An extension shares the session of the grant that it extends. */
+    "ALTER TABLE request RENAME TO request_1",
+    "CREATE TABLE request (item TEXT PRIMARY KEY, session TEXT NOT NULL, person TEXT NOT NULL,"
+    " identity TEXT NOT NULL, x5t TEXT NOT NULL, not_after BIGINT NOT NULL, tool TEXT NOT NULL, reason TEXT NOT NULL,"
+    " duration_s BIGINT NOT NULL, policy TEXT NOT NULL, created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL, state TEXT NOT NULL,"
+    " seq BIGINT NOT NULL, actions TEXT NOT NULL, extends TEXT NOT NULL,"
+    " CHECK (state IN ('pending', 'approved', 'granted', 'denied', 'expired', 'cancelled')))",
+    "INSERT INTO request SELECT item, session, person, identity, x5t, not_after, tool, reason, duration_s, policy, created_ms, expires_ms, state,"
+    " seq, '*', '' FROM request_1",
+    "DROP TABLE request_1",
+    "CREATE INDEX request_state ON request (state, expires_ms)",
+    "CREATE INDEX request_person ON request (person, state)",
+    "CREATE INDEX request_session ON request (session)",
+    "CREATE INDEX request_created ON request (person, created_ms)",
+    "CREATE INDEX held_created ON held (person, created_ms)",
+    "CREATE INDEX grant_person ON access_grant (person, state)",
+    "CREATE INDEX held_done ON held (tool, action, state)",
+    /* From a leaf to the row that it made. */
+    "CREATE INDEX request_seq ON request (seq)",
+    "CREATE INDEX held_seq ON held (seq)",
+    "CREATE INDEX grant_seq ON access_grant (seq)",
+    "CREATE INDEX new_key_seq ON new_key (seq)",
+    "CREATE INDEX decision_seq ON decision (seq)",
+    "CREATE INDEX segment_seq ON segment (seq)",
+    NULL,
+};
+const char *const *const store_steps[] = { to_2, NULL };

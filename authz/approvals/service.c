@@ -45,9 +45,10 @@ static enum status open_seal(struct service *s, struct err *err)
 static enum status open_log(struct service *s, struct err *err)
 {
     char *db = config_path(s->config, "authz.db"), *key = config_path(s->config, "keys/log.pem");
-    enum status st = db && key ? store_open(db, &s->store, err) : fail(err, NO_MEMORY, "path");
+    s->memory_path = config_path(s->config, "authz.memory");
+    enum status st = db && key && s->memory_path ? store_open(db, &s->store, err) : fail(err, NO_MEMORY, "path");
     if (st == OK)
-        st = log_open(s->store, s->config->instance, key, &s->log, err);
+        st = log_open(s->store, s->config->instance, key, s->memory_path, &s->log, err);
     free(db);
     free(key);
     char *tiles = config_path(s->config, "log");
@@ -124,7 +125,11 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     if (st == OK)
         st = bring_up_to_date(s, err);
     if (st == OK)
+        service_remember(s);
+    if (st == OK)
         seal_sweep(s->held_folder, held_is_open, s);
+    if (st == CORRUPT && strstr(err->text, "authz.db was altered") == NULL)
+        err_prefix(err, "authz.db was altered: ");
     if (st == OK) {
         upkeep_publish(s);
         *out = s;
@@ -134,10 +139,25 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     return st;
 }
 
+/* Losing it costs the next start time, nothing else. */
+void service_remember(struct service *s)
+{
+    struct err err = { .text = "" };
+    if (log_size(s->log) == s->written)
+        return;
+    if (log_remember(s->log, s->memory_path, &err) == OK)
+        s->written = log_size(s->log);
+    else
+        log_warn("memory.unwritten", "why", err.text);
+}
+
 void service_close(struct service *s)
 {
     if (s == NULL)
         return;
+    if (s->written > 0)               /* it was opened in full */
+        service_remember(s);
+    free(s->memory_path);
     if (s->published_ms > 0)          /* it was opened in full */
         upkeep_publish(s);
     tiles_close(s->tiles);
@@ -156,6 +176,7 @@ void service_close(struct service *s)
     free(s->console_origin);
     seal_key_wipe(&s->seal_key);
     OPENSSL_cleanse(s->codes, sizeof s->codes);
+    watch_free(s);
     free(s->held_folder);
     config_unref(s->config);
     if (s->lock_fd >= 0)
@@ -274,10 +295,10 @@ void queue_item_event(struct op *o, const char *id, const char *state)
     queue_event(o, json_pack("{s:s, s:s, s:s}", "event", "item", "id", id, "state", state));
 }
 
-const json_t *lock_on(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id)
+static const json_t *find_lock(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id, const char *all)
 {
     const struct { const char *kind, *value; } wanted[] = {
-        { "person", person }, { "cert", x5t }, { "tool", tool }, { "grant", grant_id }
+        { "person", person }, { "cert", x5t }, { "tool", tool }, { "grant", grant_id }, { "everything", all }
     };
     size_t i;
     json_t *lock;
@@ -289,11 +310,23 @@ const json_t *lock_on(const struct service *s, const char *person, const char *x
     return NULL;
 }
 
+const json_t *lock_on(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id)
+{
+    return find_lock(s, person, x5t, tool, grant_id, EVERYTHING);
+}
+
+const json_t *lock_on_person(const struct service *s, const char *person, const char *x5t)
+{
+    return find_lock(s, person, x5t, NULL, NULL, NULL);
+}
+
 enum status refuse_if_locked(struct op *o, const char *tool, const char *grant_id)
 {
     const json_t *lock = lock_on(o->s, o->who.person->name, o->who.x5t, tool, grant_id);
     if (lock == NULL)
         return OK;
+    if (strcmp(str(lock, "kind"), "everything") == 0)
+        return refuse_op(o, LOCKED, "Everything is locked: %s", str(lock, "reason"));
     return refuse_op(o, LOCKED, "The %s '%s' is locked: %s", str(lock, "kind"), str(lock, "value"), str(lock, "reason"));
 }
 

@@ -13,7 +13,7 @@
 
 struct store;
 
-/* Open or make the database with its tables. Every commit is on the disk when it returns. */
+/* Open or make the database with its tables, brought to the newest version in one transaction; one of a later version is refused (BAD_CONFIG). Every commit is on the disk when it returns. */
 MUST_CHECK enum status store_open(const char *path, struct store **out, struct err *err);
 void store_close(struct store *s);               /* NULL is fine */
 
@@ -37,7 +37,8 @@ MUST_CHECK enum status store_each(struct store *s, store_each_fn *fn, void *arg,
 /* Members of the row are its columns: strings, integers, booleans (as 0 and 1). table is a literal. */
 MUST_CHECK enum status store_insert(struct store *s, const char *table, const json_t *row, struct err *err);
 
-/* The tables, one statement each, ended by NULL (schema.c). */
+/* The tables of version 1, one statement each, ended by NULL; and the steps from each version to the next (schema.c). */
 extern const char *const store_schema[];
+extern const char *const *const store_steps[];
 
 #endif

@@ -36,6 +36,51 @@ static enum status exec(struct store *s, const char *sql, struct err *err)
     return r == SQLITE_OK ? OK : db_fail(s, r, sql, err);
 }
 
+static enum status exec_all(struct store *s, const char *const *sql, struct err *err)
+{
+    enum status st = OK;
+    for (; st == OK && *sql != NULL; sql++)
+        st = exec(s, *sql, err);
+    return st;
+}
+
+/* The version of the tables; 1 when it was made before versions were kept, 0 when it is new. */
+static enum status read_version(struct store *s, int64_t *out, struct err *err)
+{
+    json_t *row = NULL;
+    enum status st = store_row(s, &row, err, "SELECT version FROM schema_version WHERE id = 1", "");
+    if (st == NOT_FOUND) {
+        st = store_row(s, &row, err, "SELECT count(*) AS version FROM sqlite_master WHERE name = 'leaf'", "");
+    }
+    *out = json_integer_value(json_object_get(row, "version"));
+    json_decref(row);
+    return st;
+}
+
+/* In one transaction: all of a step or nothing. */
+static enum status bring_up(struct store *s, const char *path, struct err *err)
+{
+    int64_t version = 0, newest = 1;
+    while (store_steps[newest - 1] != NULL)
+        newest++;
+    enum status st = exec(s, "CREATE TABLE IF NOT EXISTS schema_version (id BIGINT PRIMARY KEY CHECK (id = 1), version BIGINT NOT NULL)", err);
+    if (st == OK)
+        st = read_version(s, &version, err);
+    if (st == OK && version > newest)
+        return fail(err, BAD_CONFIG, "'%s' was written by a later release (version %lld of its tables; this one knows %lld); run that release", path,
+                    (long long)version, (long long)newest);
+    if (st == OK && version <= 1) {   /* the first releases added tables to it */
+        st = exec_all(s, store_schema, err);
+        version = 1;
+    }
+    for (; st == OK && version < newest; version++)
+        st = exec_all(s, store_steps[version - 1], err);
+    if (st == OK)
+        st = store_run(s, err, "INSERT INTO schema_version (id, version) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET version = excluded.version", "i",
+                       version);
+    return st;
+}
+
 enum status store_open(const char *path, struct store **out, struct err *err)
 {
     static const char *const settings[] = { "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON",
@@ -49,8 +94,8 @@ enum status store_open(const char *path, struct store **out, struct err *err)
         st = exec(s, settings[i], err);
     if (st == OK)
         st = exec(s, "BEGIN IMMEDIATE", err);
-    for (size_t i = 0; st == OK && store_schema[i] != NULL; i++)
-        st = exec(s, store_schema[i], err);
+    if (st == OK)
+        st = bring_up(s, path, err);
     if (st == OK)
         st = exec(s, "COMMIT", err);
     if (st != OK) {

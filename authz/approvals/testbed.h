@@ -49,13 +49,15 @@ static const char testbed_config[] =
     "tools = (\n"
     "  { name = \"support\"; host = \"support.acme.localhost\"; upstream = \"http://127.0.0.1:8000\"; who = [ \"support\" ];\n"
     "    approvers = ( { group = \"support-lead\"; } ); max_duration = \"30m\";\n"
+    "    budget = { requests = 100; actions = ( { action = \"export\"; max = 2; } );\n"
+    "               distinct = ( { name = \"customer\"; path = \"/customers/{c}/**\"; max = 2; } ); };\n"
     "    actions = (\n"
     "      { name = \"export\"; methods = [ \"POST\" ]; path = \"/export\"; allow = \"signoff\"; signoff = ( { group = \"security\"; } ); },\n"
     "      { name = \"use\"; path = \"/**\"; allow = \"grant\"; }\n"
     "    ); },\n"
     "  { name = \"vault\"; host = \"vault.acme.localhost\"; upstream = \"http://127.0.0.1:8001\"; who = [ \"support\" ];\n"
     "    approvers = ( { group = \"support-lead\"; }, { group = \"security\"; } ); max_duration = \"10m\";\n"
-    "    actions = ( { name = \"use\"; path = \"/**\"; allow = \"grant\"; } ); },\n"
+    "    actions = ( { name = \"view\"; path = \"/view\"; allow = \"grant\"; }, { name = \"edit\"; path = \"/edit\"; allow = \"grant\"; }, { name = \"use\"; path = \"/**\"; allow = \"grant\"; } ); },\n"
     "  { name = \"brief\"; host = \"brief.acme.localhost\"; upstream = \"http://127.0.0.1:8002\"; who = [ \"support\" ];\n"
     "    approvers = ( { group = \"support-lead\"; } ); request_ttl = \"1s\";\n"
     "    actions = ( { name = \"use\"; path = \"/**\"; allow = \"grant\"; } ); }\n"
@@ -64,7 +66,7 @@ static const char testbed_config[] =
 /* Everything a test needs of one state folder. */
 struct testbed {
     char dir[256], config[300], socket[300];
-    EVP_PKEY *bob, *carol, *anna, *alice;
+    EVP_PKEY *bob, *carol, *anna, *alice, *olga, *oskar;
     pid_t pid;
 };
 
@@ -112,6 +114,8 @@ static void testbed_make(struct testbed *t)
     t->carol = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     t->anna = EVP_EC_gen("P-256");
     t->alice = EVP_EC_gen("P-256");
+    t->olga = EVP_EC_gen("P-256");
+    t->oskar = EVP_EC_gen("P-256");
     testbed_must(grant && log && t->bob && t->carol && t->anna && t->alice, "keys");
     testbed_pem(t, "keys/grant.pem", grant);
     testbed_pem(t, "keys/log.pem", log);
@@ -123,9 +127,9 @@ static void testbed_make(struct testbed *t)
     testbed_write(t, "x.pem", SLICE("none\n"), 0600);
     snprintf(path, sizeof path, "%s/approval_keys", t->dir);
     const struct { const char *name; EVP_PKEY *key; } keys[] = {
-        { "alice", t->alice }, { "anna", t->anna }, { "bob", t->bob }, { "carol", t->carol }
+        { "alice", t->alice }, { "anna", t->anna }, { "bob", t->bob }, { "carol", t->carol }, { "olga", t->olga }, { "oskar", t->oskar }
     };
-    for (size_t i = 0; i < 4; i++)
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         testbed_must(approval_keys_add(path, keys[i].name, keys[i].key, clock_wall_s() + 86400, &err) == OK, err.text);
 }
 
@@ -144,6 +148,8 @@ static MAYBE_UNUSED void testbed_remove(struct testbed *t)
     EVP_PKEY_free(t->carol);
     EVP_PKEY_free(t->anna);
     EVP_PKEY_free(t->alice);
+    EVP_PKEY_free(t->olga);
+    EVP_PKEY_free(t->oskar);
 }
 
 static struct config *testbed_load(const struct testbed *t)
@@ -178,6 +184,8 @@ static void testbed_child(struct testbed *t)
     EVP_PKEY_free(t->carol);
     EVP_PKEY_free(t->anna);
     EVP_PKEY_free(t->alice);
+    EVP_PKEY_free(t->olga);
+    EVP_PKEY_free(t->oskar);
     _exit(st == OK ? 0 : 1);         /* the leak check would count what the test itself holds */
 }
 

@@ -20,7 +20,7 @@ struct bench {
 static void open_all(struct bench *b)
 {
     struct err err = { "" };
-    if (store_open(b->db, &b->store, &err) != OK || log_open(b->store, "test.example", b->key, &b->log, &err) != OK
+    if (store_open(b->db, &b->store, &err) != OK || log_open(b->store, "test.example", b->key, NULL, &b->log, &err) != OK
         || tiles_open(b->folder, "test.example", b->log, b->store, &b->tiles, &err) != OK)
         fail_msg("%s", err.text);
 }
@@ -184,7 +184,7 @@ static void an_older_database_is_noticed(void **state)
     snprintf(command, sizeof command, "rm -f %s-wal %s-shm && mv %s %s", b->db, b->db, copy, b->db);
     assert_int_equal(system(command), 0);
     assert_int_equal(store_open(b->db, &b->store, &err), OK);
-    assert_int_equal(log_open(b->store, "test.example", b->key, &b->log, &err), OK);
+    assert_int_equal(log_open(b->store, "test.example", b->key, NULL, &b->log, &err), OK);
     assert_int_equal(tiles_open(b->folder, "test.example", b->log, b->store, &b->tiles, &err), CORRUPT);
     assert_non_null(strstr(err.text, "replaced by an older copy"));
     append(b, 1);                     /* and going on from there is another history of the same length */

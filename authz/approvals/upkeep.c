@@ -3,6 +3,7 @@
 
 #include <openssl/x509.h>
 
+enum { REMEMBER_EVERY = 100000 };
 enum { PUBLISH_MS = 1000 };
 
 /* ---- expiry ---- */
@@ -57,7 +58,10 @@ enum status service_tick(struct service *s, struct err *err)
         st = expire_grants(&o);
     if (st == OK)
         st = store_run(s->store, &o.err, "DELETE FROM statement WHERE exp <= $1", "i", now_s(&o));
-    return own_end(&o, st, err);
+    st = own_end(&o, st, err);
+    if (st == OK && log_size(s->log) - s->written > REMEMBER_EVERY)
+        service_remember(s);
+    return st == OK ? patrol_step(s, err) : st;
 }
 
 /* ---- outcomes nobody will tell any more ---- */

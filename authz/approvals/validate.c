@@ -48,6 +48,33 @@ static bool number(const json_t *v, const struct field *f)
     return json_is_integer(v) && json_integer_value(v) >= f->min && json_integer_value(v) <= f->max;
 }
 
+static bool words(const json_t *v, const struct field *f)
+{
+    static const struct field word = { "word", FIELD_WORD, 1, 64, false, false };
+    size_t n = json_array_size(v);
+    bool good = json_is_array(v) && n >= (size_t)f->min && n <= (size_t)f->max;
+    for (size_t i = 0; good && i < n; i++)
+        good = text(json_array_get(v, i), &word);
+    return good;
+}
+
+static bool spends(const json_t *v, const struct field *f)
+{
+    static const struct field name = { "name", FIELD_WORD, 1, 79, false, false }, shown = { "shown", FIELD_ASCII, 0, 128, false, false };
+    static const struct field amount = { "amount", FIELD_NUMBER, 1, INT64_C(1) << 53, false, false };
+    size_t n = json_array_size(v);
+    if (!json_is_array(v) || n < (size_t)f->min || n > (size_t)f->max)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *each = json_array_get(v, i), *digest = json_object_get(each, "digest");
+        bool value = digest != NULL && json_object_size(each) == 3 && bytes32(digest) && text(json_object_get(each, "shown"), &shown);
+        bool counted = digest == NULL && json_object_size(each) == 2 && number(json_object_get(each, "amount"), &amount);
+        if (!text(json_object_get(each, "name"), &name) || (!value && !counted))
+            return false;
+    }
+    return true;
+}
+
 static bool sound(const json_t *v, const struct field *f)
 {
     switch (f->kind) {
@@ -61,6 +88,10 @@ static bool sound(const json_t *v, const struct field *f)
         return number(v, f);
     case FIELD_WHO:
         return who(v);
+    case FIELD_WORDS:
+        return words(v, f);
+    case FIELD_SPENDS:
+        return spends(v, f);
     }
     return false;
 }
@@ -70,6 +101,8 @@ static const char *expected(const struct field *f)
     static const char *const words[] = {
         [FIELD_TEXT] = "a text",        [FIELD_WORD] = "a word",     [FIELD_ASCII] = "a plain text",
         [FIELD_BYTES32] = "32 bytes as base64url", [FIELD_NUMBER] = "a whole number", [FIELD_WHO] = "an identity",
+        [FIELD_WORDS] = "a list of names",
+        [FIELD_SPENDS] = "lines of a budget",
     };
     return words[f->kind];
 }

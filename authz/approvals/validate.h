@@ -18,7 +18,10 @@ enum field_kind {
     FIELD_BYTES32,     /* base64url of 32 bytes */
     FIELD_NUMBER,      /* integer, min to max */
     FIELD_WHO,         /* {identity, x5t, not_after} */
+    FIELD_WORDS,       /* min to max words of at most 64 bytes */
+    FIELD_SPENDS,      /* min to max of {name, amount} or {name, digest, shown}: lines of a budget */
 };
+enum { SPENDS_MAX = 64 };
 
 struct field {
     const char *name;

@@ -6,14 +6,16 @@ static json_t *needs_view(const struct op *o, const json_t *row, bool access)
 {
     const struct tool *tool = config_tool(o->s->config, slice_str(str(row, "tool")));
     json_t *list = json_array();
-    const struct need *needs = tool ? tool->approvers : NULL;
+    const struct need *all = tool ? tool->approvers : NULL;
+    struct need needs[NEEDS_AT_MAX];
     size_t count = tool ? tool->approver_count : 0;
     for (size_t i = 0; !access && tool != NULL && i < tool->action_count; i++)
         if (strcmp(tool->actions[i].name, str(row, "action")) == 0) {
-            needs = tool->actions[i].signoff;
+            all = tool->actions[i].signoff;
             count = tool->actions[i].signoff_count;
             break;
         }
+    count = policy_needs_at(all, count, num(row, "created_ms") / 1000, needs);
     for (size_t i = 0; i < count; i++)
         json_array_append_new(list, needs[i].method == METHOD_ANY
                                         ? json_pack("{s:s, s:i}", "group", needs[i].group, "count", (int)needs[i].count)
@@ -39,6 +41,22 @@ static void copy(json_t *to, const json_t *from, const char *const *names)
     }
 }
 
+/* How often this action ran before (10,000 stands for more), and how often for this person: an approver should know whether it is usual. */
+static json_t *before_view(struct op *o, const json_t *row)
+{
+    json_t *found = NULL;
+    if (store_row(o->s->store, &found, &o->err,
+                  "SELECT count(*) AS runs, sum(CASE WHEN person = $1 THEN 1 ELSE 0 END) AS theirs, max(used_ms) AS last_ms FROM"
+                  " (SELECT person, used_ms FROM held WHERE tool = $2 AND action = $3 AND state = 'used' AND created_ms < $4 LIMIT 10000) AS runs", "sssi", str(row, "person"), str(row, "tool"), str(row, "action"),
+                  num(row, "created_ms")) != OK)
+        return NULL;
+    json_t *v = json_pack("{s:I, s:I}", "count", (json_int_t)num(found, "runs"), "by_requester", (json_int_t)num(found, "theirs"));
+    if (num(found, "last_ms") > 0)
+        json_object_set_new(v, "last_at", json_integer(num(found, "last_ms") / 1000));
+    json_decref(found);
+    return v;
+}
+
 json_t *view_item(struct op *o, const json_t *row)
 {
     static const char *const both[] = { "state", "identity", "tool", "reason", NULL };
@@ -58,8 +76,14 @@ json_t *view_item(struct op *o, const json_t *row)
     const struct web_key *web = key ? web_key_find(o->s, str(row, "key")) : NULL;
     if (web != NULL && strcmp(str(row, "state"), "approved") == 0)
         json_object_set_new(v, "counts_from", json_integer((json_int_t)web->from_s));
+    if (access)
+        json_object_set_new(v, "actions", actions_list(str(row, "actions")));
+    if (access && str(row, "extends")[0] != 0)
+        json_object_set(v, "extends", json_object_get(row, "extends"));
     if (access && strcmp(str(row, "state"), "granted") == 0)
         json_object_set(v, "grant_id", json_object_get(row, "session"));
+    if (!access && !o->only_shows)    /* not in lists */
+        json_object_set_new(v, "before", before_view(o, row));
     if (json_object_get(row, "used_ms") != NULL)
         json_object_set_new(v, "ran_at", json_integer(num(row, "used_ms") / 1000));
     return v;

@@ -2,6 +2,9 @@
 #include "proxy/commands/item.h"
 #include "proxy/commands/words.h"
 
+#include "authz/actions.h"
+
+#include <stdio.h>
 #include <string.h>
 
 /* Clocks of two machines differ a little. */
@@ -17,12 +20,40 @@ static bool is(const char *theirs, const char *ours)
     return ours[0] != 0 && strcmp(theirs, ours) == 0;
 }
 
+static size_t names_in(const char *list)
+{
+    size_t n = list[0] != 0;
+    for (; *list != 0; list++)
+        n += *list == ',';
+    return n;
+}
+
+/* The same names, in whatever order. "" stands for all, in a statement. */
+static bool same_actions(const struct asked *a, const char *theirs)
+{
+    char ours[ACTIONS_TEXT_MAX] = "";
+    size_t i;
+    json_t *name;
+    if (a->only != NULL)
+        return theirs[0] != 0 && actions_within(a->only, theirs) && actions_within(theirs, a->only) && names_in(a->only) == names_in(theirs);
+    json_array_foreach(json_array_member(a->item, "actions"), i, name) {
+        size_t n = strlen(ours);
+        snprintf(ours + n, sizeof ours - n, "%s%s", n ? "," : "", json_string_value(name) ? json_string_value(name) : "?");
+    }
+    return strcmp(ours[0] == 0 ? "*" : ours, theirs[0] == 0 ? "*" : theirs) == 0;
+}
+
 static enum status check_access(const struct asked *a, const json_t *scope, struct err *err)
 {
     if (!is(json_text(scope, "tool"), json_text(a->item, "tool")))
         return differs(err, "tool");
-    if (json_number(scope, "duration_s") <= 0 || json_number(scope, "duration_s") != json_number(a->item, "duration_s"))
+    int64_t duration_s = a->duration_s ? a->duration_s : json_number(a->item, "duration_s");
+    if (json_number(scope, "duration_s") <= 0 || json_number(scope, "duration_s") != duration_s)
         return differs(err, "duration");
+    if (!same_actions(a, json_text(scope, "actions")))
+        return differs(err, "list of actions");
+    if (strcmp(json_text(scope, "extends"), json_text(a->item, "extends")) != 0)
+        return differs(err, "grant to extend");
     if (strcmp(json_text(scope, "reason"), json_text(a->item, "reason")) != 0)
         return differs(err, "reason");
     return OK;

@@ -15,6 +15,8 @@ struct asked {
     const json_t *item;               /* what was shown */
     const struct held_request *held;  /* of a sign-off, as computed here; NULL for access */
     int64_t now_s;
+    int64_t duration_s;               /* a shorter yes to a request for access; 0: as asked */
+    const char *only;                 /* names joined by commas: a yes for these actions only; NULL: as asked */
 };
 
 /* OK; or REFUSED (it differs; the text says in what), BAD_INPUT (no statement), EXPIRED. */

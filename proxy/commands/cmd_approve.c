@@ -1,4 +1,5 @@
 /* approve, deny: a yes or a no, signed here with the person's own key, over what this machine computed and showed. */
+#include "authz/actions.h"
 #include "authz/jwt.h"
 #include "certs/pem.h"
 #include "proxy/base/clock.h"
@@ -10,6 +11,7 @@
 #include "proxy/commands/item.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
+#include "proxy/commands/wrong_usage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +20,8 @@ enum { BODY_SHOWN = 32 * 1024 };
 
 struct answer {
     const char *decision, *id, *save;
+    const char *length, *only;        /* a yes for less: shorter, some of the actions; NULL: as asked */
+    int64_t duration_s;
     bool yes, json;
     struct profile profile;
     struct client *client;
@@ -105,7 +109,8 @@ static enum status fetch_raw(struct answer *a, struct err *err)
 static enum status check_statement(const struct answer *a, struct err *err)
 {
     const struct asked asked = { .instance = a->instance, .decision = a->decision, .person = json_text(a->status, "person"), .key = a->fingerprint,
-        .item = a->item, .held = a->is_signoff ? &a->held : NULL, .now_s = clock_wall_s() };
+        .item = a->item, .held = a->is_signoff ? &a->held : NULL, .now_s = clock_wall_s(), .duration_s = a->duration_s,
+        .only = a->only };
     return asked_statement_check(&asked, a->statement, err);
 }
 
@@ -114,6 +119,10 @@ static enum status fetch_statement(struct answer *a, struct err *err)
     char path[128];
     json_t *answer = NULL, *body = json_pack("{s:s, s:s}", "decision", a->decision, "key", a->fingerprint);
     snprintf(path, sizeof path, "/api/v1/items/%s/statement", a->id);
+    if (a->duration_s != 0)
+        json_object_set_new(body, "duration_s", json_integer(a->duration_s));
+    if (a->only != NULL)
+        json_object_set_new(body, "actions", actions_list(a->only));
     enum status st = body != NULL ? client_send(a->client, "POST", path, body, &answer, err) : fail(err, NO_MEMORY, "statement");
     json_decref(body);
     if (st != OK)
@@ -157,7 +166,8 @@ static void show(const struct answer *a, FILE *out)
     else if (approve && item_is_new_key(a->item))
         fputs("What this key signs counts as its owner's. Ask them, in person or by phone, to read you the fingerprint above.\n", out);
     else if (approve)
-        fprintf(out, "The one who asked may use the tool for %s; what is done there is recorded.\n", words_duration(json_number(a->item, "duration_s"), text));
+        fprintf(out, "The one who asked may use the tool for %s%s%s; what is done there is recorded.\n",
+                words_duration(a->duration_s ? a->duration_s : json_number(a->item, "duration_s"), text), a->only ? ", only for " : "", a->only ? a->only : "");
     else
         fputs("It will not happen; it can be asked for anew.\n", out);
     fputs("You answer as ", out);
@@ -224,6 +234,8 @@ static int answer_command(int argc, char **argv, struct answer *a, const char *s
     int code;
     const struct option_spec options[] = {
         { "yes", 'y', NULL, "do not ask; show and sign", NULL, &a->yes, false },
+        { "for", 'f', "TIME", "say yes for a shorter time than was asked, such as 10m", &a->length, NULL, false },
+        { "only", 0, "ACTIONS", "say yes for some of the actions only: names joined by commas", &a->only, NULL, false },
         { "save-body", 0, "FILE", "keep the held request's body in a file, to read it first", &a->save, NULL, false },
         PROFILE_OPTIONS(a->profile),
         { 0 },
@@ -232,6 +244,10 @@ static int answer_command(int argc, char **argv, struct answer *a, const char *s
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
     a->id = args[0];
+    if ((a->length != NULL || a->only != NULL) && strcmp(a->decision, "approve") != 0)
+        return wrong_usage(&usage, "%s", "--for and --only belong to a yes");
+    if (a->length != NULL && (!words_read_duration(a->length, &a->duration_s) || a->duration_s == 0))
+        return wrong_usage(&usage, "--for '%s' is not a length of time; write it like 30m, 2h or 1h30m", a->length);
     if (!id_is_plain(a->id))
         return command_failed("no request has the id '%s'. Next: countersign pending", a->id);
     code = answer_run(a);
@@ -242,7 +258,7 @@ static int answer_command(int argc, char **argv, struct answer *a, const char *s
 int cmd_approve(int argc, char **argv)
 {
     struct answer a = { .decision = "approve" };
-    return answer_command(argc, argv, &a, "countersign approve ID [--yes] [--json]",
+    return answer_command(argc, argv, &a, "countersign approve ID [--for TIME] [--only ACTIONS] [--yes] [--json]",
                           "Say yes to a request for access or to a held request. The request is fetched as bytes, its digest computed on this machine and compared with\n"
                           "what the gateway asks you to sign; you see everything the yes covers, then it is signed with your own key." PROFILE_HELP);
 }

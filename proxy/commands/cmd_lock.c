@@ -1,4 +1,7 @@
-/* lock, unlock: an operator stops a person, a certificate, a grant or a tool now, and lets them go on later. */
+/* lock, unlock: an operator stops a person, a certificate, a grant, a tool or everything now, and lets them go on later by a signature. */
+#include "authz/jwt.h"
+#include "authz/statement.h"
+#include "certs/pem.h"
 #include "proxy/base/clock.h"
 #include "proxy/commands/client.h"
 #include "proxy/commands/commands.h"
@@ -77,7 +80,7 @@ static int lock_run(struct profile *p, const char *kind, const char *value, cons
 
 static bool kind_is_known(const char *kind)
 {
-    static const char *const kinds[] = { "person", "cert", "grant", "tool" };
+    static const char *const kinds[] = { "person", "cert", "grant", "tool", "everything" };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(kind, kinds[i]) == 0)
             return true;
@@ -95,8 +98,8 @@ int cmd_lock(int argc, char **argv)
         PROFILE_OPTIONS(p),
         { 0 },
     };
-    const struct usage usage = { "countersign lock person|cert|grant|tool VALUE --reason TEXT | countersign lock --list",
-        "Stop a person, a certificate (its x5t#S256), a grant or a whole tool. Running exchanges, streams and downloads end within a second." PROFILE_HELP, options, 0, 2, &json };
+    const struct usage usage = { "countersign lock person|cert|grant|tool VALUE --reason TEXT | countersign lock everything '*' --reason TEXT | countersign lock --list",
+        "Stop a person, a certificate (its x5t#S256), a grant, a whole tool or everything ('*'). Operators may; an approver may stop a grant she said yes to. Running exchanges, streams and downloads end within a second." PROFILE_HELP, options, 0, 2, &json };
     char **args;
     size_t count;
     int code;
@@ -107,10 +110,57 @@ int cmd_lock(int argc, char **argv)
                            list             ? "--list takes no argument"
                            : count != 2     ? "a lock needs what to lock and its name, e.g. person alice"
                            : reason == NULL ? "a lock needs a --reason"
-                                            : "what to lock is one of person, cert, grant, tool");
+                                            : "what to lock is one of person, cert, grant, tool, everything");
     code = lock_run(&p, list ? NULL : args[0], list ? NULL : args[1], reason, json);
     profile_done(&p);
     return code;
+}
+
+/* The order to lift this very lock, from this person, by this key; nothing else is signed. */
+static enum status check_order(const json_t *statement, const char *person, const char *id, const char *fingerprint, const char *reason, struct err *err)
+{
+    struct statement s;
+    enum status st = statement_read(statement, &s, err);
+    if (st != OK)
+        return st;
+    if (strcmp(s.purpose, "unlock") != 0 || strcmp(s.decision, "approve") != 0 || strcmp(s.approver, person) != 0 || strcmp(s.key, fingerprint) != 0
+        || strcmp(json_text((json_t *)(uintptr_t)s.scope, "lock_id"), id) != 0 || strcmp(json_text((json_t *)(uintptr_t)s.scope, "reason"), reason) != 0)
+        return fail(err, REFUSED, "the gateway asks to sign something else than the end of the lock '%s'. Nothing was signed. Next: tell your security team", id);
+    return OK;
+}
+
+static enum status sign_order(struct client *client, EVP_PKEY *key, const json_t *statement, json_t **answer, struct err *err)
+{
+    char *jws = NULL;
+    enum status st = statement_sign(statement, key, &jws, err);
+    if (st != OK)
+        return st;
+    json_t *body = json_pack("{s:s, s:s}", "statement_id", json_text((json_t *)(uintptr_t)statement, "id"), "jws", jws);
+    st = body != NULL ? client_send(client, "POST", "/api/v1/decisions", body, answer, err) : fail(err, NO_MEMORY, "decision");
+    json_decref(body);
+    free(jws);
+    return st;
+}
+
+static enum status unlock_one(struct client *client, EVP_PKEY *key, const char *id, const char *reason, json_t **answer, struct err *err)
+{
+    char path[128], fingerprint[44];
+    json_t *status = NULL, *made = NULL;
+    key_fingerprint(key, fingerprint);
+    snprintf(path, sizeof path, "/api/v1/locks/%s/statement", id);
+    enum status st = client_get(client, "/api/v1/status", &status, err);
+    if (st != OK)
+        return st;
+    json_t *body = json_pack("{s:s, s:s}", "key", fingerprint, "reason", reason);
+    st = body != NULL ? client_send(client, "POST", path, body, &made, err) : fail(err, BAD_INPUT, "the reason must be UTF-8 text");
+    json_decref(body);
+    if (st == OK)
+        st = check_order(json_object_get(made, "statement"), json_text(status, "person"), id, fingerprint, reason, err);
+    if (st == OK)
+        st = sign_order(client, key, json_object_get(made, "statement"), answer, err);
+    json_decref(status);
+    json_decref(made);
+    return st;
 }
 
 static int unlock_run(struct profile *p, const char *id, const char *reason, bool json)
@@ -118,14 +168,12 @@ static int unlock_run(struct profile *p, const char *id, const char *reason, boo
     struct client *client = NULL;
     struct err err = { 0 };
     json_t *answer = NULL;
-    char *path = NULL;
+    EVP_PKEY *key = NULL;
     enum status st = client_open(p, &client, &err);
-    if (st == OK && asprintf(&path, "/api/v1/locks/%s", id) < 0)
-        path = NULL;
     if (st == OK)
-        path = client_query(client, path, "reason", reason);
+        st = key_read(p->key, &key, &err);
     if (st == OK)
-        st = path != NULL ? client_send(client, "DELETE", path, NULL, &answer, &err) : fail(&err, NO_MEMORY, "unlock");
+        st = unlock_one(client, key, id, reason, &answer, &err);
     int code = EXIT_DONE;
     if (st != OK) {
         code = client_failed(client, &err);
@@ -135,7 +183,7 @@ static int unlock_run(struct profile *p, const char *id, const char *reason, boo
         printf("Unlocked: %s. Grants that ended with the lock must be asked for anew.\n", id);
         json_decref(answer);
     }
-    free(path);
+    EVP_PKEY_free(key);
     client_free(client);
     return code;
 }
@@ -150,7 +198,7 @@ int cmd_unlock(int argc, char **argv)
         PROFILE_OPTIONS(p),
         { 0 },
     };
-    const struct usage usage = { "countersign unlock ID --reason TEXT", "Take a lock away. `countersign lock --list` shows the ids." PROFILE_HELP, options, 1, 1, &json };
+    const struct usage usage = { "countersign unlock ID --reason TEXT", "Take a lock away, signed with your approval key. Operators may, and never a lock on themselves. `countersign lock --list` shows the ids." PROFILE_HELP, options, 1, 1, &json };
     char **args;
     size_t count;
     int code;

@@ -1,4 +1,5 @@
 /* request: an employee asks for a tool, with a reason. */
+#include "authz/actions.h"
 #include "proxy/base/clock.h"
 #include "proxy/commands/client.h"
 #include "proxy/commands/commands.h"
@@ -73,9 +74,15 @@ static int finish(json_t *item, bool waited, bool json)
     return waited && !granted ? EXIT_REFUSED : EXIT_DONE;
 }
 
-static enum status ask(struct client *client, const char *tool, const char *reason, int64_t duration_s, json_t **item, struct err *err)
+struct ask {
+    const char *tool, *reason, *actions, *extends;   /* actions, extends: NULL: all, nothing */
+    int64_t duration_s;
+};
+
+static enum status ask(struct client *client, const struct ask *a, json_t **item, struct err *err)
 {
-    json_t *answer = NULL, *body = json_pack("{s:s, s:s, s:I}", "tool", tool, "reason", reason, "duration_s", (json_int_t)duration_s);
+    json_t *answer = NULL, *body = json_pack("{s:s, s:s, s:I, s:s*, s:o*}", "tool", a->tool, "reason", a->reason, "duration_s", (json_int_t)a->duration_s, "extends",
+                                                  a->extends, "actions", a->actions ? actions_list(a->actions) : NULL);
     enum status st = body != NULL ? client_send(client, "POST", "/api/v1/requests", body, &answer, err)
                                   : fail(err, BAD_INPUT, "the tool and the reason must be UTF-8 text");
     json_decref(body);
@@ -90,14 +97,14 @@ static enum status ask(struct client *client, const char *tool, const char *reas
     return fail(err, BAD_INPUT, "the gateway's answer holds no request");
 }
 
-static int request_run(struct profile *p, const char *tool, const char *reason, int64_t duration_s, bool wait, bool json)
+static int request_run(struct profile *p, const struct ask *a, bool wait, bool json)
 {
     struct client *client = NULL;
     struct err err = { 0 };
     json_t *item = NULL;
     enum status st = client_open(p, &client, &err);
     if (st == OK)
-        st = ask(client, tool, reason, duration_s, &item, &err);
+        st = ask(client, a, &item, &err);
     if (st == OK && wait) {
         if (!json)
             print_asked(item);
@@ -118,26 +125,29 @@ static int request_run(struct profile *p, const char *tool, const char *reason, 
 int cmd_request(int argc, char **argv)
 {
     struct profile p = { 0 };
-    const char *reason = NULL, *length = "30m";
+    struct ask a = { 0 };
+    const char *length = "30m";
     bool wait = false, json = false;
     const struct option_spec options[] = {
-        { "reason", 'r', "TEXT", "why you need it; approvers and auditors read it", &reason, NULL, true },
+        { "reason", 'r', "TEXT", "why you need it; approvers and auditors read it", &a.reason, NULL, true },
         { "for", 'f', "TIME", "how long, such as 30m or 1h30m (default 30m)", &length, NULL, false },
+        { "actions", 'a', "ACTIONS", "only for these actions of the tool: names joined by commas", &a.actions, NULL, false },
+        { "extend", 'e', "GRANT", "make a grant of yours last longer, for the same actions; it goes on meanwhile", &a.extends, NULL, false },
         { "wait", 'w', NULL, "wait until it is decided; exit 0 only when granted", NULL, &wait, false },
         PROFILE_OPTIONS(p),
         { 0 },
     };
-    const struct usage usage = { "countersign request TOOL --reason TEXT [--for 30m] [--wait]",
+    const struct usage usage = { "countersign request TOOL --reason TEXT [--for 30m] [--actions A,B] [--extend GRANT] [--wait]",
         "Ask for access to a tool. Another person must say yes; then you may use it, with your certificate, for that long." PROFILE_HELP, options, 1, 1, &json };
     char **args;
     size_t count;
     int code;
-    int64_t duration_s = 0;
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
-    if (!words_read_duration(length, &duration_s) || duration_s == 0)
+    if (!words_read_duration(length, &a.duration_s) || a.duration_s == 0)
         return wrong_usage(&usage, "--for '%s' is not a length of time; write it like 30m, 2h or 1h30m", length);
-    code = request_run(&p, args[0], reason, duration_s, wait, json);
+    a.tool = args[0];
+    code = request_run(&p, &a, wait, json);
     profile_done(&p);
     return code;
 }

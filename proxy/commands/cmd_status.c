@@ -45,6 +45,19 @@ static void print_tools(const json_t *tools, const char *port)
     }
 }
 
+/* "  requests: 12 of 40 left". The line's name without its kind. */
+static void print_budget(const json_t *budget)
+{
+    size_t i;
+    json_t *b;
+    json_array_foreach(budget, i, b) {
+        const char *name = json_text(b, "name"), *colon = strchr(name, ':');
+        fputs("    ", stdout);
+        term_str(stdout, colon ? colon + 1 : name);
+        printf(": %lld of %lld left\n", (long long)json_number(b, "left"), (long long)json_number(b, "max"));
+    }
+}
+
 static void print_grants(const json_t *grants, int64_t now_s)
 {
     char end[WORDS_MAX], left[WORDS_MAX];
@@ -58,6 +71,7 @@ static void print_grants(const json_t *grants, int64_t now_s)
         fputs("  ", stdout);
         term_str(stdout, json_text(g, "tool"));
         printf(" until %s (%s left)\n", words_time(exp, end), words_duration(exp - now_s, left));
+        print_budget(json_array_member(g, "budget"));
     }
 }
 

@@ -98,11 +98,37 @@ void item_print_state(FILE *out, const json_t *item, int64_t now_s)
         fputs("was denied", out);
         print_who_decided(out, item, "deny");
     } else if (strcmp(state, "cancelled") == 0) {
-        fputs("was cancelled by a lock", out);
+        fputs("was cancelled: withdrawn, or stopped by a lock or a change of the policy", out);
     } else {
         fputs("is ", out);
         term_str(out, state);
     }
+}
+
+/* Nothing when it is for all of them. */
+static void print_actions(FILE *out, const json_t *actions)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach((json_t *)(uintptr_t)actions, i, name) {
+        if (json_string_value(name) == NULL || strcmp(json_string_value(name), "*") == 0)
+            return;
+        fputs(i ? ", " : ", only for ", out);
+        term_str(out, json_string_value(name));
+    }
+}
+
+static void print_before(FILE *out, const json_t *before)
+{
+    char when[WORDS_MAX];
+    long long count = json_number(before, "count");
+    if (!json_is_object(before))
+        return;
+    if (count == 0)
+        fputs("    this action has never run before\n", out);
+    else
+        fprintf(out, "    this action ran %lld times before, %lld of them for the one who asks; last %s\n", count, (long long)json_number(before, "by_requester"),
+                words_time(json_number(before, "last_at"), when));
 }
 
 static void print_asked(FILE *out, const json_t *item)
@@ -117,13 +143,18 @@ static void print_asked(FILE *out, const json_t *item)
         fprintf(out, "    body: %s", words_bytes((uint64_t)json_number(item, "body_len"), text));
         print_text(out, ", ", item, "content_type", "");
         print_text(out, "; digest ", item, "digest", "\n");
+        print_before(out, json_object_get(item, "before"));
     } else if (item_is_new_key(item)) {
         print_text(out, "  a new approval key, named '", item, "label", "'\n");
         print_text(out, "    fingerprint: ", item, "key", "\n");
         fprintf(out, "    kind: %s\n", json_text_is(item, "method", "command-line") ? "of a certificate" : json_text_is(item, "method", "hardware") ? "bound to one device" : "a passkey that may be copied to other devices");
     } else {
         print_text(out, "  access to ", item, "tool", "");
-        fprintf(out, " for %s\n", words_duration(json_number(item, "duration_s"), text));
+        fprintf(out, " for %s", words_duration(json_number(item, "duration_s"), text));
+        print_actions(out, json_array_member(item, "actions"));
+        if (json_text(item, "extends")[0] != 0)
+            print_text(out, ", as an extension of ", item, "extends", "");
+        fputc('\n', out);
     }
 }
 

@@ -62,7 +62,7 @@ static int set_up(void **state)
     snprintf(key, sizeof key, "%s/keys/log.pem", w->t.dir);
     snprintf(w->folder, sizeof w->folder, "%s/log", w->t.dir);
     assert_int_equal(store_open(db, &store, NULL), OK);
-    assert_int_equal(log_open(store, "test.example", key, &log, NULL), OK);
+    assert_int_equal(log_open(store, "test.example", key, NULL, &log, NULL), OK);
     assert_int_equal(tiles_open(w->folder, "test.example", log, store, &tiles, NULL), OK);
     append(store, log, LEAVES / 2);
     assert_int_equal(log_checkpoint(log, &w->earlier, NULL), OK);

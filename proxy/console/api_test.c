@@ -36,7 +36,8 @@ static const struct row table[] = {
     { "huge", "GET", "/api/v1/log", "from", "99999999999999999999", "", "", 400, NULL },
     { "foreign parameter", "GET", "/api/v1/log", "op", "lock", "", "", 400, NULL },
     { "who in the query", "GET", "/api/v1/sessions", "who", "bob", "", "", 400, NULL },
-    { "unlock", "DELETE", "/api/v1/locks/lck_1", "reason", "over", "", "", 0, "unlock" },
+    { "unlock", "POST", "/api/v1/locks/lck_1/statement", NULL, NULL, "application/json", "{\"key\": \"k\", \"reason\": \"over\"}", 0, "unlock.statement" },
+    { "unlock without a signature", "DELETE", "/api/v1/locks/lck_1", "reason", "over", "", "", 404, NULL },
 };
 
 static void each_call_is_one_message(void **state)

@@ -224,13 +224,9 @@ static void lock_card(struct html *h, const json_t *lock)
     page_term(h, "Why", page_text(lock, "reason"));
     page_term(h, "By", page_text(lock, "by"));
     page_when(h, "Since", lock, "at", false);
-    html_raw(h, "</dl><details><summary>Lift it</summary><form method=\"post\" action=\"/locks/");
+    html_raw(h, "</dl><p class=\"soft\">Lifting it takes an operator's signature, and never that of whom it stops: <code>countersign unlock ");
     html_str(h, id);
-    html_raw(h, "/lift\"><label");
-    attribute(h, "for", id);
-    html_raw(h, ">Why?</label><input name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\"");
-    attribute(h, "id", id);
-    html_raw(h, "><button>Lift this lock</button></form></details></div>\n");
+    html_raw(h, " --reason &quot;&hellip;&quot;</code></p></div>\n");
 }
 
 void page_locks(struct html *h, const json_t *locks)
@@ -244,7 +240,7 @@ void page_locks(struct html *h, const json_t *locks)
         lock_card(h, lock);
     html_raw(h, "<h2>Lock something now</h2><form class=\"card\" method=\"post\" action=\"/locks\"><label for=\"kind\">What</label>"
                 "<select id=\"kind\" name=\"kind\"><option value=\"person\">A person</option><option value=\"cert\">A certificate</option>"
-                "<option value=\"grant\">One session</option><option value=\"tool\">A tool</option></select>"
+                "<option value=\"grant\">One session</option><option value=\"tool\">A tool</option><option value=\"everything\">Everything (name: *)</option></select>"
                 "<label for=\"value\">Which one</label><input id=\"value\" name=\"value\" required maxlength=\"320\" autocomplete=\"off\" aria-describedby=\"value-help\">"
                 "<p class=\"soft\" id=\"value-help\">A person's or tool's name, a certificate's thumbprint, a session's id.</p>"
                 "<label for=\"reason\">Why</label><input id=\"reason\" name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\">"

@@ -4,6 +4,7 @@
 #include "proxy/base/codec.h"
 #include "proxy/base/log.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uthash.h>
@@ -62,6 +63,8 @@ static void forget(struct access *a, struct by_id *b)
         free(e);
     }
     HASH_DEL(a->ids, b);
+    purse_free(g->purse);
+    json_decref(g->actions);
     free(g->assertion);
     free(g);
     free(b);
@@ -134,15 +137,25 @@ static enum status add_grant(struct access *a, const struct grant *from, bool no
         return fail(err, BAD_TOKEN, "the grant's id or tool is too long");
     memcpy(key.thumbprint, from->thumbprint, sizeof key.thumbprint);
     memcpy(key.tool, from->tool, strlen(from->tool));
+    struct purse *purse = NULL;
+    bool failed = false;
     HASH_FIND_STR(a->ids, from->grant_id, b);
-    if (b != NULL)
-        forget(a, b);                 /* renewed: the newest word holds */
-    if (a->count >= GRANTS_MAX)
+    if (b != NULL) {                  /* renewed: the newest word holds, and what was leased stays leased */
+        purse = b->grant->purse;
+        b->grant->purse = NULL;
+        forget(a, b);
+    }
+    if (purse == NULL)
+        purse = purse_new(from->budget, &failed);
+    if (a->count >= GRANTS_MAX) {
+        purse_free(purse);
         return fail(err, FULL, "more than %d live grants", GRANTS_MAX);
+    }
     struct live_grant *g = calloc(1, sizeof *g);
     b = calloc(1, sizeof *b);
-    struct entry *e = g && b ? entry_for(a, &key) : NULL;
+    struct entry *e = g && b && !failed ? entry_for(a, &key) : NULL;
     if (e == NULL) {
+        purse_free(purse);
         free(g);
         free(b);
         return fail(err, NO_MEMORY, "grant");
@@ -153,6 +166,11 @@ static enum status add_grant(struct access *a, const struct grant *from, bool no
     if (a->count == 0 || g->exp_s < a->next_exp_s)
         a->next_exp_s = g->exp_s;
     g->noticed = noticed;
+    g->purse = purse;
+    g->actions = grant_allows(from, SLICE("*")) ? NULL : json_deep_copy(from->actions);
+    if (g->actions == NULL && !grant_allows(from, SLICE("*")))
+        g->actions = json_array();    /* no memory: nothing, rather than all */
+    snprintf(g->policy, sizeof g->policy, "%s", from->policy);
     sha256_one(token, g->token_sha256);
     g->entry = e;
     g->next = e->grants;
@@ -276,6 +294,14 @@ const struct live_grant *access_grant(const struct access *a, const unsigned cha
     return best;
 }
 
+bool live_grant_allows(const struct live_grant *g, const char *action)
+{
+    for (size_t i = 0; i < json_array_size(g->actions); i++)
+        if (strcmp(json_string_value(json_array_get(g->actions, i)), action) == 0)
+            return true;
+    return g->actions == NULL;
+}
+
 enum status access_token_fault(const struct access *a, struct slice token, const unsigned char thumbprint[32], const char *tool, int64_t now_s,
                                struct err *err)
 {
@@ -338,7 +364,8 @@ const char *access_locked(const struct access *a, const char *person, const char
         const char *subject = strcmp(l->kind, "person") == 0 ? person
                               : strcmp(l->kind, "cert") == 0 ? x5t
                               : strcmp(l->kind, "tool") == 0 ? tool
-                              : strcmp(l->kind, "grant") == 0 ? grant_id : NULL;
+                              : strcmp(l->kind, "grant") == 0 ? grant_id
+                              : strcmp(l->kind, "everything") == 0 && tool != NULL ? "*" : NULL;   /* tools, not the console: who lifts it needs that */
         if (subject != NULL && strcmp(subject, l->value) == 0)
             return l->reason;
     }

@@ -5,6 +5,7 @@
 
 #include "authz/jwt.h"
 #include "proxy/base/slice.h"
+#include "proxy/exchange/purse.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,9 @@ struct live_grant {
     int64_t exp_s;
     unsigned char token_sha256[32];   /* of the grant's token, for clients that present it */
     bool noticed;                     /* the person saw that the session is recorded */
+    json_t *actions;                  /* names; NULL: all */
+    char policy[65];                  /* hash of the tool's policy that it was approved under */
+    struct purse *purse;              /* what was leased of its budget; NULL: it has none */
     char *assertion;                  /* the last Countersign-Assertion under it, or NULL */
     int64_t assertion_exp_s;
     void *entry;
@@ -33,6 +37,7 @@ MUST_CHECK enum status access_event(struct access *a, const json_t *event, int64
 
 /* The live grant for this certificate (SHA-256 thumbprint) and tool, or NULL. */
 const struct live_grant *access_grant(const struct access *a, const unsigned char thumbprint[32], const char *tool, int64_t now_s);
+bool live_grant_allows(const struct live_grant *g, const char *action);
 /* Why a presented token is not that of a live grant: BAD_TOKEN (forged, malformed), EXPIRED, or REFUSED (sound, but of another certificate or tool, or
  * ended); err says it in words for the client. Never OK: what is live was compared before. */
 MUST_CHECK enum status access_token_fault(const struct access *a, struct slice token, const unsigned char thumbprint[32], const char *tool,

@@ -56,6 +56,18 @@ static void refuse_stale(struct exchange *x)
     reply_problem(x, &p);
 }
 
+/* authz and this process have read different configs, as for a moment during a reload: neither's rules are the ones that were approved. */
+static bool judged_by_others(struct exchange *x, const struct live_grant *g)
+{
+    if (memcmp(g->policy, x->snap->policies[x->tool - x->snap->config->tools], sizeof g->policy) == 0)
+        return false;
+    struct problem p = { .status = 503, .type = "policy-differs", .title = "The rules of this tool are being changed",
+                         .detail = "Your grant was approved under other rules than those this process has read, so nothing is judged by either.",
+                         .next = "Try again in a moment; if it stays so, tell the people who run this gateway to reload or restart it." };
+    reply_problem(x, &p);
+    return true;
+}
+
 static void refuse_locked(struct exchange *x, const char *why)
 {
     char detail[512];
@@ -147,6 +159,8 @@ void stage_authorize(struct exchange *x)
         refuse_grant(x);
         return;
     }
+    if (judged_by_others(x, g))
+        return;
     memcpy(x->grant_id, g->grant_id, sizeof x->grant_id);
     x->noticed = g->noticed;
     if (!cookies_take(x))
@@ -208,7 +222,7 @@ static void act(struct exchange *x)
     else if (cross_origin_refuses_action(x))
         cross_origin_refuse(x);
     else if (x->verdict.requirement == NEED_GRANT)
-        stage_forward(x);
+        stage_spend(x);
     else if (x->verdict.requirement == NEED_DENY)
         refuse_denied(x);
     else if (x->ws != NULL)

@@ -176,11 +176,6 @@ static void make_lock(struct exchange *x)
                            visit_form_value(x, "reason")), to_locks);
 }
 
-static void lift_lock(struct exchange *x)
-{
-    visit_ask(x, json_pack("{s:s,s:s,s:s}", "op", "unlock", "id", x->visit->id, "reason", visit_form_value(x, "reason")), to_locks);
-}
-
 const struct page console_work_pages[] = {
     { "GET", "/items/*", "", show_item, false },
     { "GET", "/keys", "", show_keys, false },
@@ -188,6 +183,5 @@ const struct page console_work_pages[] = {
     { "GET", "/sessions", "", show_sessions, false },
     { "GET", "/locks", "", show_locks, false },
     { "POST", "/locks", "", make_lock, true },
-    { "POST", "/locks/*", "/lift", lift_lock, true },
     { NULL, NULL, NULL, NULL, false },
 };

@@ -92,6 +92,8 @@ void exchange_free(struct exchange *x)
         access_log_put(&x->worker->access_log, x);
         metrics_exchange(&x->worker->metrics, c->protocol == &protocol_h2, x->head_sent ? x->response.status : 0,
                          (uint64_t)(clock_mono_ms() - x->begun_ms), x->request_bytes, x->response_bytes, x->refusal);
+        if (c->person != NULL && refusal_counts(x->refusal))
+            refused_add(x->worker, &c->identity);
     }
     if (x->prev != NULL)
         x->prev->next = x->next;
@@ -100,6 +102,7 @@ void exchange_free(struct exchange *x)
     if (x->next != NULL)
         x->next->prev = x->prev;
     console_done(x);
+    json_decref(x->wants);
     if (x->shared) {
         share_give(c->share, x->kept);
         share_end(c->share);

@@ -1,6 +1,6 @@
 /* exchange: one request and its response, on its way through the stages of design.md section 6:
  *
- *   identify → route → authorize → [collect body] → [hold] → forward → respond, or tunnel: a WebSocket
+ *   identify → route → authorize → [collect body] → [hold] → [spend] → forward → respond, or tunnel: a WebSocket
  *
  * Each stage is a file; each either hands on, waits, or replies with a refusal. The protocol driver ("front") owns the exchange, feeds it and writes what comes
  * out; upstream.h is the other side. Only authorize() and a sign-off that was used up lead to X_FORWARD: the table in exchange.c shows it. */
@@ -93,6 +93,9 @@ struct exchange {
 
     /* authz */
     int64_t call;                     /* link_call under way, or 0 */
+    json_t *wants;                    /* the lease asked for (spend.c) */
+    unsigned leases;                  /* how often */
+    bool metered, starved;            /* its bytes count towards a budget; none are left */
     struct slice held_id;             /* a held request being released: its outcome is owed */
     bool outcome_owed;
 
@@ -154,6 +157,7 @@ void stage_authorize(struct exchange *x);
 void stage_judge(struct exchange *x);           /* policy: once with the head, again with the body */
 void stage_hold(struct exchange *x);
 void stage_release(struct exchange *x, struct slice code);
+void stage_spend(struct exchange *x);           /* the budget of the grant */
 void stage_forward(struct exchange *x);
 void stage_console(struct exchange *x);
 void console_done(struct exchange *x);          /* when it is freed */

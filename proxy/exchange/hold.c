@@ -4,6 +4,7 @@
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/held.h"
+#include "proxy/exchange/spend.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,7 @@ static bool take_release(struct exchange *x, const json_t *answer, int fd)
 
 static void go_forward(struct exchange *x)
 {
+    spend_meter(x);                   /* the rest of the budget was leased with the release */
     (void)!tape_note(x->worker->tape, &x->tape, "signoff", x->held_id);
     stage_forward(x);
 }
@@ -85,17 +87,17 @@ static void on_hold(void *arg, const json_t *answer, const int *fds, size_t fd_c
     }
 }
 
-static json_t *hold_message(struct exchange *x, const struct held_digests *d)
+static json_t *hold_message(struct exchange *x, const struct held_digests *d, json_t *spends)
 {
     char digest[48], body[48];
     b64url_encode(slice_of(d->request, 32), digest);
     b64url_encode(slice_of(d->body, 32), body);
     struct slice type = fields_get(&x->request.fields, SLICE("content-type"));
-    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:s%,s:s%,s:s%,s:s,s:s%,s:I,s:s,s:s}", "op", "hold", "who", exchange_who(x), "tool", x->tool->name,
+    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:s%,s:s%,s:s%,s:s,s:s%,s:I,s:s,s:s,s:o*}", "op", "hold", "who", exchange_who(x), "tool", x->tool->name,
                      "action", x->verdict.action->name, "grant_id", x->grant_id, "method", x->request.method.ptr, x->request.method.len,
                      "authority", x->request.authority.ptr, x->request.authority.len, "target", x->request.target.ptr, x->request.target.len,
                      "digest", digest, "content_type", type.ptr ? (const char *)type.ptr : "", type.len, "body_len",
-                     (json_int_t)bbuf_len(&x->body), "body_sha256", body, "requirement", "signoff");
+                     (json_int_t)bbuf_len(&x->body), "body_sha256", body, "requirement", "signoff", "spends", spends);
 }
 
 void stage_hold(struct exchange *x)
@@ -116,8 +118,17 @@ void stage_hold(struct exchange *x)
         reply_problem(x, &p);
         return;
     }
+    bool too_many = false;
+    json_t *spends = spend_wanted(x, &too_many);
+    if (too_many) {
+        close(fd);
+        struct problem p = { .status = 403, .type = "cannot-be-held", .title = "This request can't be held",
+                             .detail = "It names more different values than one request may.", .next = "Ask for fewer at a time." };
+        reply_problem(x, &p);
+        return;
+    }
     exchange_enter(x, X_ASK);
-    x->call = link_call(x->worker->link, hold_message(x, &digests), &fd, 1, on_hold, x);
+    x->call = link_call(x->worker->link, hold_message(x, &digests, spends), &fd, 1, on_hold, x);
     close(fd);
     if (x->call == 0)
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides can't be reached, so nothing was sent.");

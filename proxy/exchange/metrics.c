@@ -9,7 +9,7 @@ static const char *const bounds_text[METRIC_BUCKETS + 1] = { "0.005", "0.01", "0
 static const char *const classes[METRIC_CLASSES] = { "none", "1xx", "2xx", "3xx", "4xx", "5xx" };
 /* Types of refusals that are counted apart; the first stands for all others. */
 static const char *const refusal_types[METRIC_REFUSALS] = {
-    "other", "authorization-unavailable", "bad-field", "bad-query", "bad-release", "bad-target", "cannot-be-held", "cross-origin", "grant-required",
+    "other", "authorization-unavailable", "budget-exhausted", "policy-differs", "bad-field", "bad-query", "bad-release", "bad-target", "cannot-be-held", "cross-origin", "grant-required",
     "head-too-large", "held-too-large", "held-unreadable", "locked", "malformed-request", "misdirected", "not-allowed", "not-found", "overloaded",
     "recording-unavailable", "service-worker", "signoff-required", "tool-answer-invalid", "tool-broke-off", "tool-busy", "tool-timeout", "tool-unreachable", "tool-untrusted", "unknown-host", "unknown-person",
 };

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-enum { METRIC_BUCKETS = 14, METRIC_CLASSES = 6, METRIC_REFUSALS = 29 };
+enum { METRIC_BUCKETS = 14, METRIC_CLASSES = 6, METRIC_REFUSALS = 31 };
 typedef atomic_uint_least64_t metric;
 
 struct metrics {

@@ -2,6 +2,7 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/spend.h"
 #include "proxy/exchange/websocket.h"
 
 #include <stdio.h>
@@ -132,6 +133,10 @@ void respond_step(struct exchange *x)
     if ((x->state != X_RESPOND && x->state != X_TUNNEL && x->state != X_REPLY) || !step_head(x))
         return;
     step_unsure(x);
+    if (x->starved && spend_starved(x)) {
+        respond_cut(x, "budget-exhausted");
+        return;
+    }
     if (x->state == X_TUNNEL && !x->end_pending)
         websocket_pump(x);
     if (x->state == X_REPLY && !x->end_pending)
@@ -156,7 +161,7 @@ size_t respond_room(struct exchange *x)
         if (room == 0)
             exchange_wait_tape(x);
     }
-    return room;
+    return x->metered ? spend_room(x, room) : room;
 }
 
 void respond_body(struct exchange *x, struct slice data)
@@ -171,6 +176,8 @@ void respond_body(struct exchange *x, struct slice data)
 void respond_pass(struct exchange *x, struct slice data)
 {
     x->response_bytes += data.len;
+    if (x->metered)
+        spend_bytes(x, data.len);
     if (!x->durable) {
         x->front->body(x, data);
         return;

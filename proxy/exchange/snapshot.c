@@ -1,11 +1,24 @@
 #include "proxy/exchange/worker.h"
 
+#include "authz/policy.h"
 #include "proxy/base/log.h"
 #include "proxy/net/tls.h"
 #include "proxy/net/upstream_tls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+/* What grants of this config's rules carry: a grant of other rules is not judged by these. */
+static enum status hash_policies(struct snapshot *s, struct err *err)
+{
+    const struct config *c = s->config;
+    s->policies = calloc(c->tool_count + 1, sizeof *s->policies);
+    if (s->policies == NULL)
+        return fail(err, NO_MEMORY, "snapshot");
+    for (size_t i = 0; i < c->tool_count; i++)
+        policy_hash(c, &c->tools[i], s->policies[i]);
+    return OK;
+}
 
 /* A proxy that starts while the revocation list is damaged has none before to keep. Without any, everybody is refused with a page that says so: better than
  * connections that nobody answers. */
@@ -30,6 +43,8 @@ static enum status complete(struct snapshot *s, bool first, SSL_CTX *spare, stru
         st = OK;
     }
     snprintf(s->hsts, sizeof s->hsts, "max-age=%lld", (long long)(s->config->hsts_ms / 1000));
+    if (st == OK)
+        st = hash_policies(s, err);
     if (st == OK && (s->console_origin = config_origin(s->config, s->config->console_host)) == NULL)
         st = fail(err, NO_MEMORY, "snapshot");
     if (st == OK)
@@ -90,6 +105,7 @@ void snapshot_unref(struct snapshot *s)
     config_unref(s->config);
     trust_free(s->trust);
     SSL_CTX_free(s->tls);
+    free(s->policies);
     free(s->console_origin);
     free(s);
 }

@@ -43,7 +43,7 @@ void waiter_leave(struct waiter *x)
     x->next = x->prev = NULL;
 }
 
-static void wake_waiters(struct worker *w)
+void worker_wake(struct worker *w)
 {
     worker_wait(w, &w->mark);         /* who waits again meanwhile comes behind it, and no waking can take it away */
     for (struct waiter *x; (x = w->waiters.next) != &w->mark;) {
@@ -61,7 +61,7 @@ static void on_wake(uv_poll_t *p, int status, int events)
     (void)events;
     int fd;
     if (uv_fileno((uv_handle_t *)p, &fd) == 0 && read(fd, &count, sizeof count) > 0)
-        wake_waiters(w);
+        worker_wake(w);
 }
 
 /* Connections wait in the kernel until there is somebody to decide, but not for long: then they are told so. */
@@ -390,6 +390,7 @@ static void on_tick(uv_timer_t *t)
     struct worker *w = t->data;
     w->loop.now_ms = clock_mono_ms();
     link_tick(w->link);
+    refused_tick(w);
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
@@ -411,7 +412,7 @@ static void on_tick(uv_timer_t *t)
     if (w->old_pools)
         drop_pools(w, w->snap);
     if (tape_broken(w->tape))
-        wake_waiters(w);              /* nobody else would tell them */
+        worker_wake(w);              /* nobody else would tell them */
     if (w->draining)
         finish_stopping(w);
 }

@@ -9,6 +9,7 @@
 #include "proxy/exchange/access_log.h"
 #include "proxy/exchange/live.h"
 #include "proxy/exchange/metrics.h"
+#include "proxy/exchange/refused.h"
 #include "proxy/net/link.h"
 #include "proxy/net/loop.h"
 #include "proxy/net/upstream.h"
@@ -22,6 +23,7 @@ struct snapshot {
     struct config *config;
     struct trust *trust;              /* the CA and the revocation list as of now */
     SSL_CTX *tls;
+    char (*policies)[65];             /* policy_hash of each tool, in the config's order */
     char *console_origin;             /* "https://console.example:8443" */
     char hsts[32];                    /* "max-age=31536000" */
 };
@@ -72,6 +74,7 @@ struct worker {
     struct waiter waiters, mark;      /* mark: the end of one round of waking */
     struct metrics metrics;
     struct access_log access_log;
+    struct refused refused;
     struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
     struct live *live;                /* who is at which tool; likewise */
     struct shares *shares;            /* what each person holds; likewise */
@@ -114,5 +117,7 @@ struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const st
 bool worker_fresh(const struct worker *w);
 void worker_wait(struct worker *w, struct waiter *x);
 void waiter_leave(struct waiter *x);
+/* All who wait look again; from the loop, never from within an exchange. */
+void worker_wake(struct worker *w);
 
 #endif

@@ -92,7 +92,9 @@ class Person:
         return self.api("POST", "/api/v1/locks", {"kind": kind, "value": value, "reason": reason})
 
     def unlock(self, lock_id):
-        return self.api("DELETE", f"/api/v1/locks/{lock_id}?reason=found")
+        """Fetch the statement, sign it, hand it in."""
+        r = self.api("POST", f"/api/v1/locks/{lock_id}/statement", {"key": self.cred.fingerprint(), "reason": "it was found again"})
+        return r if r.status != 200 else self.hand_in(r.json()["statement"])
 
     def held(self):
         """Her held requests, newest last."""

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from harness.config_text import BILLING
+from harness.config_text import BILLING, action
 from harness.people import give_grant, wait_until
 
 PROTOS = ["h1", "h2"]
@@ -158,3 +158,47 @@ def test_a_grant_ends_by_the_clock_even_if_the_gateway_was_down(gateway_of, orig
     assert g.person("alice").get("/hello").problem == "grant-required" and origin.count("/hello") == 0
 
 
+
+
+def test_asking_for_less_and_approving_less_by_the_command_line(gateway_of, origin):
+    def change(config):
+        config["tools"][0]["actions"] = [action("view", "/view/**"), action("edit", "/edit/**"), action("export", "/export", "signoff")]
+    g = gateway_of(change=change)
+    alice, bob = g.person("alice"), g.person("bob")
+    out = json.loads(alice.cli("request", "support", "--reason", "ticket 4711", "--for", "20m", "--actions", "view,edit", "--json", expect=0).stdout)
+    assert out["actions"] == ["view", "edit"]
+    bob.cli("approve", out["id"], "--only", "view,export", "--yes", expect=1)
+    bob.cli("approve", out["id"], "--for", "30m", "--yes", expect=1)
+    shown = bob.cli("approve", out["id"], "--for", "10m", "--only", "view", "--yes", expect=0).stdout.decode()
+    assert "only for view" in shown, shown
+    wait_until(lambda: alice.get("/view/x").problem != "grant-required", what="the grant")
+    for proto in PROTOS:
+        assert alice.get("/view/x", proto=proto).status in (200, 303)
+        assert alice.get("/edit/x", proto=proto).problem == "action-not-granted"
+    assert alice.post("/export", b"x=1").problem == "grant-required"
+    assert origin.count("/edit/x") == 0 and origin.count("/export") == 0
+
+
+def test_an_extension_keeps_the_grant_and_what_runs(gateway_of, origin):
+    g = gateway_of()
+    alice, bob = g.person("alice"), g.person("bob")
+    give_grant(alice, bob, duration_s=60)
+    before = alice.status()["grants"][0]
+    out = json.loads(alice.cli("request", "support", "--reason", "still ticket 4711", "--for", "10m", "--extend", before["grant_id"], "--json", expect=0).stdout)
+    with alice.h2() as c:
+        assert c.request("GET", "/hello").status == 200
+        bob.cli("approve", out["id"], "--yes", expect=0)
+        after = alice.status()["grants"]
+        assert len(after) == 1 and after[0]["grant_id"] == before["grant_id"] and after[0]["exp"] > before["exp"] + 300
+        assert c.request("GET", "/hello").status == 200, "the same connection goes on"
+    alice.cli("withdraw", out["id"], "--reason", "not needed any more", expect=0)
+    wait_until(lambda: alice.get("/hello").problem == "grant-required", what="the end of the grant")
+
+
+def test_a_reason_without_the_ticket_is_refused(gateway_of, origin):
+    def change(config):
+        config["tools"][0]["ticket"] = "[A-Z]+-[0-9]+"
+    alice = gateway_of(change=change).person("alice")
+    r = alice.ask(reason="the customer cannot log in")
+    assert r.problem == "ticket-missing" and "[A-Z]+-[0-9]+" in r.json()["detail"]
+    assert alice.ask(reason="SUP-4711: the customer cannot log in").status == 201

@@ -23,6 +23,7 @@ def alice(gw):
 
 
 LOCKS = {
+    "everything": lambda g: ("everything", "*"),
     "person": lambda g: ("person", "alice"),
     "cert": lambda g: ("cert", g.creds["alice"].x5t()),
     "grant": lambda g: ("grant", next(x["grant_id"] for x in g.person("alice").status()["grants"])),
@@ -132,3 +133,39 @@ def test_a_tool_lock_leaves_other_tools_alone(gw, origin, alice):
     assert gw.person("olga").lock("tool", "support").status in (200, 201)
     wait_until(lambda: alice.get("/hello").status == 403)
     assert alice.request("GET", "/hello", host=BILLING).status == 200
+
+
+def test_the_command_line_lifts_a_lock_with_a_signature(gw, alice):
+    lock = gw.person("olga").lock("everything", "*").json()["lock"]
+    wait_until(lambda: alice.get("/hello").problem == "locked", what="the lock on everything")
+    assert gw.person("olga").cli("unlock", lock["id"], "--reason", "it was a drill", expect=0)
+    assert gw.person("olga").api("DELETE", f"/api/v1/locks/{lock['id']}?reason=found").status in (404, 405)
+    assert alice.get("/hello").problem == "grant-required"
+
+
+def test_a_rule_locks_who_runs_into_the_policy_and_never_by_another_sites_page(gateway_of, origin):
+    g = gateway_of(lock_when={"refusals": 20, "refusals_within": "1h"})
+    alice, mallory = g.person("alice"), g.person("mallory")
+    give_grant(alice, g.person("bob"))
+    give_grant(mallory, g.person("bob"))
+    for _ in range(60):
+        assert alice.post("/hello", b"x", [("Origin", "https://evil.example"), ("Sec-Fetch-Site", "cross-site")]).problem == "cross-origin"
+    for _ in range(19):
+        assert alice.get("/internal/keys").problem == "not-allowed"
+    time.sleep(2.5)
+    assert alice.get("/hello").status == 200
+    with mallory.h2() as c:
+        for _ in range(25):
+            c.open("GET", "/internal/keys")
+        wait_until(lambda: mallory.get("/hello").status == 403, what="the lock by rule")
+    lock = g.person("olga").api_ok("GET", "/api/v1/locks")["locks"][0]
+    assert (lock["kind"], lock["value"], lock["by"]) == ("person", "mallory", "rule:refusals")
+    assert alice.get("/hello").status == 200 and g.person("olga").unlock(lock["id"]).status == 200
+
+
+def test_an_approver_stops_the_grant_she_said_yes_to(gw, origin, alice):
+    grant = alice.status()["grants"][-1]["grant_id"]
+    assert gw.person("carol").lock("grant", grant).status == 403
+    assert gw.person("bob").lock("person", "alice").status == 403
+    assert gw.person("bob").lock("grant", grant).status in (200, 201)
+    wait_until(lambda: alice.get("/hello").problem == "grant-required", what="the end of the grant")

@@ -96,7 +96,9 @@ def test_every_call_answers_as_described(gw, origin, call):
     call(alice, "log", refused="auditors-only")
     lock = call(olga, "lock", body={"kind": "grant", "value": grant, "reason": "a drill"}).json()["lock"]["id"]
     call(olga, "locks")
-    call(olga, "unlock", lock, query="?reason=over%20now")
+    lift = call(olga, "unlockStatement", lock, {"key": olga.cred.fingerprint(), "reason": "over now"}).json()["statement"]
+    assert olga.hand_in(lift).status == 200
+    call(alice, "withdraw", mine, {"reason": "not needed"})
     for name in ("openapi", "jwks", "logKey"):
         call(alice, name)
     assert call.made == set(call.calls), set(call.calls) - call.made

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness.clients import tls_connect, tls_context
-from harness.config_text import CONSOLE, SUPPORT, action, tool
+from harness.config_text import BILLING, CONSOLE, SUPPORT, action, tool
 from harness.gateway import Layout, write_config
 from harness.live import all_kinds, check_none_ended
 from harness.load import Load
@@ -157,3 +157,22 @@ def test_what_takes_a_restart_is_refused_and_said(gw, fresh, setting):
     said = [line for line in gw.log_lines() if line.get("event") == "reload.refused" and line["process"] == "run"][-1]
     assert said["setting"] == setting and "restart" in said["next"]
     assert gw.person("alice").get("/still").status == 200
+
+
+def test_two_processes_with_different_rules_judge_nothing(gateway_of, origin):
+    """Only the proxy reads the new config: a grant that was approved under the old rules is judged by neither. Then authz reads it too, and ends the grant."""
+    g = gateway_of()
+    alice = g.person("alice")
+    give_grant(alice, g.person("bob"))
+    assert alice.get("/hello").status == 200
+    g.config["tools"][0]["max_duration"] = "20m"
+    write_config(g.state, g.config)
+    seen = origin.count()
+    g.kill("proxy", signal.SIGHUP)
+    wait_until(lambda: alice.get("/hello").problem == "policy-differs", what="the refusal")
+    assert alice.get("/hello", proto="h2").status == 503 and alice.request("GET", "/x", host=BILLING).problem == "grant-required"
+    g.kill("authz", signal.SIGHUP)
+    wait_until(lambda: alice.get("/hello").problem == "grant-required", what="the end of the grant")
+    assert origin.count("/hello") >= 1 and origin.count() - seen <= 1
+    give_grant(alice, g.person("bob"))
+    assert alice.get("/hello").status == 200

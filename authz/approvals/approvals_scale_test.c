@@ -1,0 +1,245 @@
+/* A store with a long past: is it still quick to start, to ask, to approve, to list? Small as a test; COUNTERSIGN_SCALE=100000 makes 100,000 grants with ten
+ * decisions each, and prints the figures (CPU time, this thread). Nothing is asserted about time. */
+#include "authz/approvals/testbed.h"
+
+#include "authz/approvals/log.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+enum { DECISIONS_EACH = 10, AT_ONCE = 200, LIVE = 50, WAITING = 50 };
+
+static struct testbed bed;
+static struct service *service;
+static struct peer worker;
+
+static const char *text(const json_t *o, const char *name)
+{
+    const char *s = json_string_value(json_object_get(o, name));
+    return s ? s : "";
+}
+
+static double cpu_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static json_t *ask(json_t *m)
+{
+    struct answer a;
+    struct err err = { .text = "" };
+    json_object_set_new(m, "n", json_integer(1));
+    assert_int_equal(service_answer(service, &worker, m, NULL, 0, &a, &err), ANSWERED);
+    if (!json_is_true(json_object_get(a.message, "ok")))
+        fail_msg("%s: %s", text(m, "op"), text(json_object_get(a.message, "problem"), "detail"));
+    json_t *answer = json_incref(a.message);
+    answer_done(&a);
+    json_decref(m);
+    json_decref(service_events(service));
+    return answer;
+}
+
+/* ---- a past, written as the service would, without its signatures ---- */
+
+struct past {
+    struct store *store;
+    struct log *log;
+    int64_t now_ms;
+    struct err err;
+};
+
+static void must(struct past *p, enum status st)
+{
+    testbed_must(st == OK, p->err.text);
+}
+
+static uint64_t leaf(struct past *p, const char *type, json_t *content)
+{
+    uint64_t seq = 0;
+    must(p, log_append(p->log, type, content, p->now_ms, &seq, &p->err));
+    return seq;
+}
+
+static void put(struct past *p, const char *table, json_t *content, const char *state, uint64_t seq)
+{
+    json_t *row = json_deep_copy(content);
+    if (state != NULL)
+        json_object_set_new(row, "state", json_string(state));
+    json_object_set_new(row, "seq", json_integer((json_int_t)seq));
+    must(p, store_insert(p->store, table, row, &p->err));
+    json_decref(row);
+}
+
+static void decisions(struct past *p, const char *item, const char *session)
+{
+    char person[16], id[32];
+    for (int i = 0; i < DECISIONS_EACH; i++) {
+        snprintf(person, sizeof person, "p%d", i);
+        memcpy(id, "stm_", 4);
+        random_id(16, id + 4);
+        json_t *statement = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s, s:{s:s, s:i, s:s}}", "v", 1, "instance", "test.example",
+                                      "purpose", "access", "decision", "approve", "id", id, "requester", "alice", "identity", "alice@acme.localhost",
+                                      "approver", person, "key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "iat", (json_int_t)1, "exp", (json_int_t)2,
+                                      "policy", "0", "scope", "tool", "support", "duration_s", 600, "reason", "ticket 4711");
+        uint64_t seq = leaf(p, "approval", json_pack("{s:s, s:s, s:o, s:s, s:s}", "item", item, "session", session, "statement", statement, "jws",
+                                                     "eyJhbGciOiJFUzI1NiJ9..AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+                                                     "state", i == DECISIONS_EACH - 1 ? "approved" : "pending"));
+        json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "item", item, "person", person, "requester", "alice", "decision", "approve", "at",
+                                (json_int_t)1, "key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "statement", id);
+        put(p, "decision", row, NULL, seq);
+        json_decref(row);
+    }
+}
+
+static void one_story(struct past *p)
+{
+    char item[32] = "req_", session[32] = "grt_";
+    random_id(16, item + 4);
+    random_id(16, session + 4);
+    json_t *request = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:i, s:s, s:I, s:I, s:s, s:s}", "item", item, "session", session, "person", "alice",
+                                "identity", "alice@acme.localhost", "x5t", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "not_after", (json_int_t)1,
+                                "tool", "support", "reason", "ticket 4711", "duration_s", 600, "policy", "0", "created_ms", (json_int_t)p->now_ms,
+                                "expires_ms", (json_int_t)p->now_ms, "actions", "*", "extends", "");
+    put(p, "request", request, "granted", leaf(p, "request.created", json_incref(request)));
+    decisions(p, item, session);
+    json_t *grant = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "grant_id", session, "session", session, "item", item, "person", "alice",
+                              "identity", "alice@acme.localhost", "x5t", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "tool", "support", "policy", "0",
+                              "iat", (json_int_t)1, "exp", (json_int_t)2, "token_sha256", "A");
+    uint64_t seq = leaf(p, "grant.issued", json_deep_copy(grant));
+    json_object_set_new(grant, "token", json_string("a.b.c"));
+    json_object_set_new(grant, "noticed", json_integer(0));
+    json_object_set_new(grant, "why", json_string("expired"));
+    put(p, "access_grant", grant, "ended", seq);
+    (void)leaf(p, "grant.ended", json_pack("{s:s, s:s, s:s}", "grant_id", session, "session", session, "why", "expired"));
+    json_decref(grant);
+    json_decref(request);
+}
+
+static void make_past(size_t grants)
+{
+    char db[512], key[512];
+    struct past p = { .now_ms = clock_wall_ms() - (int64_t)30 * 86400 * 1000, .err.text = "" };
+    snprintf(db, sizeof db, "%s/authz.db", bed.dir);
+    snprintf(key, sizeof key, "%s/keys/log.pem", bed.dir);
+    must(&p, store_open(db, &p.store, &p.err));
+    must(&p, log_open(p.store, "test.example", key, NULL, &p.log, &p.err));
+    for (size_t done = 0; done < grants;) {
+        must(&p, store_begin(p.store, &p.err));
+        for (size_t i = 0; i < AT_ONCE && done < grants; i++, done++)
+            one_story(&p);
+        must(&p, log_seal(p.log, &p.err));
+        must(&p, store_commit(p.store, &p.err));
+        must(&p, log_committed(p.log, &p.err));
+    }
+    log_close(p.log);
+    store_close(p.store);
+}
+
+/* ---- the present ---- */
+
+static double start(const char *what)
+{
+    struct err err = { .text = "" };
+    struct config *c = testbed_load(&bed);
+    double begun = cpu_ms();
+    enum status st = service_open(c, &service, &err);
+    double ms = cpu_ms() - begun;
+    config_unref(c);
+    if (st != OK)
+        fail_msg("%s: %s", what, err.text);
+    worker = (struct peer){ .id = 1 };
+    json_decref(ask(json_pack("{s:s, s:s}", "op", "hello", "role", "worker")));
+    printf("%s: %.0f ms CPU\n", what, ms);
+    return ms;
+}
+
+static void one_request(const char *tool, int n, char id[32])
+{
+    char reason[64], cert[32];
+    snprintf(reason, sizeof reason, "ticket %d", n);
+    snprintf(cert, sizeof cert, "cert-%d", n);
+    json_t *answer = ask(json_pack("{s:s, s:o, s:s, s:s, s:i}", "op", "request.create", "who", who_with("alice@acme.localhost", cert), "tool", tool, "reason",
+                                   reason, "duration_s", 600));
+    snprintf(id, 32, "%s", text(json_object_get(answer, "request"), "id"));
+    json_decref(answer);
+}
+
+static void approve(const char *id)
+{
+    struct err err = { .text = "" };
+    char kid[44], *jws = NULL;
+    key_fingerprint(bed.bob, kid);
+    json_t *answer = ask(json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "statement", "who", who("bob"), "id", id, "decision", "approve", "key", kid));
+    const json_t *s = json_object_get(answer, "statement");
+    assert_int_equal(statement_sign(s, bed.bob, &jws, &err), OK);
+    json_t *decided = ask(json_pack("{s:s, s:o, s:s, s:s}", "op", "decide", "who", who("bob"), "statement_id", text(s, "id"), "jws", jws));
+    assert_string_equal(text(json_object_get(decided, "item"), "state"), "granted");
+    json_decref(decided);
+    json_decref(answer);
+    free(jws);
+}
+
+static void work(void)
+{
+    char ids[LIVE + WAITING][32];
+    double begun = cpu_ms();
+    for (int i = 0; i < LIVE + WAITING; i++)
+        one_request("support", i, ids[i]);
+    printf("request for access: %.2f ms CPU each\n", (cpu_ms() - begun) / (LIVE + WAITING));
+    begun = cpu_ms();
+    for (int i = 0; i < LIVE; i++)
+        approve(ids[i]);
+    printf("statement, signature and approval: %.2f ms CPU each\n", (cpu_ms() - begun) / LIVE);
+    begun = cpu_ms();
+    for (int i = 0; i < 20; i++) {
+        json_t *answer = ask(json_pack("{s:s, s:o}", "op", "pending", "who", who("bob")));
+        assert_true(json_array_size(json_object_get(answer, "items")) >= 40);
+        json_decref(answer);
+    }
+    printf("pending list of %d: %.2f ms CPU each\n", WAITING, (cpu_ms() - begun) / 20);
+    begun = cpu_ms();
+    for (int i = 0; i < 20; i++)
+        json_decref(ask(json_pack("{s:s, s:o}", "op", "status", "who", who("alice"))));
+    printf("status: %.2f ms CPU each\n", (cpu_ms() - begun) / 20);
+    begun = cpu_ms();
+    struct err err = { .text = "" };
+    for (int i = 0; i < 50; i++)
+        assert_int_equal(service_tick(service, &err), OK);
+    printf("tick: %.2f ms CPU each\n", (cpu_ms() - begun) / 50);
+}
+
+static void a_long_past_is_no_burden(void **state)
+{
+    const char *scale = getenv("COUNTERSIGN_SCALE");
+    size_t grants = scale ? (size_t)strtoul(scale, NULL, 10) : 60;
+    char limits[sizeof testbed_config + 64];
+    (void)state;
+    log_setup("test", LOG_LEVEL_ERROR + 1);
+    testbed_make(&bed);
+    snprintf(limits, sizeof limits, "%s", testbed_config);
+    char *at = strstr(limits, "requests_per_person = 2;");
+    testbed_must(at != NULL, "limit");
+    memcpy(at, "requests_per_person=999;", 24);
+    testbed_write(&bed, "countersign.cfg", slice_str(limits), 0600);
+    make_past(grants);
+    printf("%zu grants, %zu decisions\n", grants, grants * DECISIONS_EACH);
+    (void)start("first start");
+    work();
+    service_close(service);
+    (void)start("second start");
+    service_close(service);
+    testbed_remove(&bed);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(a_long_past_is_no_burden) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
