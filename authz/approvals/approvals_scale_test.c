@@ -92,7 +92,7 @@ static void decisions(struct past *p, const char *item, const char *session)
                                                      "eyJhbGciOiJFUzI1NiJ9..AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
                                                      "state", i == DECISIONS_EACH - 1 ? "approved" : "pending"));
         json_t *row = json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "item", item, "person", person, "requester", "alice", "decision", "approve", "at",
-                                (json_int_t)1, "key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "statement", id);
+                                (json_int_t)(p->now_ms / 1000), "key", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "statement", id);
         put(p, "decision", row, NULL, seq);
         json_decref(row);
     }
