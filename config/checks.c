@@ -152,6 +152,27 @@ static void check_action(struct load *l, const struct tool *t, struct action *a,
     check_record(l, t, a, at);
 }
 
+/* Where the tool is, and what counts for https only. */
+static void check_upstreams(struct load *l, const struct tool *t, const config_setting_t *at)
+{
+    static const char *const tls_only[] = { "upstream_ca", "upstream_pins", "upstream_name", "upstream_certificate", "upstream_key" };
+    const config_setting_t *one = member_of(at, "upstream"), *many = member_of(at, "upstreams");
+    if (one == NULL && (many == NULL || config_setting_length(many) == 0))
+        report(l, at, "upstream", "is missing; expected where the tool listens: upstream = \"http://127.0.0.1:8000\", or upstreams = [ ... ]");
+    if (one != NULL && many != NULL && config_setting_length(many) > 0)
+        report(l, many, NULL, "stands beside `upstream`; expected one of the two");
+    if (t->upstream_count == 0)
+        return;
+    for (size_t i = 1; i < t->upstream_count; i++)
+        if (t->upstreams[i].tls != t->upstreams[0].tls)
+            report(l, many, NULL, "mixes https with other addresses; expected all of them to be https, or none");
+    for (size_t i = 0; i < sizeof tls_only / sizeof tls_only[0] && !t->upstreams[0].tls; i++)
+        if (member_of(at, tls_only[i]) != NULL)
+            report(l, member_of(at, tls_only[i]), NULL, "has no effect, since upstream is not https; expected upstream = \"https://...\"");
+    if ((t->upstream_certificate == NULL) != (t->upstream_key == NULL))
+        report(l, at, t->upstream_key ? "upstream_certificate" : "upstream_key", "is missing; expected certificate and key together");
+}
+
 static const struct action *action_named(const struct tool *t, const char *name)
 {
     for (size_t i = 0; i < t->action_count; i++)
@@ -182,27 +203,6 @@ static void check_budget(struct load *l, const struct tool *t, const config_sett
     }
     check_unique(l, limits, limit_count, NULL, "each action once");
     check_unique(l, names, name_count, NULL, "each name once");
-}
-
-/* Where the tool is, and what counts for https only. */
-static void check_upstreams(struct load *l, const struct tool *t, const config_setting_t *at)
-{
-    static const char *const tls_only[] = { "upstream_ca", "upstream_pins", "upstream_name", "upstream_certificate", "upstream_key" };
-    const config_setting_t *one = member_of(at, "upstream"), *many = member_of(at, "upstreams");
-    if (one == NULL && (many == NULL || config_setting_length(many) == 0))
-        report(l, at, "upstream", "is missing; expected where the tool listens: upstream = \"http://127.0.0.1:8000\", or upstreams = [ ... ]");
-    if (one != NULL && many != NULL && config_setting_length(many) > 0)
-        report(l, many, NULL, "stands beside `upstream`; expected one of the two");
-    if (t->upstream_count == 0)
-        return;
-    for (size_t i = 1; i < t->upstream_count; i++)
-        if (t->upstreams[i].tls != t->upstreams[0].tls)
-            report(l, many, NULL, "mixes https with other addresses; expected all of them to be https, or none");
-    for (size_t i = 0; i < sizeof tls_only / sizeof tls_only[0] && !t->upstreams[0].tls; i++)
-        if (member_of(at, tls_only[i]) != NULL)
-            report(l, member_of(at, tls_only[i]), NULL, "has no effect, since upstream is not https; expected upstream = \"https://...\"");
-    if ((t->upstream_certificate == NULL) != (t->upstream_key == NULL))
-        report(l, at, t->upstream_key ? "upstream_certificate" : "upstream_key", "is missing; expected certificate and key together");
 }
 
 static void check_tool(struct load *l, const struct tool *t, const config_setting_t *at)

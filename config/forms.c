@@ -6,8 +6,8 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <openssl/evp.h>
-#include <regex.h>
 #include <stdio.h>
+#include <regex.h>
 #include <stdlib.h>
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"

@@ -72,8 +72,6 @@ struct service {
     json_t *erase;                    /* held files to erase after the commit */
 };
 
-/* Which locks stop an op: that on everything and one's own; only one's own; none. */
-enum stopped_by { BY_ANY_LOCK, BY_OWN_LOCK, BY_NO_LOCK };
 /* ---- signing.c: the gateway's own keys for tokens ---- */
 struct signing {
     struct jwt_signer *signer;        /* of keys/grant.pem */
@@ -84,6 +82,8 @@ MUST_CHECK enum status signing_load(const struct config *c, struct signing *out,
 void signing_done(struct signing *g);
 /* Exchange them with the service's. */
 void signing_swap(struct service *s, struct signing *g);
+/* Which locks stop an op: that on everything and one's own; only one's own; none. */
+enum stopped_by { BY_ANY_LOCK, BY_OWN_LOCK, BY_NO_LOCK };
 
 /* Who asks, as far as it matters to a decision. */
 struct caller {

@@ -192,7 +192,7 @@ static enum status read_leaves(struct log *l, struct err *err)
     return st == OK ? check_head(l, err) : st;
 }
 
-/* key_path NULL: only the public key is known, and no memory is taken. */
+/* key_path NULL: only the public key is known. */
 static enum status open_log(struct store *store, const char *instance, const char *key_path, const unsigned char *public_key, const char *memory_path,
                             struct log **out, struct err *err)
 {
@@ -207,7 +207,7 @@ static enum status open_log(struct store *store, const char *instance, const cha
         st = load_key(l, key_path, err);
     else
         memcpy(l->public_key, public_key, sizeof l->public_key);
-    if (st == OK && (key_path == NULL || !recall(l, memory_path)))
+    if (st == OK && !recall(l, memory_path))
         forget(l);
     if (st == OK)
         st = read_leaves(l, err);

@@ -17,16 +17,15 @@ enum { LOG_MARK_LEVEL = 8, LOG_MARK_EVERY = 1 << LOG_MARK_LEVEL };
 struct log;
 
 /* Read and verify everything: every digest, the chain, the signed head, and that each leaf can follow the one before. CORRUPT says what
- * was altered. key_path: Ed25519, PEM. */
+ * was altered. key_path: Ed25519, PEM. memory_path: where log_remember() wrote what it knew; leaves up to there are taken from it and not read (memory.h). NULL, or none there: all are read. */
 MUST_CHECK enum status log_open(struct store *store, const char *instance, const char *key_path, const char *memory_path, struct log **out, struct err *err);
-/* memory_path: where log_remember() wrote what it knew; leaves up to there are taken from it and not read (memory.h). NULL, or none there: all are read. */
+/* The same for somebody who has the public key only (raw 32 bytes): to look, not to append. */
+MUST_CHECK enum status log_open_public(struct store *store, const char *instance, const unsigned char public_key[32], struct log **out, struct err *err);
 MUST_CHECK enum status log_remember(const struct log *l, const char *memory_path, struct err *err);
 /* The last leaf that was taken from memory; 0: none was. */
 uint64_t log_remembered(const struct log *l);
 /* Prove the leaves from this one to the next mark; *to_out is the last. */
 MUST_CHECK enum status log_check_block(struct log *l, uint64_t from, uint64_t *to_out, struct err *err);
-/* The same for somebody who has the public key only (raw 32 bytes): to look, not to append. */
-MUST_CHECK enum status log_open_public(struct store *store, const char *instance, const unsigned char public_key[32], struct log **out, struct err *err);
 void log_close(struct log *l);
 
 /* Takes the reference to content, an object; its member `session`, if any, files the leaf with that session. */
