@@ -73,7 +73,9 @@ def read_one(buf):
     value = lambda name: next((v for n, v in fields if n.lower() == name), None)   # noqa: E731
     if count(b"host") != 1 or count(b"content-length") + count(b"transfer-encoding") > 1:
         raise Violation("not one host, or two framings")
-    if named & {b"te", b"trailer", b"http2-settings", b"keep-alive", b"proxy-connection"} or value(b"connection") not in (None, b"close", b"keep-alive", b"Upgrade"):
+    if b"te" in named and (value(b"te"), value(b"connection")) != (b"trailers", b"TE"):   # the one that may be said anew, with its option (RFC 9110 s10.1.4)
+        raise Violation("a hop-by-hop field was passed on")
+    if named & {b"trailer", b"http2-settings", b"keep-alive", b"proxy-connection"} or value(b"connection") not in (None, b"close", b"keep-alive", b"Upgrade", b"TE"):
         raise Violation("a hop-by-hop field was passed on")
     at, body = end + 4, b""
     if b"transfer-encoding" in named:
