@@ -19,6 +19,8 @@ static enum status end_it(struct op *o, const struct item *it, const char *why)
         return item_end(o, it->id, session, "cancelled", why);
     if (item_is(it, "granted") && ledger_is(log_ledger(o->s->log), session, "live"))
         return grant_end(o, session, why);
+    if (item_is(it, "granted"))
+        return refuse_op(o, NOT_PENDING, "It was granted, and the grant has ended already");
     return refuse_op(o, NOT_PENDING, "It is %s", it->state);
 }
 

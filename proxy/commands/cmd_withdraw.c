@@ -1,9 +1,7 @@
 /* withdraw: take back what one asked for, or one's own yes that was not used yet. */
-#include "proxy/base/clock.h"
 #include "proxy/commands/client.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/item.h"
-
 #include "proxy/commands/words.h"
 
 #include <stdio.h>
@@ -25,9 +23,9 @@ static int withdraw_run(struct profile *p, const char *id, const char *reason, b
     } else if (json) {
         code = command_json(answer);
     } else {
-        printf("Withdrawn: %s ", id);
-        item_print_state(stdout, json_object_get(answer, "item"), clock_wall_s());
-        puts(".");
+        /* A request that was granted stays so: the yes was given. What ends is the grant. */
+        bool granted = json_text_is(json_object_get(answer, "item"), "state", "granted");
+        printf("Withdrawn: %s. %s\n", id, granted ? "The grant that came of it has ended." : "It is cancelled; nothing can come of it any more.");
         json_decref(answer);
     }
     client_free(client);

@@ -172,6 +172,11 @@ static void put_line(FILE *out, const json_t *line)
     fputc('\n', out);
 }
 
+static const char *s(unsigned long long count)
+{
+    return count == 1 ? "" : "s";
+}
+
 void incident_text(FILE *out, const struct incident *i)
 {
     char from[WORDS_MAX], to[WORDS_MAX], bytes[WORDS_MAX];
@@ -179,11 +184,12 @@ void incident_text(FILE *out, const struct incident *i)
     json_t *line;
     fputs("What ", out);
     term_str(out, i->who);
-    fprintf(out, " did, from %s to %s:\n%u sessions, %llu exchanges, %s received, %llu signed-off requests that ran, %llu refusals\n", words_time(i->from_ms / 1000, from),
-            words_time(i->to_ms / 1000, to), i->sessions, (unsigned long long)i->exchanges, words_bytes(i->bytes, bytes), (unsigned long long)i->exports,
-            (unsigned long long)i->refusals);
+    fprintf(out, " did, from %s to %s:\n%u session%s, %llu exchange%s, %s received, %llu signed-off request%s that ran, %llu refusal%s\n", words_time(i->from_ms / 1000, from),
+            words_time(i->to_ms / 1000, to), i->sessions, s(i->sessions), (unsigned long long)i->exchanges, s(i->exchanges), words_bytes(i->bytes, bytes),
+            (unsigned long long)i->exports, s(i->exports), (unsigned long long)i->refusals, s(i->refusals));
     if (i->sealed > 0)
-        fprintf(out, "%u sessions could not be opened: of those only what the log says is here. Next: --auditor-key FILE\n", i->sealed);
+        fprintf(out, "%u session%s could not be opened: of %s only what the log says is here. Next: --auditor-key FILE\n", i->sealed, s(i->sealed),
+                i->sealed == 1 ? "it" : "those");
     fputc('\n', out);
     json_array_foreach(i->lines, k, line)
         put_line(out, line);

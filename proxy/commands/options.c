@@ -11,11 +11,14 @@ enum { OPTIONS_MAX = 24, CODE_HELP = 1000, CODE_JSON = 1001, CODE_FIRST = 1100 }
 static void print_option(FILE *out, char letter, const char *name, const char *arg, const char *help)
 {
     char left[64];
+    int width = 26;
     snprintf(left, sizeof left, "--%s%s%s", name, arg ? " " : "", arg ? arg : "");
+    for (const char *p = left; *p != 0; p++)     /* printf pads bytes, and an ellipsis has three of them in one column */
+        width += ((unsigned char)*p & 0xc0) == 0x80;
     if (letter)
-        fprintf(out, "  -%c, %-26s %s\n", letter, left, help);
+        fprintf(out, "  -%c, %-*s %s\n", letter, width, left, help);
     else
-        fprintf(out, "      %-26s %s\n", left, help);
+        fprintf(out, "      %-*s %s\n", width, left, help);
 }
 
 static void print_usage(FILE *out, const struct usage *u)
@@ -103,13 +106,16 @@ bool options_parse(int argc, char **argv, const struct usage *u, char ***positio
             return false;
     }
     for (const struct option_spec *o = u->options; o != NULL && o->name != NULL; o++)
-        if (o->required && *o->value == NULL)
-            return usage_error(u, exit_code, "a required option is missing: --", o->name);
+        if (o->required && *o->value == NULL) {
+            char name[64];
+            snprintf(name, sizeof name, "--%s", o->name);
+            return usage_error(u, exit_code, "a required option is missing:", name);
+        }
     size_t left = (size_t)(argc - optind);
     if (left < u->positionals_min)
-        return usage_error(u, exit_code, "an argument is missing", NULL);
+        return usage_error(u, exit_code, "too few arguments", NULL);
     if (left > u->positionals_max)
-        return usage_error(u, exit_code, "an argument too many", argv[(size_t)optind + u->positionals_max]);
+        return usage_error(u, exit_code, "one argument too many:", argv[(size_t)optind + u->positionals_max]);
     *positionals = argv + optind;
     *count = left;
     return true;

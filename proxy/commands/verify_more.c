@@ -150,9 +150,10 @@ static int report_all(const struct verify *v, const struct verify_result *log, c
         printf("NOT WHOLE: %u of %u sessions, and the log is %s\n", all->broken, all->sessions, log_whole ? "whole" : "not whole");
         return EXIT_REFUSED;
     }
-    printf("whole: %u sessions with %u segments, %u log leaves\n\nThis proves: the sessions that the gateway lists are all that are in the log, each has every one of its logged segments,\n"
+    printf("whole: %u session%s with %u segment%s, %u log leaves\n\nThis proves: the sessions that the gateway lists are all that are in the log, each has every one of its logged segments,\n"
            "unchanged, and the log is whole up to its checkpoint. It does not prove: that nothing was cut off the end%s;\n"
-           "that the machine was not in hostile hands while it recorded.\n", all->sessions, all->segments, log->leaves, v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
+           "that the machine was not in hostile hands while it recorded.\n", all->sessions, all->sessions == 1 ? "" : "s", all->segments,
+           all->segments == 1 ? "" : "s", log->leaves, v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
     return EXIT_DONE;
 }
 

@@ -139,15 +139,15 @@ static int report(const struct verify *v, const struct state *s)
         return whole ? EXIT_DONE : EXIT_REFUSED;
     }
     if (!whole) {
-        printf("NOT WHOLE: %zu findings\n", json_array_size(s->findings));
+        printf("NOT WHOLE: %zu finding%s\n", json_array_size(s->findings), json_array_size(s->findings) == 1 ? "" : "s");
         verify_print_findings(s->findings);
         puts("Next: keep this folder as it is, and compare with another copy of it and of the log's checkpoint.");
         return EXIT_REFUSED;
     }
-    printf("whole: %llu log leaves (%llu published), %u sessions with %u segments\n\nThis proves: each leaf of the log is unchanged and in its place, up to the signed head; each request, decision,\n"
+    printf("whole: %llu log leaves (%llu published), %u session%s with %u segment%s\n\nThis proves: each leaf of the log is unchanged and in its place, up to the signed head; each request, decision,\n"
            "grant, lock and segment in the database is what its leaf says; each recording has exactly the segments that the log holds.\n"
            "It does not prove: that nothing was cut off the end%s; that the\nmachine was not in hostile hands while it wrote them.\n", (unsigned long long)s->leaves,
-           (unsigned long long)s->published, s->sessions, s->segment_count, v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
+           (unsigned long long)s->published, s->sessions, s->sessions == 1 ? "" : "s", s->segment_count, s->segment_count == 1 ? "" : "s", v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
     return EXIT_DONE;
 }
 

@@ -152,7 +152,7 @@ def test_incident_in_other_shapes(gw, story, tmp_path):
     assert "yes of carol" in text and f"proof: session {story['alice']}" in text
     # Without the right key: what the log says, and that more could not be opened.
     other = dan.cli(*ask, "--auditor-key", gw.auditor_key(AUDITORS[2]), expect=0).stdout.decode()
-    assert "1 sessions could not be opened" in other and "/customers" not in other
+    assert "1 session could not be opened" in other and "/customers" not in other
     assert json.loads(dan.cli(*ask, "--to", "30m", "--json", expect=0).stdout)["lines"] == []
 
 

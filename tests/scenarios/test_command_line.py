@@ -8,12 +8,14 @@ import pytest
 from harness.gateway import command
 from harness.people import give_grant, wait_until
 
-COMMANDS = ["init", "check", "run", "certs", "request", "status", "pending", "approve", "deny", "sessions", "show", "replay", "export", "incident", "auditor-key", "verify", "lock", "unlock", "explain"]
+COMMANDS = ["init", "check", "run", "certs", "request", "status", "pending", "approve", "deny", "withdraw", "keys", "proof", "top", "sessions", "show", "replay", "export", "incident", "auditor-key", "verify", "lock", "unlock", "explain"]
+SUBCOMMANDS = ["certs issue", "certs renew", "certs revoke", "certs list", "certs crl", "certs signing-key", "verify approval", "verify log", "verify all"]
 WRONG = [
     [], ["nosuch"], ["--nosuch"], ["init"], ["init", "a", "b"], ["init", "--domain"], ["check", "--nosuch"], ["run"], ["run", "-c"], ["certs"], ["certs", "nosuch"],
     ["certs", "issue"], ["request"], ["request", "support", "--for"], ["request", "a", "b", "--reason", "x"], ["approve"], ["approve", "a", "b"], ["deny"],
     ["show"], ["replay"], ["verify"], ["lock"], ["lock", "person"], ["lock", "person", "x"], ["unlock"], ["status", "extra"], ["pending", "extra"],
-    ["sessions", "extra"], ["explain"], ["explain", "--as", "x"],
+    ["sessions", "extra"], ["explain"], ["explain", "--as", "x"], ["withdraw"], ["proof"], ["keys", "extra"], ["top", "extra"], ["certs", "signing-key"],
+    *([*name.split(), "--nosuch"] for name in COMMANDS + SUBCOMMANDS),
 ]
 
 
@@ -24,9 +26,19 @@ def test_wrong_usage_prints_usage_on_standard_error_and_exits_2(args):
     assert b"usage" in p.stderr.lower() and not p.stdout
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+def test_what_is_missing_is_named():
+    assert b"'--reason'" in command("unlock", "lck_x").stderr.splitlines()[0]
+    assert b"'--config'" in command("run").stderr.splitlines()[0]
+
+
+def test_helps_columns_stand_below_each_other():
+    options = [line for line in command("init", "--help").stdout.decode().splitlines() if line.startswith(("  -", "      --"))]
+    assert len(options) > 5 and all(line[32] == " " != line[33] for line in options), options
+
+
+@pytest.mark.parametrize("name", COMMANDS + SUBCOMMANDS)
 def test_help_prints_on_standard_output_and_exits_0(name):
-    p = command(name, "--help")
+    p = command(*name.split(), "--help")
     assert p.returncode == 0 and b"usage" in p.stdout.lower() and not p.stderr
 
 

@@ -191,8 +191,13 @@ def test_an_extension_keeps_the_grant_and_what_runs(gateway_of, origin):
         after = alice.status()["grants"]
         assert len(after) == 1 and after[0]["grant_id"] == before["grant_id"] and after[0]["exp"] > before["exp"] + 300
         assert c.request("GET", "/hello").status == 200, "the same connection goes on"
-    alice.cli("withdraw", out["id"], "--reason", "not needed any more", expect=0)
+    said = alice.cli("withdraw", out["id"], "--reason", "not needed any more", expect=0).stdout.decode()
+    assert "the grant that came of it has ended" in said.lower()
     wait_until(lambda: alice.get("/hello").problem == "grant-required", what="the end of the grant")
+    twice = alice.cli("withdraw", out["id"], "--reason", "not needed any more", expect=1).stderr.decode()
+    assert "the grant has ended already" in twice
+    other = json.loads(alice.cli("request", "support", "--reason", "ticket 4712", "--json", expect=0).stdout)["id"]
+    assert "It is cancelled" in alice.cli("withdraw", other, "--reason", "a mistake", expect=0).stdout.decode()
 
 
 def test_a_reason_without_the_ticket_is_refused(gateway_of, origin):
