@@ -60,6 +60,7 @@ def test_a_lock_of_the_grant_takes_back_what_was_not_read(gw, origin, alice, pro
         origin.wait_for(lambda seen: seen)
         time.sleep(1)
         assert gw.person("olga").lock("grant", grant).status in (200, 201)
+        time.sleep(1)                   # "now" is within a second; then only what had already arrived can be read
         assert c.ends_within(20)
         read = len(c.buf) if proto == "h1" else len(c.responses[stream].body)
         assert read < (300000 if proto == "h1" else 100000)
@@ -90,22 +91,3 @@ def test_streams_that_never_end_are_reset(gw, origin, alice, who):
         streams = [c.open("POST", "/up", [("content-type", "text/plain")], end=False) for _ in range(10)]
         c.ends_within(8)
         assert c.ended or all(c.responses[s].reset for s in streams)
-
-
-@pytest.mark.parametrize("proto", ["h1", "h2"])
-def test_trailers_are_not_recorded_and_so_not_delivered(gw, origin, alice, proto):
-    async def script(request, conn):
-        await conn.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-Smuggled: unrecorded\r\n\r\n")
-    origin.on("/trailers", script)
-    if proto == "h1":
-        with alice.h1() as c:
-            c.send(h1_request("GET", "/trailers", f"{SUPPORT}:{gw.port}"))
-            assert c.read_until(b"hello\r\n0\r\n") is not None and c.read_until(b"\r\n") == b""
-        return
-    with alice.h2() as c:
-        import h2.events
-        seen = []
-        take = c._take
-        c._take = lambda e: (seen.append(e), take(e))[1]
-        assert c.wait(c.open("GET", "/trailers")).body == b"hello"
-        assert not any(isinstance(e, h2.events.TrailersReceived) for e in seen)
