@@ -106,6 +106,7 @@ struct exchange {
     bool keeps_body;                  /* the whole body is in `body`, and stays there until the tool has begun its answer */
     size_t passed;                    /* so much of it the tool has got */
     unsigned resends;
+    unsigned hints;                   /* 103s from the tool: over HTTP/2 those that are passed on wait in memory for a client that may not read */
     struct websocket *ws;             /* one was asked for, and may be */
 
     /* what goes to the client, from the tool or our own */

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { ASSERTION_SPARE_S = 60, RESENDS_MAX = 2, KEPT_MAX = 16 * 1024 };
+enum { ASSERTION_SPARE_S = 60, RESENDS_MAX = 2, HINTS_MAX = 16, KEPT_MAX = 16 * 1024 };
 
 static void forward_begin(struct exchange *x);
 static void take_upstream(struct exchange *x);
@@ -195,7 +195,7 @@ static void on_head(void *user, const struct message *m)
     stop_keeping(x);                  /* the tool has begun: it is not sent again */
     if (m->status < 200 && m->status != 101) {
         struct fields hints;
-        if (m->status != 103 || (x->tape.open && tape_response(x->worker->tape, &x->tape, m, true) != OK))
+        if (m->status != 103 || x->hints++ >= HINTS_MAX || (x->tape.open && tape_response(x->worker->tape, &x->tape, m, true) != OK))
             return;                   /* an interim response may be left out */
         public_fields(x, m, &hints);
         x->front->interim(x, m->status, &hints);

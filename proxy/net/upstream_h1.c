@@ -153,6 +153,10 @@ static void consume(struct wire *w)
 {
     if (w->state == WIRE_IDLE && bbuf_len(&w->in) > 0)
         wire_drop(w, false);          /* bytes nobody asked for */
+    if (w->state == WIRE_HEAD && w->kept && !w->wrote && bbuf_len(&w->in) > 0) {
+        w->answered = false;          /* likewise: it has been taken, but nothing was asked yet. The request goes elsewhere */
+        broke(w, UPSTREAM_CUT, "the tool spoke before it was asked");
+    }
     if (w->state == WIRE_HEAD)
         read_head(w);
     if (w->state == WIRE_BODY && !w->paused)

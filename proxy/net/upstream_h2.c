@@ -123,6 +123,15 @@ void h2_resume(struct upstream *u)
 
 /* ---- sending ---- */
 
+/* Nobody has it any more: was it given up in good order? Else its end must not look like one, as the tool would take half a body for the whole. */
+static bool ends_well(const struct h2_client *h, int32_t id)
+{
+    for (unsigned i = 0; i < h->left_count; i++)
+        if (h->left[i].id == id)
+            return h->left[i].not_before_ms > 0;
+    return false;
+}
+
 static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size_t max, uint32_t *flags, nghttp2_data_source *source, void *user)
 {
     struct upstream *u = nghttp2_session_get_stream_user_data(session, id);
@@ -138,13 +147,14 @@ static ssize_t read_out(nghttp2_session *session, int32_t id, uint8_t *buf, size
         u->wants_room = true;
         work_soon(h);
     }
-    if (u == NULL || (u->request_done && bbuf_len(&u->out) == 0)) {
+    if (u != NULL ? u->request_done && bbuf_len(&u->out) == 0 : ends_well(h, id)) {
         *flags |= NGHTTP2_DATA_FLAG_EOF;
         return (ssize_t)n;
     }
     if (n > 0)
         return (ssize_t)n;
-    u->deferred = true;
+    if (u != NULL)
+        u->deferred = true;
     return NGHTTP2_ERR_DEFERRED;
 }
 
@@ -431,6 +441,7 @@ void h2_leave(struct upstream *u, bool friendly)
     struct h2_client *h = u->wire->h2;
     int32_t id = u->stream_id;
     if (friendly && u->tunnel) {      /* what is queued goes out as far as the tool's window lets it, then END_STREAM; the reset comes later */
+        u->ended = true;              /* a reset of it that waits goes out here too: nobody is told of that */
         h2_flush(u);
         (void)fill(h);
     }

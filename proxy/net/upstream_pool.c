@@ -479,8 +479,10 @@ void upstream_pool_close(struct upstream_pool *p)
         return;
     p->closing = true;
     p->checks = false;
-    for (unsigned i = 0; i < p->place_count; i++)
+    for (unsigned i = 0; i < p->place_count; i++) {
         check_stop(&p->place[i]);
+        resolver_done(&p->place[i].name);   /* an answer now would be told in the words of a config that may be gone before the last connection is */
+    }
     for (struct wire *w = p->all, *next; w != NULL; w = next) {
         next = w->next;
         if (w->state == WIRE_H2 && h2_in_use(w))

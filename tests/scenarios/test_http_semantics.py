@@ -104,6 +104,16 @@ def test_interim_answers_of_the_tool_do_not_confuse(gw, origin, proto):
 
 
 @pytest.mark.parametrize("proto", PROTOS)
+def test_endless_hints_are_not_passed_on(gw, origin, proto):
+    """Over HTTP/2 each would wait in memory for a client that reads nothing."""
+    async def script(request, conn):
+        await conn.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 500 + b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nreal")
+    origin.on("/103", script)
+    r = gw.person("alice").get("/103", proto=proto)
+    assert r.status == 200 and r.body == b"real" and 0 < len(r.interim) <= 16
+
+
+@pytest.mark.parametrize("proto", PROTOS)
 def test_a_tool_that_does_not_answer_is_504(gw, origin, proto):
     async def script(request, conn):
         import asyncio

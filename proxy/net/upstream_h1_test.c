@@ -1,0 +1,172 @@
+/* A kept HTTP/1.1 connection to a tool: whose answer is it? */
+#include "proxy/net/upstream.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { TURNS = 20 };
+
+struct user {
+    struct upstream *up;
+    struct arena arena;
+    unsigned connected, heads, ends, failures;
+    enum upstream_failure failure;
+};
+
+static char path[108];
+static struct upstream_address place;
+static struct tool tool;
+static struct limits limits;
+static struct loop loop;
+static struct upstream_pool *pool;
+static int listener, tool_fd;
+static struct user first, second;
+
+static void on_connected(void *arg) { ((struct user *)arg)->connected++; }
+static void on_writable(void *arg) { (void)arg; }
+
+static void on_head(void *arg, const struct message *m)
+{
+    (void)m;
+    ((struct user *)arg)->heads++;
+}
+
+static size_t on_room(void *arg)
+{
+    (void)arg;
+    return 1000;
+}
+
+static void on_body(void *arg, struct slice data)
+{
+    (void)arg;
+    (void)data;
+}
+
+static void on_end(void *arg, const struct fields *trailers)
+{
+    (void)trailers;
+    ((struct user *)arg)->ends++;
+}
+
+static void on_failed(void *arg, enum upstream_failure f, const char *reason)
+{
+    struct user *u = arg;
+    (void)reason;
+    u->failures++;
+    u->failure = f;
+}
+
+static const struct upstream_ops ops = { on_connected, on_writable, on_head, on_room, on_body, on_end, on_failed };
+
+static void turns(void)
+{
+    for (unsigned i = 0; i < TURNS; i++)
+        uv_run(&loop.uv, UV_RUN_NOWAIT);
+}
+
+static void take(struct user *u)
+{
+    enum upstream_failure why;
+    memset(u, 0, sizeof *u);
+    arena_init(&u->arena, 64 * 1024);
+    struct upstream_want want = { .method = SLICE("POST"), .arena = &u->arena };
+    u->up = upstream_take(pool, &want, &ops, u, &why);
+    assert_non_null(u->up);
+}
+
+static void ask(struct user *u)
+{
+    struct message m = { .version = 11, .method = SLICE("POST"), .target = SLICE("/") };
+    struct forward_request f = { .message = &m, .host = SLICE("t"), .client_address = SLICE("::1"), .public_host = SLICE("t") };
+    assert_int_equal(upstream_send_head(u->up, &f), OK);
+    assert_int_equal(upstream_sent(u->up), OK);
+}
+
+static void say(const char *text)
+{
+    assert_int_equal(send(tool_fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* One request and its answer; the connection is kept. */
+static int open_all(void **state)
+{
+    struct sockaddr_un sa = { .sun_family = AF_UNIX };
+    struct err err;
+    (void)state;
+    snprintf(path, sizeof path, "/tmp/countersign-h1-test-%ld", (long)getpid());
+    memcpy(sa.sun_path, path, sizeof sa.sun_path);
+    unlink(path);
+    listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&sa, sizeof sa), 0);
+    assert_int_equal(listen(listener, 4), 0);
+    place = (struct upstream_address){ .text = path, .path = path };
+    tool = (struct tool){ .name = "t", .upstreams = &place, .upstream_count = 1, .upstream_fails = 3, .upstream_back_off_ms = 1 };
+    limits = (struct limits){ .upstream_connections = 4, .upstream_connect_ms = 60000, .upstream_head_ms = 60000, .upstream_idle_ms = 60000 };
+    loop_init(&loop);
+    pool = upstream_pool_new(&loop, &tool, &limits, false, &err);
+    assert_non_null(pool);
+    take(&first);
+    tool_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(tool_fd >= 0);
+    turns();
+    ask(&first);
+    say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    turns();
+    assert_int_equal(first.ends, 1);
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    close(tool_fd);
+    close(listener);
+    turns();
+    upstream_pool_close(pool);
+    loop_done(&loop);
+    arena_done(&first.arena);
+    arena_done(&second.arena);
+    unlink(path);
+    return 0;
+}
+
+static void test_the_next_one_gets_its_own_answer(void **state)
+{
+    (void)state;
+    take(&second);
+    turns();
+    ask(&second);
+    say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    turns();
+    assert_int_equal(second.heads + second.ends, 2);
+}
+
+/* A second answer to the first request comes when the connection has just been given to the next one, which has said nothing yet. */
+static void test_an_answer_before_the_request_is_nobodys(void **state)
+{
+    (void)state;
+    say("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled");
+    take(&second);
+    turns();
+    assert_int_equal(second.connected, 1);   /* so the connection was taken, not dropped before */
+    assert_int_equal(second.heads, 0);
+    assert_int_equal(second.failures, 1);
+    assert_int_equal(second.failure, UPSTREAM_REFUSED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_next_one_gets_its_own_answer, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_an_answer_before_the_request_is_nobodys, open_all, close_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
