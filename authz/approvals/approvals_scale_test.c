@@ -111,7 +111,8 @@ static void one_story(struct past *p)
     decisions(p, item, session);
     json_t *grant = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "grant_id", session, "session", session, "item", item, "person", "alice",
                               "identity", "alice@acme.localhost", "x5t", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "tool", "support", "policy", "0",
-                              "iat", (json_int_t)1, "exp", (json_int_t)2, "token_sha256", "A");
+                              "iat", (json_int_t)1, "exp", (json_int_t)2, "token_sha256",
+                              "hF4wRIgJ4ryJWOsCW_x5UjXROwd6U9DDq70jhRcNybg");
     uint64_t seq = leaf(p, "grant.issued", json_deep_copy(grant));
     json_object_set_new(grant, "token", json_string("a.b.c"));
     json_object_set_new(grant, "noticed", json_integer(0));

@@ -202,6 +202,16 @@ bool service_urgent(const json_t *m)
     return strcmp(str(m, "op"), "lock") == 0;
 }
 
+/* Whose certificate this is: what a lock on one has to know, since nobody lifts their own. */
+static void note_owner(struct service *s, const struct caller *who)
+{
+    if (strcmp(str(s->owners, who->x5t), who->person->name) == 0)
+        return;
+    if (json_object_size(s->owners) >= OWNERS_MAX)
+        json_object_clear(s->owners);
+    json_object_set_new(s->owners, who->x5t, json_string(who->person->name));
+}
+
 /* The certificate's identity becomes a person; who is locked or unknown gets no further. */
 static enum status resolve_who(struct op *o)
 {
@@ -216,6 +226,7 @@ static enum status resolve_who(struct op *o)
         return refuse_op(o, UNKNOWN_PERSON, "The config lists no person with the identity %s", o->who.identity);
     if (o->who.not_after_s <= now_s(o))
         return refuse_op(o, CERTIFICATE_EXPIRED, "The certificate of %s is past its end", o->who.identity);
+    note_owner(o->s, &o->who);
     const json_t *own = o->stopped_by == BY_OWN_LOCK ? lock_on_person(o->s, o->who.person->name, o->who.x5t) : NULL;
     if (own != NULL)
         return refuse_op(o, LOCKED, "The %s '%s' is locked: %s", str(own, "kind"), str(own, "value"), str(own, "reason"));

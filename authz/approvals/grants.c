@@ -18,7 +18,7 @@ enum status grant_load(struct op *o, const char *grant_id, struct grant *out)
     if (st != OK)
         return st;
     st = grant_verify(o->s->public_keys, o->s->config->instance, slice_str(str(row, "token")), now_s(o), out, &o->err);
-    if (st == OK && strcmp(out->grant_id, grant_id) != 0) {
+    if (st == OK && (strcmp(out->grant_id, grant_id) != 0 || !ledger_token_is(log_ledger(o->s->log), grant_id, str(row, "token")))) {
         grant_done(out);
         st = BAD_TOKEN;
     }

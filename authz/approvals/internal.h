@@ -22,6 +22,7 @@ enum {
     ID_LEN = 26,                      /* "req_" and 22 characters */
     APPROVERS_MAX = 32,
     CODES_MAX = 256,
+    OWNERS_MAX = 16384,
     CODE_MS = 60 * 1000,
     PAGE_BYTES = 48 * 1024,           /* of one answer: a message holds 64 KiB, the rest is its frame */
     ASSERTION_S = 300,
@@ -66,6 +67,7 @@ struct service {
     bool locks_stale;
     struct watch *watched;            /* refusals of late, by person */
     char to_lock[2][72];              /* a person, and the rule that stops her now; "" */
+    json_t *owners;                   /* {x5t: person} of certificates that asked something since the start */
     json_t *running;                  /* {item: peer id}: used, outcome not yet known */
     struct release_code codes[CODES_MAX];
     json_t *events, *outbox;          /* of the open transaction; committed, not yet taken */

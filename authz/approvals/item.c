@@ -164,7 +164,7 @@ const struct approval_key *approval_key_of(const struct op *o, const char *perso
 {
     const struct approval_key *k = approval_keys_find(&o->s->keys, slice_str(fingerprint));
     const struct web_key *w = web_key_find(o->s, fingerprint);
-    bool confirmed = w != NULL && w->from_s <= now_s(o);
+    bool confirmed = w != NULL && w->from_s <= now_s(o) && strcmp(w->base.person, person) == 0;   /* as hers, not as anybody's */
     if (k != NULL && !confirmed && !ledger_is(log_ledger(o->s->log), fingerprint, "live"))
         return NULL;                  /* it stands in the file, and waits for another person's yes */
     if (k == NULL && confirmed && strcmp(w->method, "command-line") != 0)
@@ -249,6 +249,9 @@ enum status approvals_gather(struct op *o, const struct item *it, struct approva
     *out = (struct approvals){ .approved_by = json_array(), .actions = "*" };
     enum status st = store_rows(o->s->store, &rows, &o->err,
                                 "SELECT * FROM decision WHERE item = $1 AND decision = 'approve' ORDER BY seq", "s", it->id);
+    const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), it->id);
+    if (st == OK && (e == NULL || json_array_size(rows) != e->decisions))   /* a no would have ended it: all were yes */
+        st = altered(o, it->id);
     json_array_foreach(rows, i, row) {
         json_t *found = NULL;
         if (st == OK)

@@ -1,5 +1,7 @@
 #include "authz/approvals/ledger.h"
 
+#include "proxy/base/codec.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,6 +147,11 @@ static enum status take_lease(struct ledger *l, uint64_t seq, const json_t *cont
     return book_apply(l->book, content, err);
 }
 
+static uint32_t start_of(const unsigned char hash[32])
+{
+    return (uint32_t)hash[0] << 24 | (uint32_t)hash[1] << 16 | (uint32_t)hash[2] << 8 | hash[3];
+}
+
 /* A WebAuthn key's counter: at first from its registration, then from each answer it signed. */
 static void take_count(struct ledger *l, const char *type, const json_t *content)
 {
@@ -159,6 +166,28 @@ static void take_count(struct ledger *l, const char *type, const json_t *content
         e->count = (uint32_t)json_integer_value(count);
 }
 
+/* An extended grant has two tokens that we signed: the log says which of them holds. Nobody else can sign one, so that four bytes tell them apart. */
+static void take_token(struct ledger *l, const json_t *content)
+{
+    unsigned char hash[32];
+    size_t len = 0;
+    const char *id = json_string_value(json_object_get(content, "grant_id")), *text = json_string_value(json_object_get(content, "token_sha256"));
+    struct ledger_entry *e = NULL;
+    if (id == NULL || text == NULL || b64url_decode(slice_str(text), hash, sizeof hash, &len) != OK || len != sizeof hash)
+        return;
+    HASH_FIND_STR(l->entries, id, e);
+    if (e != NULL && e->kind == LEDGER_GRANT)
+        e->count = start_of(hash);
+}
+
+bool ledger_token_is(const struct ledger *l, const char *grant_id, const char *token)
+{
+    unsigned char hash[32];
+    const struct ledger_entry *e = ledger_find(l, grant_id);
+    sha256_one(slice_str(token), hash);
+    return e != NULL && e->kind == LEDGER_GRANT && e->count == start_of(hash);
+}
+
 enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const json_t *content, struct err *err)
 {
     enum status st = OK;
@@ -169,6 +198,8 @@ enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const
         st = take_lease(l, seq, content, err);
     if (st == OK && strcmp(type, "grant.ended") == 0 && l->book != NULL)
         book_close(l->book, json_string_value(json_object_get(content, "grant_id")));
+    if (st == OK && (strcmp(type, "grant.issued") == 0 || strcmp(type, "grant.extended") == 0))
+        take_token(l, content);
     if (st == OK)
         take_count(l, type, content);
     return st;

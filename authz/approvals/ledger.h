@@ -20,7 +20,7 @@ struct ledger_entry {
     const char *outcome;              /* of a used sign-off; NULL: none yet */
     bool noticed;                     /* of a grant */
     unsigned decisions;               /* of an item */
-    uint32_t count;                   /* of a WebAuthn key: its signature counter, as last seen */
+    uint32_t count;                   /* of a WebAuthn key: its signature counter, as last seen; of a grant: how its token's hash begins */
     uint64_t born, last;              /* the leaf that made it, and the last one that changed it */
     UT_hash_handle hh;
 };
@@ -42,6 +42,8 @@ const char *ledger_outcome_of(int number);        /* NULL: none */
 /* NULL: the log knows no such id. */
 const struct ledger_entry *ledger_find(const struct ledger *l, const char *id);
 bool ledger_is(const struct ledger *l, const char *id, const char *state);
+/* Is this the newest token of this grant? */
+bool ledger_token_is(const struct ledger *l, const char *grant_id, const char *token);
 void ledger_done(struct ledger *l);
 
 #endif

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { SHOWN_MAX = 1024, PENDING_MAX = 4096, SALT_TEXT = 23, DIGEST_TEXT = 44 };
+enum { SHOWN_MAX = 1024, PENDING_MAX = 1 << 22, SALT_TEXT = 23, DIGEST_TEXT = 44 };
 
 struct pending {
     uint64_t seq;
@@ -30,8 +30,8 @@ struct log {
     size_t mark_count, mark_room;
     struct ledger ledger;
     uint64_t remembered;              /* leaves up to here were not read at the start */
-    struct pending pending[PENDING_MAX];
-    size_t pending_count;
+    struct pending *pending;          /* of the open transaction: a lock on everything may end tens of thousands */
+    size_t pending_count, pending_room;
     json_t *shown[SHOWN_MAX];         /* proved leaves, each at its number modulo the size */
 };
 
@@ -242,6 +242,7 @@ void log_close(struct log *l)
     log_rolled_back(l);
     for (size_t i = 0; i < SHOWN_MAX; i++)
         json_decref(l->shown[i]);
+    free(l->pending);
     ledger_done(&l->ledger);
     EVP_PKEY_free(l->key);
     free(l->marks);
@@ -271,11 +272,26 @@ static enum status insert_leaf(struct log *l, const char *type, const json_t *co
     return st;
 }
 
+static enum status make_room(struct log *l, struct err *err)
+{
+    if (l->pending_count == PENDING_MAX)
+        return fail(err, FULL, "more than %d leaves at once", PENDING_MAX);
+    if (l->pending_count < l->pending_room)
+        return OK;
+    size_t room = l->pending_room ? l->pending_room * 2 : 64;
+    struct pending *more = realloc(l->pending, room * sizeof *more);
+    if (more == NULL)
+        return fail(err, NO_MEMORY, "leaf");
+    l->pending = more;
+    l->pending_room = room;
+    return OK;
+}
+
 enum status log_append(struct log *l, const char *type, json_t *content, int64_t time_ms, uint64_t *seq_out, struct err *err)
 {
-    enum status st = !json_is_object(content)                 ? fail(err, NO_MEMORY, "leaf")
-                     : l->pending_count == PENDING_MAX         ? fail(err, FULL, "more than %d leaves at once", PENDING_MAX)
-                                                               : insert_leaf(l, type, content, time_ms, err);
+    enum status st = json_is_object(content) ? make_room(l, err) : fail(err, NO_MEMORY, "leaf");
+    if (st == OK)
+        st = insert_leaf(l, type, content, time_ms, err);
     if (st != OK) {
         json_decref(content);
         return st;

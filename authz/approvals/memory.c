@@ -9,7 +9,7 @@
 
 /* file = magic, u32 length of instance, instance, u64 size, the nodes of the tree, u64 marks, marks, u64 entries, entries, u32 length of book, book (JSON), signature; big-endian.
  * The Ed25519 signature is over the magic and the SHA-256 of all before it. */
-static const char magic[] = "countersign-memory-v1\n";
+static const char magic[] = "countersign-memory-v2\n";
 enum { MAGIC_LEN = sizeof magic - 1, ENTRY_LEN = 76, SIGNATURE_LEN = 64, MARKS_MAX = 1 << 24, ENTRIES_MAX = 1 << 24, BOOK_MAX = 1 << 28 };
 static const size_t file_max = (size_t)2 << 30;
 

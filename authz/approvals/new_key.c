@@ -193,10 +193,12 @@ enum status new_keys_not_in_file(struct op *o)
     json_t *rows = NULL, *row;
     size_t i;
     enum status st = store_rows(o->s->store, &rows, &o->err,
-                                "SELECT item, key FROM new_key WHERE method = 'command-line' AND state IN ('pending', 'approved')", "");
-    json_array_foreach(rows, i, row)
-        if (st == OK && approval_keys_find(&o->s->keys, slice_str(str(row, "key"))) == NULL)
-            st = new_key_end(o, str(row, "item"), "config", "it no longer stands in the file of approval keys");
+                                "SELECT item, key, person FROM new_key WHERE method = 'command-line' AND state IN ('pending', 'approved')", "");
+    json_array_foreach(rows, i, row) {
+        const struct approval_key *k = approval_keys_find(&o->s->keys, slice_str(str(row, "key")));
+        if (st == OK && (k == NULL || strcmp(k->person, str(row, "person")) != 0))
+            st = new_key_end(o, str(row, "item"), "config", "it no longer stands in the file of approval keys, as this person's");
+    }
     json_decref(rows);
     return st;
 }

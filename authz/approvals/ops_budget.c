@@ -33,6 +33,8 @@ static enum status lease_line(struct op *o, const struct grant *g, const json_t 
     int64_t max = num(g->budget, line), left = max - book_spent(book, g->grant_id, line), amount = digest ? 1 : num(want, "amount");
     if (max == 0 || (digest != NULL && book_has_value(book, g->grant_id, line, digest)))
         return OK;                    /* not limited, or had already */
+    if ((strncmp(line, "distinct:", 9) == 0) != (digest != NULL))   /* values and amounts do not mix: the book counts each in its own way */
+        return refuse_op(o, BAD_REQUEST, "'%s' is leased by %s", line, digest ? "amount" : "value");
     json_t *each;
     size_t i;
     json_array_foreach(lease, i, each)   /* several new values in one request */

@@ -163,6 +163,8 @@ static enum status check_stored(struct op *o, const struct item *it, const json_
     json_t *again = build_statement(o, it, s->decision, s->key, id, s->iat_s, s->scope);
     bool same = again != NULL && scope_within(it, s->scope) && json_equal(again, object) && strcmp(id, str(row, "id")) == 0;
     json_decref(again);
+    if (same && (s->iat_s > now_s(o) || s->exp_s <= now_s(o)))   /* the row's own date may have been edited */
+        return refuse_op(o, STATEMENT_EXPIRED, "It was not written within the last 10 minutes");
     return same ? OK : fail(&o->err, CORRUPT, "the stored statement '%s' is not the one that was written", str(row, "id"));
 }
 

@@ -58,15 +58,26 @@ static enum status count_open(struct op *o)
     return st;
 }
 
+/* The request that the grant came of, proved: the whole reason, which an approver will read, stands there; the grant's claim may be cut. */
+static enum status granted_request(struct op *o, const char *grant_id, struct item *out)
+{
+    json_t *row = NULL;
+    enum status st = store_row(o->s->store, &row, &o->err, "SELECT item FROM request WHERE session = $1 AND state = 'granted' ORDER BY seq DESC LIMIT 1", "s",
+                               grant_id);
+    if (st == OK)
+        st = item_load(o, str(row, "item"), out);
+    json_decref(row);
+    return st == NOT_FOUND ? fail(&o->err, CORRUPT, "the request of the grant '%s' is not in the database", grant_id) : st;
+}
+
 static enum status insert_held(struct op *o, const struct tool *tool, const struct grant *g, struct slice bytes, const char *content_type)
 {
     char id[ID_LEN + 1], policy[65];
     uint64_t seq = 0;
-    json_t *request = NULL;
-    /* The whole reason stands in the request; the grant's claim may be cut. */
-    enum status st = store_row(o->s->store, &request, &o->err, "SELECT reason FROM request WHERE session = $1", "s", g->grant_id);
+    struct item asked;
+    enum status st = granted_request(o, g->grant_id, &asked);
     if (st != OK)
-        return st == NOT_FOUND ? CORRUPT : st;
+        return st;
     new_id("hld_", id);
     policy_hash(o->s->config, tool, policy);
     json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:s, s:s, s:s, s:I, s:I}", "item", id,
@@ -74,9 +85,9 @@ static enum status insert_held(struct op *o, const struct tool *tool, const stru
                                 g->x5t, "tool", tool->name, "action", str(o->m, "action"), "method", str(o->m, "method"), "authority",
                                 str(o->m, "authority"), "target", str(o->m, "target"), "digest", str(o->m, "digest"), "content_type",
                                 content_type, "body_len", (json_int_t)num(o->m, "body_len"), "body_sha256", str(o->m, "body_sha256"),
-                                "reason", str(request, "reason"), "policy", policy, "created_ms", (json_int_t)o->now_ms, "expires_ms",
+                                "reason", str(asked.facts, "reason"), "policy", policy, "created_ms", (json_int_t)o->now_ms, "expires_ms",
                                 (json_int_t)(o->now_ms + tool->held_ttl_ms));
-    json_decref(request);
+    item_done(&asked);
     json_t *row = json_deep_copy(content), *spends = json_object_get(o->m, "spends");
     if (spends != NULL && json_object_set(content, "spends", spends) != 0)   /* what running it will spend of the budget */
         st = fail(&o->err, NO_MEMORY, "held request");

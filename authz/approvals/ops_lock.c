@@ -93,6 +93,9 @@ enum status lock_make(struct op *o, const char *kind, const char *value, const c
     json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "lock_id", id, "kind", kind, "value", value, "reason", reason,
                                 "by", by, "created_ms", (json_int_t)o->now_ms);
     json_t *row = json_deep_copy(content), *view = lock_view(content);
+    const char *owner = strcmp(kind, "cert") == 0 ? str(o->s->owners, value) : "";
+    if (owner[0] != 0)                /* in the leaf, so that it is known after a restart too */
+        json_object_set_new(content, "owner", json_pack("[s]", owner));
     enum status st = write_leaf(o, "lock", content, &seq);
     if (st == OK && (json_object_set_new(row, "state", json_string("live")) != 0
                      || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
@@ -161,6 +164,18 @@ enum status op_lock(struct op *o)
     return lock_make(o, kind, value, str(o->m, "reason"), o->who.person->name);
 }
 
+/* Was the certificate the caller's when it was locked? */
+static enum status was_owner(struct op *o, const json_t *lock, bool *out)
+{
+    const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), str(lock, "id"));
+    json_t *found = NULL;
+    enum status st = e ? log_leaf(o->s->log, e->born, &found, &o->err) : fail(&o->err, CORRUPT, "a lock that the log does not know");
+    const char *owner = json_string_value(json_array_get(json_object_get(json_object_get(found, "content"), "owner"), 0));
+    *out = owner != NULL && strcmp(owner, o->who.person->name) == 0;
+    json_decref(found);
+    return st;
+}
+
 /* Whose lock is it, as far as can be told? Her own hand must not lift it. */
 static enum status check_other(struct op *o, const json_t *lock)
 {
@@ -168,9 +183,13 @@ static enum status check_other(struct op *o, const json_t *lock)
     json_t *row = NULL;
     bool own = (strcmp(kind, "person") == 0 && strcmp(value, me) == 0) || (strcmp(kind, "cert") == 0 && strcmp(value, o->who.x5t) == 0);
     enum status st = OK;
-    if (!own && (strcmp(kind, "cert") == 0 || strcmp(kind, "grant") == 0)) {
-        st = store_row(o->s->store, &row, &o->err, "SELECT item FROM request WHERE person = $1 AND (x5t = $2 OR session = $2) LIMIT 1", "ss", me,
-                       value);
+    if (!own && strcmp(kind, "cert") == 0) {
+        own = strcmp(str(o->s->owners, value), me) == 0;
+        st = own ? OK : was_owner(o, lock, &own);
+    }
+    if (st == OK && !own && (strcmp(kind, "cert") == 0 || strcmp(kind, "grant") == 0)) {
+        st = store_row(o->s->store, &row, &o->err, "SELECT item FROM request WHERE person = $1 AND (x5t = $2 OR session = $2)"
+                       " UNION ALL SELECT item FROM new_key WHERE person = $1 AND x5t = $2 LIMIT 1", "ss", me, value);
         own = st == OK;
         st = st == NOT_FOUND ? OK : st;
         json_decref(row);

@@ -31,7 +31,8 @@ enum status order_signed(struct op *o, const json_t *row, const json_t *object, 
         return fail(&o->err, CORRUPT, "the stored statement '%s' is broken", str(row, "id"));
     statement_id(str(row, "nonce"), str(row, "item"), s->decision, id);
     if (strcmp(id, s->id) != 0 || strcmp(id, str(row, "id")) != 0 || strcmp(s->purpose, purpose) != 0 || strcmp(s->approver, o->who.person->name) != 0
-        || strcmp(s->instance, o->s->config->instance) != 0 || s->exp_s <= now_s(o))
+        || strcmp(s->instance, o->s->config->instance) != 0 || strcmp(s->decision, "approve") != 0 || strcmp(s->method, key_method(o->s, s->key)) != 0
+        || s->iat_s > now_s(o) || s->exp_s <= now_s(o))
         return fail(&o->err, CORRUPT, "the stored statement '%s' is not the one that was made", id);
     if (approval_key_of(o, o->who.person->name, s->key) == NULL)
         return refuse_op(o, KEY_NOT_REGISTERED, "The key of the statement is not, or no longer, registered to %s", o->who.person->name);

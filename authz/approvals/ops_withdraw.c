@@ -15,6 +15,8 @@ static enum status said_yes(struct op *o, const char *item, bool *out)
 static enum status end_it(struct op *o, const struct item *it, const char *why)
 {
     const char *session = str(it->facts, "session");
+    if (it->kind == LEDGER_NEW_KEY && (item_is(it, "pending") || item_is(it, "approved")))
+        return new_key_end(o, it->id, o->who.person->name, why);
     if (item_is(it, "pending") || item_is(it, "approved"))
         return item_end(o, it->id, session, "cancelled", why);
     if (item_is(it, "granted") && ledger_is(log_ledger(o->s->log), session, "live"))
@@ -46,8 +48,7 @@ enum status op_withdraw(struct op *o)
     if (st == OK)
         st = end_it(o, &it, "withdrawn");
     if (st == OK)
-        st = it.id[0] == 'r' ? store_row(o->s->store, &row, &o->err, "SELECT * FROM request WHERE item = $1", "s", it.id)
-                             : store_row(o->s->store, &row, &o->err, "SELECT * FROM held WHERE item = $1", "s", it.id);
+        st = item_row(o, it.id, &row);
     if (st == OK && json_object_set_new(o->answer, "item", view_item(o, row)) != 0)
         st = fail(&o->err, NO_MEMORY, "answer");
     json_decref(row);

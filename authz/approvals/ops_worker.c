@@ -8,7 +8,9 @@ static enum status add_snapshot(struct op *o)
     o->after = json_array();
     enum status st = store_rows(o->s->store, &rows, &o->err, "SELECT * FROM access_grant WHERE state = 'live' AND exp > $1", "i", now_s(o));
     json_array_foreach(rows, i, row)
-        if (ledger_is(log_ledger(o->s->log), str(row, "grant_id"), "live"))
+        if (!ledger_token_is(log_ledger(o->s->log), str(row, "grant_id"), str(row, "token")))
+            log_error("records.altered", "grant", str(row, "grant_id"), "why", "its token is not the newest that was issued; it is given to no worker");
+        else if (ledger_is(log_ledger(o->s->log), str(row, "grant_id"), "live"))
             json_array_append_new(o->after, grant_event(row));
     json_array_foreach(o->s->locks, i, lock)
         json_array_append_new(o->after, json_pack("{s:s, s:{s:s, s:s, s:s, s:s}}", "event", "lock", "lock", "id", str(lock, "id"), "kind",

@@ -30,6 +30,8 @@ static enum status check_row(void *arg, json_t *row, struct err *err)
         st = fail(err, CORRUPT, "table %s: the outcome of '%s' is not the logged one", c->table, id);
     else if (c->kind == LEDGER_GRANT && (num(row, "noticed") != 0) != e->noticed)
         st = fail(err, CORRUPT, "table %s: the notice of '%s' is not the logged one", c->table, id);
+    else if (c->kind == LEDGER_GRANT && !ledger_token_is(log_ledger(c->s->log), id, str(row, "token")))
+        st = fail(err, CORRUPT, "table %s: the token of '%s' is not the newest that was issued", c->table, id);
     json_decref(content);
     return st;
 }

@@ -149,6 +149,10 @@ enum status release_run(struct op *o, const struct item *it)
         st = grant_wanted(o, str(it->facts, "grant_id"), it->tool->name, &g);
     if (st != OK)
         return st;
+    if (!grant_allows(&g, slice_str(str(it->facts, "action")))) {   /* an extension may have narrowed it since */
+        grant_done(&g);
+        return void_signoff(o, "The grant no longer covers this action");
+    }
     json_t *leased = json_array();    /* in this transaction: a sign-off is not used up for nothing when the budget is */
     st = budget_lease(o, &g, json_object_get(it->facts, "spends"), leased);
     json_decref(leased);

@@ -106,6 +106,7 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     s->lock_fd = -1;
     s->console_origin = config_origin(c, c->console_host);
     s->running = json_object();
+    s->owners = json_object();
     s->outbox = json_array();
     enum status st = s->console_origin ? take_lock(s, err) : fail(err, NO_MEMORY, "console");
     if (st == OK)
@@ -168,6 +169,7 @@ void service_close(struct service *s)
     json_decref(s->jwks);
     json_decref(s->locks);
     json_decref(s->running);
+    json_decref(s->owners);
     json_decref(s->events);
     json_decref(s->outbox);
     json_decref(s->erase);

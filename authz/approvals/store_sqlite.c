@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STATEMENTS_MAX = 128, SQL_MAX = 1024, COLUMNS_MAX = 32 };
+enum { STATEMENTS_MAX = 512, SQL_MAX = 1024, COLUMNS_MAX = 32 };
 
 struct prepared {
     const char *sql;                  /* the literal's address is its name */

@@ -163,17 +163,18 @@ static enum status log_removed(struct op *o, const struct ledger_entry *e)
 static enum status log_key(struct op *o, const struct approval_key *k, bool first)
 {
     const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), k->fingerprint);
-    bool live = e != NULL && strcmp(e->state, "live") == 0, same = false;
+    bool live = e != NULL && strcmp(e->state, "live") == 0, same = false, hers = false;
     json_t *facts = key_facts(k), *found = NULL;
     enum status st = facts ? OK : fail(&o->err, NO_MEMORY, "key");
     if (st == OK && live) {
         st = log_leaf(o->s->log, e->born, &found, &o->err);
         same = st == OK && json_equal(json_object_get(found, "content"), facts);
+        hers = st == OK && strcmp(str(json_object_get(found, "content"), "person"), k->person) == 0;   /* only its end is another */
         json_decref(found);
         if (st == OK && !same)
             st = log_removed(o, e);
     }
-    if (st == OK && !same && (live || first || !o->s->config->confirm_certificates))
+    if (st == OK && !same && (hers || first || !o->s->config->confirm_certificates))
         return write_leaf(o, "key.registered", facts, NULL);
     json_decref(facts);
     if (st == OK && !same)
