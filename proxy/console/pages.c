@@ -104,7 +104,7 @@ static void item_decisions(struct html *h, const json_t *item)
         html_raw(h, ", signed with the key <code>");
         html_str(h, page_text(d, "key"));
         html_raw(h, "</code></dd>");
-        page_when(h, "at", d, "at", false);
+        page_when(h, "Signed at", d, "at", false);
     }
 }
 

@@ -108,7 +108,7 @@ static void by_command(struct html *h, const json_t *item)
 
 static void answer_form(struct html *h, const struct page_item *p)
 {
-    bool key = strcmp(page_text(p->item, "kind"), "key") == 0;
+    bool key = strcmp(page_text(p->item, "kind"), "key") == 0, access = strcmp(page_text(p->item, "kind"), "access") == 0;
     if (page_key_options(NULL, p->keys) == 0) {
         html_raw(h, "<div class=\"next\"><p>You have no key that counts in this browser. <a href=\"/keys\">Make one</a>, or answer on the command line:</p>");
         page_command(h, "approve", page_text(p->item, "id"));
@@ -119,9 +119,10 @@ static void answer_form(struct html *h, const struct page_item *p)
     shown_facts(h, p->item);
     html_raw(h, "><p>");
     html_raw(h, key ? "A yes makes this key's signatures count as the owner's. Ask them, in person or by phone, to read you its fingerprint."
-                    : "Your answer covers exactly what stands above, and is signed with your key. It is kept in the log.");
+                : access ? "Your yes covers what stands above, for as long and for the actions that you choose here. It is signed with your key and kept in the log."
+                         : "Your answer covers exactly what stands above, and is signed with your key. It is kept in the log.");
     html_raw(h, "</p>");
-    if (strcmp(page_text(p->item, "kind"), "access") == 0)
+    if (access)
         less_fields(h, p);
     html_raw(h, "<label for=\"key\">Your key</label><select id=\"key\" name=\"key\">");
     (void)page_key_options(h, p->keys);
