@@ -6,7 +6,8 @@
 static json_t *request_with(const char *name, const char *tool, int duration_s, const char *member_name, json_t *value)
 {
     json_t *m = json_pack("{s:s, s:o, s:s, s:s, s:i}", "op", "request.create", "who", who(name), "tool", tool, "reason", "ticket 4711", "duration_s", duration_s);
-    json_object_set_new(m, member_name, value);
+    if (value != NULL)
+        json_object_set_new(m, member_name, value);
     return client_ask(&worker, m);
 }
 
@@ -237,6 +238,35 @@ static void budgets_are_never_over(void **state)
     json_decref(grants);
 }
 
+static int64_t shown_left(const char *id, const char *line)
+{
+    json_t *item = member(ask("item.get", "bob", "id", id), "item"), *each;
+    size_t i;
+    int64_t left = -1;
+    json_array_foreach(json_object_get(item, "budget"), i, each)
+        if (strcmp(text(each, "name"), line) == 0)
+            left = json_integer_value(json_object_get(each, "left"));
+    json_decref(item);
+    return left;
+}
+
+/* Who approves sees what the grant would begin with, or what is left of the one that goes on; lists do without. */
+static void approvers_see_the_budget(void **state)
+{
+    char fresh[32], more[32];
+    (void)state;
+    id_of(request_with("anna", "support", 60, "extends", NULL), fresh);
+    assert_int_equal(shown_left(fresh, "requests"), 100);
+    json_t *items = member(ask("pending", "bob", NULL, NULL), "items");
+    assert_null(json_object_get(json_array_get(items, 0), "budget"));
+    json_decref(items);
+    get_grant();
+    expect(lease("[" VALUE("A") "]"), "ok");
+    id_of(request_with("alice", "support", 600, "extends", json_string(grant_id)), more);
+    assert_int_equal(shown_left(more, "distinct:customer"), 1);
+    assert_int_equal(shown_left(more, "nothing"), -1);
+}
+
 static void broken_leases_end_the_connection(void **state)
 {
     static const char *const rows[] = { "[]", "{}", "[7]", "[{\"name\": \"requests\"}]", "[{\"name\": \"requests\", \"amount\": 0}]",
@@ -256,7 +286,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(a_yes_may_be_for_less), STORY(two_approvers_narrow_together), STORY(an_extension_keeps_the_grant), STORY(an_extension_ends_with_its_grant),
-        STORY(what_was_asked_or_said_is_taken_back), STORY(budgets_are_never_over), STORY(broken_leases_end_the_connection),
+        STORY(what_was_asked_or_said_is_taken_back), STORY(budgets_are_never_over), STORY(approvers_see_the_budget), STORY(broken_leases_end_the_connection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -252,6 +252,33 @@ static void removed_keys_sign_nothing(void **state)
     EVP_PKEY_free(s.key);
 }
 
+/* The browser is told which authenticator to ask, and what it signs lifts the lock: once, and only that lock. */
+static void a_key_lifts_a_lock(void **state)
+{
+    struct soft s;
+    char key_id[32], kid[44];
+    (void)state;
+    soft_make(&s, WEBAUTHN_ES256, rp_id, origin);
+    register_key(&s, "olga", key_id);
+    key_fingerprint(s.key, kid);
+    json_t *m = json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "lock", "who", who("olga"), "kind", "tool", "value", "support", "reason", "a drill");
+    json_t *lock = member(client_ask(&worker, m), "lock");
+    m = json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "unlock.statement", "who", who("olga"), "id", text(lock, "id"), "key", kid, "reason", "over");
+    expect(client_ask(&worker, json_incref(m)), "key-not-registered");             /* nobody has confirmed it */
+    decide("carol", key_id, "approve", bed.carol, "approved");
+    json_t *answer = client_ask(&worker, m), *stmt = json_object_get(answer, "statement");
+    assert_string_equal(text(json_object_get(answer, "webauthn"), "rp_id"), rp_id);
+    assert_true(text(json_object_get(answer, "webauthn"), "credential")[0] != 0);
+    struct soft bad = s;
+    bad.flags = 0x01;
+    expect(decide_soft("olga", stmt, &bad), "bad-signature");
+    expect(decide_soft("olga", stmt, &s), "ok");
+    expect(decide_soft("olga", stmt, &s), "statement-unknown");
+    json_decref(answer);
+    json_decref(lock);
+    EVP_PKEY_free(s.key);
+}
+
 /* An edited row is named, and decides nothing. */
 static void edited_rows_are_found(void **state)
 {
@@ -297,7 +324,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(a_confirmed_key_approves), STORY(nobody_confirms_their_own_key), STORY(registrations_are_bound_to_person_and_challenge),
-        STORY(altered_answers_are_refused), STORY(counters_must_grow), STORY(removed_keys_sign_nothing), STORY(edited_rows_are_found),
+        STORY(altered_answers_are_refused), STORY(counters_must_grow), STORY(a_key_lifts_a_lock), STORY(removed_keys_sign_nothing), STORY(edited_rows_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

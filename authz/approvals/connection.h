@@ -12,9 +12,9 @@
 
 enum {
     CONN_IN_MAX = 64,
-    CONN_OUT_MAX = 8192,
+    CONN_OUT_MAX = 65536,                 /* a worker that connects is told of every live grant and lock */
     CONN_OUT_PAUSE = 64,              /* answers unread: read no more questions */
-    CONN_OUT_BYTES = 32 * 1024 * 1024,
+    CONN_OUT_BYTES = 128 * 1024 * 1024,
     CONN_STALL_MS = 3000,
     CONN_HELLO_MS = 5000,
 };

@@ -186,7 +186,7 @@ static const struct rule {
     { "key.propose", FOR_WORKER, 0, propose_fields, op_key_propose, BY_ANY_LOCK },
     { "key.remove", FOR_WORKER, 0, remove_fields, op_key_remove, BY_NO_LOCK },
     { "live", FOR_WORKER, 0, who_fields, op_live, BY_ANY_LOCK },
-    { "keys", FOR_WORKER, 0, keys_fields, op_keys, BY_ANY_LOCK },
+    { "keys", FOR_WORKER, 0, keys_fields, op_keys, BY_OWN_LOCK },
 };
 
 static const struct rule *rule_of(const json_t *m)

@@ -218,6 +218,9 @@ MUST_CHECK enum status statement_consume(struct op *o, const char *id);
 /* Is what the caller sent a signature over this statement by her own registered key? *yes_out: what the log keeps of it; the caller's. */
 MUST_CHECK enum status check_signature(struct op *o, const json_t *object, const struct statement *s, json_t **yes_out);
 
+/* Which of her authenticators the browser has to ask for this key; nothing for a certificate's. */
+void answer_authenticator(struct op *o, const char *key);
+
 /* ---- ops_order.c: what one person settles alone, by signing it ---- */
 /* Answer with a statement for the caller. item: the id that a decision is found by. concerns: a person or a thing. Takes scope. */
 MUST_CHECK enum status order_statement(struct op *o, const char *item, const char *purpose, const char *concerns, json_t *scope);
@@ -268,6 +271,8 @@ json_t *grant_event(const json_t *row);
 MUST_CHECK enum status budget_lease(struct op *o, const struct grant *g, const json_t *wants, json_t *answer);
 /* [{name, max, left}] of a grant's row, to be shown. */
 json_t *budget_view(struct op *o, const json_t *row);
+/* The same of the live grant that an item belongs to; of a request for a new one, what it would begin with. NULL: nothing to show. */
+json_t *budget_of_item(struct op *o, const json_t *row);
 
 /* ---- release.c ---- */
 /* Use up an approved sign-off: checks everything again, commits "used" with this op, answers with the bytes. */

@@ -105,3 +105,26 @@ json_t *budget_view(struct op *o, const json_t *row)
     json_decref(budget);
     return list;
 }
+
+json_t *budget_of_item(struct op *o, const json_t *row)
+{
+    const char *extends = str(row, "extends"), *grant_id = str(row, "item")[0] == 'h' ? str(row, "grant_id") : extends;
+    json_t *grant = NULL, *list = NULL, *max;
+    const char *line;
+    if (strcmp(str(row, "state"), "granted") == 0)
+        grant_id = str(row, "session");
+    if (grant_id[0] != 0) {
+        if (store_row(o->s->store, &grant, &o->err, "SELECT grant_id, token FROM access_grant WHERE grant_id = $1 AND state = 'live'", "s", grant_id) == OK)
+            list = budget_view(o, grant);
+        json_decref(grant);
+        return list;
+    }
+    const struct tool *tool = config_tool(o->s->config, slice_str(str(row, "tool")));
+    json_t *budget = tool != NULL && strcmp(str(row, "state"), "pending") == 0 ? budget_claim(&tool->budget) : NULL;
+    if (budget != NULL)
+        list = json_array();
+    json_object_foreach(budget, line, max)
+        json_array_append_new(list, json_pack("{s:s, s:O, s:O}", "name", line, "max", max, "left", max));
+    json_decref(budget);
+    return list;
+}

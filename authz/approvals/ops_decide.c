@@ -125,6 +125,13 @@ static enum status check_key(struct op *o, const struct item *it, const char *ke
     return refuse_op(o, METHOD_REQUIRED, "The rules ask %s for another kind of signature than this key's ('%s')", person, method);
 }
 
+void answer_authenticator(struct op *o, const char *key)
+{
+    const struct web_key *web = web_key_find(o->s, key);
+    if (web != NULL && strcmp(key_method(o->s, key), "command-line") != 0)
+        json_object_set_new(o->answer, "webauthn", json_pack("{s:s, s:s}", "rp_id", o->s->config->console_host, "credential", web->credential));
+}
+
 enum status op_statement(struct op *o)
 {
     struct item it;
@@ -144,9 +151,8 @@ enum status op_statement(struct op *o)
         st = keep_statement(o, &it, &object);
     if (st == OK)
         json_object_set_new(o->answer, "statement", object);
-    if (st == OK && strcmp(key_method(o->s, str(o->m, "key")), "command-line") != 0)   /* which of her authenticators the browser has to ask */
-        json_object_set_new(o->answer, "webauthn", json_pack("{s:s, s:s}", "rp_id", o->s->config->console_host, "credential",
-                                                             web_key_find(o->s, str(o->m, "key"))->credential));
+    if (st == OK)
+        answer_authenticator(o, str(o->m, "key"));
     item_done(&it);
     return st;
 }

@@ -20,6 +20,8 @@ enum status order_statement(struct op *o, const char *item, const char *purpose,
     enum status st = object ? statement_keep(o, item, nonce, id, object) : fail(&o->err, NO_MEMORY, "statement");
     if (st == OK)
         json_object_set(o->answer, "statement", object);
+    if (st == OK)
+        answer_authenticator(o, key);
     json_decref(object);
     return st;
 }

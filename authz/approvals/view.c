@@ -84,6 +84,8 @@ json_t *view_item(struct op *o, const json_t *row)
         json_object_set(v, "grant_id", json_object_get(row, "session"));
     if (!access && !o->only_shows)    /* not in lists */
         json_object_set_new(v, "before", before_view(o, row));
+    if (!key && !o->only_shows)
+        json_object_set_new(v, "budget", budget_of_item(o, row));
     if (json_object_get(row, "used_ms") != NULL)
         json_object_set_new(v, "ran_at", json_integer(num(row, "used_ms") / 1000));
     return v;

@@ -47,6 +47,9 @@ enum { HTML_MAX = 1 << 20 };
     "button:disabled{opacity:.55;cursor:default}.fields{border-top:1px solid var(--line);padding-top:.6rem;"   \
     "grid-template-columns:minmax(0,14rem) minmax(0,1fr)}.fields dt{overflow-wrap:anywhere}"                  \
     "@media(max-width:32rem){.fields{grid-template-columns:1fr}}"                                             \
+    "fieldset{border:1px solid var(--line);border-radius:.45rem;margin:.8rem 0 0;padding:.3rem .8rem .6rem}"   \
+    "legend{font-weight:600}.tick{font-weight:400;margin:.2rem 0}input[type=checkbox]{width:auto;"            \
+    "margin:0 .6rem 0 0}form details,.card details{margin:1rem 0 0}"                                          \
     ".fields dd{white-space:pre-wrap}"                                                                        \
     ".state{display:inline-block;padding:.05rem .5rem;border:1px solid var(--edge);border-radius:1rem;"       \
     "font-size:.85rem;white-space:nowrap}"

@@ -104,7 +104,41 @@ static void item_decisions(struct html *h, const json_t *item)
         html_raw(h, ", signed with the key <code>");
         html_str(h, page_text(d, "key"));
         html_raw(h, "</code></dd>");
+        page_when(h, "Signed at", d, "at", false);
     }
+}
+
+/* Is it usual? Kept by authz, for held requests only. */
+static void item_before(struct html *h, const json_t *item)
+{
+    const json_t *before = json_object_get(item, "before");
+    json_int_t count = json_integer_value(json_object_get(before, "count")), theirs = json_integer_value(json_object_get(before, "by_requester"));
+    char times[96];
+    if (strcmp(page_text(item, "kind"), "signoff") != 0 || before == NULL)
+        return;
+    if (count == 0)
+        snprintf(times, sizeof times, "never");
+    else
+        snprintf(times, sizeof times, "%lld time%s%s, %lld of them for who asks now", (long long)count, count == 1 ? "" : "s", count >= 10000 ? " or more" : "",
+                 (long long)theirs);
+    page_term(h, "Done before", times);
+    page_when(h, "The last time", before, "last_at", false);
+}
+
+static void item_actions(struct html *h, const json_t *item)
+{
+    const json_t *actions = json_object_get(item, "actions");
+    size_t i;
+    json_t *name;
+    if (json_array_size(actions) == 0)
+        return;
+    html_raw(h, "<dt>Actions</dt><dd>");
+    json_array_foreach((json_t *)(uintptr_t)actions, i, name) {
+        const char *text = json_string_value(name) ? json_string_value(name) : "";
+        html_raw(h, i > 0 ? ", " : "");
+        html_str(h, strcmp(text, "*") == 0 ? "all that the policy gives" : text);
+    }
+    html_raw(h, "</dd>");
 }
 
 /* A new approval key: what its owner reads to whoever confirms it. */
@@ -136,11 +170,16 @@ void page_item_terms(struct html *h, const json_t *item, bool mine)
         snprintf(minutes, sizeof minutes, "%lld min", (long long)((duration_s + 59) / 60));
         page_term(h, "For", minutes);
     }
+    item_actions(h, item);
+    if (page_text(item, "extends")[0] != 0)
+        page_term(h, "Extends", "access that is running: the same session, with a later end");
     page_term(h, "Action", page_text(item, "action"));
     if (strcmp(page_text(item, "kind"), "key") == 0)
         item_key(h, item);
     if (strcmp(page_text(item, "kind"), "signoff") == 0)
         item_request(h, item);
+    item_before(h, item);
+    page_budget(h, json_object_get(item, "budget"));
     page_when(h, "Asked", item, "created", false);
     if (pending)
         item_needs(h, item);
@@ -183,6 +222,8 @@ static void put_item(struct html *h, const json_t *item, bool mine)
     } else if (!mine) {
         how_to_answer(h, id);
     }
+    if (mine)
+        page_take_back(h, item, page_text(item, "requester"));
     html_raw(h, "</div>\n");
 }
 
@@ -219,108 +260,6 @@ static void list_earlier(struct html *h, const json_t *requests, const json_t *h
     put_items(h, held, true, false);
     put_items(h, requests, true, false);
     html_raw(h, "</details>\n");
-}
-
-static void list_grants(struct html *h, const struct config *c, const json_t *grants)
-{
-    size_t i;
-    json_t *g;
-    if (json_array_size(grants) == 0)
-        return;
-    html_element(h, "h2", NULL, "Your grants");
-    json_array_foreach((json_t *)(uintptr_t)grants, i, g) {
-        const struct tool *tool = config_tool(c, slice_str(page_text(g, "tool")));
-        char *origin = tool ? config_origin(c, tool->host) : NULL;
-        html_raw(h, "<div class=\"card\"><strong>");
-        html_str(h, page_text(g, "tool"));
-        html_raw(h, "</strong><dl>");
-        page_term(h, "Why", page_text(g, "reason"));
-        page_when(h, "Until", g, "exp", true);
-        html_raw(h, "</dl>");
-        if (origin != NULL) {
-            html_raw(h, "<a class=\"button\" href=\"");
-            html_str(h, origin);
-            html_raw(h, "/\">Open the tool</a>");
-        }
-        html_raw(h, "</div>\n");
-        free(origin);
-    }
-}
-
-/* The longest grant of a tool; 0 if it has left the config since. */
-static long long tool_minutes(const struct config *c, const json_t *t)
-{
-    const struct tool *tool = config_tool(c, slice_str(page_text(t, "tool")));
-    return tool ? (long long)(tool->max_duration_ms / 60000) : 0;
-}
-
-/* The options, each with its longest time; true if `chosen` is one of them, or nothing was chosen. */
-static bool ask_tools(struct html *h, const struct config *c, const json_t *tools, const char *chosen, long long *longest)
-{
-    size_t i;
-    json_t *t;
-    bool found = chosen == NULL || chosen[0] == 0;
-    json_array_foreach((json_t *)(uintptr_t)tools, i, t) {
-        const char *name = page_text(t, "tool");
-        bool is_chosen = chosen != NULL && strcmp(chosen, name) == 0;
-        long long minutes = tool_minutes(c, t);
-        found = found || is_chosen;
-        *longest = minutes > *longest ? minutes : *longest;
-        html_raw(h, is_chosen ? "<option selected value=\"" : "<option value=\"");
-        html_str(h, name);
-        html_raw(h, "\">");
-        html_str(h, name);
-        if (minutes > 0) {
-            html_raw(h, " (at most ");
-            html_number(h, minutes);
-            html_raw(h, " min)");
-        }
-        html_raw(h, "</option>");
-    }
-    return found;
-}
-
-static void may_not_ask(struct html *h, const char *chosen)
-{
-    html_raw(h, "<p>You may not ask for <strong>");
-    html_str(h, chosen);
-    html_raw(h, "</strong>. If your work needs it, ask the people who keep its policy.</p>\n");
-}
-
-static void ask_form(struct html *h, const struct config *c, const json_t *tools, const struct page_asked *asked)
-{
-    long long longest = 0;
-    const char *chosen = asked->tool;
-    html_element(h, "h2", NULL, "Ask for access");
-    if (json_array_size(tools) == 0) {
-        if (chosen != NULL && chosen[0] != 0)
-            may_not_ask(h, chosen);
-        html_element(h, "p", "soft", "There is no tool that your groups may ask for.");
-        return;
-    }
-    if (asked->refused != NULL) {
-        html_raw(h, "<div class=\"next\" role=\"alert\"><p class=\"warn\">");
-        html_sentence(h, asked->refused);
-        html_raw(h, "</p><p>");
-        html_sentence(h, asked->next ? asked->next : "");
-        html_raw(h, "</p></div>\n");
-    }
-    html_raw(h, "<form class=\"card\" method=\"post\" action=\"/ask\"><label for=\"tool\">Tool</label><select id=\"tool\" name=\"tool\">");
-    bool found = ask_tools(h, c, tools, chosen, &longest);
-    html_raw(h, "</select><label for=\"reason\">Why do you need it?</label>"
-                "<input id=\"reason\" name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\" aria-describedby=\"who-reads\" value=\"");
-    html_str(h, asked->reason ? asked->reason : "");
-    html_raw(h, "\"><p class=\"soft\" id=\"who-reads\">The approver and the auditors read it: name the ticket or the customer.</p>"
-                "<label for=\"minutes\">For how many minutes?</label><input id=\"minutes\" name=\"minutes\" type=\"number\" min=\"1\" max=\"");
-    html_number(h, longest > 0 ? longest : 10080);
-    html_raw(h, "\" value=\"");
-    if (asked->minutes != NULL && asked->minutes[0] != 0)
-        html_str(h, asked->minutes);
-    else
-        html_number(h, longest > 0 && longest < 30 ? longest : 30);
-    html_raw(h, "\" required><p class=\"soft\">Another person approves it. Everything you do in the tool is recorded.</p><button>Ask</button></form>\n");
-    if (!found)
-        may_not_ask(h, chosen);
 }
 
 static bool any_pending(const json_t *list)
@@ -385,11 +324,11 @@ void page_home(struct html *h, const struct config *c, const json_t *status, con
         html_raw(h, " <a href=\"/\">Look again</a></div>\n");
     }
     tell_new_keys(h, json_object_get(status, "new_keys"));
-    list_grants(h, c, json_object_get(status, "grants"));
+    page_grants(h, c, json_object_get(status, "grants"), asked);
     list_items(h, json_object_get(status, "held"), "Your held requests", true);
     list_items(h, json_object_get(pending, "items"), "Waiting for a yes that could be yours", false);
     list_items(h, json_object_get(status, "requests"), "Your requests for access", true);
-    ask_form(h, c, json_object_get(status, "tools"), asked);
+    page_ask_form(h, c, json_object_get(status, "tools"), asked);
     list_earlier(h, json_object_get(status, "requests"), json_object_get(status, "held"));
     html_raw(h, "<h2>Your approval keys</h2><p class=\"soft\">With one you sign your yes or no here in the browser.</p>"
                 "<p><a class=\"button\" href=\"/keys\">Look at your keys</a></p>\n");

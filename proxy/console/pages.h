@@ -11,6 +11,8 @@
 /* What stands in the form to ask. Each may be NULL. */
 struct page_asked {
     const char *tool, *reason, *minutes;
+    const char *extends;              /* the grant that it is to extend; NULL or "": none */
+    json_t *only;                     /* "TOOL:ACTION" of each that was ticked; NULL or empty: all actions */
     const char *refused, *next;       /* it was sent, and this is why it was refused, and what to do */
     bool done;                        /* it was sent, and taken */
 };
@@ -21,10 +23,11 @@ void page_notice(struct html *h, const struct config *c, const char *grant_id, c
 /* A held request: what it is, its state, and what the viewer (a person's name) can do: the button to run it is the requester's only. */
 void page_held(struct html *h, const json_t *item, const char *viewer);
 
-/* ---- pages_work.c: where approvers and operators work ---- */
+/* ---- pages_work.c, pages_locks.c: where approvers and operators work ---- */
 
 /* One request in full, and the form to answer it. */
 struct page_item {
+    const struct config *config;
     const json_t *item, *keys;        /* keys: the viewer's, as authz lists them */
     const char *viewer;
     bool has_body;                    /* its bytes, as they would be sent */
@@ -36,7 +39,12 @@ void page_item(struct html *h, const struct page_item *p);
 void page_keys(struct html *h, const json_t *keys, bool made);
 /* Live grants with a button that ends each, for operators; without for auditors. */
 void page_sessions(struct html *h, const json_t *live, bool may_stop);
-/* Locks, with the forms to make and to lift one. */
-void page_locks(struct html *h, const json_t *locks);
+/* Locks, with the forms to make one and, by signing, to lift one. */
+struct page_lock_list {
+    const json_t *locks, *keys;       /* keys: the viewer's */
+    bool may_lift;                    /* an operator's page; auditors only look */
+    bool lifted;                      /* one was just lifted */
+};
+void page_locks(struct html *h, const struct page_lock_list *p);
 
 #endif

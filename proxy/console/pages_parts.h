@@ -3,6 +3,7 @@
 #define COUNTERSIGN_PAGES_PARTS_H
 
 #include "proxy/console/html.h"
+#include "proxy/console/pages.h"
 
 #include <jansson.h>
 
@@ -19,5 +20,19 @@ bool page_item_open(const json_t *item);
 /* Its id and state; all that is known of it. mine: the viewer asked for it. */
 void page_item_head(struct html *h, const json_t *item);
 void page_item_terms(struct html *h, const json_t *item, bool mine);
+/* What is left of a budget (`[{name, max, left}]`) as a term; nothing when there is none. */
+void page_budget(struct html *h, const json_t *budget);
+/* The viewer's live grants, each with the form to ask for more time. */
+void page_grants(struct html *h, const struct config *c, const json_t *grants, const struct page_asked *asked);
+/* The form to ask for access. */
+void page_ask_form(struct html *h, const struct config *c, const json_t *tools, const struct page_asked *asked);
+/* The form to take back one's request, or one's yes, as long as that would change anything; else nothing. */
+void page_take_back(struct html *h, const json_t *item, const char *viewer);
+/* <label>, for the tick box of one action of a tool. */
+void page_tick(struct html *h, const char *name, const char *before_value, const char *value, bool ticked);
+/* ` name="escaped"`. */
+void page_attribute(struct html *h, const char *name, const char *value);
+/* The options of the viewer's keys that sign in a browser and count now; how many. h NULL: only count. */
+size_t page_key_options(struct html *h, const json_t *keys);
 
 #endif

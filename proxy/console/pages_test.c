@@ -146,10 +146,119 @@ static void test_notice(void **state)
     html_done(&h);
 }
 
+static struct action actions[] = { { .name = "view" }, { .name = "<export>" }, { .name = "wipe", .requirement = NEED_DENY } };
+static char tool_name[] = "support", tool_host[] = "support.test.localhost";
+static struct tool one_tool[] = { { .name = tool_name, .host = tool_host, .actions = actions, .action_count = 3, .max_duration_ms = 3600000 } };
+
+/* Only what can be asked for is offered, what was ticked stays ticked, and what is left of a budget is said in words. */
+static void test_asking(void **state)
+{
+    struct config c = { .tools = one_tool, .tool_count = 1 };
+    struct html h = { 0 };
+    json_t *status = json_pack("{s:s,s:[{s:s}],s:[{s:s,s:s,s:I,s:[{s:s,s:I,s:I},{s:s,s:I,s:I},{s:s,s:I,s:I}]}],s:[],s:[]}", "person", "alice", "tools", "tool",
+                               "support", "grants", "grant_id", "grt_1\"", "tool", "support", "exp", (json_int_t)INT32_MAX * 9, "budget", "name", "bytes_out",
+                               "max", (json_int_t)1 << 30, "left", (json_int_t)5 << 20, "name", "distinct:<b>", "max", (json_int_t)5, "left", (json_int_t)-1,
+                               "name", "action:export", "max", (json_int_t)3, "left", (json_int_t)2, "requests", "held");
+    json_t *only = json_pack("[s,s]", "support:view", "other:<export>");
+    (void)state;
+    assert_non_null(status);
+    page_home(&h, &c, status, NULL, &(struct page_asked){ .tool = "support", .refused = "no", .only = only });
+    expect(&h, "asking", "value=\"support:view\" checked", true);
+    expect(&h, "asking", "value=\"support:&lt;export&gt;\">", true);
+    expect(&h, "asking", "wipe", false);
+    expect(&h, "asking", "<b>", false);
+    expect(&h, "asking", "grt_1\"\"", false);
+    expect(&h, "asking", "5120 KiB of 1024 MiB delivered", true);
+    expect(&h, "asking", "0 of 5 different values of &lt;b&gt;", true);
+    expect(&h, "asking", "2 of 3 times export", true);
+    expect(&h, "asking", "used up", true);
+    html_done(&h);
+    page_home(&h, &c, status, NULL, &(struct page_asked){ .tool = "support", .reason = "longer", .refused = "too long", .extends = "grt_1\"" });
+    expect(&h, "extending", "<details open><summary>Need more time?", true);
+    expect(&h, "extending", "value=\"longer\"", true);
+    assert_ptr_equal(strstr(strstr(h.data, "Too long") + 1, "Too long"), NULL);    /* said once, where it was asked */
+    html_done(&h);
+    json_decref(only);
+    json_decref(status);
+}
+
+/* A yes can be narrowed to what was asked, and to nothing else. */
+static void test_answering(void **state)
+{
+    static const struct { const char *name, *kind, *actions, *there, *not_there; } rows[] = {
+        { "all", "access", "[\"*\"]", "value=\"&lt;export&gt;\" checked", "wipe" },
+        { "one", "access", "[\"view\"]", "data-actions=\"view\"", "<fieldset" },
+        { "a sign-off", "signoff", "[]", "Yes, sign it", "id=\"minutes\"" },
+        { "broken", "access", "[7,{}]", "Yes, sign it", "<fieldset" },
+    };
+    struct config c = { .tools = one_tool, .tool_count = 1 };
+    json_t *keys = json_pack("[{s:s,s:s,s:s,s:s,s:i}]", "key", "<k>", "label", "<l>", "method", "hardware", "state", "approved", "counts_from", 1);
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct html h = { 0 };
+        json_t *it = item(rows[i].kind, "pending");
+        json_object_set_new(it, "tool", json_string("support"));
+        json_object_set_new(it, "duration_s", json_integer(90));
+        json_object_set_new(it, "actions", json_loads(rows[i].actions, 0, NULL));
+        json_object_set_new(it, "before", json_pack("{s:i,s:i}", "count", 12, "by_requester", 3));
+        page_item(&h, &(struct page_item){ .config = &c, .item = it, .keys = keys, .viewer = "carol" });
+        expect(&h, rows[i].name, rows[i].there, true);
+        expect(&h, rows[i].name, rows[i].not_there, false);
+        expect(&h, rows[i].name, "12 times, 3 of them", strcmp(rows[i].kind, "signoff") == 0);
+        expect(&h, rows[i].name, "<script>", false);
+        html_done(&h);
+        json_decref(it);
+    }
+    json_decref(keys);
+}
+
+static void test_taking_back(void **state)
+{
+    static const struct { const char *name, *state, *viewer, *words; } rows[] = {
+        { "hers, waiting", "pending", "alice", "Withdraw it" }, { "hers, granted", "granted", "alice", "End this access now" },
+        { "her yes", "approved", "<bob>", "Take your yes back" }, { "another's", "pending", "carol", NULL }, { "over", "denied", "alice", NULL },
+        { "used", "used", "<bob>", NULL },
+    };
+    struct config c = { 0 };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct html h = { 0 };
+        json_t *it = item("access", rows[i].state);
+        json_object_set_new(it, "duration_s", json_integer((json_int_t)INT32_MAX * 9));
+        page_item(&h, &(struct page_item){ .config = &c, .item = it, .viewer = rows[i].viewer });
+        expect(&h, rows[i].name, rows[i].words ? rows[i].words : "/withdraw", rows[i].words != NULL);
+        html_done(&h);
+        json_decref(it);
+    }
+}
+
+static void test_locks(void **state)
+{
+    struct html h = { 0 };
+    json_t *locks = json_pack("[{s:s,s:s,s:s,s:s,s:s}]", "id", "lck_\"1", "kind", "person", "value", "<mallory>", "reason", "<b>", "by", "<o>");
+    json_t *keys = json_pack("[{s:s,s:s,s:s,s:s,s:i}]", "key", "<k>", "label", "<l>", "method", "passkey", "state", "approved", "counts_from", 1);
+    static const struct { const char *name; bool operator, has_key, form, command; } rows[] = {
+        { "an operator with a key", true, true, true, true }, { "one without", true, false, false, true }, { "an auditor", false, true, false, false },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        page_locks(&h, &(struct page_lock_list){ .locks = locks, .keys = rows[i].has_key ? keys : NULL, .may_lift = rows[i].operator });
+        expect(&h, rows[i].name, "data-sign=\"unlock\"", rows[i].form);
+        expect(&h, rows[i].name, "countersign unlock", rows[i].command);
+        expect(&h, rows[i].name, "Lock it</button>", rows[i].operator);
+        expect(&h, rows[i].name, "<mallory>", false);
+        expect(&h, rows[i].name, "lck_\"", false);
+        html_done(&h);
+    }
+    json_decref(locks);
+    json_decref(keys);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prose), cmocka_unit_test(test_csp), cmocka_unit_test(test_held), cmocka_unit_test(test_home), cmocka_unit_test(test_notice),
+        cmocka_unit_test(test_asking), cmocka_unit_test(test_answering), cmocka_unit_test(test_taking_back), cmocka_unit_test(test_locks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* Where approvers and operators work: one request in full and the answer to it, keys, live sessions, locks. */
+/* Where approvers work: one request in full and the answer to it; keys. */
 #include "proxy/console/pages.h"
 #include "proxy/console/pages_parts.h"
 #include "proxy/console/request_view.h"
@@ -6,15 +6,6 @@
 #include "proxy/base/clock.h"
 
 #include <stdio.h>
-
-static void attribute(struct html *h, const char *name, const char *value)
-{
-    html_raw(h, " ");
-    html_raw(h, name);
-    html_raw(h, "=\"");
-    html_str(h, value);
-    html_raw(h, "\"");
-}
 
 /* ---- one request ---- */
 
@@ -24,7 +15,7 @@ static bool counts_in_browser(const json_t *key)
     return strcmp(page_text(key, "method"), "command-line") != 0 && json_is_integer(from) && json_integer_value(from) <= clock_wall_s() && strcmp(page_text(key, "state"), "approved") == 0;
 }
 
-static size_t key_options(struct html *h, const json_t *keys)
+size_t page_key_options(struct html *h, const json_t *keys)
 {
     size_t i, n = 0;
     json_t *key;
@@ -35,7 +26,7 @@ static size_t key_options(struct html *h, const json_t *keys)
         if (h == NULL)
             continue;
         html_raw(h, "<option");
-        attribute(h, "value", page_text(key, "key"));
+        page_attribute(h, "value", page_text(key, "key"));
         html_raw(h, ">");
         html_str(h, page_text(key, "label"));
         html_raw(h, strcmp(page_text(key, "method"), "hardware") == 0 ? " (bound to one device)" : " (passkey)");
@@ -44,19 +35,67 @@ static size_t key_options(struct html *h, const json_t *keys)
     return n;
 }
 
+/* "a,b", or "*", as a statement names them. */
+static void asked_actions(struct html *h, const json_t *item)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach(json_object_get(item, "actions"), i, name) {
+        html_raw(h, i > 0 ? "," : "");
+        html_str(h, json_string_value(name) ? json_string_value(name) : "");
+    }
+}
+
 /* What the script compares with the statement that it is asked to have signed. */
 static void shown_facts(struct html *h, const json_t *item)
 {
     const char *kind = page_text(item, "kind");
     char duration[24];
     snprintf(duration, sizeof duration, "%lld", (long long)json_integer_value(json_object_get(item, "duration_s")));
-    attribute(h, "data-item", page_text(item, "id"));
-    attribute(h, "data-purpose", strcmp(kind, "key") == 0 ? "register-key" : kind);
-    attribute(h, "data-requester", page_text(item, "requester"));
-    attribute(h, "data-digest", page_text(item, "digest"));
-    attribute(h, "data-tool", page_text(item, "tool"));
-    attribute(h, "data-duration", duration);
-    attribute(h, "data-new-key", page_text(item, "key"));
+    page_attribute(h, "data-item", page_text(item, "id"));
+    page_attribute(h, "data-purpose", strcmp(kind, "key") == 0 ? "register-key" : kind);
+    page_attribute(h, "data-requester", page_text(item, "requester"));
+    page_attribute(h, "data-digest", page_text(item, "digest"));
+    page_attribute(h, "data-tool", page_text(item, "tool"));
+    page_attribute(h, "data-duration", duration);
+    page_attribute(h, "data-reason", page_text(item, "reason"));
+    page_attribute(h, "data-extends", page_text(item, "extends"));
+    page_attribute(h, "data-new-key", page_text(item, "key"));
+    html_raw(h, " data-actions=\"");
+    asked_actions(h, item);
+    html_raw(h, "\"");
+}
+
+static bool asked_for(const json_t *item, const char *action)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach(json_object_get(item, "actions"), i, name)
+        if (json_is_string(name) && (strcmp(json_string_value(name), "*") == 0 || strcmp(json_string_value(name), action) == 0))
+            return true;
+    return false;
+}
+
+/* A yes may be for less: shorter, or for fewer actions. */
+static void less_fields(struct html *h, const struct page_item *p)
+{
+    const struct tool *tool = config_tool(p->config, slice_str(page_text(p->item, "tool")));
+    json_int_t minutes = (json_integer_value(json_object_get(p->item, "duration_s")) + 59) / 60;
+    size_t count = 0;
+    html_raw(h, "<label for=\"minutes\">Yes for how many minutes?</label><input id=\"minutes\" name=\"minutes\" type=\"number\" min=\"1\" required max=\"");
+    html_number(h, minutes);
+    html_raw(h, "\" value=\"");
+    html_number(h, minutes);
+    html_raw(h, "\">");
+    for (size_t i = 0; tool != NULL && i < tool->action_count; i++)
+        count += tool->actions[i].requirement != NEED_DENY && asked_for(p->item, tool->actions[i].name);
+    if (count < 2)
+        return;
+    html_raw(h, "<fieldset><legend>Yes for which actions?</legend>");
+    for (size_t i = 0; i < tool->action_count; i++)
+        if (tool->actions[i].requirement != NEED_DENY && asked_for(p->item, tool->actions[i].name))
+            page_tick(h, "action", "", tool->actions[i].name, true);
+    html_raw(h, "</fieldset>");
 }
 
 static void by_command(struct html *h, const json_t *item)
@@ -69,8 +108,8 @@ static void by_command(struct html *h, const json_t *item)
 
 static void answer_form(struct html *h, const struct page_item *p)
 {
-    bool key = strcmp(page_text(p->item, "kind"), "key") == 0;
-    if (key_options(NULL, p->keys) == 0) {
+    bool key = strcmp(page_text(p->item, "kind"), "key") == 0, access = strcmp(page_text(p->item, "kind"), "access") == 0;
+    if (page_key_options(NULL, p->keys) == 0) {
         html_raw(h, "<div class=\"next\"><p>You have no key that counts in this browser. <a href=\"/keys\">Make one</a>, or answer on the command line:</p>");
         page_command(h, "approve", page_text(p->item, "id"));
         html_raw(h, "</div>\n");
@@ -80,9 +119,13 @@ static void answer_form(struct html *h, const struct page_item *p)
     shown_facts(h, p->item);
     html_raw(h, "><p>");
     html_raw(h, key ? "A yes makes this key's signatures count as the owner's. Ask them, in person or by phone, to read you its fingerprint."
-                    : "Your answer covers exactly what stands above, and is signed with your key. It is kept in the log.");
-    html_raw(h, "</p><label for=\"key\">Your key</label><select id=\"key\" name=\"key\">");
-    (void)key_options(h, p->keys);
+                : access ? "Your yes covers what stands above, for as long and for the actions that you choose here. It is signed with your key and kept in the log."
+                         : "Your answer covers exactly what stands above, and is signed with your key. It is kept in the log.");
+    html_raw(h, "</p>");
+    if (access)
+        less_fields(h, p);
+    html_raw(h, "<label for=\"key\">Your key</label><select id=\"key\" name=\"key\">");
+    (void)page_key_options(h, p->keys);
     html_raw(h, "</select><button value=\"approve\">Yes, sign it</button><button class=\"no\" value=\"deny\">No, sign it</button>"
                 "<p role=\"status\" class=\"soft\"></p><noscript><p class=\"warn\">Signing needs this page's script; or answer on the command line.</p></noscript></form>\n");
     by_command(h, p->item);
@@ -113,6 +156,7 @@ void page_item(struct html *h, const struct page_item *p)
         html_str(h, page_text(p->item, "id"));
         html_raw(h, "\">What you can do</a></p>\n");
     }
+    page_take_back(h, p->item, p->viewer);
     html_raw(h, "<p><a href=\"/\">Your access</a></p>\n");
     html_end_signing(h);
 }
@@ -143,9 +187,9 @@ static void key_card(struct html *h, const json_t *key)
         html_raw(h, " action=\"/keys/");
         html_str(h, id);
         html_raw(h, "/remove\"><label");
-        attribute(h, "for", id);
+        page_attribute(h, "for", id);
         html_raw(h, ">Why?</label><input name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\"");
-        attribute(h, "id", id);
+        page_attribute(h, "id", id);
         html_raw(h, "><button>Remove this key now</button></form></details>");
     }
     html_raw(h, "</div>\n");
@@ -169,82 +213,4 @@ void page_keys(struct html *h, const json_t *keys, bool made)
                 "<button value=\"register\">Make a key</button><p role=\"status\" class=\"soft\"></p>"
                 "<noscript><p class=\"warn\">Making a key needs this page's script.</p></noscript></form>\n<p><a href=\"/\">Your access</a></p>\n");
     html_end_signing(h);
-}
-
-/* ---- sessions, locks ---- */
-
-static void stop_form(struct html *h, const char *grant_id)
-{
-    html_raw(h, "<details><summary>Stop it</summary><form method=\"post\" action=\"/locks\"><input type=\"hidden\" name=\"kind\" value=\"grant\">"
-                "<input type=\"hidden\" name=\"value\"");
-    attribute(h, "value", grant_id);
-    html_raw(h, "><label");
-    attribute(h, "for", grant_id);
-    html_raw(h, ">Why?</label><input name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\"");
-    attribute(h, "id", grant_id);
-    html_raw(h, "><button>Stop this session now</button></form></details>");
-}
-
-void page_sessions(struct html *h, const json_t *live, bool may_stop)
-{
-    size_t i;
-    json_t *g;
-    html_begin(h, "Live sessions", "");
-    if (json_array_size(live) == 0)
-        html_element(h, "p", "soft", "Nobody has access to a tool at the moment.");
-    json_array_foreach((json_t *)(uintptr_t)live, i, g) {
-        html_raw(h, "<div class=\"card\"><strong>");
-        html_str(h, page_text(g, "person"));
-        html_raw(h, "</strong> in <strong>");
-        html_str(h, page_text(g, "tool"));
-        html_raw(h, "</strong><dl>");
-        page_term(h, "Identity", page_text(g, "identity"));
-        page_term(h, "Why", page_text(g, "reason"));
-        page_when(h, "Since", g, "iat", false);
-        page_when(h, "Until", g, "exp", true);
-        html_raw(h, "<dt>Session</dt><dd><code>");
-        html_str(h, page_text(g, "grant_id"));
-        html_raw(h, "</code></dd></dl>");
-        if (may_stop)
-            stop_form(h, page_text(g, "grant_id"));
-        html_raw(h, "</div>\n");
-    }
-    html_raw(h, "<p><a href=\"/locks\">Locks</a></p><p><a href=\"/\">Your access</a></p>\n");
-    html_end(h);
-}
-
-static void lock_card(struct html *h, const json_t *lock)
-{
-    const char *id = page_text(lock, "id");
-    html_raw(h, "<div class=\"card\"><strong>");
-    html_str(h, page_text(lock, "kind"));
-    html_raw(h, "</strong> <code>");
-    html_str(h, page_text(lock, "value"));
-    html_raw(h, "</code><dl>");
-    page_term(h, "Why", page_text(lock, "reason"));
-    page_term(h, "By", page_text(lock, "by"));
-    page_when(h, "Since", lock, "at", false);
-    html_raw(h, "</dl><p class=\"soft\">Lifting it takes an operator's signature, and never that of whom it stops: <code>countersign unlock ");
-    html_str(h, id);
-    html_raw(h, " --reason &quot;&hellip;&quot;</code></p></div>\n");
-}
-
-void page_locks(struct html *h, const json_t *locks)
-{
-    size_t i;
-    json_t *lock;
-    html_begin(h, "Locks", "");
-    if (json_array_size(locks) == 0)
-        html_element(h, "p", "soft", "Nothing is locked.");
-    json_array_foreach((json_t *)(uintptr_t)locks, i, lock)
-        lock_card(h, lock);
-    html_raw(h, "<h2>Lock something now</h2><form class=\"card\" method=\"post\" action=\"/locks\"><label for=\"kind\">What</label>"
-                "<select id=\"kind\" name=\"kind\"><option value=\"person\">A person</option><option value=\"cert\">A certificate</option>"
-                "<option value=\"grant\">One session</option><option value=\"tool\">A tool</option><option value=\"everything\">Everything (name: *)</option></select>"
-                "<label for=\"value\">Which one</label><input id=\"value\" name=\"value\" required maxlength=\"320\" autocomplete=\"off\" aria-describedby=\"value-help\">"
-                "<p class=\"soft\" id=\"value-help\">A person's or tool's name, a certificate's thumbprint, a session's id.</p>"
-                "<label for=\"reason\">Why</label><input id=\"reason\" name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\">"
-                "<button>Lock it</button><p class=\"soft\">What is running ends within a second.</p></form>\n"
-                "<p><a href=\"/sessions\">Live sessions</a></p><p><a href=\"/\">Your access</a></p>\n");
-    html_end(h);
 }

@@ -237,17 +237,50 @@ static void on_ask_refused(struct exchange *x, struct visit *v, const json_t *pr
     visit_ask(x, json_pack("{s:s}", "op", "status"), on_status_home);
 }
 
+/* The boxes that were ticked ("TOOL:ACTION"), and of these the names that are actions of the chosen tool. */
+static json_t *ticked(struct exchange *x, const char *tool, json_t *all, size_t *count_out)
+{
+    json_t *names = json_array();
+    struct slice start = arena_printf(&x->arena, "%s:", tool);
+    for (size_t i = 0; i < x->form.count; i++) {
+        struct slice v = x->form.v[i].value;
+        if (!slice_eq(x->form.v[i].name, SLICE("only")))
+            continue;
+        ++*count_out;
+        json_array_append_new(all, json_stringn((const char *)v.ptr, v.len));
+        if (start.len > 0 && slice_starts(v, start))
+            json_array_append_new(names, json_stringn((const char *)v.ptr + start.len, v.len - start.len));
+    }
+    return names;
+}
+
+static json_t *request_message(const struct visit *v, json_t *actions)
+{
+    long long minutes = strtoll(v->asked.minutes, NULL, 10);
+    if (minutes < 0 || minutes > INT32_MAX)
+        minutes = 0;                  /* authz says what is allowed */
+    json_t *m = json_pack("{s:s,s:s,s:s,s:I}", "op", "request.create", "tool", v->asked.tool, "reason", v->asked.reason, "duration_s", (json_int_t)minutes * 60);
+    if (v->asked.extends[0] != 0)
+        json_object_set_new(m, "extends", json_string(v->asked.extends));
+    if (json_array_size(actions) > 0)
+        json_object_set(m, "actions", actions);
+    return m;
+}
+
 static void do_ask(struct exchange *x)
 {
     struct visit *v = visit_of(x);
     v->asked = (struct page_asked){ .tool = visit_form_value(x, "tool"), .reason = visit_form_value(x, "reason"),
-                                    .minutes = visit_form_value(x, "minutes") };
-    long long minutes = strtoll(v->asked.minutes, NULL, 10);
+                                    .minutes = visit_form_value(x, "minutes"), .extends = visit_form_value(x, "extends"), .only = json_array() };
+    size_t ticks = 0;
+    json_t *actions = ticked(x, v->asked.tool, v->asked.only, &ticks);
     v->if_refused = prefers_html(x) ? on_ask_refused : NULL;
-    if (minutes < 0 || minutes > INT32_MAX)
-        minutes = 0;                  /* authz says what is allowed */
-    visit_ask(x, json_pack("{s:s,s:s,s:s,s:I}", "op", "request.create", "tool", visit_form_value(x, "tool"), "reason", visit_form_value(x, "reason"),
-                     "duration_s", (json_int_t)minutes * 60), on_asked);
+    if (json_array_size(actions) == ticks)
+        visit_ask(x, request_message(v, actions), on_asked);
+    else                              /* leaving those out could ask for all */
+        refuse(x, 422, "bad-request", "An action of another tool was ticked", "You ticked an action of another tool than the one you ask for.",
+               "Go back, and tick actions of that tool only, or none.");
+    json_decref(actions);
 }
 
 static const json_t *find_grant(const json_t *status, const char *id)
@@ -470,4 +503,5 @@ void console_done(struct exchange *x)
         return;
     json_decref(x->visit->status);
     json_decref(x->visit->other);
+    json_decref(x->visit->asked.only);
 }

@@ -14,7 +14,7 @@ struct visit {
     char id[64];
     const char *to;
     json_t *status, *other;           /* answers kept for later; freed by console_done */
-    struct page_asked asked;
+    struct page_asked asked;          /* `only` is freed by console_done */
     unsigned page_status;             /* of the page that shows a refusal; 0: 200 */
 };
 

@@ -47,7 +47,7 @@ static void send_item(struct exchange *x, struct visit *v, int fd)
     struct blob b;
     size_t len = 0;
     const char *done = visit_query_value(x, "done");
-    struct page_item p = { .item = json_object_get(v->status, "item"), .keys = json_object_get(v->other, "keys"), .viewer = viewer(x),
+    struct page_item p = { .config = x->snap->config, .item = json_object_get(v->status, "item"), .keys = json_object_get(v->other, "keys"), .viewer = viewer(x),
                            .done = done[0] ? done : NULL };
     unsigned char *bytes = read_all(fd, x->snap->config->limits.held_bytes + BLOB_HEAD_MAX + 4, &len);
     bool parsed = bytes != NULL && blob_parse(slice_of(bytes, len), &b, NULL) == OK;
@@ -102,6 +102,19 @@ static void show_item(struct exchange *x)
     visit_ask(x, json_pack("{s:s,s:s}", "op", "item.get", "id", x->visit->id), on_item);
 }
 
+static void to_item(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    struct slice to = arena_printf(&x->arena, "/items/%s", v->id);
+    (void)answer;
+    (void)fd;
+    reply_redirect(x, to.ptr ? (const char *)to.ptr : "/");
+}
+
+static void withdraw_item(struct exchange *x)
+{
+    visit_ask(x, json_pack("{s:s,s:s,s:s}", "op", "withdraw", "id", x->visit->id, "reason", visit_form_value(x, "reason")), to_item);
+}
+
 /* ---- keys ---- */
 
 static void on_keys(struct exchange *x, struct visit *v, const json_t *answer, int fd)
@@ -133,13 +146,18 @@ static void remove_key(struct exchange *x)
 
 /* ---- sessions, locks ---- */
 
+static bool is_operator(const struct exchange *x)
+{
+    const struct config *c = x->snap->config;
+    return x->conn->person != NULL && person_in_any(x->conn->person, c->operators, c->operator_count);
+}
+
 static void on_live(struct exchange *x, struct visit *v, const json_t *answer, int fd)
 {
     struct html h = { 0 };
-    const struct config *c = x->snap->config;
     (void)v;
     (void)fd;
-    page_sessions(&h, json_object_get(answer, "live"), x->conn->person != NULL && person_in_any(x->conn->person, c->operators, c->operator_count));
+    page_sessions(&h, json_object_get(answer, "live"), is_operator(x));
     visit_send_page(x, &h, 200);
 }
 
@@ -148,13 +166,21 @@ static void show_sessions(struct exchange *x)
     visit_ask(x, json_pack("{s:s}", "op", "live"), on_live);
 }
 
-static void on_locks(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+static void send_locks(struct exchange *x, struct visit *v, const json_t *keys, int fd)
 {
     struct html h = { 0 };
-    (void)v;
+    struct page_lock_list p = { .locks = json_object_get(v->status, "locks"), .keys = json_object_get(keys, "keys"), .may_lift = is_operator(x),
+                                .lifted = visit_query_value(x, "lifted")[0] != 0 };
     (void)fd;
-    page_locks(&h, json_object_get(answer, "locks"));
+    page_locks(&h, &p);
     visit_send_page(x, &h, 200);
+}
+
+static void on_locks(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    (void)fd;
+    v->status = json_deep_copy(answer);
+    visit_ask(x, json_pack("{s:s}", "op", "keys"), send_locks);
 }
 
 static void show_locks(struct exchange *x)
@@ -178,6 +204,7 @@ static void make_lock(struct exchange *x)
 
 const struct page console_work_pages[] = {
     { "GET", "/items/*", "", show_item, false },
+    { "POST", "/items/*", "/withdraw", withdraw_item, true },
     { "GET", "/keys", "", show_keys, false },
     { "POST", "/keys/*", "/remove", remove_key, true },
     { "GET", "/sessions", "", show_sessions, false },

@@ -218,10 +218,72 @@ await step('on a phone, in the dark, bob makes a key and carol confirms it with 
   expect(!wide, 'nothing wider than the phone', 'a page that scrolls sideways');
 });
 
-await step('bob approves a request for access there', bob, async () => {
+await step('a yes to no action at all is not signed', bob, async () => {
+  for (const box of await bob.locator('[name=action]').all()) await box.uncheck();
+  await bob.getByRole('button', { name: 'Yes, sign it' }).click();
+  await says(bob, 'tick one');
+});
+
+await step('a narrower yes that comes back wider is not signed', bob, async () => {
+  await bob.route('**/statement', async route => {
+    const answer = await route.fetch(), body = await answer.json();
+    delete body.statement.scope.actions;
+    await route.fulfill({ response: answer, json: body });
+  });
+  await bob.locator('[name=action][value=use]').check();
+  await bob.getByRole('button', { name: 'Yes, sign it' }).click();
+  await says(bob, 'something else than this page shows');
+  await bob.unroute('**/statement');
+});
+
+await step('bob approves a request for access there: shorter, and without the exports', bob, async () => {
+  await bob.goto(`${facts.console}/items/${facts.asked}`);
+  expect(/40 of 40 requests/.test(await text(bob)), 'the budget', await text(bob));
+  await bob.fill('#minutes', '5');
+  await bob.locator('[name=action][value=export]').uncheck();
+  await shot(bob, 'a yes to less');
   await bob.getByRole('button', { name: 'Yes, sign it' }).click();
   await bob.waitForURL(/done=approve/);
-  expect(/granted/.test(await text(bob)), 'a grant', await text(bob));
+  expect(/granted/.test(await text(bob)) && /Take your yes back/.test(await text(bob)), 'a grant', await text(bob));
+});
+
+const alice = await open('alice');
+await step('alice sees what is left of her budget, and asks for more time', alice, async () => {
+  await alice.goto(facts.console + '/');
+  expect(/of 40 requests/.test(await text(alice)), 'the budget', await text(alice));
+  await alice.getByText('Need more time?').click();
+  await alice.locator('[id^=why-grt_]').fill('ticket 4711: it takes longer');
+  await alice.locator('[id^=for-grt_]').fill('25');
+  await shot(alice, 'more time');
+  await alice.getByRole('button', { name: 'Ask for more time' }).click();
+  await alice.waitForURL(/asked=1/);
+  expect(/a later end/.test(await text(alice)), 'the extension', await text(alice));
+});
+
+await step('bob signs that too', bob, async () => {
+  const id = (await text(alice)).match(/(req_[A-Za-z0-9_-]{22}) pending/)[1];
+  await bob.goto(`${facts.console}/items/${id}`);
+  expect(/a later end/.test(await text(bob)), 'an extension', await text(bob));
+  await bob.getByRole('button', { name: 'Yes, sign it' }).click();
+  await bob.waitForURL(/done=approve/);
+});
+
+await step('alice asks for one action of a tool, sees it, and withdraws it', alice, async () => {
+  await alice.goto(facts.console + '/');
+  await alice.selectOption('#tool', 'billing');
+  await alice.fill('#reason', 'ticket 4713: an invoice');
+  await alice.getByText('Only for some actions').click();
+  await alice.locator('[name=only][value="billing:use"]').check();
+  await shot(alice, 'only some actions');
+  await alice.getByRole('button', { name: 'Ask', exact: true }).click();
+  await alice.waitForURL(/asked=1/);
+  const card = alice.locator('.card', { hasText: 'ticket 4713' });
+  expect(/Actions\s+use/.test(await card.innerText()), 'the action', await card.innerText());
+  await card.locator('summary').click();
+  await card.locator('input[name=reason]').fill('found it elsewhere');
+  await card.getByRole('button', { name: 'Withdraw' }).click();
+  await alice.waitForURL(/\/items\/req_/);
+  expect(/cancelled/.test(await text(alice)), 'a withdrawn request', await text(alice));
 });
 
 const mallory = await open('mallory');
@@ -240,6 +302,8 @@ const olga = await open('olga');
 await step('olga sees who is in a tool', olga, async () => {
   await olga.goto(facts.console + '/sessions');
   expect(/alice in support/.test(await text(olga)) && /mallory in support/.test(await text(olga)), 'both', await text(olga));
+  const until = /\((\d+) (min|s) left\)/.exec(await olga.locator('.card', { hasText: 'mallory' }).innerText());
+  expect(until && Number(until[1]) <= (until[2] === 's' ? 300 : 5), 'the shorter time that bob gave', until && until[0]);
 });
 
 await step('and stops one', olga, async () => {
@@ -253,12 +317,32 @@ await step('and stops one', olga, async () => {
   expect(!/mallory/.test(await text(olga)), 'mallory gone', await text(olga));
 });
 
+await step('without a key in the browser she is given the command that lifts it', olga, async () => {
+  await olga.goto(facts.console + '/locks');
+  expect(/countersign unlock lck_/.test(await text(olga)) && await olga.locator('form[data-sign]').count() === 0, 'the command, no form', await text(olga));
+});
+
+await step('with one that bob confirmed she signs on the page, but not for another lock than shown', olga, async () => {
+  await authenticator(olga);
+  countersign('bob', 'approve', await makeKey(olga, 'control room'), '--yes');
+  await olga.goto(facts.console + '/locks');
+  await olga.route('**/statement', async route => {
+    const answer = await route.fetch(), body = await answer.json();
+    body.statement.scope.value = 'everything';
+    await route.fulfill({ response: answer, json: body });
+  });
+  await olga.getByText('Lift it', { exact: true }).click();
+  await olga.locator('form[data-sign] input[name=reason]').fill('it was a drill');
+  await shot(olga, 'lifting a lock');
+  await olga.getByRole('button', { name: 'Lift it, sign' }).click();
+  await says(olga, 'something else than this page shows');
+  await olga.unroute('**/statement');
+});
+
 await step('and lifts the lock', olga, async () => {
-  await olga.goto(facts.console + '/locks');
-  const id = /countersign unlock (lck_[A-Za-z0-9_-]+)/.exec(await text(olga))[1];
-  countersign('olga', 'unlock', id, '--reason', 'it was a drill');   // a signature
-  await olga.goto(facts.console + '/locks');
-  expect(/Nothing is locked/.test(await text(olga)), 'no lock', await text(olga));
+  await olga.getByRole('button', { name: 'Lift it, sign' }).click();
+  await olga.waitForURL(/lifted=1/);
+  expect(/Nothing is locked/.test(await text(olga)) && /the lock is lifted/.test(await text(olga)), 'no lock', await text(olga));
 });
 
 await step('a page of another origin can do none of this', olga, async () => {

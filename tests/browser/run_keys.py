@@ -22,9 +22,13 @@ def quoted(text):
     return "".join(c if c.isalnum() else f"%{ord(c):02X}" for c in text)
 
 
+def with_budget(config):
+    config["tools"][0]["budget"] = {"requests": 40}
+
+
 def main():
     origin = Origin()
-    gateway = Gateway(origin, keys={"delay": "0s"})
+    gateway = Gateway(origin, keys={"delay": "0s"}, change=with_budget)
     try:
         alice, bob = gateway.person("alice"), gateway.person("bob")
         give_grant(alice, bob)

@@ -55,28 +55,66 @@ async function register(form) {
 }
 
 // What is asked to be signed must be what this page shows.
-function check(statement, form, decision) {
-  const shown = form.dataset, scope = statement.scope;
-  const same = statement.decision === decision && statement.key === form.elements.key.value && statement.requester === shown.requester &&
-    statement.purpose === shown.purpose && (shown.purpose !== 'signoff' || scope.digest === shown.digest) &&
-    (shown.purpose !== 'access' || (scope.tool === shown.tool && String(scope.duration_s) === shown.duration)) &&
-    (shown.purpose !== 'register-key' || scope.key === shown.newKey);
+function insist(same) {
   if (!same) throw new Error('The gateway asks to sign something else than this page shows. Nothing was signed. Tell your security team.');
 }
+const sorted = names => names.split(',').sort().join(',');
 
-async function decide(form, decision) {
-  const { statement, webauthn } = await call(`/api/v1/items/${form.dataset.item}/statement`, { decision, key: form.elements.key.value });
-  check(statement, form, decision);
+// What a yes to a request for access is for: what was asked, unless the approver made it shorter or took actions away. `less` is what the API is told of that.
+function answerOf(form, decision) {
+  const shown = form.dataset, ticks = [...form.querySelectorAll('[name=action]')], on = ticks.filter(t => t.checked).map(t => t.value);
+  const answer = { duration: shown.duration, actions: shown.actions || '*', less: {} };
+  if (decision !== 'approve' || shown.purpose !== 'access') return answer;
+  const seconds = Number(form.elements.minutes.value) * 60;
+  if (seconds < Number(shown.duration)) {
+    answer.less.duration_s = seconds;
+    answer.duration = String(seconds);
+  }
+  if (ticks.length > 0 && on.length === 0) throw new Error('A yes to no action gives nothing: tick one, or say no.');
+  if (on.length < ticks.length) {
+    answer.less.actions = on;
+    answer.actions = on.join(',');
+  }
+  return answer;
+}
+
+function check(statement, form, decision, answer) {
+  const shown = form.dataset, scope = statement.scope;
+  insist(statement.decision === decision && statement.key === form.elements.key.value && statement.requester === shown.requester &&
+    statement.purpose === shown.purpose && (shown.purpose !== 'signoff' || scope.digest === shown.digest) &&
+    (shown.purpose !== 'access' || (scope.tool === shown.tool && scope.reason === shown.reason && String(scope.duration_s) === answer.duration &&
+      sorted(scope.actions ?? '*') === sorted(answer.actions) && (scope.extends ?? '') === shown.extends)) &&
+    (shown.purpose !== 'register-key' || scope.key === shown.newKey));
+}
+
+async function sign(statement, webauthn) {
   const got = await navigator.credentials.get({ publicKey: { challenge: await challengeOf(statement), rpId: webauthn.rp_id, userVerification: 'required',
     timeout: 300000, allowCredentials: [{ type: 'public-key', id: bytesOf(webauthn.credential) }] } });
   await call('/api/v1/decisions', { statement_id: statement.id, client_data: textOf(got.response.clientDataJSON),
     authenticator_data: textOf(got.response.authenticatorData), signature: textOf(got.response.signature) });
+}
+
+async function decide(form, decision) {
+  const answer = answerOf(form, decision);
+  const { statement, webauthn } = await call(`/api/v1/items/${form.dataset.item}/statement`, { decision, key: form.elements.key.value, ...answer.less });
+  check(statement, form, decision, answer);
+  await sign(statement, webauthn);
   location.assign(`/items/${form.dataset.item}?done=${decision}`);
+}
+
+async function unlock(form) {
+  const shown = form.dataset, key = form.elements.key.value, why = form.elements.reason.value;
+  const { statement, webauthn } = await call(`/api/v1/locks/${shown.lock}/statement`, { key, reason: why });
+  const scope = statement.scope;
+  insist(statement.purpose === 'unlock' && statement.decision === 'approve' && statement.key === key && statement.requester === shown.value &&
+    scope.lock_id === shown.lock && scope.kind === shown.kind && scope.value === shown.value && scope.reason === why);
+  await sign(statement, webauthn);
+  location.assign('/locks?lifted=1');
 }
 
 for (const form of document.querySelectorAll('form[data-sign]'))
   form.addEventListener('submit', event => {
     event.preventDefault();
     const decision = event.submitter?.value;
-    void run(form, () => form.dataset.sign === 'register' ? register(form) : decide(form, decision));
+    void run(form, () => form.dataset.sign === 'register' ? register(form) : form.dataset.sign === 'unlock' ? unlock(form) : decide(form, decision));
   });
