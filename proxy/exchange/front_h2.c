@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { UNWANTED_MAX = 256 * 1024, FRAMES_QUEUED_MAX = 2048 };
+enum { UNWANTED_MAX = 1024 * 1024, FRAMES_QUEUED_MAX = 2048 };
 
 static struct h2_stream *stream_new(struct h2_conn *h, int32_t id)
 {
@@ -192,6 +192,8 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     conn_deadline(h->conn, h->conn->snap->config->limits.body_idle_ms);
     s->moved_ms = guard_progress(s->moved_ms, h->conn->worker->loop.now_ms, len, h->conn->snap->config->limits.slow_rate);
     exchange_body(s->x, slice_of(data, len));
+    if (s->answered)
+        nghttp2_session_consume_stream(session, id, len);
     if (s->answered && (s->unwanted += len) > UNWANTED_MAX)
         nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR);
     return 0;
@@ -388,8 +390,12 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *f, void *user)
             condemn(h, NGHTTP2_ENHANCE_YOUR_CALM, "a flood of streams that had to be reset");
     }
     if (s != NULL && !s->ended && (f->hd.flags & NGHTTP2_FLAG_END_STREAM) &&
-        (f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS))
+        (f->hd.type == NGHTTP2_DATA || f->hd.type == NGHTTP2_HEADERS)) {
+        int32_t kept = nghttp2_session_get_stream_effective_recv_data_length(session, f->hd.stream_id);
         s->answered = true;
+        if (kept > 0)                 /* nobody reads it any more: with a shut window the client would wait for ever */
+            nghttp2_session_consume_stream(session, f->hd.stream_id, (size_t)kept);
+    }
     return 0;
 }
 
