@@ -220,3 +220,16 @@ def test_many_downloads_at_once_on_few_connections(gw, origin, proto):
             got = [c.wait(s) for s in streams]
     for i, r in enumerate(got):
         assert r.complete and hashlib.sha256(r.body).hexdigest() == pattern_sha256(100000 + i)
+
+
+@pytest.mark.parametrize("proto", PROTOS)
+def test_an_answer_that_comes_before_the_body_is_read_leaves_nobody_waiting(gw, origin, proto):
+    """The rest of the body is thrown away as it comes; over HTTP/2 its window has to stay open for that."""
+    async def script(request, conn):
+        await conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntook")
+        while await conn.reader.read(1 << 16):
+            pass
+    origin.on("/early", script, raw=True)
+    with gw.person("alice").h2() if proto == "h2" else gw.person("alice").h1() as c:
+        r = c.request("POST", "/early", [("Content-Type", "text/plain")], b"u" * 400000)
+    assert r.status == 200 and r.body == b"took" and r.complete
