@@ -67,9 +67,20 @@ def parse_record(data, member):
     return Record(fields, rest[:length], member)
 
 
+def whole_part(data):
+    """The tar up to its last whole member: the gateway may be writing one at this moment, or have just made the file."""
+    end = at = 0
+    while at + 512 <= len(data) and data[at]:
+        extended = data[at + 156:at + 157] == b"x"         # belongs to the member after it
+        at += 512 + (int(data[at + 124:at + 135], 8) + 511) // 512 * 512
+        if not extended and at <= len(data):
+            end = at
+    return data[:end] + bytes(1024)
+
+
 def unsealed_members(data, key=age.AUDITORS[0]):
     """(name, gzip bytes) of each segment, opened with that auditor's key where it is sealed."""
-    with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as tar:
+    with tarfile.open(fileobj=io.BytesIO(whole_part(data)), mode="r:") as tar:
         for member in tar:
             if member.isfile() and member.name.endswith((".warc.gz", ".warc.gz.age")):
                 content = tar.extractfile(member).read()
