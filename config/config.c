@@ -91,3 +91,16 @@ char *config_path(const struct config *c, const char *name)
 {
     return file_join(c->state, name);
 }
+
+const char *person_mail(const struct person *p)
+{
+    return p->mail ? p->mail : p->identity_count > 0 ? p->identities[0] : NULL;
+}
+
+const struct notice_target *config_notice_target(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->notice_count; i++)
+        if (strcmp(c->notices[i].name, name) == 0)
+            return &c->notices[i];
+    return NULL;
+}

@@ -158,11 +158,14 @@ struct tool {
     char **tied_cookies;              /* names of the tool's cookies that are forwarded only from the identity that received them; "app.*": all that begin so */
     size_t tied_cookie_count;
     enum record_mode record;          /* of actions that say nothing else; never RECORD_OFF */
+    int64_t escalate_after_ms;        /* 0: as the gateway's */
+    char *escalate_to;                /* a group; NULL: the gateway's */
     struct action_index *index;       /* made from the actions by config_load (config/index.h); NULL: they are tried one by one */
 };
 
 struct person {
     char *name;                       /* "alice": who stands behind the identities */
+    char *mail;                       /* where notices go; NULL: person_mail() */
     char **identities;                /* certificate SANs: "alice@acme.localhost" */
     size_t identity_count;
     char **groups;
@@ -197,7 +200,35 @@ struct limits {
     unsigned slow_rate;               /* bytes a second; who is slower counts as silent */
     int64_t handshake_ms, head_ms, body_idle_ms, idle_ms, upstream_connect_ms, upstream_head_ms, upstream_idle_ms, websocket_idle_ms, drain_ms;
     unsigned held_per_person, requests_per_person;
+    int64_t signoff_wait_ms;          /* longest `Prefer: wait` of an API client; 0: none waits */
+    unsigned signoff_waits_per_person;
     unsigned upstream_connections;    /* to one tool, of one worker */
+};
+
+enum notice_kind { NOTICE_WEBHOOK, NOTICE_MAIL };
+enum notice_format { NOTICE_JSON, NOTICE_SLACK };
+enum { NOTICE_TARGETS_MAX = 16 };
+
+/* Where people are told what happened (config/notice_events.h). What is for a mail is NULL for a webhook, and the other way round. */
+struct notice_target {
+    char *name;                       /* in logs, and in the queue of what waits */
+    enum notice_kind kind;
+    char *url;                        /* https, or http to this machine */
+    char *secret_file;                /* signs what is sent; NULL: unsigned (Slack only) */
+    enum notice_format format;
+    char *ca_file;                    /* PEM; NULL: the system's authorities */
+    char **events;                    /* none: all */
+    size_t event_count;
+    char **tools;                     /* none: all, and what is about no tool */
+    size_t tool_count;
+    char *server;                     /* "smtps://mail.example:465", or "smtp://mail.example:587" (STARTTLS) */
+    char *from;
+    char **to;
+    size_t to_count;
+    char **to_groups;
+    size_t to_group_count;
+    bool to_concerned;                /* those whom it asks or concerns */
+    char *user, *password_file;       /* both or none */
 };
 
 struct config {
@@ -247,6 +278,10 @@ struct config {
     char **sealed_to;                 /* auditors' public keys ("age1..."): recordings are sealed to all of them, and to nobody else */
     size_t sealed_to_count;           /* at least 2, or 0 with `unsealed` */
     bool unsealed;                    /* recordings are kept readable: for trying things out */
+    struct notice_target *notices;
+    size_t notice_count;
+    int64_t escalate_after_ms;        /* an item that still waits then is brought before `escalate_to`; 0: only when nobody is on duty */
+    char *escalate_to;                /* a group; NULL: nobody */
     struct identity_row *by_identity; /* every identity, sorted, for config_person */
     size_t identity_count;
     struct arena memory;              /* everything above lives here and goes with the last reference */
@@ -270,6 +305,9 @@ const char *config_needs_restart(const struct config *now, const struct config *
 /* Who stands behind an identity; NULL if nobody is listed. */
 const struct person *config_person(const struct config *c, struct slice identity);
 bool person_in_group(const struct person *p, const char *group);
+/* The address that notices to this person go to: `mail`, else the first identity. */
+const char *person_mail(const struct person *p);
+const struct notice_target *config_notice_target(const struct config *c, const char *name);
 /* In any of the groups. */
 bool person_in_any(const struct person *p, char *const *groups, size_t count);
 const struct tool *config_tool(const struct config *c, struct slice name);

@@ -42,6 +42,13 @@ extern const struct form form_hours;
 extern const struct form form_counted_path;
 extern const struct form form_regex;
 extern const struct form form_auditor_key;
+/* notice_forms.c */
+extern const struct form form_notice_kind;
+extern const struct form form_notice_format;
+extern const struct form form_notice_event;
+extern const struct form form_fetch_url;
+extern const struct form form_mail_server;
+extern const struct form form_mail_address;
 
 /* "500ms" "2s" "15m" "1h" "7d": one whole number and one unit. False: not of that form, or past 2^53 ms. */
 bool duration_parse(const char *text, int64_t *ms_out);
@@ -69,6 +76,11 @@ bool upstream_address_parse(const char *text, struct arena *a, struct upstream_a
 bool upstream_http_parse(const char *text, enum upstream_http *out);
 /* "sha256/" and 44 characters of base64, as `curl --pinnedpubkey` writes it without the two slashes; decoded into out. */
 bool spki_pin_parse(const char *text, unsigned char out[SPKI_PIN_BYTES]);
+
+bool notice_kind_parse(const char *text, enum notice_kind *out);
+bool notice_format_parse(const char *text, enum notice_format *out);
+/* Is this the host of this machine ("127.0.0.1", "::1", "localhost", "x.localhost")? Without brackets. */
+bool host_is_loopback(struct slice host);
 
 bool requirement_parse(const char *text, enum requirement *out);
 const char *requirement_name(enum requirement r);

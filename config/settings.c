@@ -246,6 +246,8 @@ static const struct setting tool_settings[] = {
       .help = "Fields of query, forms and JSON whose values are never kept in a recording. Replaces the default list." },
     { "record", SHAPE_TEXT, .fallback = "\"full\"", .form = &form_tool_record, .put = put_tool_record,
       .help = "What is kept of exchanges whose action says nothing else: `full`, or `metadata`: heads and the sizes of bodies, but no body." },
+    { "escalate_after", SHAPE_TIME, NONE, .max = 7 * DAY, AT(tool, escalate_after_ms), .help = "For this tool, instead of `escalate_after` at the top." },
+    { "escalate_to", SHAPE_TEXT, NONE, .form = &form_name, AT(tool, escalate_to), .help = "For this tool, instead of `escalate_to` at the top." },
     { "allow_service_worker", SHAPE_BOOL, .fallback = "false", AT(tool, allow_service_worker), .help = "Let the tool's pages register service workers." },
     { "tied_cookies", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_cookie, COUNTED(tool, tied_cookies, tied_cookie_count),
       .help = "Names of the tool's cookies, such as that of its login, that are worth something to the identity that received them only: one that was stolen, made up or planted is "
@@ -259,6 +261,7 @@ static const struct setting person_settings[] = {
     { "identities", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_identity, COUNTED(person, identities, identity_count),
       .help = "Addresses in this person's certificates. Each belongs to one person." },
     { "groups", SHAPE_TEXTS, .fallback = "[ ]", .max = 256, .form = &form_name, COUNTED(person, groups, group_count), .help = "Groups this person is in." },
+    { "mail", SHAPE_TEXT, NONE, .form = &form_mail_address, AT(person, mail), .help = "Where notices to this person go. Left out: the first identity." },
     { 0 },
 };
 static const struct section person_section = { "people", person_settings, sizeof(struct person),
@@ -333,6 +336,9 @@ static const struct setting limit_settings[] = {
     { "drain", SHAPE_TIME, .fallback = "\"30s\"", .min = 100, .max = HOUR, LIMIT(drain_ms), .help = "For what is running when the gateway stops." },
     { "held_per_person", SHAPE_COUNT, .fallback = "20", .min = 1, .max = 10000, LIMIT(held_per_person), .help = "Held requests of one person at a time." },
     { "requests_per_person", SHAPE_COUNT, .fallback = "10", .min = 1, .max = 10000, LIMIT(requests_per_person), .help = "Open requests for access of one person at a time." },
+    { "signoff_wait", SHAPE_TIME, .fallback = "\"60s\"", .max = HOUR, LIMIT(signoff_wait_ms),
+      .help = "Longest that a request waits for its sign-off when its client asks for that (`Prefer: wait=N`, RFC 7240). `0s`: none waits." },
+    { "signoff_waits_per_person", SHAPE_COUNT, .fallback = "4", .min = 1, .max = 1000, LIMIT(signoff_waits_per_person), .help = "Requests of one person that wait so at a time." },
     { 0 },
 };
 static const struct section limit_section = { "limits", limit_settings, sizeof(struct limits), "What an unknown peer can make the gateway keep." };
@@ -404,6 +410,10 @@ static const struct setting root_settings[] = {
     { "lock_when", SHAPE_GROUP, NONE, .sub = &lock_when_section, .at = offsetof(struct config, lock_when), .help = "Locks by rule." },
     { "limits", SHAPE_GROUP, NONE, .sub = &limit_section, .at = offsetof(struct config, limits), .help = "Limits on connections, messages and times." },
     { "recording", SHAPE_GROUP, NONE, .sub = &recording_section, .help = "Segments and buffers of recordings." },
+    { "notices", SHAPE_LIST, .fallback = "( )", .max = NOTICE_TARGETS_MAX, COUNTED(config, notices, notice_count), .sub = &notice_section, .help = "Whom to tell what happened." },
+    { "escalate_after", SHAPE_TIME, .fallback = "\"0s\"", .max = 7 * DAY, AT(config, escalate_after_ms),
+      .help = "What still waits for a yes after this is brought before `escalate_to`: the event `item.escalated`, and the pages say so. `0s`: only what nobody on duty can answer." },
+    { "escalate_to", SHAPE_TEXT, NONE, .form = &form_name, AT(config, escalate_to), .help = "Group that is told of what waits too long, or at an hour when nobody who could answer is on duty." },
     { 0 },
 };
 const struct section settings_root = { "top level", root_settings, sizeof(struct config), "Settings at the top of the file." };
