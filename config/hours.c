@@ -120,3 +120,19 @@ unsigned hours_minute(int64_t now_s)
         return 0;
     return (unsigned)((tm.tm_wday + 6) % DAYS) * DAY_MINUTES + (unsigned)tm.tm_hour * 60 + (unsigned)tm.tm_min;
 }
+
+int64_t hours_next(const struct hours *h, int64_t now_s)
+{
+    int64_t at = now_s - now_s % 60;
+    unsigned minute = hours_minute(at);
+    for (unsigned i = 1; i <= WEEK_MINUTES; i++)
+        if (hours_hold(h, (minute + i) % WEEK_MINUTES)) {
+            int64_t next = at + (int64_t)i * 60, off = (int64_t)hours_minute(next) - (int64_t)((minute + i) % WEEK_MINUTES);
+            if (off > WEEK_MINUTES / 2)
+                off -= WEEK_MINUTES;
+            if (off < -WEEK_MINUTES / 2)
+                off += WEEK_MINUTES;
+            return next - off * 60;   /* the clocks are changed in between */
+        }
+    return now_s;
+}

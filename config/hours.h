@@ -24,5 +24,7 @@ bool hours_parse(const char *text, struct hours *out);
 /* minute: of the week, from Monday 00:00. hours NULL: always. */
 bool hours_hold(const struct hours *h, unsigned minute);
 unsigned hours_minute(int64_t now_s);
+/* The first full minute after now_s in which it holds, within a week; now_s itself when there is none. */
+int64_t hours_next(const struct hours *h, int64_t now_s);
 
 #endif

@@ -30,6 +30,7 @@ static const struct command commands[] = {
     { "explain", "what the policy says to a request, and why", cmd_explain },
     { "authz", NULL, cmd_authz },
     { "proxy", NULL, cmd_proxy },
+    { "courier", NULL, cmd_courier },
     { 0 },
 };
 

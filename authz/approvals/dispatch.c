@@ -1,5 +1,5 @@
 /* dispatch: the table of what may be asked by whom, and one message's way through it. */
-#include "authz/approvals/internal.h"
+#include "authz/approvals/notices.h"
 
 #include "certs/trust.h"
 
@@ -146,7 +146,12 @@ static const struct field unlock_fields[] = {
 };
 static const struct field refused_fields[] = { WHO, { "count", FIELD_NUMBER, 1, 1000000, false, false }, END };
 
-enum { FOR_NEW = 1u << ROLE_NONE, FOR_WORKER = 1u << ROLE_WORKER, FOR_RECORDER = 1u << ROLE_RECORDER };
+static const struct field take_fields[] = { END };
+static const struct field done_fields[] = {
+    { "id", FIELD_WORD, ID_LEN, ID_LEN, false, false }, { "result", FIELD_WORD, 1, 16, false, false }, { "why", FIELD_TEXT, 0, 256, true, false }, END
+};
+
+enum { FOR_NEW = 1u << ROLE_NONE, FOR_WORKER = 1u << ROLE_WORKER, FOR_RECORDER = 1u << ROLE_RECORDER, FOR_COURIER = 1u << ROLE_COURIER };
 
 /* What may be asked, by which role, with how many descriptors. An op whose row a peer's role does not have ends the connection. */
 static const struct rule {
@@ -187,6 +192,8 @@ static const struct rule {
     { "key.remove", FOR_WORKER, 0, remove_fields, op_key_remove, BY_NO_LOCK },
     { "live", FOR_WORKER, 0, who_fields, op_live, BY_ANY_LOCK },
     { "keys", FOR_WORKER, 0, keys_fields, op_keys, BY_OWN_LOCK },
+    { "notices.take", FOR_COURIER, 0, take_fields, op_notices_take, BY_NO_LOCK },
+    { "notices.done", FOR_COURIER, 0, done_fields, op_notices_done, BY_NO_LOCK },
 };
 
 static const struct rule *rule_of(const json_t *m)

@@ -72,6 +72,10 @@ struct service {
     struct release_code codes[CODES_MAX];
     json_t *events, *outbox;          /* of the open transaction; committed, not yet taken */
     json_t *erase;                    /* held files to erase after the commit */
+    uint64_t courier;                 /* the peer that sends notices; 0: none */
+    json_t *notices_out;              /* {receiver: notice}: taken by it, not yet done */
+    json_t *notices_of;               /* {person: {since, count}}: events caused of late */
+    int64_t escalated_ms;             /* when escalate() last looked */
 };
 
 /* ---- signing.c: the gateway's own keys for tokens ---- */

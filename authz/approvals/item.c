@@ -1,4 +1,4 @@
-#include "authz/approvals/internal.h"
+#include "authz/approvals/notices.h"
 
 bool row_agrees(const json_t *row, const json_t *facts)
 {
@@ -108,7 +108,8 @@ bool item_may_decide(const struct op *o, const struct item *it)
 
 bool item_may_see(const struct op *o, const struct item *it)
 {
-    return strcmp(o->who.person->name, str(it->facts, "person")) == 0 || item_may_decide(o, it) || is_auditor(o) || is_operator(o);
+    return strcmp(o->who.person->name, str(it->facts, "person")) == 0 || item_may_decide(o, it) || is_auditor(o) || is_operator(o)
+           || escalated_to(o, it->id, o->who.person);
 }
 
 const char *item_actions(const struct item *it)

@@ -24,9 +24,11 @@ enum status op_hello(struct op *o)
 {
     const char *role = str(o->m, "role");
     char key[44];
-    enum role is = strcmp(role, "worker") == 0 ? ROLE_WORKER : strcmp(role, "recorder") == 0 ? ROLE_RECORDER : ROLE_NONE;
+    enum role is = strcmp(role, "worker") == 0 ? ROLE_WORKER : strcmp(role, "recorder") == 0 ? ROLE_RECORDER : strcmp(role, "courier") == 0 ? ROLE_COURIER : ROLE_NONE;
     if (is == ROLE_NONE)
-        return refuse_op(o, BAD_REQUEST, "'role' is worker or recorder");
+        return refuse_op(o, BAD_REQUEST, "'role' is worker, recorder or courier");
+    if (is == ROLE_COURIER && o->s->courier != 0)   /* whoever else said so would take notices that nobody then gets */
+        return refuse_op(o, BAD_REQUEST, "There is a courier already");
     b64url_encode(slice_of(log_public_key(o->s->log), 32), key);
     json_object_set_new(o->answer, "instance", json_string(o->s->config->instance));
     json_object_set(o->answer, "jwks", o->s->jwks);
@@ -34,6 +36,8 @@ enum status op_hello(struct op *o)
     enum status st = is == ROLE_WORKER ? add_snapshot(o) : OK;
     if (st == OK)
         o->peer->role = is;
+    if (st == OK && is == ROLE_COURIER)
+        o->s->courier = o->peer->id;
     return st;
 }
 

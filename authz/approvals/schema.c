@@ -99,4 +99,14 @@ static const char *const to_2[] = {
     "CREATE INDEX segment_seq ON segment (seq)",
     NULL,
 };
-const char *const *const store_steps[] = { to_2, NULL };
+/* Notices that wait for the courier, and what was brought before others. Both only name leaves (notices.h). */
+static const char *const to_3[] = {
+    "CREATE TABLE notice (notice TEXT PRIMARY KEY, target TEXT NOT NULL, event TEXT NOT NULL, seq BIGINT NOT NULL, weighty BIGINT NOT NULL,"
+    " created_ms BIGINT NOT NULL, due_ms BIGINT NOT NULL, tries BIGINT NOT NULL, UNIQUE (target, seq))",
+    "CREATE INDEX notice_due ON notice (target, due_ms)",
+    "CREATE INDEX notice_created ON notice (created_ms)",
+    "CREATE INDEX notice_waiting ON notice (target, weighty)",
+    "CREATE TABLE escalated (item TEXT PRIMARY KEY, seq BIGINT NOT NULL)",
+    NULL,
+};
+const char *const *const store_steps[] = { to_2, to_3, NULL };

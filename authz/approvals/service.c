@@ -1,4 +1,4 @@
-#include "authz/approvals/internal.h"
+#include "authz/approvals/notices.h"
 
 #include <fcntl.h>
 #include <stdarg.h>
@@ -107,6 +107,8 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     s->console_origin = config_origin(c, c->console_host);
     s->running = json_object();
     s->owners = json_object();
+    s->notices_out = json_object();
+    s->notices_of = json_object();
     s->outbox = json_array();
     enum status st = s->console_origin ? take_lock(s, err) : fail(err, NO_MEMORY, "console");
     if (st == OK)
@@ -170,6 +172,8 @@ void service_close(struct service *s)
     json_decref(s->locks);
     json_decref(s->running);
     json_decref(s->owners);
+    json_decref(s->notices_out);
+    json_decref(s->notices_of);
     json_decref(s->events);
     json_decref(s->outbox);
     json_decref(s->erase);
@@ -283,7 +287,15 @@ enum status refuse_op(struct op *o, enum problem_type t, const char *detail, ...
 
 enum status write_leaf(struct op *o, const char *type, json_t *content, uint64_t *seq_out)
 {
-    return log_append(o->s->log, type, content, o->now_ms, seq_out, &o->err);
+    uint64_t seq = 0;
+    json_incref(content);             /* what it is worth telling is queued with it */
+    enum status st = log_append(o->s->log, type, content, o->now_ms, &seq, &o->err);
+    if (st == OK)
+        st = notices_queue(o, type, content, seq);
+    json_decref(content);
+    if (st == OK && seq_out != NULL)
+        *seq_out = seq;
+    return st;
 }
 
 void queue_event(struct op *o, json_t *e)

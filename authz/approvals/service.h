@@ -16,7 +16,7 @@
 
 struct service;
 
-enum role { ROLE_NONE = 0, ROLE_WORKER = 1, ROLE_RECORDER = 2 };
+enum role { ROLE_NONE = 0, ROLE_WORKER = 1, ROLE_RECORDER = 2, ROLE_COURIER = 3 };
 /* Who is at the other end of a connection. id: never used again in this process. */
 struct peer {
     uint64_t id;

@@ -1,5 +1,5 @@
 /* upkeep: what nobody asks for: expiry, a changed config, connections that ended. */
-#include "authz/approvals/internal.h"
+#include "authz/approvals/notices.h"
 
 #include <openssl/x509.h>
 
@@ -58,6 +58,12 @@ enum status service_tick(struct service *s, struct err *err)
         st = expire_grants(&o);
     if (st == OK)
         st = store_run(s->store, &o.err, "DELETE FROM statement WHERE exp <= $1", "i", now_s(&o));
+    if (st == OK && clock_mono_ms() - s->escalated_ms >= ESCALATE_EVERY_MS) {
+        s->escalated_ms = clock_mono_ms();
+        st = notices_upkeep(&o);
+        if (st == OK)
+            st = escalate(&o);
+    }
     st = own_end(&o, st, err);
     if (st == OK && log_size(s->log) - s->written > REMEMBER_EVERY)
         service_remember(s);
@@ -92,6 +98,7 @@ static void forget_runner(struct service *s, const struct peer *gone)
 enum status service_gone(struct service *s, const struct peer *peer, struct err *err)
 {
     struct op o;
+    notices_gone(s, peer);
     if (peer->role != ROLE_WORKER || json_object_size(s->running) == 0)
         return OK;
     enum status st = own_begin(s, &o, err);

@@ -1,4 +1,4 @@
-#include "authz/approvals/internal.h"
+#include "authz/approvals/notices.h"
 
 #include "config/forms.h"
 
@@ -86,6 +86,8 @@ json_t *view_item(struct op *o, const json_t *row)
         json_object_set_new(v, "before", before_view(o, row));
     if (!key && !o->only_shows)
         json_object_set_new(v, "budget", budget_of_item(o, row));
+    if (!key)
+        escalation_view(o, row, v);
     if (json_object_get(row, "used_ms") != NULL)
         json_object_set_new(v, "ran_at", json_integer(num(row, "used_ms") / 1000));
     return v;

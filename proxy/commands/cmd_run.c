@@ -1,4 +1,4 @@
-/* countersign run: the parent. It opens the config, the listening sockets and the rings, becomes the dedicated user, starts authz and proxy, watches and restarts them. It never
+/* countersign run: the parent. It opens the config, the listening sockets and the rings, becomes the dedicated user, starts authz, proxy and (if there are notices to send) courier, watches and restarts them. It never
  * reads a byte from the network and keeps no key. */
 #include "certs/ca.h"
 #include "certs/trust.h"
@@ -39,7 +39,7 @@ struct parent {
     uv_timer_t daily, settle;
     uv_fs_event_t watches[WATCHES];
     uv_poll_t told;                   /* the proxy says something */
-    struct child authz, proxy;
+    struct child authz, proxy, courier;
     struct handover handover;
     bool stopping, ready;             /* ready: the proxy accepts */
     bool released;                    /* handing over: the proxy has let go of the recordings */
@@ -47,6 +47,8 @@ struct parent {
 
 static void start_child(struct child *c);
 static void hand_over_step(struct parent *p);
+static void end_courier(struct parent *p);
+static void courier_as_configured(struct parent *p);
 static void handover_lost(void *arg);
 
 /* ---- children ---- */
@@ -55,7 +57,7 @@ static void finish_if_stopped(struct parent *p)
 {
     if (!p->stopping)
         return;
-    if (p->proxy.running)
+    if (p->proxy.running || p->courier.running)
         return;
     if (p->authz.running)             /* after the proxy: its last segments and outcomes are told to authz */
         uv_process_kill(&p->authz.process, SIGTERM);
@@ -78,6 +80,7 @@ static void begin_hand_over(void *arg)
     uv_timer_stop(&p->settle);
     p->released = false;
     uv_process_kill(&p->proxy.process, SIGUSR1);
+    end_courier(p);
 }
 
 /* First the proxy lets go of the recordings, then authz ends; then all is the successor's. */
@@ -112,6 +115,7 @@ static void handover_lost(void *arg)
         start_child(&p->proxy);
     if (!p->authz.running)
         start_child(&p->authz);
+    courier_as_configured(p);
 }
 
 static void on_told(uv_poll_t *t, int status, int events)
@@ -154,6 +158,8 @@ static void on_child_exit(uv_process_t *process, int64_t status, int term_signal
         finish_if_stopped(c->parent);
         return;
     }
+    if (c == &c->parent->courier && c->parent->config->notice_count == 0)
+        return;
     log_warn("process.ended", "name", c->name, "status", code, "signal", term_signal ? sig : NULL);
     c->wait_ms = uv_now(&c->parent->loop) - c->started_ms > STEADY_MS ? RESTART_MIN_MS
                  : c->wait_ms * 2 > RESTART_MAX_MS                     ? RESTART_MAX_MS
@@ -209,6 +215,22 @@ static void start_child(struct child *c)
     }
 }
 
+/* Nobody waits for it: what it has not sent stays in authz's queue. */
+static void end_courier(struct parent *p)
+{
+    uv_timer_stop(&p->courier.retry);
+    if (p->courier.running)
+        uv_process_kill(&p->courier.process, SIGTERM);
+}
+
+static void courier_as_configured(struct parent *p)
+{
+    if (p->config->notice_count == 0)
+        end_courier(p);
+    else if (!p->courier.running && !uv_is_active((uv_handle_t *)&p->courier.retry))
+        start_child(&p->courier);
+}
+
 /* ---- signals, reload, the daily round ---- */
 
 static void watch_all(struct parent *p);
@@ -238,11 +260,14 @@ static void reload(struct parent *p)
         p->config = fresh;
         log_set_level(fresh->log_level);
         watch_all(p);
+        courier_as_configured(p);
     }
     if (p->authz.running)
         uv_process_kill(&p->authz.process, SIGHUP);
     if (p->proxy.running)
         uv_process_kill(&p->proxy.process, SIGHUP);
+    if (p->courier.running)
+        uv_process_kill(&p->courier.process, SIGHUP);
     notify_systemd("READY=1");
 }
 
@@ -315,6 +340,7 @@ static void on_signal(uv_signal_t *s, int signum)
     handover_close(&p->handover);
     uv_timer_stop(&p->authz.retry);
     uv_timer_stop(&p->proxy.retry);
+    end_courier(p);
     inherit_close_listeners(&p->in);  /* nobody is let in any more: better refused at once than left waiting */
     if (p->proxy.running)
         uv_process_kill(&p->proxy.process, SIGTERM);
@@ -328,7 +354,6 @@ static void init_child(struct parent *p, struct child *c, const char *name)
     *c = (struct child){ .parent = p, .name = name, .wait_ms = RESTART_MIN_MS };
     uv_timer_init(&p->loop, &c->retry);
     c->retry.data = c;
-    start_child(c);
 }
 
 static void listen_for_successor(struct parent *p)
@@ -368,6 +393,10 @@ static void run_loop(struct parent *p)
     listen_for_successor(p);
     init_child(p, &p->authz, "authz");
     init_child(p, &p->proxy, "proxy");
+    init_child(p, &p->courier, "courier");
+    start_child(&p->authz);
+    start_child(&p->proxy);
+    courier_as_configured(p);
     uv_run(&p->loop, UV_RUN_DEFAULT);
 }
 

@@ -49,6 +49,7 @@ int cmd_check(int argc, char **argv);
 int cmd_run(int argc, char **argv);            /* the parent */
 int cmd_authz(int argc, char **argv);          /* started by run */
 int cmd_proxy(int argc, char **argv);          /* started by run */
+int cmd_courier(int argc, char **argv);        /* started by run */
 int cmd_certs(int argc, char **argv);
 int cmd_request(int argc, char **argv);
 int cmd_status(int argc, char **argv);
