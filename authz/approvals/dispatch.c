@@ -66,6 +66,7 @@ static const struct field hold_fields[] = {
     { "body_sha256", FIELD_BYTES32, 0, 0, false, false },
     { "requirement", FIELD_WORD, 1, 16, false, false },
     { "spends", FIELD_SPENDS, 1, SPENDS_MAX, true, false },
+    { "waits_for", FIELD_WORD, ID_LEN, ID_LEN, true, false },
     END
 };
 static const struct field release_fields[] = {

@@ -136,6 +136,37 @@ static enum status join(struct op *o, const struct grant *g, bool *joined)
     return st;
 }
 
+/* Its client waits for this sign-off and no other: what another exchange has used up, or what ended, is not held anew behind its back. */
+static enum status rejoin(struct op *o, const struct grant *g)
+{
+    struct item it;
+    enum status st = item_wanted(o, str(o->m, "waits_for"), &it);
+    if (st != OK)
+        return st;
+    if (it.kind != LEDGER_HELD || strcmp(str(it.facts, "grant_id"), g->grant_id) != 0 || strcmp(str(it.facts, "digest"), str(o->m, "digest")) != 0
+        || strcmp(str(it.facts, "action"), str(o->m, "action")) != 0 || strcmp(str(it.facts, "x5t"), o->who.x5t) != 0)
+        st = refuse_op(o, ITEM_NOT_FOUND, "Nothing with this id is yours to wait for");
+    else if (item_is(&it, "used"))
+        st = refuse_op(o, ALREADY_USED, "It ran once, when the same request came another time; that is all a sign-off allows");
+    else if (item_is(&it, "approved"))
+        st = release_run(o, &it);
+    else if (!item_is(&it, "pending"))
+        st = refuse_op(o, SIGNOFF_VOID, "It is %s", it.state);
+    else if (json_object_set_new(o->answer, "run", json_false()) != 0 || json_object_set_new(o->answer, "item", view_item(o, it.row)) != 0)
+        st = fail(&o->err, NO_MEMORY, "answer");
+    item_done(&it);
+    return st;
+}
+
+static enum status refuse_hour(struct op *o, const struct tool *tool)
+{
+    const struct action *a = held_action(o, tool);
+    struct need needs[NEEDS_AT_MAX];
+    if (policy_needs_at(a->signoff, a->signoff_count, now_s(o), needs) > 0)
+        return OK;                    /* else nobody's yes could ever count for it */
+    return refuse_op(o, NOBODY_AT_THIS_HOUR, "Those who sign off '%s' at '%s' are asked at other hours only", a->name, tool->name);
+}
+
 static enum status hold_bytes(struct op *o, const struct tool *tool, const struct grant *g)
 {
     unsigned char *bytes = NULL;
@@ -150,8 +181,14 @@ static enum status hold_bytes(struct op *o, const struct tool *tool, const struc
     if (st != OK)
         return st;
     st = check_blob(o, slice_of(bytes, len), content_type);
-    if (st == OK)
+    if (st == OK && str(o->m, "waits_for")[0] != 0) {
+        joined = true;
+        st = rejoin(o, g);
+    } else if (st == OK) {
         st = join(o, g, &joined);
+    }
+    if (st == OK && !joined)
+        st = refuse_hour(o, tool);
     if (st == OK && !joined)
         st = count_open(o);
     if (st == OK && !joined)

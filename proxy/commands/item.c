@@ -105,6 +105,26 @@ void item_print_state(FILE *out, const json_t *item, int64_t now_s)
     }
 }
 
+/* Said plainly, since else somebody waits for nothing. */
+static void print_waits(FILE *out, const json_t *item)
+{
+    json_t *need, *escalated = json_object_get(item, "escalated");
+    char when[WORDS_MAX];
+    size_t i;
+    if (!json_text_is(item, "state", "pending"))
+        return;
+    json_array_foreach(json_array_member(item, "needs"), i, need)
+        if (json_object_get(need, "off_duty_until") != NULL) {
+            print_text(out, "    nobody of ", need, "group", " is on duty until ");
+            fprintf(out, "%s\n", words_time(json_number(need, "off_duty_until"), when));
+        }
+    if (json_is_object(escalated)) {
+        print_text(out, "    told ", escalated, "group", "");
+        fprintf(out, " at %s, since %s\n", words_time(json_number(escalated, "at"), when),
+                json_text_is(escalated, "why", "late") ? "it waits so long" : "nobody who is asked is on duty");
+    }
+}
+
 /* Nothing when it is for all of them. */
 static void print_actions(FILE *out, const json_t *actions)
 {
@@ -170,4 +190,5 @@ void item_print(FILE *out, const json_t *item, int64_t now_s)
     fputs("    it ", out);
     item_print_state(out, item, now_s);
     fputc('\n', out);
+    print_waits(out, item);
 }

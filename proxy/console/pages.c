@@ -77,6 +77,27 @@ static void item_needs(struct html *h, const json_t *item)
     html_raw(h, "</dd>");
 }
 
+/* "Nobody of security is on duty until ...": said plainly, since else somebody waits for nothing. */
+static void item_waits(struct html *h, const json_t *item)
+{
+    size_t i;
+    json_t *need, *escalated = json_object_get(item, "escalated");
+    json_array_foreach(json_object_get(item, "needs"), i, need)
+        if (json_object_get(need, "off_duty_until") != NULL) {
+            html_raw(h, "<dt>Nobody on duty</dt><dd>Nobody of ");
+            html_str(h, page_text(need, "group"));
+            html_raw(h, " is on duty at this hour, though each of them may answer.</dd>");
+            page_when(h, "On duty again", need, "off_duty_until", false);
+        }
+    if (escalated == NULL)
+        return;
+    html_raw(h, "<dt>Brought before</dt><dd>");
+    html_str(h, page_text(escalated, "group"));
+    html_raw(h, strcmp(page_text(escalated, "why"), "late") == 0 ? ", since it waits so long" : ", since nobody who is asked is on duty");
+    html_raw(h, "</dd>");
+    page_when(h, "Told at", escalated, "at", false);
+}
+
 static void item_request(struct html *h, const json_t *item)
 {
     char size[48];
@@ -181,8 +202,10 @@ void page_item_terms(struct html *h, const json_t *item, bool mine)
     item_before(h, item);
     page_budget(h, json_object_get(item, "budget"));
     page_when(h, "Asked", item, "created", false);
-    if (pending)
+    if (pending) {
         item_needs(h, item);
+        item_waits(h, item);
+    }
     item_decisions(h, item);
     if (page_item_open(item))
         page_when(h, pending ? "Waits until" : "Can run until", item, "expires", true);

@@ -5,6 +5,7 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/access_log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/hold_wait.h"
 #include "proxy/exchange/shares.h"
 #include "proxy/exchange/websocket.h"
 
@@ -79,6 +80,7 @@ void exchange_free(struct exchange *x)
     upstream_abort(x->up);
     x->up = NULL;
     link_cancel(x->worker->link, x->call);
+    hold_wait_end(x);
     forward_outcome(x, NULL);
     waiter_leave(&x->waiter);
     if (x->tape.open)
@@ -348,6 +350,7 @@ void exchange_broken(struct exchange *x, unsigned status, const char *type, cons
     x->up = NULL;
     link_cancel(x->worker->link, x->call);   /* an answer must not go on with what ends here */
     x->call = 0;
+    hold_wait_end(x);
     if (x->state == X_DONE)
         return;
     if (x->state == X_RESPOND || x->state == X_TUNNEL || x->state == X_REPLY) {

@@ -96,6 +96,7 @@ struct exchange {
     json_t *wants;                    /* the lease asked for (spend.c) */
     unsigned leases;                  /* how often */
     bool metered, starved;            /* its bytes count towards a budget; none are left */
+    struct hold_wait *wait;           /* it waits, or has waited, for its sign-off (hold_wait.h) */
     struct slice held_id;             /* a held request being released: its outcome is owed */
     bool outcome_owed;
 

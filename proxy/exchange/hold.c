@@ -4,6 +4,7 @@
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/held.h"
+#include "proxy/exchange/hold_wait.h"
 #include "proxy/exchange/spend.h"
 
 #include <stdio.h>
@@ -45,6 +46,14 @@ static void reply_held(struct exchange *x, const json_t *item)
     reply_problem(x, &p);
 }
 
+void hold_reply(struct exchange *x, const char *item)
+{
+    json_t *o = json_pack("{s:s}", "id", item);
+    hold_wait_end(x);
+    reply_held(x, o);
+    json_decref(o);
+}
+
 /* authz used a sign-off up: from now on exactly these bytes are the request, on a fresh connection. */
 static bool take_release(struct exchange *x, const json_t *answer, int fd)
 {
@@ -74,11 +83,16 @@ static void go_forward(struct exchange *x)
 static void on_hold(void *arg, const json_t *answer, const int *fds, size_t fd_count)
 {
     struct exchange *x = arg;
+    const json_t *item = json_object_get(answer, "item");
+    bool runs = json_is_true(json_object_get(answer, "run")), good = json_is_true(json_object_get(answer, "ok"));
     x->call = 0;
-    if (!json_is_true(json_object_get(answer, "ok"))) {
+    if (good && !runs && (hold_wait_item(x) != NULL || hold_wait_begin(x, text(item, "id"))))
+        return;                       /* it waits, or goes on waiting */
+    hold_wait_end(x);
+    if (!good) {
         reply_refused(x, answer);
-    } else if (!json_is_true(json_object_get(answer, "run"))) {
-        reply_held(x, json_object_get(answer, "item"));
+    } else if (!runs) {
+        reply_held(x, item);
     } else if (fd_count != 1 || !take_release(x, answer, fds[0])) {
         exchange_broken(x, 503, "held-unreadable", "The held request could not be read back; it was not sent.");
     } else {
@@ -93,11 +107,11 @@ static json_t *hold_message(struct exchange *x, const struct held_digests *d, js
     b64url_encode(slice_of(d->request, 32), digest);
     b64url_encode(slice_of(d->body, 32), body);
     struct slice type = fields_get(&x->request.fields, SLICE("content-type"));
-    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:s%,s:s%,s:s%,s:s,s:s%,s:I,s:s,s:s,s:o*}", "op", "hold", "who", exchange_who(x), "tool", x->tool->name,
+    return json_pack("{s:s,s:o,s:s,s:s,s:s,s:s%,s:s%,s:s%,s:s,s:s%,s:I,s:s,s:s,s:o*,s:s*}", "op", "hold", "who", exchange_who(x), "tool", x->tool->name,
                      "action", x->verdict.action->name, "grant_id", x->grant_id, "method", x->request.method.ptr, x->request.method.len,
                      "authority", x->request.authority.ptr, x->request.authority.len, "target", x->request.target.ptr, x->request.target.len,
                      "digest", digest, "content_type", type.ptr ? (const char *)type.ptr : "", type.len, "body_len",
-                     (json_int_t)bbuf_len(&x->body), "body_sha256", body, "requirement", "signoff", "spends", spends);
+                     (json_int_t)bbuf_len(&x->body), "body_sha256", body, "requirement", "signoff", "spends", spends, "waits_for", hold_wait_item(x));
 }
 
 void stage_hold(struct exchange *x)
@@ -130,8 +144,16 @@ void stage_hold(struct exchange *x)
     exchange_enter(x, X_ASK);
     x->call = link_call(x->worker->link, hold_message(x, &digests, spends), &fd, 1, on_hold, x);
     close(fd);
-    if (x->call == 0)
+    if (x->call == 0) {
+        hold_wait_end(x);
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides can't be reached, so nothing was sent.");
+    }
+}
+
+/* The bytes are all here still: what is asked again is the same message. */
+void hold_ask(struct exchange *x)
+{
+    stage_hold(x);
 }
 
 /* ---- release by the one-time link: GET /.countersign/release/CODE on the tool's host ---- */

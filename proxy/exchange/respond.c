@@ -2,6 +2,7 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/hold_wait.h"
 #include "proxy/exchange/spend.h"
 #include "proxy/exchange/websocket.h"
 
@@ -63,6 +64,7 @@ static bool step_head(struct exchange *x)
         snprintf(x->conn->served_tool, sizeof x->conn->served_tool, "%s", x->tool->name);
     }
     x->answered_ms = x->worker->loop.now_ms;
+    hold_wait_applied(x);
     x->front->head(x, x->response.status, &x->response_fields, x->response.has_length ? (int64_t)x->response.content_length : -1,
                    x->no_body);
     return true;

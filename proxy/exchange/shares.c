@@ -11,7 +11,7 @@ enum { NAME_KEPT = 65 };
 struct share {
     char person[NAME_KEPT];
     unsigned connections;             /* under the mutex */
-    atomic_uint exchanges;
+    atomic_uint exchanges, waits;
     atomic_size_t bytes;
     UT_hash_handle hh;
 };
@@ -91,6 +91,19 @@ bool share_begin(struct share *e, unsigned max)
 void share_end(struct share *e)
 {
     atomic_fetch_sub_explicit(&e->exchanges, 1, memory_order_relaxed);
+}
+
+bool share_wait_begin(struct share *e, unsigned max)
+{
+    if (atomic_fetch_add_explicit(&e->waits, 1, memory_order_relaxed) < max)
+        return true;
+    share_wait_end(e);
+    return false;
+}
+
+void share_wait_end(struct share *e)
+{
+    atomic_fetch_sub_explicit(&e->waits, 1, memory_order_relaxed);
 }
 
 bool share_take(struct share *e, size_t n, size_t max)

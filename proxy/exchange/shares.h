@@ -19,6 +19,9 @@ void shares_leave(struct shares *s, struct share *e);
 /* An exchange begins; false: max are under way. And ends. */
 bool share_begin(struct share *e, unsigned max);
 void share_end(struct share *e);
+/* One more of them waits for a sign-off; false: max do. And waits no more. */
+bool share_wait_begin(struct share *e, unsigned max);
+void share_wait_end(struct share *e);
 /* n more bytes are kept; false, and nothing taken: that would be more than max. And given back. */
 bool share_take(struct share *e, size_t n, size_t max);
 void share_give(struct share *e, size_t n);

@@ -5,6 +5,7 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/cookies.h"
+#include "proxy/exchange/hold_wait.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/exchange/sources.h"
 
@@ -126,6 +127,10 @@ static void on_event(void *arg, const json_t *event)
         sweep(w, false);
     if (synced)
         start_accepting(w);
+    if (synced)
+        hold_wait_again(w);           /* what happened meanwhile was told to nobody */
+    if (name != NULL && strcmp(name, "item") == 0)
+        hold_wait_event(w, json_string_value(json_object_get(event, "id")), json_string_value(json_object_get(event, "state")));
 }
 
 /* A sign-off was used up for a client that had gone: nothing of it is sent, and the history has to say so. */
@@ -394,6 +399,7 @@ static void on_tick(uv_timer_t *t)
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
+    hold_wait_tick(w);
     end_expired(w);
     check_crl(w);
     count_live(w);

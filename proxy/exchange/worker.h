@@ -71,6 +71,7 @@ struct worker {
     bool old_pools;                   /* some belong to an earlier snapshot, and go when they are idle */
     int64_t started_ms;
     int64_t drain_until_ms, stop_again_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
+    struct hold_wait *holding;        /* who waits for a sign-off (hold_wait.h) */
     struct waiter waiters, mark;      /* mark: the end of one round of waking */
     struct metrics metrics;
     struct access_log access_log;
