@@ -332,4 +332,5 @@ void check_all(struct load *l)
     for (size_t i = 0; i < l->out->tool_count && !l->no_memory; i++)
         check_tool(l, &l->out->tools[i], element_of(tools, i));
     check_notices(l);
+    check_copies(l);
 }

@@ -104,3 +104,8 @@ const struct notice_target *config_notice_target(const struct config *c, const c
             return &c->notices[i];
     return NULL;
 }
+
+bool config_wants_courier(const struct config *c)
+{
+    return c->notice_count > 0 || c->copy_to != NULL;
+}

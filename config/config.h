@@ -278,6 +278,8 @@ struct config {
     char **sealed_to;                 /* auditors' public keys ("age1..."): recordings are sealed to all of them, and to nobody else */
     size_t sealed_to_count;           /* at least 2, or 0 with `unsealed` */
     bool unsealed;                    /* recordings are kept readable: for trying things out */
+    char *copy_to;                    /* object storage that gets each segment and the published log: "https://s3.example/bucket/prefix"; NULL: none */
+    char *copy_region, *copy_key, *copy_secret_file, *copy_ca_file;
     struct notice_target *notices;
     size_t notice_count;
     int64_t escalate_after_ms;        /* an item that still waits then is brought before `escalate_to`; 0: only when nobody is on duty */
@@ -307,6 +309,8 @@ const struct person *config_person(const struct config *c, struct slice identity
 bool person_in_group(const struct person *p, const char *group);
 /* The address that notices to this person go to: `mail`, else the first identity. */
 const char *person_mail(const struct person *p);
+/* Is there anything to send: notices, copies? */
+bool config_wants_courier(const struct config *c);
 const struct notice_target *config_notice_target(const struct config *c, const char *name);
 /* In any of the groups. */
 bool person_in_any(const struct person *p, char *const *groups, size_t count);

@@ -44,6 +44,8 @@ void check_needs(struct load *l, const config_setting_t *owner, const char *what
 void check_reach(struct load *l, const struct tool *t, const config_setting_t *actions);
 /* Notices and escalation (check_notices.c). */
 void check_notices(struct load *l);
+/* Copies to object storage (check_copies.c). */
+void check_copies(struct load *l);
 /* Each of these groups exists. */
 void check_groups(struct load *l, const config_setting_t *owner, const char *member, char *const *groups, size_t count);
 

@@ -352,6 +352,14 @@ static const struct setting recording_settings[] = {
               "included, can open them. Taking a key out retires it: what was sealed to it before stays readable to its owner." },
     { "unsealed", SHAPE_BOOL, .fallback = "false", AT(config, unsealed),
       .help = "Instead of `sealed_to`, for trying things out: whoever can read the disk can read every recording." },
+    { "copy_to", SHAPE_TEXT, NONE, .form = &form_fetch_url, AT(config, copy_to),
+      .help = "Object storage that speaks S3, `https://HOST/BUCKET/PREFIX`: gets a copy of each segment as it is written, and of the published log (proxy/courier/README.md). Where "
+              "objects cannot be changed or deleted for a time, nobody on this machine can take the evidence away." },
+    { "copy_region", SHAPE_TEXT, NONE, .form = &form_name, AT(config, copy_region), .help = "Its region, as its requests are signed for." },
+    { "copy_key", SHAPE_TEXT, NONE, .form = &form_value_pattern, AT(config, copy_key), .help = "Id of the access key. It needs the right to put objects, and no other." },
+    { "copy_secret_file", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(config, copy_secret_file), .help = "File with the key's secret, readable by the gateway's user only." },
+    { "copy_ca_file", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(config, copy_ca_file),
+      .help = "PEM file that its certificate is verified against. Left out: the system's authorities. Name and certificate are always verified." },
     { 0 },
 };
 static const struct section recording_section = { "recording", recording_settings, 0, "How sessions are kept." };

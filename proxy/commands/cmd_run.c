@@ -1,4 +1,4 @@
-/* countersign run: the parent. It opens the config, the listening sockets and the rings, becomes the dedicated user, starts authz, proxy and (if there are notices to send) courier, watches and restarts them. It never
+/* countersign run: the parent. It opens the config, the listening sockets and the rings, becomes the dedicated user, starts authz, proxy and (if it has something to do) courier, watches and restarts them. It never
  * reads a byte from the network and keeps no key. */
 #include "certs/ca.h"
 #include "certs/trust.h"
@@ -158,7 +158,7 @@ static void on_child_exit(uv_process_t *process, int64_t status, int term_signal
         finish_if_stopped(c->parent);
         return;
     }
-    if (c == &c->parent->courier && c->parent->config->notice_count == 0)
+    if (c == &c->parent->courier && !config_wants_courier(c->parent->config))
         return;
     log_warn("process.ended", "name", c->name, "status", code, "signal", term_signal ? sig : NULL);
     c->wait_ms = uv_now(&c->parent->loop) - c->started_ms > STEADY_MS ? RESTART_MIN_MS
@@ -225,7 +225,7 @@ static void end_courier(struct parent *p)
 
 static void courier_as_configured(struct parent *p)
 {
-    if (p->config->notice_count == 0)
+    if (!config_wants_courier(p->config))
         end_courier(p);
     else if (!p->courier.running && !uv_is_active((uv_handle_t *)&p->courier.retry))
         start_child(&p->courier);

@@ -3,6 +3,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/base/msg.h"
+#include "proxy/courier/copies.h"
 #include "proxy/courier/fetch.h"
 #include "proxy/courier/notice_make.h"
 
@@ -14,7 +15,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { ASK_EVERY_MS = 500, RECONNECT_MS = 300, CONNECT_MS = 5000, WEBHOOK_MS = 10000, MAIL_MS = 30000, ANSWER_MAX = 64 * 1024, ID_MAX = 40, WHY_MAX = 200 };
+enum { ASK_EVERY_MS = 500, RECONNECT_MS = 300, CONNECT_MS = 5000, WEBHOOK_MS = 10000, MAIL_MS = 30000, ANSWER_MAX = 64 * 1024, ID_MAX = 40, WHY_MAX = 200, COPIES_AGAIN_MS = 60000 };
 
 struct courier {
     struct config *config;
@@ -26,6 +27,8 @@ struct courier {
     bool ready;                       /* authz took our hello */
     int64_t next_ms;                  /* ask, or connect, again then (monotonic) */
     struct fetcher *fetcher;
+    struct copies *copies;            /* NULL: not configured, or not possible */
+    int64_t copies_again_ms;
     bool stopping;
 };
 
@@ -226,6 +229,16 @@ static void read_all(struct courier *c)
     }
 }
 
+static void begin_copies(struct courier *c)
+{
+    struct err err;
+    c->copies_again_ms = clock_mono_ms() + COPIES_AGAIN_MS;
+    if (c->copies != NULL || c->config->copy_to == NULL)
+        return;
+    if (copies_new(c->config, c->fetcher, &c->copies, &err) != OK)
+        log_error("copies.not_begun", "why", err.text, "next", "it is tried again every minute");
+}
+
 static void reload(struct courier *c)
 {
     struct config *fresh = NULL;
@@ -238,6 +251,9 @@ static void reload(struct courier *c)
     }
     config_unref(c->config);
     c->config = fresh;
+    copies_free(c->copies);
+    c->copies = NULL;
+    begin_copies(c);
     log_set_level(fresh->log_level);
     log_info("config.reloaded", "file", c->config_file);
 }
@@ -259,6 +275,10 @@ static void turn(struct courier *c)
     fetch_step(c->fetcher, watched, c->fd >= 0 ? 2 : 1, (int)(wait < ASK_EVERY_MS ? wait : ASK_EVERY_MS));
     read_signals(c);
     read_all(c);
+    if (c->copies != NULL)
+        copies_step(c->copies);
+    else if (clock_mono_ms() >= c->copies_again_ms)
+        begin_copies(c);
     if (clock_mono_ms() < c->next_ms || c->stopping)
         return;
     if (c->fd < 0) {
@@ -287,11 +307,14 @@ enum status courier_run(struct config *config, const char *config_file, struct e
     if (st == OK)
         st = fetcher_new(&c.fetcher, err);
     if (st == OK)
+        begin_copies(&c);
+    if (st == OK)
         log_info("courier.ready");
     while (st == OK && !c.stopping)
         turn(&c);
     if (st == OK && fetch_under_way(c.fetcher) > 0)
         _exit(0);                     /* tidying up would wait for a resolver that hangs */
+    copies_free(c.copies);
     fetcher_free(c.fetcher);
     if (c.fd >= 0)
         close(c.fd);

@@ -173,6 +173,11 @@ static bool set_http(struct fetch *x, const struct fetch_order *o, bool in_clear
         good = good && curl_easy_setopt(c, CURLOPT_OPENSOCKETFUNCTION, open_local) == CURLE_OK;
     if (o->body.ptr != NULL)
         good = good && curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->body.len) == CURLE_OK && curl_easy_setopt(c, CURLOPT_COPYPOSTFIELDS, o->body.ptr) == CURLE_OK;
+    if (o->put)                       /* as a POST with another name, so that libcurl has the content to sign */
+        good = good && curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, "PUT") == CURLE_OK;
+    if (o->sign != NULL)
+        good = good && curl_easy_setopt(c, CURLOPT_AWS_SIGV4, o->sign) == CURLE_OK && curl_easy_setopt(c, CURLOPT_USERNAME, o->user) == CURLE_OK &&
+               curl_easy_setopt(c, CURLOPT_PASSWORD, o->password) == CURLE_OK;
     good = good && curl_easy_setopt(c, CURLOPT_USERAGENT, "countersign") == CURLE_OK;
     return good && (x->fields == NULL || curl_easy_setopt(c, CURLOPT_HTTPHEADER, x->fields) == CURLE_OK);
 }

@@ -1,4 +1,4 @@
-/* fetch: a few bounded requests at a time to other machines, through libcurl, for one thread: HTTPS GET and POST, and mail over SMTP with TLS.
+/* fetch: a few bounded requests at a time to other machines, through libcurl, for one thread: HTTPS GET, POST and PUT, and mail over SMTP with TLS.
  *
  * Always: the certificate and its name are verified (TLS 1.2 at least); http only to this machine, whatever a resolver says; no redirect is followed, no proxy of the environment is
  * used, no connection and no cookie is kept; connecting, the whole and the answer's size are bounded. What it is given is copied. */
@@ -8,6 +8,7 @@
 #include "proxy/base/slice.h"
 #include "proxy/base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { FETCHES_MAX = 32, FETCH_WATCHED_MAX = 4, FETCH_FIELDS_MAX = 16 };
@@ -15,13 +16,15 @@ enum { FETCHES_MAX = 32, FETCH_WATCHED_MAX = 4, FETCH_FIELDS_MAX = 16 };
 struct fetch_order {
     const char *url;                  /* https://, http:// to a loopback address, smtps://, or smtp:// (STARTTLS required) */
     const char *ca_file;              /* PEM; NULL: the system's authorities */
-    struct slice body;                /* of a POST, or the mail with its headers; ptr NULL: GET */
+    struct slice body;                /* of a POST or PUT, or the mail with its headers; ptr NULL: GET */
+    bool put;                         /* HTTP: PUT instead of POST */
+    const char *sign;                 /* HTTP: Signature Version 4, "aws:amz:REGION:SERVICE", with user and password as the key's id and its secret; NULL: unsigned */
     const char *const *fields;        /* "Name: value", ended by NULL; or NULL */
     size_t max_bytes;                 /* of the answer's content; what goes beyond ends it as FULL */
     int64_t connect_ms, total_ms;
     const char *mail_from;            /* mail only: addresses without brackets */
     const char *const *mail_to;       /* ended by NULL; one that the server takes is enough */
-    const char *user, *password;      /* mail only; or NULL */
+    const char *user, *password;      /* of mail, or of `sign`; or NULL */
 };
 
 struct fetch_result {
