@@ -82,8 +82,33 @@ static void test_now(void **state)
     assert_int_equal(hours_minute(1790000000), AT(MON, 14, 13));    /* 21 September 2026, 14:13:20 */
 }
 
+static void test_next(void **state)
+{
+    static const struct { const char *name, *text; int64_t now_s, want_s; } rows[] = {
+        { "later today", "mon-fri 16:00-18:00", 1790000000, 1790006400 },
+        { "tomorrow", "mon-fri 08:00-10:00", 1790000000, 1790064000 },
+        { "only last week's hour", "mon 14:13-14:14", 1790000000, 1790604780 },
+        { "it holds: the next minute", "mon 14:00-15:00", 1790000000, 1790000040 },
+        { "over midnight", "sun 22:00-02:00", 1790000000, 1790546400 },
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct hours h = { 0 };
+        assert_true(hours_parse(rows[i].text, &h));
+        if (hours_next(&h, rows[i].now_s) != rows[i].want_s)
+            fail_msg("%s: %lld", rows[i].name, (long long)hours_next(&h, rows[i].now_s));
+    }
+    setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);   /* 25 October 2026: an hour more */
+    tzset();
+    struct hours h = { 0 };
+    assert_true(hours_parse("mon 08:00-18:00", &h));
+    assert_int_equal(hours_next(&h, 1792792800), 1792998000);   /* Saturday noon to Monday 08:00 CET, an hour later than a clock would count */
+    setenv("TZ", "UTC", 1);
+    tzset();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_forms), cmocka_unit_test(test_times), cmocka_unit_test(test_now) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_forms), cmocka_unit_test(test_times), cmocka_unit_test(test_now), cmocka_unit_test(test_next) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

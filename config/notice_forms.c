@@ -43,6 +43,7 @@ bool host_is_loopback(struct slice host)
 static bool take_host(const char **at, struct slice *host_out)
 {
     char name[256];
+    struct in_addr v4;
     struct in6_addr v6;
     bool bracketed = **at == '[';
     const char *begin = *at + bracketed;
@@ -53,7 +54,7 @@ static bool take_host(const char **at, struct slice *host_out)
     name[len] = 0;
     *at = begin + len + bracketed;
     *host_out = slice_of(begin, len);
-    return bracketed ? begin[len] == ']' && inet_pton(AF_INET6, name, &v6) == 1 : form_host.ok(name);
+    return bracketed ? begin[len] == ']' && inet_pton(AF_INET6, name, &v6) == 1 : form_host.ok(name) || inet_pton(AF_INET, name, &v4) == 1;
 }
 
 /* [ ":" 1*5DIGIT ] */

@@ -62,7 +62,7 @@ static enum status queue_one(struct op *o, const struct notice_target *t, const 
     int64_t n = 0;
     enum status st = waiting(o, t->name, e->weighty, &n);
     if (st == OK && n >= NOTICES_WAITING_MAX) {
-        log_warn("notice.dropped", "receiver", t->name, "event", e->name, "why", "too many wait for this receiver");
+        log_warn("notice.dropped", "receiver", t->name, "about", e->name, "why", "too many wait for this receiver");
         return OK;
     }
     new_id("ntc_", id);
@@ -158,7 +158,7 @@ static enum status try_later(struct op *o, const json_t *row, bool refused)
 {
     int64_t tries = num(row, "tries"), due_ms = o->now_ms + wait_after(tries);
     if (tries == 0)                   /* once for each; the end of it is told too */
-        log_warn("notice.failed", "notice", str(row, "notice"), "receiver", str(row, "target"), "event", str(row, "event"), "why", str(o->m, "why"), "next",
+        log_warn("notice.failed", "notice", str(row, "notice"), "receiver", str(row, "target"), "about", str(row, "event"), "why", str(o->m, "why"), "next",
                  "it is tried again, for a day at most");
     enum status st = store_run(o->s->store, &o->err, "UPDATE notice SET tries = tries + 1, due_ms = $1 WHERE notice = $2", "is", due_ms, str(row, "notice"));
     if (st == OK && !refused)
@@ -183,7 +183,7 @@ enum status op_notices_done(struct op *o)
     if (st == OK)
         json_object_del(o->s->notices_out, str(row, "target"));
     if (st == OK && sent)
-        log_info("notice.sent", "notice", id, "receiver", str(row, "target"), "event", str(row, "event"));
+        log_info("notice.sent", "notice", id, "receiver", str(row, "target"), "about", str(row, "event"));
     json_decref(row);
     return st;
 }
@@ -200,7 +200,7 @@ void notices_gone(struct service *s, const struct peer *peer)
 
 static enum status give_up(struct op *o, const json_t *row, const char *why)
 {
-    log_error("notice.given_up", "notice", str(row, "notice"), "receiver", str(row, "target"), "event", str(row, "event"), "why", why);
+    log_error("notice.given_up", "notice", str(row, "notice"), "receiver", str(row, "target"), "about", str(row, "event"), "why", why);
     if (strcmp(str(o->s->notices_out, str(row, "target")), str(row, "notice")) == 0)
         json_object_del(o->s->notices_out, str(row, "target"));
     return forget(o, str(row, "notice"));

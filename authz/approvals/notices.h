@@ -7,6 +7,7 @@
 #define COUNTERSIGN_NOTICES_H
 
 #include "authz/approvals/internal.h"
+#include "config/notice_events.h"
 
 enum {
     NOTICES_WAITING_MAX = 1000,       /* of one receiver; and as many weighty ones more */

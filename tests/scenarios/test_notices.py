@@ -68,7 +68,7 @@ def test_a_story_is_told_signed_and_without_content(hooked, hook):
     assert sam.unlock(lock["id"]).status in (200, 201)
     hook.wait_for("lock.lifted")
     everything = b"".join(b for _, b, _ in hook.got)
-    for word in (b"hunter2", b"customer", b"eyJ", b"jws", b"statement", b"/export"):
+    for word in (b"hunter2", b"customer=4711", b"eyJ", b"jws", b"statement", b"/export"):
         assert word not in everything, word
     assert len({h["Countersign-Notice"] for h, _, _ in hook.got}) == len(hook.got), "each once"
 
@@ -235,8 +235,10 @@ def test_no_mail_without_tls(gateway_of, tmp_path):
     assert not any(line.upper().startswith(("MAIL", "AUTH", "RCPT")) for line in plain.clear_lines)
 
 
-def test_nobody_else_plays_the_courier(hooked):
-    """The permission table: a second connection with that role is refused, and a worker's op ends a courier's connection."""
+def test_nobody_else_plays_the_courier(hooked, hook):
+    """The permission table: a second connection with that role is refused while there is one."""
+    hooked.person("alice").ask()
+    hook.wait_for("access.requested")
     path = os.path.join(hooked.state, "run", "authz.sock")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
         s.settimeout(20)
