@@ -144,9 +144,9 @@ static void on_uploaded(void *arg, const struct fetch_result *r)
 
 static enum status put(struct copies *c, const char *name, const char *type, struct slice content, struct copied *s, struct err *err)
 {
-    char url[URL_MAX], sum[160], content_type[64], digest_text[64];
+    char url[URL_MAX], sum[160], content_sha[128], content_type[64], digest_text[HEX_LEN(32) + 1];
     unsigned char digest[32];
-    const char *const fields[] = { content_type, "Expect:", sum, NULL };
+    const char *const fields[] = { content_type, sum, content_sha, NULL };
     size_t len = strlen(c->config->copy_to);
     struct upload *u = malloc(sizeof *u);
     if (u == NULL)
@@ -159,6 +159,8 @@ static enum status put(struct copies *c, const char *name, const char *type, str
     sha256_one(content, digest);
     EVP_EncodeBlock((unsigned char *)digest_text, digest, sizeof digest);
     snprintf(sum, sizeof sum, "x-amz-checksum-sha256: %s", digest_text);
+    hex_encode(slice_of(digest, sizeof digest), digest_text);
+    snprintf(content_sha, sizeof content_sha, "x-amz-content-sha256: %s", digest_text);   /* libcurl before 8 does not send it by itself, but signs what is there */
     struct fetch_order o = { .url = url, .ca_file = c->config->copy_ca_file, .body = content, .fields = fields, .max_bytes = ANSWER_MAX, .connect_ms = CONNECT_MS,
                              .total_ms = UPLOAD_MS, .put = true, .sign = c->sign, .user = c->config->copy_key, .password = c->secret };
     enum status st = fetch_start(c->fetcher, &o, on_uploaded, u, err);
