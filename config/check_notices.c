@@ -1,6 +1,8 @@
 /* What concerns several settings of `notices`, and escalation. */
 #include "config/loader.h"
 
+#include <sys/stat.h>
+
 /* What belongs to the other kind is a mistake, not a setting without effect. */
 static void check_kind(struct load *l, const struct notice_target *t, const config_setting_t *at)
 {
@@ -15,8 +17,17 @@ static void check_kind(struct load *l, const struct notice_target *t, const conf
     }
 }
 
+/* The courier refuses it later; `check` should say so first. */
+static void check_secret(struct load *l, const config_setting_t *at, const char *member, const char *path)
+{
+    struct stat sb;
+    if (path != NULL && stat(path, &sb) == 0 && (sb.st_mode & 077) != 0)
+        report_warning(l, member_of(at, member), NULL, "others can read '%s', so it is not used; run: chmod 600 '%s'", path, path);
+}
+
 static void check_webhook(struct load *l, const struct notice_target *t, const config_setting_t *at)
 {
+    check_secret(l, at, "secret_file", t->secret_file);
     if (t->url == NULL && member_of(at, "url") == NULL)
         report(l, at, "url", "is missing; expected where the webhook is: \"https://...\"");
     if (t->format == NOTICE_JSON && t->secret_file == NULL && member_of(at, "secret_file") == NULL)
@@ -25,6 +36,7 @@ static void check_webhook(struct load *l, const struct notice_target *t, const c
 
 static void check_mail(struct load *l, const struct notice_target *t, const config_setting_t *at)
 {
+    check_secret(l, at, "password_file", t->password_file);
     if (t->server == NULL && member_of(at, "server") == NULL)
         report(l, at, "server", "is missing; expected \"smtps://HOST:465\" or \"smtp://HOST:587\"");
     if (t->from == NULL && member_of(at, "from") == NULL)
@@ -47,9 +59,23 @@ static void check_tools(struct load *l, const struct notice_target *t, const con
     }
 }
 
+static bool tells_of_escalation(const struct config *c)
+{
+    for (size_t i = 0; i < c->notice_count; i++) {
+        bool tells = c->notices[i].event_count == 0;
+        for (size_t k = 0; k < c->notices[i].event_count; k++)
+            tells = tells || strcmp(c->notices[i].events[k], "item.escalated") == 0;
+        if (tells)
+            return true;
+    }
+    return false;
+}
+
 static void check_escalation(struct load *l, const config_setting_t *root)
 {
     struct config *c = l->out;
+    if (c->escalate_to != NULL && !tells_of_escalation(c))
+        report_warning(l, member_of(root, "escalate_to"), NULL, "no receiver in `notices` takes \"item.escalated\", so the group is told by the console only");
     const config_setting_t *tools = member_of(root, "tools");
     if (c->escalate_after_ms > 0 && c->escalate_to == NULL)
         report(l, root, "escalate_to", "is missing; expected the group that is told of what waits longer than escalate_after");

@@ -256,6 +256,8 @@ struct broken {
     enum status status;
 };
 
+#define HOOK(more) "notices = ( { name = \"bot\"; kind = \"webhook\"; url = \"https://bot.example/x\"; " more " } );\n"
+#define MAIL(more) "notices = ( { name = \"post\"; kind = \"mail\"; server = \"smtps://mail.example:465\"; from = \"a@b.example\"; " more " } );\n"
 static const struct broken broken_rows[] = {
     { "unknown", NULL, "cosnole = 1;\n", "c.conf:22: cosnole: there is no such setting; expected one of: instance, ", BAD_CONFIG },
     { "unknown in a tool", "host = ", "hots = ", "tools[support].hots: there is no such setting", BAD_CONFIG },
@@ -386,6 +388,20 @@ static const struct broken broken_rows[] = {
     { "sealed and unsealed", "recording = {", "recording = { unsealed = true;", "expected one or the other", BAD_CONFIG },
     { "unsealed", "recording = { sealed_to = [ \"" KEY_1 "\", \"" KEY_2 "\" ];", "recording = { unsealed = true;", "whoever can read the disk can read every recording", OK },
     { "body not a list", "body = ( {", "body = ( 1, {", "actions[export].body[1]: is not a group", BAD_CONFIG },
+    { "webhook in clear", NULL, "notices = ( { name = \"bot\"; kind = \"webhook\"; url = \"http://bot.example/x\"; secret_file = \"server.key\"; } );\n", "notices[bot].url: \"http://bot.example/x\"", BAD_CONFIG },
+    { "webhook without a secret", NULL, HOOK(""), "notices[bot].secret_file: is missing", BAD_CONFIG },
+    { "no such event", NULL, HOOK("secret_file = \"server.key\"; events = [ \"access.granted\" ];"), "\"access.granted\" is no event (there are access.requested, ", BAD_CONFIG },
+    { "no such tool of a receiver", NULL, HOOK("secret_file = \"server.key\"; tools = [ \"billing\" ];"), "notices[bot].tools: \"billing\" is no tool of this file", BAD_CONFIG },
+    { "a mail's setting in a webhook", NULL, HOOK("secret_file = \"server.key\"; from = \"a@b.example\";"), "notices[bot].from: has no effect, since kind is \"webhook\"", BAD_CONFIG },
+    { "a webhook's setting in a mail", NULL, MAIL("to = [ \"c@d.example\" ]; format = \"slack\";"), "notices[post].format: has no effect, since kind is \"mail\"", BAD_CONFIG },
+    { "a mail to nobody", NULL, MAIL(""), "notices[post].to: is missing, so nobody would get it", BAD_CONFIG },
+    { "half a login", NULL, MAIL("to = [ \"c@d.example\" ]; user = \"x\";"), "notices[post].password_file: is missing", BAD_CONFIG },
+    { "a header in an address", NULL, MAIL("to = [ \"c@d.example\\r\\nBcc: e@f.example\" ];"), "notices[post].to", BAD_CONFIG },
+    { "two receivers of one name", NULL, "notices = ( { name = \"bot\"; kind = \"webhook\"; format = \"slack\"; url = \"https://a.example/\"; },\n"
+      "  { name = \"bot\"; kind = \"webhook\"; format = \"slack\"; url = \"https://b.example/\"; } );\n", "expected each receiver of notices to have its own name", BAD_CONFIG },
+    { "kind", NULL, "notices = ( { name = \"bot\"; kind = \"pager\"; } );\n", "notices[bot].kind: \"pager\"", BAD_CONFIG },
+    { "escalation to nobody", NULL, "escalate_after = \"5m\";\n", "escalate_to: is missing", BAD_CONFIG },
+    { "a tool's escalation to nobody", "who = [ \"support\" ];", "who = [ \"support\" ]; escalate_after = \"5m\";", "tools[support].escalate_to: is missing", BAD_CONFIG },
 };
 
 static void test_broken(void **state)

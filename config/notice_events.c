@@ -7,7 +7,7 @@ const struct notice_event notice_events[] = {
     { "access.requested", "request.created", NULL, NULL, TELL_APPROVERS, false, "somebody asks for a tool" },
     { "signoff.requested", "held.created", NULL, NULL, TELL_APPROVERS, false, "a request is held until others sign it off" },
     { "item.escalated", "item.escalated", NULL, NULL, TELL_GROUP, false, "it waits too long, or nobody on duty can answer it" },
-    { "item.approved", "approval", "approved granted", "req_ hld_", TELL_REQUESTER, false, "the last yes that was needed is there" },
+    { "item.approved", "approval", "approved granted", "req_ hld_ pol_", TELL_REQUESTER, false, "the last yes that was needed is there" },
     { "item.denied", "denial", NULL, NULL, TELL_REQUESTER, false, "somebody said no" },
     { "item.expired", "item.expired", NULL, NULL, TELL_REQUESTER, false, "nobody decided in time, or it was not run in time" },
     { "item.cancelled", "item.cancelled", NULL, NULL, TELL_REQUESTER, false, "it was withdrawn, or ended by a lock or a change of the policy" },
@@ -17,7 +17,7 @@ const struct notice_event notice_events[] = {
     { "key.confirmed", "key.notice", NULL, NULL, TELL_OWNER, true, "a new approval key will count, from a certain time on" },
     { "key.withdrawn", "key.withdrawn", NULL, NULL, TELL_OWNER, true, "an approval key was taken away" },
     { "break-glass.used", "break-glass.used", NULL, NULL, TELL_EVERYBODY, true, "somebody gave themselves access, as the policy lets them" },
-    { "policy.pending", "policy.pending", NULL, NULL, TELL_OPERATORS, true, "a change of the policy waits for a second operator" },
+    { "policy.pending", "policy.proposed", NULL, NULL, TELL_OPERATORS, true, "a change of the policy waits for a second operator" },
     { 0 },
 };
 
@@ -46,8 +46,10 @@ static bool among(const char *list, const char *word)
 
 const struct notice_event *notice_event_of(const char *leaf, const char *state, const char *item)
 {
-    char kind[5] = { 0 };
-    strncpy(kind, item, 4);
+    char kind[5];
+    size_t n = strlen(item) < 4 ? strlen(item) : 4;
+    memcpy(kind, item, n);
+    kind[n] = 0;
     for (const struct notice_event *e = notice_events; e->name != NULL; e++)
         if (strcmp(e->leaf, leaf) == 0 && (e->state == NULL || among(e->state, state)) && (e->item == NULL || among(e->item, kind)))
             return e;

@@ -41,7 +41,7 @@ static void test_urls(void **state)
     char longest[2102] = "https://hooks.example/";
     memset(longest + 22, 'a', 1978);
     assert_true(form_fetch_url.ok(longest));
-    strcat(longest, "a");
+    longest[strlen(longest)] = 'a';
     assert_false(form_fetch_url.ok(longest));
 }
 
@@ -83,7 +83,7 @@ static void test_events(void **state)
     } rows[] = {
         { "request.created", "", "req_x", "access.requested" }, { "held.created", "", "hld_x", "signoff.requested" }, { "approval", "approved", "req_x", "item.approved" },
         { "approval", "approved", "hld_x", "item.approved" }, { "approval", "pending", "req_x", NULL }, { "approval", "approved", "key_x", NULL }, { "denial", "denied", "hld_x", "item.denied" },
-        { "segment", "", "", NULL }, { "lock", "", "", "lock.placed" }, { "break-glass.used", "", "", "break-glass.used" }, { "policy.pending", "", "", "policy.pending" },
+        { "segment", "", "", NULL }, { "lock", "", "", "lock.placed" }, { "break-glass.used", "", "", "break-glass.used" }, { "policy.proposed", "", "pol_x", "policy.pending" }, { "approval", "approved", "pol_x", "item.approved" },
         { "key.notice", "", "key_x", "key.confirmed" }, { "approval", "", "", NULL }, { "", "", "", NULL }, { "grant.issued", "granted", "req_x", NULL },
     };
     unsigned char *readme = NULL;

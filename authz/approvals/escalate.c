@@ -16,6 +16,22 @@ static size_t needs_of(const struct tool *tool, const json_t *row, struct need o
     return 0;
 }
 
+void hours_again(const struct need *needs, size_t count, int64_t at_s, char out[HOURS_AGAIN_MAX])
+{
+    char at[CLOCK_TEXT_MAX];
+    int64_t first = 0;
+    for (size_t i = 0; i < count; i++) {
+        int64_t next = hours_next(needs[i].when, at_s);
+        if (next > at_s && (first == 0 || next < first))
+            first = next;
+    }
+    out[0] = 0;
+    if (first == 0)
+        return;
+    clock_rfc3339(first * 1000, at);
+    snprintf(out, HOURS_AGAIN_MAX, " again from %.10s %.5s UTC", at, at + 11);
+}
+
 /* [{group, until}]: needs that nobody on duty can fill now. NULL: none. */
 static json_t *off_duty(const struct need *needs, size_t count, int64_t at_s)
 {

@@ -12,6 +12,16 @@ static void copy(json_t *to, const json_t *from, const char *const *names)
     }
 }
 
+/* What kind of thing an item's id names; NULL: none that we know words for. */
+static const char *kind_of(const char *item)
+{
+    static const char *const kinds[][2] = { { "req_", "access" }, { "hld_", "signoff" }, { "key_", "key" }, { "pol_", "policy" } };
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strncmp(item, kinds[i][0], 4) == 0)
+            return kinds[i][1];
+    return NULL;
+}
+
 static void add_needs(const struct item *it, json_t *facts)
 {
     json_t *list = json_array();
@@ -43,6 +53,7 @@ static bool is_for(const struct op *o, const struct notice_event *e, const struc
     case TELL_APPROVERS:
         return it != NULL && policy_may_approve(it->needs, it->need_count, it->requester, p);
     case TELL_REQUESTER:
+        return owner || (strcmp(str(facts, "kind"), "policy") == 0 && operates(c, p));   /* nobody asks for a change of the file */
     case TELL_OWNER:
         return owner;
     case TELL_CONFIRMERS:
@@ -77,20 +88,22 @@ static void add_item(struct item *it, json_t *facts)
     static const char *const of_key[] = { "key", "method", "label", NULL };
     json_t *expires = NULL;
     copy(facts, it->facts, of_any);
-    copy(facts, it->facts, it->kind == LEDGER_REQUEST ? of_request : it->kind == LEDGER_HELD ? of_held : of_key);
-    json_object_set_new(facts, "kind", json_string(it->kind == LEDGER_REQUEST ? "access" : it->kind == LEDGER_HELD ? "signoff" : "key"));
+    if (it->kind == LEDGER_REQUEST || it->kind == LEDGER_HELD)
+        copy(facts, it->facts, it->kind == LEDGER_REQUEST ? of_request : of_held);
+    else if (it->kind == LEDGER_NEW_KEY)
+        copy(facts, it->facts, of_key);
     if ((expires = json_object_get(facts, "expires_ms")) != NULL) {
         json_object_set_new(facts, "expires", json_integer(json_integer_value(expires) / 1000));
         json_object_del(facts, "expires_ms");
     }
-    if (it->kind != LEDGER_NEW_KEY)
+    if (it->need_count > 0)
         add_needs(it, facts);
 }
 
 static void add_link(const struct op *o, const json_t *facts, json_t *out)
 {
     const char *item = str(facts, "item"), *event = str(facts, "event");
-    const char *path = strncmp(event, "lock.", 5) == 0 ? "/locks" : strncmp(item, "req_", 4) == 0 || strncmp(item, "hld_", 4) == 0 || strncmp(item, "key_", 4) == 0 ? "/items/" : "/";
+    const char *path = strncmp(event, "lock.", 5) == 0 ? "/locks" : kind_of(item) != NULL ? "/items/" : "/";
     json_object_set_new(out, "link", json_sprintf("%s%s%s", o->s->console_origin, path, strcmp(path, "/items/") == 0 ? item : ""));
 }
 
@@ -115,6 +128,8 @@ json_t *notice_facts(struct op *o, const struct notice_event *e, const json_t *l
     if (facts == NULL)
         return NULL;
     copy(facts, content, said);
+    if (kind_of(str(content, "item")) != NULL)
+        json_object_set_new(facts, "kind", json_string(kind_of(str(content, "item"))));
     bool has_item = load_item(o, content, &it);
     if (has_item)
         add_item(&it, facts);

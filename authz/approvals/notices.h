@@ -33,6 +33,9 @@ json_t *notice_facts(struct op *o, const struct notice_event *e, const json_t *l
 
 /* escalate.c: bring before others what waits too long, or what nobody on duty can answer. In an own transaction. */
 MUST_CHECK enum status escalate(struct op *o);
+/* " again from 2026-11-24 08:00 UTC": when the first of these is asked for again; "" when that is not known. */
+enum { HOURS_AGAIN_MAX = 48 };
+void hours_again(const struct need *needs, size_t count, int64_t now_s, char out[HOURS_AGAIN_MAX]);
 /* For pages and lists: `escalated` of an item that was ({group, at, why}), and `off_duty_until` of needs whose hours are not now. */
 void escalation_view(struct op *o, const json_t *row, json_t *view);
 /* Was it brought before a group of this person's? */

@@ -1,5 +1,5 @@
 /* Held requests: taking one in, showing its bytes, and the one-time link that releases it. */
-#include "authz/approvals/internal.h"
+#include "authz/approvals/notices.h"
 
 #include <openssl/crypto.h>
 
@@ -164,7 +164,9 @@ static enum status refuse_hour(struct op *o, const struct tool *tool)
     struct need needs[NEEDS_AT_MAX];
     if (policy_needs_at(a->signoff, a->signoff_count, now_s(o), needs) > 0)
         return OK;                    /* else nobody's yes could ever count for it */
-    return refuse_op(o, NOBODY_AT_THIS_HOUR, "Those who sign off '%s' at '%s' are asked at other hours only", a->name, tool->name);
+    char again[HOURS_AGAIN_MAX];
+    hours_again(a->signoff, a->signoff_count, now_s(o), again);
+    return refuse_op(o, NOBODY_AT_THIS_HOUR, "Those who sign off '%s' at '%s' are asked at other hours only:%s", a->name, tool->name, again);
 }
 
 static enum status hold_bytes(struct op *o, const struct tool *tool, const struct grant *g)

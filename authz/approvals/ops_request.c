@@ -1,5 +1,5 @@
 /* Requests for access, and what a person sees of her own. */
-#include "authz/approvals/internal.h"
+#include "authz/approvals/notices.h"
 
 #include "authz/policy.h"
 
@@ -31,8 +31,11 @@ static enum status check_request(struct op *o, const struct tool *tool, int64_t 
                          (long long)(tool->max_duration_ms % 60000 == 0 ? tool->max_duration_ms / 60000 : tool->max_duration_ms / 1000),
                          tool->max_duration_ms % 60000 != 0 ? "seconds" : "minutes");
     struct need needs[NEEDS_AT_MAX];
-    if (policy_needs_at(tool->approvers, tool->approver_count, now_s(o), needs) == 0)
-        return refuse_op(o, NOBODY_AT_THIS_HOUR, "The approvers of '%s' are asked at other hours only", tool->name);
+    if (policy_needs_at(tool->approvers, tool->approver_count, now_s(o), needs) == 0) {
+        char again[HOURS_AGAIN_MAX];
+        hours_again(tool->approvers, tool->approver_count, now_s(o), again);
+        return refuse_op(o, NOBODY_AT_THIS_HOUR, "The approvers of '%s' are asked at other hours only:%s", tool->name, again);
+    }
     return refuse_if_locked(o, tool->name, NULL);
 }
 

@@ -120,6 +120,10 @@ static void by(struct words *w, const json_t *facts)
 /* "alice's request for access to 'support'" */
 static void thing(struct words *w, const json_t *f)
 {
+    if (strcmp(text(f, "kind"), "policy") == 0) {
+        fputs("The change of the policy", w->f);
+        return;
+    }
     put(w, "", text(f, "person"), "'s ");
     if (strcmp(text(f, "kind"), "signoff") == 0) {
         put(w, "'", text(f, "action"), "'");

@@ -186,6 +186,19 @@ def _reload(g):
     g.process.send_signal(signal.SIGHUP)
 
 
+def test_an_upgrade_loses_no_notice(gateway_of, tmp_path, hook):
+    """A new `countersign run` takes over: its own courier sends what the old one had not."""
+    g = gateway_of(notices=[to_hook(hook, tmp_path, events=["access.requested"])], limits={"drain": "2s"})
+    hook.behave = lambda n, body: 503 if n == 0 else 200
+    first = g.person("alice").ask(reason="before the upgrade").json()["request"]["id"]
+    wait_until(lambda: hook.got, 60, "the first try")
+    old = g.take_over()
+    second = wait_until(lambda: (r := g.person("alice").ask(reason="after the upgrade")).status == 201 and r.json()["request"]["id"], 60, "a request")
+    assert old.wait(60) == 0
+    wait_until(lambda: {b["item"] for b in hook.bodies()[1:]} >= {first, second}, 60, "both")
+    assert list(g.processes().values()).count("courier") == 1
+
+
 def test_only_the_events_and_tools_that_are_wanted(gateway_of, tmp_path):
     one, two = Webhook(str(tmp_path)), Webhook(str(tmp_path))
     g = gateway_of(notices=[to_hook(one, tmp_path, "one", events=["item.approved", "lock.placed"]), to_hook(two, tmp_path, "two", tools=["billing"])])
@@ -290,3 +303,21 @@ def test_at_an_hour_when_nobody_is_on_duty(gateway_of, tmp_path, hook):
     assert item["needs"][0]["off_duty_until"] > time.time()
     assert "nobody of support-lead is on duty until" in alice.cli("status", expect=0).stdout.decode()
     assert g.person("bob").decide(item["id"]).status in (200, 201), "their yes counts all the same"
+
+
+def test_at_an_hour_that_no_entry_covers_nothing_is_held_in_vain(gateway_of, origin):
+    """What nobody's yes could ever count for is refused at once, and says when it may be asked again."""
+    other_day = "mon tue wed thu fri sat sun".split()[(time.localtime().tm_wday + 3) % 7]
+
+    def change(config):
+        config["tools"][1]["approvers"] = [{"group": "support-lead", "count": 1, "when": f"{other_day} 08:00-18:00"}]
+        for a in config["tools"][0]["actions"]:
+            if a["name"] == "export":
+                a["signoff"] = [{"group": "security", "count": 1, "when": f"{other_day} 08:00-18:00"}]
+    g = gateway_of(change=change)
+    alice = g.person("alice")
+    give_grant(alice, g.person("bob"))
+    for r in (alice.ask(tool="billing"), alice.post("/export", b"audience=7", [("Prefer", "wait=30")])):
+        assert (r.status, r.problem) == (409, "nobody-at-this-hour")
+        assert " again from 20" in r.json()["detail"] and "08:00" in r.json()["detail"]
+    assert origin.count("/export") == 0 and not alice.held()

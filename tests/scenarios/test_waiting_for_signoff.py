@@ -186,6 +186,53 @@ def test_authz_killed_while_one_waits(gateway_of, origin):
     assert origin.count("/export") == 1
 
 
+def test_the_proxy_killed_while_one_waits(gateway_of, origin):
+    g = gateway_of(**GATEWAY)
+    alice, carol = g.person("alice"), g.person("carol")
+    give_grant(alice, g.person("bob"))
+    w = Waiting(alice, b"audience=proxy")
+    item = held_with(alice, set())
+    g.kill("proxy")
+    w.join(60)
+    assert w.answer is None or not w.answer.status, "nobody answered"
+    wait_until(lambda: answers(carol), 60, "a proxy again")
+    assert carol.decide(item["id"]).status in (200, 201)
+    time.sleep(0.5)
+    assert origin.count("/export") == 0 and alice.item(item["id"])["state"] == "approved"
+    assert alice.post("/export", b"audience=proxy").status == 200 and origin.count("/export") == 1
+
+
+def answers(who):
+    try:
+        return who.api("GET", "/api/v1/status").status == 200
+    except OSError:
+        return False
+
+
+def test_64_that_wait_for_one_sign_off_and_as_many_that_come_back_for_it(gateway_of, origin):
+    g = gateway_of(limits={"signoff_wait": "120s", "signoff_waits_per_person": 64})
+    alice, carol = g.person("alice"), g.person("carol")
+    give_grant(alice, g.person("bob"))
+    waiting = [Waiting(alice, b"audience=crowd", seconds=120, proto="h2" if i % 2 else "h1") for i in range(64)]
+    item = held_with(alice, set())
+    time.sleep(3)
+    retries = []
+
+    def retry():
+        retries.append(alice.post("/export", b"audience=crowd").status)
+    threads = [threading.Thread(target=retry) for _ in range(16)]
+    for t in threads[:8]:
+        t.start()
+    assert carol.decide(item["id"]).status in (200, 201)
+    for t in threads[8:]:
+        t.start()
+    statuses = [w.end(120).status for w in waiting]
+    for t in threads:
+        t.join(120)
+    assert (statuses + retries).count(200) == 1 and origin.count("/export") == 1
+    assert set(statuses) <= {200, 403, 409}
+
+
 def test_none_waits_where_the_setting_says_so(gateway_of, origin):
     g = gateway_of(limits={"signoff_wait": "0s"})
     alice = g.person("alice")
