@@ -101,6 +101,8 @@ static enum status made_of(struct op *o, const json_t *row, json_t **out)
     json_t *leaf = NULL;
     const struct notice_event *e = notice_event_named(str(row, "event"));
     enum status st = log_leaf_shown(o->s->log, (uint64_t)num(row, "seq"), &leaf, &o->err);
+    if (st != OK && st != NOT_FOUND && st != CORRUPT)
+        return st;
     bool sound = st == OK && e != NULL && strcmp(e->leaf, str(leaf, "type")) == 0;
     json_t *facts = sound ? notice_facts(o, e, leaf) : NULL;
     json_decref(leaf);
@@ -221,6 +223,7 @@ enum status notices_upkeep(struct op *o)
     json_array_foreach(rows, i, row)
         if (st == OK && config_notice_target(o->s->config, str(row, "target")) == NULL) {
             log_warn("notices.dropped", "receiver", str(row, "target"), "why", "the config no longer names this receiver");
+            json_object_del(o->s->notices_out, str(row, "target"));
             st = store_run(o->s->store, &o->err, "DELETE FROM notice WHERE target = $1", "s", str(row, "target"));
         }
     json_decref(rows);

@@ -24,6 +24,11 @@ int cmd_courier(int argc, char **argv)
     const struct usage usage = { "countersign courier -c FILE", "The process that sends notices. `countersign run` starts it.", options, 0, 0, NULL };
     if (!options_parse(argc, argv, &usage, &positionals, &count, &code))
         return code;
+    sigset_t later;                   /* a reload that comes before it is ready must not end it */
+    sigemptyset(&later);
+    sigaddset(&later, SIGHUP);
+    sigaddset(&later, SIGTERM);
+    sigprocmask(SIG_BLOCK, &later, NULL);
     signal(SIGINT, SIG_IGN);          /* Ctrl-C reaches the whole group; the parent says when */
     umask(0077);
     process_harden(parent ? (int)strtol(parent, NULL, 10) : 0);
