@@ -158,6 +158,7 @@ struct tool {
     char **tied_cookies;              /* names of the tool's cookies that are forwarded only from the identity that received them; "app.*": all that begin so */
     size_t tied_cookie_count;
     enum record_mode record;          /* of actions that say nothing else; never RECORD_OFF */
+    int64_t retention_ms;             /* recordings are deleted after this; 0: never */
     struct action_index *index;       /* made from the actions by config_load (config/index.h); NULL: they are tried one by one */
 };
 
@@ -247,6 +248,14 @@ struct config {
     char **sealed_to;                 /* auditors' public keys ("age1..."): recordings are sealed to all of them, and to nobody else */
     size_t sealed_to_count;           /* at least 2, or 0 with `unsealed` */
     bool unsealed;                    /* recordings are kept readable: for trying things out */
+    int64_t shorten_after_ms;         /* a shorter retention counts for earlier sessions after this; 0: never */
+    int64_t clock_leap_ms;            /* when the clock leaps by more, nothing is deleted until an operator confirms the time */
+    char **witnesses;                 /* verifier keys of those whose cosignatures of the log are taken (proxy/base/cosign.h) */
+    size_t witness_count;
+    struct audit_settings {           /* where audit events go to (authz/events.h) */
+        char *file, *syslog;          /* NULL: not there */
+        bool standard_output, required;   /* required: nothing is decided while they cannot be told */
+    } audit;
     struct identity_row *by_identity; /* every identity, sorted, for config_person */
     size_t identity_count;
     struct arena memory;              /* everything above lives here and goes with the last reference */

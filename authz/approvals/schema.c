@@ -99,4 +99,11 @@ static const char *const to_2[] = {
     "CREATE INDEX segment_seq ON segment (seq)",
     NULL,
 };
-const char *const *const store_steps[] = { to_2, NULL };
+static const char *const to_3[] = {
+    /* The leaf that says that the recording is deleted, and whether its files are gone. */
+    "ALTER TABLE session ADD COLUMN erased BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE session ADD COLUMN gone BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX session_last ON session (last_ms, session)",
+    NULL,
+};
+const char *const *const store_steps[] = { to_2, to_3, NULL };
