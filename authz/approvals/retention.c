@@ -252,6 +252,7 @@ enum status op_hold_release(struct op *o)
     if (!reason_good(str(o->m, "reason")))
         return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
     o->s->retention.holds_stale = true;
+    o->s->retention.next_ms = 0;      /* what is due now goes now */
     return write_leaf(o, "hold.released", json_pack("{s:s, s:s, s:s, s:s, s:s}", "hold", str(hold, "id"), "kind", str(hold, "kind"), "value", str(hold, "value"), "reason",
                                                     str(o->m, "reason"), "by", o->who.person->name), NULL);
 }
@@ -471,6 +472,7 @@ enum status retention_tick(struct service *s, struct err *err)
     if (r->reread) {                  /* an operator confirmed the time */
         r->reread = false;
         r->offset_ms = clock_wall_ms() - clock_mono_ms();
+        r->next_ms = 0;
         st = suspended(s, &r->suspended, err);
     }
     if (st != OK || clock_mono_ms() < r->next_ms)
