@@ -74,6 +74,7 @@ struct service {
     json_t *events, *outbox;          /* of the open transaction; committed, not yet taken */
     json_t *erase;                    /* held files to erase after the commit */
     struct teller *teller;            /* audit events */
+    json_t *revoked;                  /* {serial: true} of the revocation list when it was last looked at, for audit events; NULL: not yet */
     json_t *holds;                    /* live legal holds: [{id, kind, value, reason, by, at}], from verified leaves */
     struct retention_state {
         bool suspended;               /* the clock leapt, and nobody has confirmed the time */
@@ -327,6 +328,9 @@ MUST_CHECK enum status reconcile_range(struct service *s, uint64_t from, uint64_
 
 /* ---- patrol.c: read the past again, a little at a time. CORRUPT: it was altered; end the process. ---- */
 MUST_CHECK enum status patrol_step(struct service *s, struct err *err);
+
+/* ---- revoked.c: tell which certificates the revocation list names that it did not name before ---- */
+void revoked_look(struct service *s);
 
 /* ---- retention.c: what is deleted when (retention.h) ---- */
 MUST_CHECK enum status upkeep_retention(struct op *o);    /* log what the config says, in an own transaction */

@@ -134,6 +134,8 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     if (st == OK)
         st = bring_up_to_date(s, err);
     if (st == OK)
+        revoked_look(s);
+    if (st == OK)
         teller_note(s, "gateway.started", json_pack("{s:s, s:s}", "version", COUNTERSIGN_VERSION, "process", "authz"));
     if (st == OK)
         service_remember(s);
@@ -182,6 +184,7 @@ void service_close(struct service *s)
     json_decref(s->jwks);
     json_decref(s->locks);
     json_decref(s->holds);
+    json_decref(s->revoked);
     json_decref(s->running);
     json_decref(s->owners);
     json_decref(s->events);

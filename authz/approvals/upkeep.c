@@ -271,6 +271,8 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
     }
     if (c != old)
         note_reload(s, c, st, err);
+    if (st == OK)
+        revoked_look(s);
     return st;
 }
 
