@@ -7,7 +7,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { BATCH = 32, ERASE_AT_ONCE = 8, PASS_MS = 60000, TOOL_LEAF_MAX = 64 };
+enum { BATCH = 256, ERASE_AT_ONCE = 8, PASS_MS = 600000, RETRY_MS = 60000, TOOL_LEAF_MAX = 64 };
 #define CLOCK_LEAVES "retention"      /* leaves about the clock are filed under this, those about a tool under "retention:TOOL" */
 
 /* ---- how long ---- */
@@ -155,134 +155,6 @@ enum status op_retention_confirm(struct op *o)
     return st;
 }
 
-/* ---- legal holds ---- */
-
-static const char *const hold_kinds[] = { "session", "identity", "person", "tool" };
-
-static enum status auditors_only(struct op *o)
-{
-    return is_auditor(o) ? OK : refuse_op(o, AUDITORS_ONLY, "%s is in no auditors' group", o->who.person->name);
-}
-
-static json_t *hold_view(const json_t *content)
-{
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "id", str(content, "hold"), "kind", str(content, "kind"), "value", str(content, "value"), "reason", str(content, "reason"), "by",
-                     str(content, "by"), "at", (json_int_t)(num(content, "created_ms") / 1000));
-}
-
-enum status holds_load(struct service *s, struct err *err)
-{
-    json_t *holds = json_array();
-    enum status st = OK;
-    for (const struct ledger_entry *e = log_ledger(s->log)->entries; e != NULL && st == OK; e = e->hh.next) {
-        json_t *found = NULL;
-        if (e->kind != LEDGER_HOLD || strcmp(e->state, "live") != 0)
-            continue;
-        st = log_leaf(s->log, e->born, &found, err);
-        if (st == OK && json_array_append_new(holds, hold_view(json_object_get(found, "content"))) != 0)
-            st = fail(err, NO_MEMORY, "holds");
-        json_decref(found);
-    }
-    if (st == OK) {
-        json_decref(s->holds);
-        s->holds = holds;
-    } else {
-        json_decref(holds);
-    }
-    return st;
-}
-
-/* What is meant must be known: a mistyped hold would feel safe and keep nothing. */
-static enum status check_hold(struct op *o, const char *kind, const char *value)
-{
-    json_t *row = NULL;
-    enum status st = store_row(o->s->store, &row, &o->err,
-                               "SELECT session FROM session WHERE ($1 = 'session' AND session = $2) OR ($1 = 'identity' AND identity = $2) OR ($1 = 'person' AND person = $2)"
-                               " OR ($1 = 'tool' AND tool = $2) LIMIT 1", "ss", kind, value);
-    const struct config *c = o->s->config;
-    const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), value);
-    bool known = st == OK || (strcmp(kind, "identity") == 0 && config_person(c, slice_str(value)) != NULL) || (strcmp(kind, "person") == 0 && person_named(c, value) != NULL)
-                 || (strcmp(kind, "tool") == 0 && config_tool(c, slice_str(value)) != NULL) || (strcmp(kind, "session") == 0 && e != NULL && e->kind == LEDGER_GRANT);
-    json_decref(row);
-    if (st != OK && st != NOT_FOUND)
-        return st;
-    return known ? OK : refuse_op(o, LOCK_TARGET_UNKNOWN, "No %s of this name is known", kind);
-}
-
-enum status op_hold_place(struct op *o)
-{
-    const char *kind = str(o->m, "kind"), *value = str(o->m, "value");
-    char id[ID_LEN + 1];
-    bool known = false;
-    enum status st = auditors_only(o);
-    if (st != OK)
-        return st;
-    for (size_t i = 0; i < sizeof hold_kinds / sizeof *hold_kinds; i++)
-        known = known || strcmp(kind, hold_kinds[i]) == 0;
-    if (!known)
-        return refuse_op(o, BAD_REQUEST, "'kind' is session, identity, person or tool");
-    if (!reason_good(str(o->m, "reason")))
-        return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
-    st = check_hold(o, kind, value);
-    if (st != OK)
-        return st;
-    new_id("lgl_", id);
-    json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "hold", id, "kind", kind, "value", value, "reason", str(o->m, "reason"), "by", o->who.person->name, "created_ms",
-                                (json_int_t)o->now_ms);
-    json_object_set_new(o->answer, "hold", hold_view(content));
-    o->s->retention.holds_stale = true;
-    return write_leaf(o, "hold.placed", content, NULL);
-}
-
-enum status op_hold_release(struct op *o)
-{
-    json_t *each;
-    const json_t *hold = NULL;
-    size_t i;
-    enum status st = auditors_only(o);
-    if (st != OK)
-        return st;
-    json_array_foreach(o->s->holds, i, each)
-        if (strcmp(str(each, "id"), str(o->m, "id")) == 0)
-            hold = each;
-    if (hold == NULL)
-        return refuse_op(o, ITEM_NOT_FOUND, "No legal hold has this id");
-    if (strcmp(str(hold, "by"), o->who.person->name) == 0)
-        return refuse_op(o, SELF_APPROVAL, "%s placed this hold, so another auditor has to lift it", o->who.person->name);
-    if (!reason_good(str(o->m, "reason")))
-        return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
-    o->s->retention.holds_stale = true;
-    o->s->retention.next_ms = 0;      /* what is due now goes now */
-    return write_leaf(o, "hold.released", json_pack("{s:s, s:s, s:s, s:s, s:s}", "hold", str(hold, "id"), "kind", str(hold, "kind"), "value", str(hold, "value"), "reason",
-                                                    str(o->m, "reason"), "by", o->who.person->name), NULL);
-}
-
-enum status op_holds(struct op *o)
-{
-    json_t *list = json_array(), *hold;
-    size_t i, bytes = 0;
-    if (!is_operator(o) && !is_auditor(o)) {
-        json_decref(list);
-        return refuse_op(o, AUDITORS_ONLY, "Legal holds are shown to auditors and operators");
-    }
-    json_array_foreach(o->s->holds, i, hold)
-        if (!page_add(list, &bytes, json_incref(hold)))
-            break;
-    json_object_set_new(o->answer, "holds", list);
-    json_object_set_new(o->answer, "suspended", json_boolean(o->s->retention.suspended));
-    return OK;
-}
-
-static bool is_held(const struct service *s, const json_t *session)
-{
-    size_t i;
-    json_t *hold;
-    json_array_foreach(s->holds, i, hold)
-        if (strcmp(str(session, str(hold, "kind")), str(hold, "value")) == 0)
-            return true;
-    return false;
-}
-
 /* ---- deleting ---- */
 
 static bool recorder_owes(const struct service *s, const char *session)
@@ -353,7 +225,7 @@ static enum status judge(struct op *o, const json_t *facts, bool *erased)
     struct retention_time v[RETENTION_TIMES_MAX];
     struct span span;
     size_t n = 0;
-    if (is_held(o->s, facts))
+    if (hold_on(o->s, facts))
         return OK;
     enum status st = times_of(o->s, str(facts, "tool"), v, &n, &o->err);
     if (st == OK)
@@ -380,20 +252,49 @@ static enum status erase_if_due(struct op *o, const char *id, bool *erased)
     return st;
 }
 
-/* The next few, from where the pass stands. At its end it begins anew a minute later. */
+/* By what the rows say, which is cheap, could it be due? Only then is anything proved; so an edited row can keep a recording, and never delete one. */
+struct guess {
+    char tool[33];                    /* that the times are of: sessions of one tool often come one after the other */
+    struct retention_time v[RETENTION_TIMES_MAX];
+    size_t count;
+};
+
+static enum status may_be_due(struct op *o, struct guess *g, const json_t *row, bool *out)
+{
+    const char *tool = str(row, "tool");
+    enum status st = OK;
+    *out = false;
+    if (hold_on(o->s, row) || strlen(tool) >= sizeof g->tool)
+        return OK;
+    if (strcmp(g->tool, tool) != 0) {
+        g->tool[0] = 0;
+        st = times_of(o->s, tool, g->v, &g->count, &o->err);
+        if (st == OK)
+            memcpy(g->tool, tool, strlen(tool) + 1);
+    }
+    int64_t keep = st == OK ? retention_of(g->v, g->count, num(row, "started_ms"), o->now_ms, o->s->config->shorten_after_ms) : 0;
+    *out = keep > 0 && o->now_ms - num(row, "last_ms") >= keep;
+    return st;
+}
+
+/* The next few, from where the pass stands. At its end it begins anew some minutes later. */
 static enum status look_for_due(struct op *o)
 {
     struct retention_state *r = &o->s->retention;
+    struct guess g = { .tool = "" };
     json_t *rows = NULL, *row;
     size_t i, erased = 0;
     enum status st = store_rows(o->s->store, &rows, &o->err,
-                                "SELECT session, last_ms FROM session WHERE erased = 0"
+                                "SELECT session, person, identity, tool, started_ms, last_ms FROM session WHERE erased = 0"
                                 " AND (last_ms > $1 OR (last_ms = $1 AND session > $2)) ORDER BY last_ms, session LIMIT $3", "isi", r->at_ms, r->at, (int64_t)BATCH);
     json_array_foreach(rows, i, row) {
         bool one = false;
         if (st != OK || erased == ERASE_AT_ONCE)
             break;
-        st = erase_if_due(o, str(row, "session"), &one);
+        bool maybe = false;
+        st = may_be_due(o, &g, row, &maybe);
+        if (st == OK && maybe)
+            st = erase_if_due(o, str(row, "session"), &one);
         erased += one;
         r->at_ms = num(row, "last_ms");
         snprintf(r->at, sizeof r->at, "%s", str(row, "session"));
@@ -486,6 +387,6 @@ enum status retention_tick(struct service *s, struct err *err)
     if (st == CORRUPT || st == OK)
         return st == OK ? OK : fail(err, st, "%s", why.text);
     log_warn("retention.unfinished", "why", why.text, "next", "it is tried again in a minute");
-    r->next_ms = clock_mono_ms() + PASS_MS;
+    r->next_ms = clock_mono_ms() + RETRY_MS;
     return OK;
 }

@@ -20,4 +20,7 @@ struct retention_time {
 /* The time to keep a session that began at started_ms, as of now; 0: for ever. Before the first entry, 0 was in force. shorten_after_ms 0: what was promised once is kept. */
 int64_t retention_of(const struct retention_time *v, size_t count, int64_t started_ms, int64_t now_ms, int64_t shorten_after_ms);
 
+/* Does a legal hold name it? session: {session, identity, person, tool}. */
+bool hold_on(const struct service *s, const json_t *session);
+
 #endif
