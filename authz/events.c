@@ -204,13 +204,12 @@ static void write_row(FILE *out, const struct event_row *r)
     fprintf(out, "### `%s`\n\n%s\n\n%s (`class_uid` %d), %s (`activity_id` %u, `type_uid` %d); %s (`severity_id` %d); %s%s%s%s.\n\n", r->name, r->meaning, event_class_name(r->class_uid),
             r->class_uid, event_activity_name(r->class_uid, r->activity_id), r->activity_id, (int)(r->class_uid * 100 + r->activity_id), event_severity_name(r->severity),
             r->severity, r->failure ? "Failure" : "Success", r->leaf ? "; told of each leaf `" : "", r->leaf ? r->leaf : "", r->leaf ? "`" : "");
-    fputs("| in the line | what |\n|---|---|\n", out);
     for (const struct event_field *f = r->fields; f->from != NULL; f++)
         if (f->from[0] == '=')
-            fprintf(out, "| `%s` | `\"%s\"` |\n", f->to, f->from + 1);
+            fprintf(out, "%s`%s` = \"%s\"", f == r->fields ? "" : ", ", f->to, f->from + 1);
         else
-            fprintf(out, "| `%s` | %s |\n", f->to, f->from);
-    fputc('\n', out);
+            fprintf(out, "%s`%s`: %s", f == r->fields ? "" : ", ", f->to, f->from);
+    fputs(".\n\n", out);
 }
 
 void event_write_reference(FILE *out)
@@ -220,7 +219,7 @@ void event_write_reference(FILE *out)
           "Every line has `time` (milliseconds), `category_uid`, `class_uid`, `activity_id`, `type_uid` and `severity_id` with their names, `status_id` (1 Success, 2 Failure), `message`, and\n"
           "`metadata`: `version`, `product`, `log_provider` (the instance), `event_code` (the name below), `uid`, and where it tells of a leaf of the signed log `sequence`, its number; `correlation_uid` is the\n"
           "session (or the item) that it belongs to. `count` says how many of the same kind one line stands for, where many came in a second. A line can come twice after a crash: `metadata.uid` is then the same.\n\n"
-          "A member whose value is not known, or empty, is left out. Longer values are cut (\"\\u2026\"). Reasons are what people wrote. No line holds a secret, a token, a path, a query, a body, or a customer's id.\n\n", out);
+          "The last paragraph of each event lists its own members: a fixed text after `=`, else after the colon what stands there, as the leaf (authz/README.md) or the message names it. A member whose value is not known, or empty, is left out. Longer values are cut (\"\\u2026\"). Reasons are what people wrote. No line holds a secret, a token, a path, a query, a body, or a customer's id.\n\n", out);
     for (size_t i = 0; i < event_table_count; i++)
         write_row(out, &event_table[i]);
     fputs("## Leaves that are no events\n\n| leaf | why |\n|---|---|\n", out);

@@ -48,6 +48,7 @@ def check_erased(g, grant):
     assert "erased by retention on" in text and f"as logged in leaf {seq}" in text and "the log is whole" in text, text
     assert json.loads(dan.cli("verify", grant, "--json", expect=0).stdout)["erased"] == seq
     assert "erased by retention" in dan.cli("show", grant, expect=1).stderr.decode()
+    assert f"recording deleted by retention (leaf {seq})" in dan.cli("sessions", expect=0).stdout.decode()
     assert json.loads(dan.cli("incident", "--person", said["person"], "--from", "2001-01-01", "--json", expect=0).stdout)
     assert f"{grant}: erased by retention" in dan.cli("verify", "all", expect=0).stdout.decode()
     return seq
