@@ -114,7 +114,7 @@ const struct event_row event_table[] = {
     { "key.signing", "key.signing", ENTITY_MANAGEMENT, 3, EVENT_HIGH, false, FIELDS({ "=signing keys", "entity.type" }, { "=keys/grant.pem", "entity.name" }, { "kids", "unmapped.keys" }),
       "The gateway's own keys for grants changed." },
     { "certificate.revoked", NULL, ENTITY_MANAGEMENT, 4, EVENT_MEDIUM, false, FIELDS(ENTITY("certificate", "serial")),
-      "The revocation list names a certificate that it did not name before (told with a reload; `certs revoke` at the machine did it)." },
+      "The revocation list names a certificate that it did not name before (`certs revoke` at the machine did it, or another authority)." },
     { "auditor-key.added", "auditor-key.added", ENTITY_MANAGEMENT, 1, EVENT_MEDIUM, false, FIELDS(ENTITY("auditor's key", "public_key")), "Recordings are sealed to this key too from now on." },
     { "auditor-key.retired", "auditor-key.retired", ENTITY_MANAGEMENT, 4, EVENT_MEDIUM, false, FIELDS(ENTITY("auditor's key", "auditor")), "Recordings are no longer sealed to this key." },
 

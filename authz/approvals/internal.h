@@ -74,7 +74,8 @@ struct service {
     json_t *events, *outbox;          /* of the open transaction; committed, not yet taken */
     json_t *erase;                    /* held files to erase after the commit */
     struct teller *teller;            /* audit events */
-    json_t *revoked;                  /* {serial: true} of the revocation list when it was last looked at, for audit events; NULL: not yet */
+    json_t *revoked;                  /* {serial: true} of the revocation list when it was last read, for audit events; NULL: not yet */
+    int64_t revoked_looked_ms, revoked_mark;
     json_t *holds;                    /* live legal holds: [{id, kind, value, reason, by, at}], from verified leaves */
     struct retention_state {
         bool suspended;               /* the clock leapt, and nobody has confirmed the time */

@@ -3,8 +3,9 @@
 
 #include <openssl/pem.h>
 #include <openssl/x509.h>
+#include <sys/stat.h>
 
-enum { TOLD_AT_ONCE = 200, SERIAL_HEX_MAX = 64 };
+enum { LOOK_MS = 5000, TOLD_AT_ONCE = 200, SERIAL_HEX_MAX = 64 };
 
 static void take_list(X509_CRL *crl, json_t *serials)
 {
@@ -34,10 +35,24 @@ static json_t *read_serials(const char *path)
     return serials;
 }
 
+/* Is it another file than when it was last read? */
+static bool changed(struct service *s)
+{
+    struct stat sb;
+    int64_t now = clock_mono_ms();
+    if (s->teller == NULL || (s->revoked != NULL && now - s->revoked_looked_ms < LOOK_MS) || stat(s->config->crl, &sb) != 0)
+        return false;
+    s->revoked_looked_ms = now;
+    int64_t mark = (int64_t)sb.st_mtim.tv_sec * 1000000000 + sb.st_mtim.tv_nsec + (int64_t)sb.st_size + (int64_t)sb.st_ino;
+    bool other = mark != s->revoked_mark;
+    s->revoked_mark = mark;
+    return other;
+}
+
 void revoked_look(struct service *s)
 {
     const char *serial;
-    json_t *there, *now = s->teller != NULL ? read_serials(s->config->crl) : NULL;
+    json_t *there, *now = changed(s) ? read_serials(s->config->crl) : NULL;
     size_t told = 0, more = 0;
     if (now == NULL)
         return;

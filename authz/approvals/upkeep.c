@@ -61,6 +61,7 @@ enum status service_tick(struct service *s, struct err *err)
     st = own_end(&o, st, err);
     if (st == OK)
         st = retention_tick(s, err);
+    revoked_look(s);
     teller_tick(s);
     if (st == OK && log_size(s->log) - s->written > REMEMBER_EVERY)
         service_remember(s);
@@ -271,8 +272,6 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
     }
     if (c != old)
         note_reload(s, c, st, err);
-    if (st == OK)
-        revoked_look(s);
     return st;
 }
 

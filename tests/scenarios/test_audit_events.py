@@ -118,8 +118,8 @@ def test_all_events_happen_and_are_told(quick, origin, tmp_path):
         g.person("mallory").get("/internal/keys")
     wait_until(lambda: any(x["value"] == "mallory" for x in olga.api_ok("GET", "/api/v1/locks")["locks"]), 30, "the rule's lock")
     assert g.person("mallory").get("/hello").status == 403
-    told(g, "door.locked")
-    told(g, "session.closed")
+    for name in ("door.locked", "session.closed", "certificate.revoked"):
+        told(g, name)
     complaint = g.stop()
     assert complaint is None, complaint
     events = lines_of(audit(g))
