@@ -52,21 +52,21 @@ static bool one_of(const char *s, const char *a, const char *b)
     return strcmp(s, a) == 0 || strcmp(s, b) == 0;
 }
 
-static const char *const access_members[] = { "tool", "duration_s", "reason", "actions", "extends", NULL };
+static const char *const access_members[] = { "tool", "duration_s", "reason", "actions", "extends", "answer", NULL };
 static const char *const signoff_members[] = { "tool",   "action",   "method",      "authority", "target",
-                                               "digest", "body_len", "body_sha256", "reason",    NULL };
+                                               "digest", "body_len", "body_sha256", "reason",    "answer", NULL };
 
 static const char *const unlock_members[] = { "lock_id", "kind", "value", "reason", NULL };
-static const char *const key_members[] = { "key", "method", "alg", "label", NULL };
+static const char *const key_members[] = { "key", "method", "alg", "label", "answer", NULL };
 
-/* Exactly these members; numbers are those named *_s and *_len; actions and extends stand there only when they say something. */
+/* Exactly these members; numbers are those named *_s and *_len; actions, extends and answer stand there only when they say something. */
 static bool scope_is(const json_t *scope, const char *const *members)
 {
     size_t n = 0, left_out = 0;
     for (; members[n] != NULL; n++) {
         const json_t *v = json_object_get(scope, members[n]);
         bool number = strcmp(members[n], "duration_s") == 0 || strcmp(members[n], "body_len") == 0;
-        bool optional = strcmp(members[n], "actions") == 0 || strcmp(members[n], "extends") == 0;
+        bool optional = strcmp(members[n], "actions") == 0 || strcmp(members[n], "extends") == 0 || strcmp(members[n], "answer") == 0;
         if (optional && v == NULL)
             left_out++;
         else if (number ? !json_is_integer(v) || json_integer_value(v) < 0 : !json_is_string(v))
@@ -100,6 +100,8 @@ enum status statement_read(const json_t *object, struct statement *out, struct e
     const char *const *members = members_of(s.purpose);
     if (members == NULL || !one_of(s.decision, "approve", "deny") || !scope_is(scope, members))
         return fail(err, BAD_INPUT, "the statement's purpose, decision or scope is none we know");
+    if (json_object_get(scope, "answer") != NULL && strcmp(s.decision, "deny") != 0)
+        return fail(err, BAD_INPUT, "only a no says why");
     if (!one_of(s.method, "command-line", "passkey") && strcmp(s.method, "hardware") != 0)
         return fail(err, BAD_INPUT, "the statement's method is none we know");
     s.iat_s = iat;

@@ -45,6 +45,7 @@ struct statement_request {            /* digests as base64url */
 json_t *statement_scope_signoff(const struct statement_request *r);
 /* A new approval key of the requester: its fingerprint, and what it is. */
 json_t *statement_scope_key(const char *key, const char *method, const char *alg, const char *label);
+/* Any of those for access, a sign-off or a key may have one member more when the decision is "deny": `answer`, why not, as the requester reads it. */
 
 /* Read one: version 1, exactly the known members, of the right types. *out borrows from the object. BAD_INPUT. */
 MUST_CHECK enum status statement_read(const json_t *object, struct statement *out, struct err *err);

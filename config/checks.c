@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+enum { HOUR_MS = 3600000 };
+
 /* ---- unique names --------------------------------------------------------------------------------------------- */
 
 static int compare_named(const void *a, const void *b)
@@ -218,6 +220,8 @@ static void check_tool(struct load *l, const struct tool *t, const config_settin
         check_action(l, t, &t->actions[i], element_of(actions, i));
     check_reach(l, t, actions);
     check_budget(l, t, member_of(at, "budget"));
+    if (t->retention_ms > 0 && t->retention_ms < HOUR_MS)
+        report(l, member_of(at, "retention"), NULL, "is less than an hour, and would delete what auditors have hardly seen; expected a time such as \"90d\", or \"0s\" for ever");
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------- */

@@ -160,6 +160,7 @@ struct tool {
     enum record_mode record;          /* of actions that say nothing else; never RECORD_OFF */
     int64_t escalate_after_ms;        /* 0: as the gateway's */
     char *escalate_to;                /* a group; NULL: the gateway's */
+    int64_t retention_ms;             /* recordings are deleted after this; 0: never */
     struct action_index *index;       /* made from the actions by config_load (config/index.h); NULL: they are tried one by one */
 };
 
@@ -284,6 +285,14 @@ struct config {
     size_t notice_count;
     int64_t escalate_after_ms;        /* an item that still waits then is brought before `escalate_to`; 0: only when nobody is on duty */
     char *escalate_to;                /* a group; NULL: nobody */
+    int64_t shorten_after_ms;         /* a shorter retention counts for earlier sessions after this; 0: never */
+    int64_t clock_leap_ms;            /* when the clock leaps by more, nothing is deleted until an operator confirms the time */
+    char **witnesses;                 /* verifier keys of those whose cosignatures of the log are taken (proxy/base/cosign.h) */
+    size_t witness_count;
+    struct audit_settings {           /* where audit events go to (authz/events.h) */
+        char *file, *syslog;          /* NULL: not there */
+        bool standard_output, required;   /* required: nothing is decided while they cannot be told */
+    } audit;
     struct identity_row *by_identity; /* every identity, sorted, for config_person */
     size_t identity_count;
     struct arena memory;              /* everything above lives here and goes with the last reference */

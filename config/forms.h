@@ -49,6 +49,8 @@ extern const struct form form_notice_event;
 extern const struct form form_fetch_url;
 extern const struct form form_mail_server;
 extern const struct form form_mail_address;
+extern const struct form form_syslog;
+extern const struct form form_witness;
 
 /* "500ms" "2s" "15m" "1h" "7d": one whole number and one unit. False: not of that form, or past 2^53 ms. */
 bool duration_parse(const char *text, int64_t *ms_out);

@@ -108,11 +108,27 @@ static char *folder_of(struct load *l, const config_setting_t *s)
     return whole;
 }
 
+/* A file that we make: can it be made there, or written to? */
+static void check_made(struct load *l, const config_setting_t *s, const char *path, bool there)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : NULL;
+    if (folder == NULL)
+        l->no_memory = true;
+    else if (there ? access(path, W_OK) != 0 : access(folder, W_OK | X_OK) != 0)
+        report(l, s, NULL, "'%s' cannot be written (%s); expected a file in a folder that this user can write to", path, strerror(errno));
+    free(folder);
+}
+
 static void check_path(struct load *l, const struct setting *row, const config_setting_t *s, const char *path)
 {
     struct stat sb;
     bool there = stat(path, &sb) == 0;
     int why = errno;
+    if (row->path == PATH_MADE && !(there && S_ISDIR(sb.st_mode))) {   /* a pipe will do as well */
+        check_made(l, s, path, there);
+        return;
+    }
     if (!there && row->path == PATH_LATER)
         report_warning(l, s->parent ? s : NULL, s->parent ? NULL : row->name, "there is no file '%s' yet", path);
     else if (!there)

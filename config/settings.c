@@ -1,5 +1,7 @@
 #include "config/settings.h"
 
+#include "proxy/base/cosign.h"
+
 #include <stddef.h>
 
 #define AT(type, member) .at = offsetof(struct type, member), .size = sizeof(((struct type *)0)->member)
@@ -248,6 +250,9 @@ static const struct setting tool_settings[] = {
       .help = "What is kept of exchanges whose action says nothing else: `full`, or `metadata`: heads and the sizes of bodies, but no body." },
     { "escalate_after", SHAPE_TIME, NONE, .max = 7 * DAY, AT(tool, escalate_after_ms), .help = "For this tool, instead of `escalate_after` at the top." },
     { "escalate_to", SHAPE_TEXT, NONE, .form = &form_name, AT(tool, escalate_to), .help = "For this tool, instead of `escalate_to` at the top." },
+    { "retention", SHAPE_TIME, .fallback = "\"0s\"", .max = 36500 * DAY, AT(tool, retention_ms),
+      .help = "Recordings of the tool's sessions are deleted so long after their last exchange, such as `90d`; `0s`: never. At least an hour. Each change is logged; a shorter time counts for "
+              "sessions that begin later, for earlier ones only after `recording.shorten_after`. Legal holds (`countersign hold`) keep them longer." },
     { "allow_service_worker", SHAPE_BOOL, .fallback = "false", AT(tool, allow_service_worker), .help = "Let the tool's pages register service workers." },
     { "tied_cookies", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_cookie, COUNTED(tool, tied_cookies, tied_cookie_count),
       .help = "Names of the tool's cookies, such as that of its login, that are worth something to the identity that received them only: one that was stolen, made up or planted is "
@@ -360,6 +365,11 @@ static const struct setting recording_settings[] = {
     { "copy_secret_file", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(config, copy_secret_file), .help = "File with the key's secret, readable by the gateway's user only." },
     { "copy_ca_file", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(config, copy_ca_file),
       .help = "PEM file that its certificate is verified against. Left out: the system's authorities. Name and certificate are always verified." },
+    { "shorten_after", SHAPE_TIME, .fallback = "\"0s\"", .max = 36500 * DAY, AT(config, shorten_after_ms),
+      .help = "A tool's `retention` that was made shorter counts also for sessions that began before, once it has stood in the log so long; `0s`: never, what was promised is kept." },
+    { "clock_leap", SHAPE_TIME, .fallback = "\"7d\"", .min = HOUR, .max = 3650 * DAY, AT(config, clock_leap_ms),
+      .help = "When the clock leaps forward by more, or a start comes so long after the last entry of the log, no recording is deleted until an operator confirms the time "
+              "(`countersign hold --confirm-time`)." },
     { 0 },
 };
 static const struct section recording_section = { "recording", recording_settings, 0, "How sessions are kept." };
@@ -387,6 +397,20 @@ static const struct setting key_settings[] = {
     { 0 },
 };
 static const struct section key_section = { "keys", key_settings, 0, "How a new approval key comes to count." };
+
+static const struct setting audit_settings[] = {
+    { "file", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_MADE, AT(audit_settings, file),
+      .help = "A file that lines are appended to; made anew when it was renamed (logrotate needs no signal), and with SIGHUP." },
+    { "stdout", SHAPE_BOOL, .fallback = "false", AT(audit_settings, standard_output), .help = "Standard output of `countersign run`; its own log goes to standard error." },
+    { "syslog", SHAPE_TEXT, NONE, .form = &form_syslog, AT(audit_settings, syslog),
+      .help = "`local`: /dev/log; `unix:/PATH`, `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT`: RFC 5424 (over TCP with counted octets). Facility authpriv; the MSGID is the event's name. "
+              "Numeric addresses; not encrypted, so let a collector on this machine carry it further." },
+    { "required", SHAPE_BOOL, .fallback = "false", AT(audit_settings, required),
+      .help = "When a place takes no events for 5 s, nothing new is decided (503 `audit-unavailable`) until it does. Else decisions go on, the events wait in the log, and metrics and log say so." },
+    { 0 },
+};
+static const struct section audit_section = { "audit", audit_settings, sizeof(struct audit_settings),
+    "Where audit events go to: every decision and administrative act as a line of OCSF JSON (authz/events.md). Left out: nowhere; the signed log has them all the same." };
 
 static const struct setting root_settings[] = {
     { "instance", SHAPE_TEXT, REQUIRED, .form = &form_instance, AT(config, instance), .help = "Names this gateway in tokens, statements and logs." },
@@ -422,6 +446,9 @@ static const struct setting root_settings[] = {
     { "escalate_after", SHAPE_TIME, .fallback = "\"0s\"", .max = 7 * DAY, AT(config, escalate_after_ms),
       .help = "What still waits for a yes after this is brought before `escalate_to`: the event `item.escalated`, and the pages say so. `0s`: only what nobody on duty can answer." },
     { "escalate_to", SHAPE_TEXT, NONE, .form = &form_name, AT(config, escalate_to), .help = "Group that is told of what waits too long, or at an hour when nobody who could answer is on duty." },
+    { "witnesses", SHAPE_TEXTS, .fallback = "[ ]", .max = COSIGN_WITNESSES_MAX, .form = &form_witness, COUNTED(config, witnesses, witness_count),
+      .help = "Verifier keys of witnesses (NAME+HASH+KEY, C2SP tlog-cosignature): their cosignatures of the log are taken by `countersign log add-cosignature`, and served at `/log/witnessed`." },
+    { "audit", SHAPE_GROUP, NONE, .sub = &audit_section, .at = offsetof(struct config, audit), .help = "Audit events." },
     { 0 },
 };
 const struct section settings_root = { "top level", root_settings, sizeof(struct config), "Settings at the top of the file." };

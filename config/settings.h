@@ -21,6 +21,7 @@ enum path_use {
     PATH_FILE,                        /* must be there and readable */
     PATH_FOLDER,                      /* must be there */
     PATH_LATER,                       /* may come later: a warning */
+    PATH_MADE,                        /* made by us: its folder must be there */
 };
 
 struct section;

@@ -140,6 +140,18 @@ enum status audit_meets(struct audit *a, const struct chain_head *checkpoint, st
     return st;
 }
 
+bool audit_erased(struct audit *a, const char *session)
+{
+    json_t *row = NULL, *leaf = NULL;
+    struct err err;
+    bool yes = store_row(a->s.store, &row, &err, "SELECT erased FROM session WHERE session = $1 AND erased > 0", "s", session) == OK
+               && log_leaf_shown(a->s.log, (uint64_t)num(row, "erased"), &leaf, &err) == OK && strcmp(str(leaf, "type"), "session.erased") == 0
+               && strcmp(str(json_object_get(leaf, "content"), "session"), session) == 0;
+    json_decref(row);
+    json_decref(leaf);
+    return yes;
+}
+
 struct each {
     audit_segment_call *call;
     void *to;

@@ -32,6 +32,7 @@ static const struct field statement_fields[] = {
     { "key", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
     { "duration_s", FIELD_NUMBER, -most, most, true, TYPED },
     { "actions", FIELD_WORDS, 0, ACTIONS_MAX, true, TYPED },
+    { "reason", FIELD_TEXT, 0, REASON_BYTES, true, TYPED },
     END
 };
 static const struct field decide_fields[] = {
@@ -151,6 +152,7 @@ static const struct field take_fields[] = { END };
 static const struct field done_fields[] = {
     { "id", FIELD_WORD, ID_LEN, ID_LEN, false, false }, { "result", FIELD_WORD, 1, 16, false, false }, { "why", FIELD_TEXT, 0, 256, true, false }, END
 };
+static const struct field confirm_fields[] = { WHO, { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED }, END };
 
 enum { FOR_NEW = 1u << ROLE_NONE, FOR_WORKER = 1u << ROLE_WORKER, FOR_RECORDER = 1u << ROLE_RECORDER, FOR_COURIER = 1u << ROLE_COURIER };
 
@@ -195,6 +197,10 @@ static const struct rule {
     { "keys", FOR_WORKER, 0, keys_fields, op_keys, BY_OWN_LOCK },
     { "notices.take", FOR_COURIER, 0, take_fields, op_notices_take, BY_NO_LOCK },
     { "notices.done", FOR_COURIER, 0, done_fields, op_notices_done, BY_NO_LOCK },
+    { "hold.place", FOR_WORKER, 0, lock_fields, op_hold_place, BY_OWN_LOCK },
+    { "hold.release", FOR_WORKER, 0, withdraw_fields, op_hold_release, BY_OWN_LOCK },
+    { "holds", FOR_WORKER, 0, who_fields, op_holds, BY_OWN_LOCK },
+    { "retention.confirm", FOR_WORKER, 0, confirm_fields, op_retention_confirm, BY_OWN_LOCK },
 };
 
 static const struct rule *rule_of(const json_t *m)
@@ -241,9 +247,21 @@ static enum status resolve_who(struct op *o)
     return o->stopped_by == BY_ANY_LOCK ? refuse_if_locked(o, NULL, NULL) : OK;
 }
 
+/* What makes a new fact that somebody may act on. Ending, locking, looking and telling go on while audit events cannot be told. */
+static bool decides(const char *op)
+{
+    static const char *const ops[] = { "request.create", "decide", "hold", "release.use", "key.propose" };
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (strcmp(ops[i], op) == 0)
+            return true;
+    return false;
+}
+
 static enum status run_op(struct op *o)
 {
     enum status st = resolve_who(o);
+    if (st == OK && teller_stops(o->s) && decides(str(o->m, "op")))
+        return refuse_op(o, AUDIT_UNAVAILABLE, "Audit events cannot be written, and `audit.required` says that nothing is decided then");
     return st == OK ? o->run(o) : st;
 }
 
@@ -251,6 +269,8 @@ static enum status run_op(struct op *o)
 static void turn_into_problem(struct op *o, const char *op, enum status st)
 {
     if (st == REFUSED && o->problem != PROBLEM_NONE) {
+        teller_refused(o->s, json_pack("{s:s, s:s, s:s, s:s, s:s*}", "op", op, "problem", problem_of(o->problem)->type, "detail", o->err.text, "identity",
+                                       o->who.identity ? o->who.identity : "", "person", o->who.person ? o->who.person->name : NULL));
         log_info("op.refused", "op", op, "problem", problem_of(o->problem)->type, "detail", o->err.text, "identity", o->who.identity);
         return;
     }

@@ -3,6 +3,7 @@
 #define COUNTERSIGN_APPROVALS_INTERNAL_H
 
 #include "authz/approvals/service.h"
+#include "authz/approvals/teller.h"
 #include "authz/approvals/tiles.h"
 #include "authz/approvals/validate.h"
 
@@ -76,6 +77,17 @@ struct service {
     json_t *notices_out;              /* {receiver: notice}: taken by it, not yet done */
     json_t *notices_of;               /* {person: {since, count}}: events caused of late */
     int64_t escalated_ms;             /* when escalate() last looked */
+    struct teller *teller;            /* audit events */
+    json_t *revoked;                  /* {serial: true} of the revocation list when it was last read, for audit events; NULL: not yet */
+    int64_t revoked_looked_ms, revoked_mark;
+    json_t *holds;                    /* live legal holds: [{id, kind, value, reason, by, at}], from verified leaves */
+    struct retention_state {
+        bool suspended;               /* the clock leapt, and nobody has confirmed the time */
+        bool reread, holds_stale;     /* after the commit: look again */
+        int64_t offset_ms;            /* wall clock less monotonic clock, when it was last known to be right */
+        int64_t next_ms, at_ms;       /* the pass over all sessions: when the next one is; last_ms and session that it stands at */
+        char at[65];
+    } retention;
 };
 
 /* ---- signing.c: the gateway's own keys for tokens ---- */
@@ -310,6 +322,8 @@ MUST_CHECK enum status locks_load(struct service *s, struct err *err);
 
 /* The signing keys changed: log it, tell the workers. BAD_CONFIG: a live grant was signed with one that is gone. In an own transaction. */
 MUST_CHECK enum status signing_changed(struct op *o);
+/* At a start: were they exchanged while nobody looked? */
+MUST_CHECK enum status signing_start(struct op *o);
 
 /* ---- reconcile.c ---- */
 /* Compare the rows with the verified log. CORRUPT names the first that differs. */
@@ -319,6 +333,15 @@ MUST_CHECK enum status reconcile_range(struct service *s, uint64_t from, uint64_
 
 /* ---- patrol.c: read the past again, a little at a time. CORRUPT: it was altered; end the process. ---- */
 MUST_CHECK enum status patrol_step(struct service *s, struct err *err);
+
+/* ---- revoked.c: tell which certificates the revocation list names that it did not name before ---- */
+void revoked_look(struct service *s);
+
+/* ---- retention.c: what is deleted when (retention.h) ---- */
+MUST_CHECK enum status upkeep_retention(struct op *o);    /* log what the config says, in an own transaction */
+MUST_CHECK enum status retention_start(struct op *o);     /* before the first leaf of a start */
+MUST_CHECK enum status retention_tick(struct service *s, struct err *err);
+MUST_CHECK enum status holds_load(struct service *s, struct err *err);
 
 /* ---- the ops ---- */
 enum status op_hello(struct op *o);
@@ -351,5 +374,9 @@ enum status op_key_remove(struct op *o);
 enum status op_keys(struct op *o);
 enum status op_live(struct op *o);
 enum status op_item_proof(struct op *o);
+enum status op_hold_place(struct op *o);
+enum status op_hold_release(struct op *o);
+enum status op_holds(struct op *o);
+enum status op_retention_confirm(struct op *o);
 
 #endif

@@ -188,7 +188,9 @@ bool scope_within(const struct item *it, const json_t *scope)
 {
     int64_t duration_s = num(scope, "duration_s");
     const char *actions = scope_actions(scope);
-    json_t *same = item_scope(it, duration_s, actions);
+    json_t *same = item_scope(it, duration_s, actions), *answer = json_object_get(scope, "answer");
+    if (same != NULL && answer != NULL)   /* why not: statement_read lets only a no say it */
+        json_object_set(same, "answer", answer);
     bool within = same != NULL && json_equal(same, scope);
     json_decref(same);
     return within && (it->kind != LEDGER_REQUEST

@@ -36,6 +36,8 @@ static const struct change {
     { "key.removed", "key", LEDGER_KEY, "live", "ended" },
     { "auditor-key.added", "auditor", LEDGER_AUDITOR, NULL, "live" },
     { "auditor-key.retired", "auditor", LEDGER_AUDITOR, "live", "ended" },
+    { "hold.placed", "hold", LEDGER_HOLD, NULL, "live" },
+    { "hold.released", "hold", LEDGER_HOLD, "live", "ended" },
 };
 
 static const char *const state_words[] = { "pending", "approved", "granted", "used",  "denied",

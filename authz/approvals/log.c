@@ -17,6 +17,7 @@ enum { SHOWN_MAX = 1024, PENDING_MAX = 1 << 22, SALT_TEXT = 23, DIGEST_TEXT = 44
 struct pending {
     uint64_t seq;
     const char *type;
+    int64_t time_ms;
     json_t *content;
 };
 
@@ -296,7 +297,7 @@ enum status log_append(struct log *l, const char *type, json_t *content, int64_t
         json_decref(content);
         return st;
     }
-    l->pending[l->pending_count++] = (struct pending){ l->next.size, type, content };
+    l->pending[l->pending_count++] = (struct pending){ l->next.size, type, time_ms, content };
     if (seq_out != NULL)
         *seq_out = l->next.size;
     return OK;
@@ -342,6 +343,16 @@ static enum status keep_marks(struct log *l, struct err *err)
     if (st == OK && memcmp(found.hash, meant.hash, 32) != 0)
         st = fail(err, CORRUPT, "the leaves just written are not those that were meant");
     return st;
+}
+
+json_t *log_fresh(const struct log *l)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < l->pending_count; i++) {
+        const struct pending *p = &l->pending[i];
+        json_array_append_new(list, json_pack("{s:I, s:s, s:I, s:O}", "seq", (json_int_t)p->seq, "type", p->type, "time_ms", (json_int_t)p->time_ms, "content", p->content));
+    }
+    return list;
 }
 
 enum status log_committed(struct log *l, struct err *err)
@@ -462,6 +473,42 @@ enum status log_check_block(struct log *l, uint64_t from, uint64_t *to_out, stru
                                 (int64_t)w.before, (int64_t)end);
     *to_out = end;
     return st == OK ? check_block(l, &w, end, err) : st;
+}
+
+struct gathering {
+    struct walk walk;
+    json_t *rows;
+    uint64_t from;
+};
+
+static enum status gather_leaf(void *arg, json_t *row, struct err *err)
+{
+    struct gathering *g = arg;
+    enum status st = walk_leaf(&g->walk, row, err);
+    if (st != OK || g->walk.before + g->walk.block.size < g->from)
+        return st;
+    json_t *content = json_loads(text_of(row, "content"), JSON_REJECT_DUPLICATES, NULL);
+    if (content != NULL)
+        json_object_set_new(row, "content", content);
+    return json_array_append(g->rows, row) == 0 ? OK : fail(err, NO_MEMORY, "leaves");
+}
+
+enum status log_block(struct log *l, uint64_t from, json_t **out, uint64_t *to_out, struct err *err)
+{
+    struct gathering g = { .walk = { .before = (from - 1) / LOG_MARK_EVERY * LOG_MARK_EVERY }, .rows = json_array(), .from = from };
+    uint64_t end = g.walk.before + LOG_MARK_EVERY < l->tree.size ? g.walk.before + LOG_MARK_EVERY : l->tree.size;
+    enum status st = store_each(l->store, gather_leaf, &g, err,
+                                "SELECT seq, type, time_ms, salt, content, digest FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq", "ii", (int64_t)g.walk.before,
+                                (int64_t)end);
+    if (st == OK)
+        st = check_block(l, &g.walk, end, err);
+    if (st != OK) {
+        json_decref(g.rows);
+        return st;
+    }
+    *out = g.rows;
+    *to_out = end;
+    return OK;
 }
 
 const struct ledger *log_ledger(const struct log *l)

@@ -37,6 +37,8 @@ MUST_CHECK enum status log_seal(struct log *l, struct err *err);
 /* OK, or CORRUPT / NO_MEMORY: then memory no longer mirrors the log and the process must end. */
 MUST_CHECK enum status log_committed(struct log *l, struct err *err);
 void log_rolled_back(struct log *l);
+/* What the open transaction appended, [{seq, type, time_ms, content}]; the caller's. Before log_committed. */
+json_t *log_fresh(const struct log *l);
 
 /* The signed head as of now, appended leaves included; malloc'd. */
 MUST_CHECK enum status log_checkpoint(const struct log *l, char **note_out, struct err *err);
@@ -44,6 +46,8 @@ MUST_CHECK enum status log_checkpoint(const struct log *l, char **note_out, stru
 MUST_CHECK enum status log_leaf(struct log *l, uint64_t seq, json_t **out, struct err *err);
 /* The same, for what is only shown: one that was proved before need not be proved again. */
 MUST_CHECK enum status log_leaf_shown(struct log *l, uint64_t seq, json_t **out, struct err *err);
+/* The leaves from this one to the next mark, proved, as log_leaf has them; *to_out is the last. */
+MUST_CHECK enum status log_block(struct log *l, uint64_t from, json_t **out, uint64_t *to_out, struct err *err);
 const struct ledger *log_ledger(const struct log *l);
 /* Raw 32 bytes. */
 const unsigned char *log_public_key(const struct log *l);

@@ -1,6 +1,7 @@
 #include "authz/approvals/loop.h"
 
 #include "authz/approvals/connection.h"
+#include "authz/approvals/teller.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/file.h"
 #include "proxy/base/log.h"
@@ -306,7 +307,9 @@ static void on_tick(uv_timer_t *t)
             end_connection(l, c, why);
     }
     send_events(l);
-    json_t *tick = json_pack("[{s:s, s:I}]", "event", "tick", "now_ms", (json_int_t)clock_wall_ms());
+    struct teller_counts told = teller_count(l->service);
+    json_t *tick = json_pack("[{s:s, s:I, s:I, s:I}]", "event", "tick", "now_ms", (json_int_t)clock_wall_ms(), "audit_waiting", (json_int_t)told.waiting, "audit_lost",
+                             (json_int_t)told.lost);
     broadcast(l, tick);
     reap(l);
 }

@@ -81,8 +81,13 @@ static enum status wanted_scope(struct op *o, const struct item *it, json_t **ou
         return refuse_op(o, BAD_REQUEST, "Only a yes to a request for access can be for less than what was asked");
     if (names != NULL && (json_array_size(names) == 0 || !actions_from_list(it->tool, names, actions)))
         return refuse_op(o, BAD_REQUEST, "'actions' names something that '%s' does not have, or twice", it->tool->name);
+    const json_t *why = json_object_get(o->m, "reason");
+    if (why != NULL && strcmp(str(o->m, "decision"), "deny") != 0)
+        return refuse_op(o, BAD_REQUEST, "Only a no has a reason of its own");
+    if (why != NULL && !reason_good(json_string_value(why)))
+        return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
     *out = item_scope(it, json_integer_value(duration), names ? actions : NULL);
-    if (*out == NULL)
+    if (*out == NULL || (why != NULL && json_object_set_new(*out, "answer", json_string(json_string_value(why))) != 0))
         return fail(&o->err, NO_MEMORY, "scope");
     if ((duration == NULL || json_integer_value(duration) >= 1) && scope_within(it, *out))
         return OK;

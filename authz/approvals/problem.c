@@ -69,6 +69,8 @@ static const struct problem problems[PROBLEM_COUNT] = {
                             "Try again in a minute, or ask an operator of this gateway to look at the disk and the log of authz." },
     [RECORDS_ALTERED] = { "records-altered", 503, "The gateway's records do not agree with its signed log",
                           "Nothing was released. " OPERATOR " to look at the log of authz and to compare the database with a backup." },
+    [AUDIT_UNAVAILABLE] = { "audit-unavailable", 503, "Audit events cannot be written, so nothing is decided",
+                            "Try again in a minute, or ask an operator of this gateway to look at the places that the setting `audit` names." },
 };
 
 const struct problem *problem_of(enum problem_type t)

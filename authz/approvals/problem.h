@@ -53,6 +53,7 @@ enum problem_type {
     UNLOCK_OWN,
     STORE_UNAVAILABLE,
     RECORDS_ALTERED,
+    AUDIT_UNAVAILABLE,
     PROBLEM_COUNT
 };
 

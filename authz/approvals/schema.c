@@ -100,7 +100,7 @@ static const char *const to_2[] = {
     NULL,
 };
 /* Notices that wait for the courier, and what was brought before others. Both only name leaves (notices.h). */
-static const char *const to_3[] = {
+static const char *const to_notices[] = {
     "CREATE TABLE notice (notice TEXT PRIMARY KEY, target TEXT NOT NULL, event TEXT NOT NULL, seq BIGINT NOT NULL, weighty BIGINT NOT NULL,"
     " created_ms BIGINT NOT NULL, due_ms BIGINT NOT NULL, tries BIGINT NOT NULL, UNIQUE (target, seq))",
     "CREATE INDEX notice_due ON notice (target, due_ms)",
@@ -109,4 +109,11 @@ static const char *const to_3[] = {
     "CREATE TABLE escalated (item TEXT PRIMARY KEY, seq BIGINT NOT NULL)",
     NULL,
 };
-const char *const *const store_steps[] = { to_2, to_3, NULL };
+static const char *const to_erasing[] = {
+    /* The leaf that says that the recording is deleted, and whether its files are gone. */
+    "ALTER TABLE session ADD COLUMN erased BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE session ADD COLUMN gone BIGINT NOT NULL DEFAULT 0",
+    "CREATE INDEX session_last ON session (last_ms, session)",
+    NULL,
+};
+const char *const *const store_steps[] = { to_2, to_notices, to_erasing, NULL };

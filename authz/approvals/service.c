@@ -83,6 +83,10 @@ static enum status bring_up_to_date(struct service *s, struct err *err)
     struct op o;
     enum status st = own_begin(s, &o, err);
     if (st == OK)
+        st = retention_start(&o);
+    if (st == OK)
+        st = signing_start(&o);
+    if (st == OK)
         st = first_leaf(&o);
     if (st == OK)
         st = upkeep_config(&o);
@@ -126,7 +130,15 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     if (st == OK)
         st = web_keys_load(s, err);
     if (st == OK)
+        st = holds_load(s, err);
+    if (st == OK)
+        st = teller_open(s, &s->teller, err);
+    if (st == OK)
         st = bring_up_to_date(s, err);
+    if (st == OK)
+        revoked_look(s);
+    if (st == OK)
+        teller_note(s, "gateway.started", json_pack("{s:s, s:s}", "version", COUNTERSIGN_VERSION, "process", "authz"));
     if (st == OK)
         service_remember(s);
     if (st == OK)
@@ -158,8 +170,11 @@ void service_close(struct service *s)
 {
     if (s == NULL)
         return;
-    if (s->written > 0)               /* it was opened in full */
+    if (s->written > 0) {             /* it was opened in full */
         service_remember(s);
+        teller_note(s, "gateway.stopped", json_pack("{s:s, s:s}", "version", COUNTERSIGN_VERSION, "process", "authz"));
+    }
+    teller_close(s);
     free(s->memory_path);
     if (s->published_ms > 0)          /* it was opened in full */
         upkeep_publish(s);
@@ -170,6 +185,8 @@ void service_close(struct service *s)
     jwt_keys_free(s->public_keys);
     json_decref(s->jwks);
     json_decref(s->locks);
+    json_decref(s->holds);
+    json_decref(s->revoked);
     json_decref(s->running);
     json_decref(s->owners);
     json_decref(s->notices_out);
@@ -215,7 +232,7 @@ static void tx_rollback(struct service *s)
 {
     store_rollback(s->store);
     log_rolled_back(s->log);
-    s->locks_stale = s->web_keys_stale = false;
+    s->locks_stale = s->web_keys_stale = s->retention.holds_stale = s->retention.reread = false;
     tx_forget(s);
 }
 
@@ -240,17 +257,23 @@ static enum status tx_commit(struct service *s, bool *broken, struct err *err)
         tx_rollback(s);
         return st;
     }
+    json_t *fresh = s->teller && log_changed(s->log) ? log_fresh(s->log) : NULL;
     st = log_committed(s->log, err);
     if (st == OK && s->locks_stale)
         st = locks_load(s, err);
     if (st == OK && s->web_keys_stale)
         st = web_keys_load(s, err);
-    s->locks_stale = s->web_keys_stale = false;
+    if (st == OK && s->retention.holds_stale)
+        st = holds_load(s, err);
+    s->locks_stale = s->web_keys_stale = s->retention.holds_stale = false;
     *broken = st != OK;
     if (st == OK)
         after_commit(s);
     else
         tx_forget(s);
+    if (st == OK && fresh != NULL)
+        teller_fresh(s, json_incref(fresh));
+    json_decref(fresh);
     return st;
 }
 

@@ -1,6 +1,8 @@
 /* signing: the gateway's own keys for tokens, and how they change with an overlap (authz/README.md "Changing the signing key"). */
 #include "authz/approvals/internal.h"
 
+#define SIGNING_LEAVES "signing"      /* leaves key.signing are filed under this */
+
 /* A further key that is published and does not sign: it may be missing. */
 static enum status add_further(const struct config *c, const char *name, json_t *jwks, struct err *err)
 {
@@ -68,11 +70,37 @@ static enum status check_live(struct op *o)
     return st;
 }
 
+static enum status log_set(struct op *o)
+{
+    return write_leaf(o, "key.signing", json_pack("{s:s, s:O}", "session", SIGNING_LEAVES, "jwks", o->s->jwks), NULL);
+}
+
+/* The set that the log knows: of the last leaf key.signing, or of the first leaf of all. */
+static enum status logged_set(struct op *o, json_t **out)
+{
+    json_t *row = NULL;
+    uint64_t seq = 1;
+    enum status st = store_row(o->s->store, &row, &o->err, "SELECT seq FROM leaf WHERE session = $1 ORDER BY seq DESC LIMIT 1", "s", SIGNING_LEAVES);
+    if (st == OK)
+        seq = (uint64_t)num(row, "seq");
+    json_decref(row);
+    return st == OK || st == NOT_FOUND ? log_leaf_shown(o->s->log, seq, out, &o->err) : st;
+}
+
+enum status signing_start(struct op *o)
+{
+    json_t *leaf = NULL;
+    enum status st = log_size(o->s->log) > 0 ? logged_set(o, &leaf) : OK;
+    bool same = leaf == NULL || json_equal(json_object_get(json_object_get(leaf, "content"), "jwks"), o->s->jwks);
+    json_decref(leaf);
+    return st == OK && !same ? log_set(o) : st;   /* a grant that was signed with a key that is gone is refused where it is used */
+}
+
 enum status signing_changed(struct op *o)
 {
     enum status st = check_live(o);
     if (st == OK)
-        st = write_leaf(o, "key.signing", json_pack("{s:O}", "jwks", o->s->jwks), NULL);
+        st = log_set(o);
     if (st == OK)
         queue_event(o, json_pack("{s:s, s:O}", "event", "keys", "jwks", o->s->jwks));
     return st;

@@ -65,6 +65,10 @@ enum status service_tick(struct service *s, struct err *err)
             st = escalate(&o);
     }
     st = own_end(&o, st, err);
+    if (st == OK)
+        st = retention_tick(s, err);
+    revoked_look(s);
+    teller_tick(s);
     if (st == OK && log_size(s->log) - s->written > REMEMBER_EVERY)
         service_remember(s);
     return st == OK ? patrol_step(s, err) : st;
@@ -206,7 +210,21 @@ enum status upkeep_config(struct op *o)
     enum status st = log_keys(o);
     if (st == OK)
         st = upkeep_auditors(o);
+    if (st == OK)
+        st = upkeep_retention(o);
     return st == OK ? end_disallowed(o) : st;
+}
+
+static void note_reload(struct service *s, const struct config *c, enum status st, const struct err *err)
+{
+    json_t *policies = json_array();
+    char hash[65], text[128];
+    for (size_t i = 0; i < c->tool_count && st == OK; i++) {
+        policy_hash(c, &c->tools[i], hash);
+        snprintf(text, sizeof text, "%s %s", c->tools[i].name, hash);
+        json_array_append_new(policies, json_string(text));
+    }
+    teller_note(s, st == OK ? "config.reloaded" : "config.refused", json_pack("{s:s, s:o, s:s}", "file", c->path, "policies", policies, "why", st == OK ? "" : err->text));
 }
 
 enum status service_reload(struct service *s, struct config *c, struct err *err)
@@ -235,6 +253,8 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
     if (st == OK && origin == NULL)
         st = fail(err, NO_MEMORY, "console");
     if (st == OK)
+        st = teller_reload(s, err);
+    if (st == OK)
         st = upkeep_config(&o);
     if (st == OK && new_signing)
         st = signing_changed(&o);
@@ -248,12 +268,17 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
         approval_keys_done(&old_keys);
         free(old_origin);
     } else {
+        struct err why;
         s->config = old;
         s->keys = old_keys;
         s->console_origin = old_origin;
         free(origin);
         approval_keys_done(&keys);
+        if (teller_reload(s, &why) != OK)
+            log_error("audit.not-restored", "why", why.text);
     }
+    if (c != old)
+        note_reload(s, c, st, err);
     return st;
 }
 

@@ -26,9 +26,21 @@ static json_t *needs_view(const struct op *o, const json_t *row, bool access)
 
 static json_t *decisions_view(struct op *o, const char *id)
 {
-    json_t *rows = NULL;
-    if (store_rows(o->s->store, &rows, &o->err, "SELECT person, decision, at, key FROM decision WHERE item = $1 ORDER BY seq", "s", id) != OK)
+    json_t *rows = NULL, *row;
+    size_t i;
+    if (store_rows(o->s->store, &rows, &o->err, "SELECT person, decision, at, key, seq FROM decision WHERE item = $1 ORDER BY seq", "s", id) != OK)
         return NULL;
+    json_array_foreach(rows, i, row) {   /* why not stands in what was signed */
+        json_t *leaf = NULL;
+        if (strcmp(str(row, "decision"), "deny") == 0 && log_leaf_shown(o->s->log, (uint64_t)num(row, "seq"), &leaf, &o->err) == OK) {
+            const json_t *statement = json_object_get(json_object_get(leaf, "content"), "statement");
+            json_t *why = json_object_get(json_object_get(statement, "scope"), "answer");
+            if (why != NULL)
+                json_object_set(row, "reason", why);
+        }
+        json_decref(leaf);
+        json_object_del(row, "seq");
+    }
     return rows;
 }
 
@@ -107,6 +119,8 @@ json_t *view_session(struct op *o, const json_t *row)
     if (v == NULL)
         return NULL;
     copy(v, row, same);
+    if (num(row, "erased") > 0)
+        json_object_set(v, "erased", json_object_get(row, "erased"));
     if (!live)
         json_object_set_new(v, "ended_ms", json_integer(num(row, "ended_ms") ? num(row, "ended_ms") : num(row, "last_ms")));
     return v;

@@ -120,6 +120,8 @@ enum status asked_statement_check(const struct asked *a, const json_t *object, s
         return differs(err, "purpose");
     if (!is(s.decision, a->decision))
         return differs(err, "decision");
+    if (strcmp(json_text(s.scope, "answer"), a->answer ? a->answer : "") != 0)
+        return differs(err, "reason to say no");
     if (!is(s.key, a->key))
         return differs(err, "key");
     if (!is(s.method, "command-line"))

@@ -16,6 +16,7 @@ struct asked {
     const struct held_request *held;  /* of a sign-off, as computed here; NULL for access */
     int64_t now_s;
     int64_t duration_s;               /* a shorter yes to a request for access; 0: as asked */
+    const char *answer;               /* why not, of a no; NULL: nothing is said */
     const char *only;                 /* names joined by commas: a yes for these actions only; NULL: as asked */
 };
 

@@ -19,7 +19,7 @@
 enum { BODY_SHOWN = 32 * 1024 };
 
 struct answer {
-    const char *decision, *id, *save;
+    const char *decision, *id, *save, *reason;
     const char *length, *only;        /* a yes for less: shorter, some of the actions; NULL: as asked */
     int64_t duration_s;
     bool yes, json;
@@ -110,7 +110,7 @@ static enum status check_statement(const struct answer *a, struct err *err)
 {
     const struct asked asked = { .instance = a->instance, .decision = a->decision, .person = json_text(a->status, "person"), .key = a->fingerprint,
         .item = a->item, .held = a->is_signoff ? &a->held : NULL, .now_s = clock_wall_s(), .duration_s = a->duration_s,
-        .only = a->only };
+        .only = a->only, .answer = a->reason };
     return asked_statement_check(&asked, a->statement, err);
 }
 
@@ -123,6 +123,10 @@ static enum status fetch_statement(struct answer *a, struct err *err)
         json_object_set_new(body, "duration_s", json_integer(a->duration_s));
     if (a->only != NULL)
         json_object_set_new(body, "actions", actions_list(a->only));
+    if (a->reason != NULL && json_object_set_new(body, "reason", json_string(a->reason)) != 0) {
+        json_decref(body);
+        return fail(err, BAD_INPUT, "the reason must be UTF-8 text");
+    }
     enum status st = body != NULL ? client_send(a->client, "POST", path, body, &answer, err) : fail(err, NO_MEMORY, "statement");
     json_decref(body);
     if (st != OK)
@@ -170,6 +174,11 @@ static void show(const struct answer *a, FILE *out)
                 words_duration(a->duration_s ? a->duration_s : json_number(a->item, "duration_s"), text), a->only ? ", only for " : "", a->only ? a->only : "");
     else
         fputs("It will not happen; it can be asked for anew.\n", out);
+    if (a->reason != NULL) {
+        fputs("The one who asked is told why, and the signature covers it: ", out);
+        term_str(out, a->reason);
+        fputc('\n', out);
+    }
     fputs("You answer as ", out);
     term_str(out, json_text(a->status, "person"));
     fputs(" at ", out);
@@ -236,6 +245,7 @@ static int answer_command(int argc, char **argv, struct answer *a, const char *s
         { "yes", 'y', NULL, "do not ask; show and sign", NULL, &a->yes, false },
         { "for", 'f', "TIME", "say yes for a shorter time than was asked, such as 10m", &a->length, NULL, false },
         { "only", 0, "ACTIONS", "say yes for some of the actions only: names joined by commas", &a->only, NULL, false },
+        { "reason", 'r', "TEXT", "say no and why; the one who asked reads it", &a->reason, NULL, false },
         { "save-body", 0, "FILE", "keep the held request's body in a file, to read it first", &a->save, NULL, false },
         PROFILE_OPTIONS(a->profile),
         { 0 },
@@ -246,6 +256,8 @@ static int answer_command(int argc, char **argv, struct answer *a, const char *s
     a->id = args[0];
     if ((a->length != NULL || a->only != NULL) && strcmp(a->decision, "approve") != 0)
         return wrong_usage(&usage, "%s", "--for and --only belong to a yes");
+    if (a->reason != NULL && strcmp(a->decision, "deny") != 0)
+        return wrong_usage(&usage, "%s", "--reason belongs to a no; a yes covers what was asked");
     if (a->length != NULL && (!words_read_duration(a->length, &a->duration_s) || a->duration_s == 0))
         return wrong_usage(&usage, "--for '%s' is not a length of time; write it like 30m, 2h or 1h30m", a->length);
     if (!id_is_plain(a->id))
@@ -266,6 +278,6 @@ int cmd_approve(int argc, char **argv)
 int cmd_deny(int argc, char **argv)
 {
     struct answer a = { .decision = "deny" };
-    return answer_command(argc, argv, &a, "countersign deny ID [--yes] [--json]",
-                          "Say no to a request for access or to a held request, signed with your own key like a yes." PROFILE_HELP);
+    return answer_command(argc, argv, &a, "countersign deny ID [--reason TEXT] [--yes] [--json]",
+                          "Say no to a request for access or to a held request, and why, signed with your own key like a yes." PROFILE_HELP);
 }

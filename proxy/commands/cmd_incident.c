@@ -23,13 +23,13 @@ struct asked {
     bool csv, html, json;
 };
 
-/* A recording that this key does not open is reported by what the log says of its session. */
+/* A recording that this key does not open, or that retention deleted, is reported by what the log says of its session. */
 static enum status one_session(struct asked *a, struct client *c, const struct age_keys *keys, const char *id, struct err *err)
 {
     struct evidence e = { 0 };
     struct archive *archive = NULL;
     enum status st = evidence_fetch(c, id, "incident", &e, err);
-    if (st == OK) {
+    if (st == OK && e.recording != NULL) {
         st = archive_open(e.recording, keys, &archive, err);
         if (st == REFUSED)
             st = OK;

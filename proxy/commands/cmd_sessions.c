@@ -41,6 +41,8 @@ static void print_sessions(const json_t *sessions)
         print_member(s, ", ", "state");
         print_count(s, "exchanges", "exchanges");
         print_count(s, "segments", "segments");
+        if (json_number(s, "erased") > 0)
+            printf(", recording deleted by retention (leaf %lld)", (long long)json_number(s, "erased"));
         putchar('\n');
         if (json_text(s, "reason")[0] != 0) {
             print_member(s, "    reason: ", "reason");

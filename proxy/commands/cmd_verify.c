@@ -15,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { HEAD_FILE_MAX = 4096, TRIES = 4, PAUSE_MS = 700 };
+enum { HEAD_FILE_MAX = 16 * 1024, TRIES = 4, PAUSE_MS = 700 };
 
 /* The second line of a signed head: its sequence number. */
 static void head_number(const json_t *log, char out[WORDS_MAX])
@@ -59,7 +59,7 @@ static enum status try_to_open(struct verify *v, const struct evidence *e, struc
 {
     struct age_keys *keys = NULL;
     struct archive *a = NULL;
-    enum status st = auditor_keys(&v->profile, &keys, err);
+    enum status st = e->recording != NULL ? auditor_keys(&v->profile, &keys, err) : OK;
     if (st != OK || keys == NULL)
         return st;
     st = archive_open(e->recording, keys, &a, err);
@@ -149,14 +149,28 @@ void verify_print_findings(const json_t *findings)
     }
 }
 
+static void print_erased(const struct outcome *o, const char *head)
+{
+    char text[128];
+    evidence_erased_text(o->result.erased_seq, o->result.erased_ms, text, sizeof text);
+    printf("the recording was %s; the log is whole: %u log leaves, head %s\n\n", text, o->result.leaves, head);
+    printf("This proves: the log says that this session had %u segments, with their digests, and that they were deleted when the time to keep them was over; %u answers (yes or no) about\n"
+           "it are signed with the keys registered for the persons they name. A copy of the recording that somebody kept can still be checked against it, with --file.\n"
+           "It does not prove: what was in it.\n", o->result.segments, o->approvals);
+}
+
 static int report(const struct verify *v, const struct evidence *e, const struct outcome *o)
 {
     char head[WORDS_MAX];
     int code = o->whole ? EXIT_DONE : EXIT_REFUSED;
     head_number(e->log, head);
     if (v->json) {
-        command_json(json_pack("{s:b, s:s, s:i, s:i, s:i, s:s, s:O}", "whole", o->whole, "session", e->session, "segments", (int)o->result.segments, "leaves",
+        command_json(json_pack("{s:o*, s:b, s:s, s:i, s:i, s:i, s:s, s:O}", "erased", o->result.erased_seq ? json_integer((json_int_t)o->result.erased_seq) : NULL, "whole", o->whole, "session", e->session, "segments", (int)o->result.segments, "leaves",
                                (int)o->result.leaves, "approvals", (int)o->approvals, "head", head, "findings", o->result.findings));
+        return code;
+    }
+    if (o->whole && e->recording == NULL) {
+        print_erased(o, head);
         return code;
     }
     if (o->whole) {
@@ -193,7 +207,10 @@ static int verify_run(struct verify *v)
     struct outcome o = { 0 };
     unsigned char *later_head = NULL;
     size_t len = 0;
-    enum status st = v->head != NULL ? file_read(v->head, HEAD_FILE_MAX, false, &later_head, &len, &err) : OK;
+    char *cosigned = v->witness != NULL && v->head == NULL ? file_join(v->tiles, "witnessed") : NULL;
+    const char *head = v->head ? v->head : cosigned;
+    enum status st = head != NULL ? file_read(head, HEAD_FILE_MAX, false, &later_head, &len, &err) : OK;
+    free(cosigned);
     if (st == OK && is_more(v)) {
         int more = run_more(v, (const char *)later_head);
         free(later_head);
@@ -224,6 +241,8 @@ static const char *check(struct verify *v, size_t count, char **args)
         return "the session is named twice";
     if (count == 1)
         v->session = args[0];
+    if (v->witness != NULL && v->tiles == NULL && (v->session == NULL || strcmp(v->session, "log") != 0 || v->head == NULL))
+        return "--witness goes with verify log --head FILE, the checkpoint that it cosigned (the gateway serves it as /log/witnessed), or with --tiles DIR";
     if (v->tiles != NULL || v->state != NULL)
         return v->log_key == NULL ? "--tiles and --state need --log-key too: nothing is fetched then"
                : v->session != NULL || v->file != NULL || (v->tiles != NULL && v->state != NULL) ? "--tiles and --state stand alone" : NULL;
@@ -255,6 +274,7 @@ int cmd_verify(int argc, char **argv)
         { "log", 0, "JSON", "offline: the log kept with it", &v.log, NULL, false },
         { "tiles", 0, "DIR", "offline: the published log's files (STATE/log, or a copy of them)", &v.tiles, NULL, false },
         { "state", 0, "DIR", "offline: everything in a state folder, or a copy of it: database, log, recordings", &v.state, NULL, false },
+        { "witness", 0, "KEY,...", "verifier keys of witnesses: at least one of them must have cosigned the head", &v.witness, NULL, false },
         { "session", 0, "ID", "offline: the session, when the log file does not name it", &v.session, NULL, false },
         AUDITOR_OPTIONS(v.profile),
         { 0 },

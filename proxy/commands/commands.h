@@ -71,5 +71,8 @@ int cmd_lock(int argc, char **argv);
 int cmd_unlock(int argc, char **argv);
 int cmd_withdraw(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
+int cmd_events(int argc, char **argv);
+int cmd_hold(int argc, char **argv);
+int cmd_log(int argc, char **argv);
 
 #endif

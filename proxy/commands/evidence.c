@@ -69,6 +69,32 @@ static enum status fetch_info_page(struct client *c, struct evidence *e, const c
     return st;
 }
 
+static const json_t *erased_leaf(const json_t *info)
+{
+    size_t i;
+    json_t *leaf;
+    json_array_foreach(json_array_member(info, "leaves"), i, leaf)
+        if (json_text_is(leaf, "type", "session.erased"))
+            return leaf;
+    return NULL;
+}
+
+void evidence_erased_text(uint64_t seq, int64_t time_ms, char *out, size_t max)
+{
+    char when[WORDS_MAX];
+    snprintf(out, max, "erased by retention on %s, as logged in leaf %llu", words_time(time_ms / 1000, when), (unsigned long long)seq);
+}
+
+/* What was deleted when its time was over can be verified and reported, by what the log says; there is nothing left to look at. */
+static enum status without_recording(const char *session, const json_t *leaf, const char *purpose, struct err *err)
+{
+    char text[128];
+    if (strcmp(purpose, "verify") == 0 || strcmp(purpose, "incident") == 0)
+        return OK;
+    evidence_erased_text((uint64_t)json_number(leaf, "seq"), json_number(leaf, "time_ms"), text, sizeof text);
+    return fail(err, NOT_FOUND, "the recording of %s was %s. Next: countersign verify %s, or countersign incident, show what the log still says of it", session, text, session);
+}
+
 enum status evidence_fetch(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err)
 {
     struct evidence e = { 0 };
@@ -76,7 +102,10 @@ enum status evidence_fetch(struct client *c, const char *session, const char *pu
     snprintf(e.session, sizeof e.session, "%s", session);
     for (int64_t from = 0, next = -1; st == OK && next != 0; from = next)
         st = fetch_info_page(c, &e, purpose, from, &next, err);
-    if (st == OK)
+    const json_t *erased = st == OK ? erased_leaf(e.info) : NULL;
+    if (erased != NULL)
+        st = without_recording(session, erased, purpose, err);
+    else if (st == OK)
         st = download(c, &e, err);
     if (st == OK)
         *out = e;
@@ -234,10 +263,10 @@ enum status evidence_save(const struct evidence *e, const char *folder, struct e
 {
     enum status st = file_mkdirs(folder, 0700, err);
     char *path = file_join(folder, "recording.tar");
-    FILE *from = e->file != NULL ? e->file : fopen(e->recording, "rb");
-    if (st == OK && (path == NULL || from == NULL))
+    FILE *from = e->file != NULL || e->recording == NULL ? e->file : fopen(e->recording, "rb");
+    if (st == OK && (path == NULL || (from == NULL && e->recording != NULL)))
         st = fail(err, IO_FAILED, "cannot read the recording");
-    if (st == OK)
+    if (st == OK && from != NULL)     /* else it was deleted by retention: the log and its key are kept */
         st = copy(from, path, err);
     if (st == OK)
         st = save_json(e->log, folder, "log.json", err);

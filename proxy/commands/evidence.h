@@ -18,8 +18,11 @@ struct evidence {
     json_t *log_key;                  /* { instance, log_key }; NULL: not fetched */
 };
 
-/* Session facts and recording, for purpose "show", "replay", "verify", "export" or "incident" (which the gateway logs). */
+/* Session facts and recording, for purpose "show", "replay", "verify", "export" or "incident" (which the gateway logs). Of a session that retention
+ * deleted there is no recording: NULL for verify and incident, NOT_FOUND for the others. */
 MUST_CHECK enum status evidence_fetch(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err);
+/* "erased by retention on ..., as logged in leaf N". */
+void evidence_erased_text(uint64_t seq, int64_t time_ms, char *out, size_t max);
 /* All pages of the log, with the content of the leaves about this session (none when e->session is ""), and the log key (unless it is there already). */
 MUST_CHECK enum status evidence_fetch_log(struct client *c, struct evidence *e, struct err *err);
 /* The same from files. log and log_key may be NULL. */

@@ -47,6 +47,8 @@ static void print_decisions(FILE *out, const json_t *item)
     size_t i;
     json_array_foreach(decisions, i, d) {
         print_text(out, "    ", d, "person", json_text_is(d, "decision", "approve") ? " said yes" : " said no");
+        if (json_text(d, "reason")[0] != 0)
+            print_text(out, ": ", d, "reason", "");
         fprintf(out, ", %s", words_time(json_number(d, "at"), when));
         print_text(out, ", key ", d, "key", "\n");
     }

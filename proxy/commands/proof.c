@@ -57,7 +57,7 @@ static bool is_about(const json_t *leaves, const json_t *answer)
         || !json_text_is(facts, "identity", json_text(statement, "identity")))
         return false;
     json_object_foreach(json_object_get(statement, "scope"), name, value)
-        if (!json_equal(json_object_get(facts, name), value))
+        if (!json_equal(json_object_get(facts, name), value) && !(strcmp(name, "answer") == 0 && json_text_is(statement, "decision", "deny")))
             return false;
     return json_object_size(json_object_get(statement, "scope")) > 0;
 }

@@ -11,7 +11,7 @@
 
 enum { SESSIONS_MOST = 1000000 };
 
-static int report(const struct verify *v, const char *what, uint64_t leaves, const json_t *findings)
+static int report(const struct verify *v, const char *what, uint64_t leaves, const json_t *findings, const char *later_head)
 {
     bool whole = json_array_size(findings) == 0;
     if (v->json) {
@@ -25,9 +25,10 @@ static int report(const struct verify *v, const char *what, uint64_t leaves, con
         return EXIT_REFUSED;
     }
     printf("whole: %llu log leaves%s\n\nThis proves: no leaf of the log up to its checkpoint was changed, taken out or reordered, and the checkpoint is signed with the log's key", (unsigned long long)leaves, what);
-    puts(v->head != NULL ? ";\nthe checkpoint you gave is of the same log, and nothing before it was cut off or written anew." : ".");
+    puts(later_head != NULL ? ";\nthe checkpoint you gave is of the same log, and nothing before it was cut off or written anew." : ".");
     fputs("It does not prove: that recordings are whole (countersign verify all)", stdout);
-    puts(v->head != NULL ? "; that nothing was cut off after the checkpoint you gave." : "; that nothing was cut off the end, or that nobody was\nshown another log (give a later checkpoint with --head FILE).");
+    puts(later_head != NULL ? "; that nothing was cut off after the checkpoint you gave." : "; that nothing was cut off the end, or that nobody was\nshown another log (give a later checkpoint with --head FILE).");
+    verify_print_witnesses(v, later_head);
     return EXIT_DONE;
 }
 
@@ -62,7 +63,9 @@ int verify_log_run(struct verify *v, const char *later_head)
     enum status st = get_log(v, &client, &e, &err);
     if (st == OK)
         st = examine_log(&e, v, later_head, &r, &err);
-    int code = st == OK ? report(v, "", r.leaves, r.findings) : client_failed(client, &err);
+    if (st == OK)
+        st = verify_witnesses(v, later_head, r.findings, &err);
+    int code = st == OK ? report(v, "", r.leaves, r.findings, later_head) : client_failed(client, &err);
     verify_done(&r);
     evidence_done(&e);
     client_free(client);
@@ -84,7 +87,9 @@ int verify_tiles_run(struct verify *v, const char *later_head)
         st = verify_key_bytes(&e, key, &instance, &err);
     if (st == OK)
         st = verify_tiles(v->tiles, key, instance, later_head, findings, &leaves, &err);
-    int code = st == OK ? report(v, " in tiles", leaves, findings) : command_failed("%s", err.text);
+    if (st == OK)
+        st = verify_witnesses(v, later_head, findings, &err);
+    int code = st == OK ? report(v, " in tiles", leaves, findings, later_head) : command_failed("%s", err.text);
     json_decref(findings);
     evidence_done(&e);
     return code;
@@ -112,7 +117,13 @@ static enum status examine_session(struct verify *v, struct client *c, const cha
     }
     if (st == OK && !v->json) {
         term_str(stdout, id);
-        printf(o.whole ? ": whole, %u segments\n" : ": NOT WHOLE, %u segments\n", o.result.segments);
+        if (o.whole && e.recording == NULL) {
+            char text[128];
+            evidence_erased_text(o.result.erased_seq, o.result.erased_ms, text, sizeof text);
+            printf(": %s\n", text);
+        } else {
+            printf(o.whole ? ": whole, %u segments\n" : ": NOT WHOLE, %u segments\n", o.result.segments);
+        }
         verify_print_findings(o.result.findings);
     }
     verify_done(&o.result);

@@ -7,7 +7,7 @@
 
 struct verify {
     struct profile profile;
-    const char *file, *log, *log_key, *session, *head, *save, *tiles, *state;
+    const char *file, *log, *log_key, *session, *head, *save, *tiles, *state, *witness;
     bool json;
 };
 
@@ -22,6 +22,10 @@ struct outcome {
 MUST_CHECK enum status verify_key_bytes(const struct evidence *e, unsigned char out[32], const char **instance, struct err *err);
 MUST_CHECK enum status verify_session(struct verify *v, struct client *c, struct evidence *e, const char *later_head, struct outcome *out, struct err *err);
 void verify_print_findings(const json_t *findings);
+/* verify_witness.c: are these witnesses' cosignatures on this checkpoint, and do they hold? Findings: no-cosignature, bad-cosignature. Nothing when no witness is given. */
+MUST_CHECK enum status verify_witnesses(const struct verify *v, const char *checkpoint, json_t *findings, struct err *err);
+/* What that proves, once all of it holds. */
+void verify_print_witnesses(const struct verify *v, const char *checkpoint);
 
 /* Exit codes. later_head: text, or NULL. */
 int verify_log_run(struct verify *v, const char *later_head);

@@ -21,6 +21,8 @@ struct state {
     unsigned sessions, segment_count;
     uint64_t leaves, published;
     json_t *seen;                     /* sessions that the log knows */
+    struct audit *audit;
+    unsigned erased;                  /* sessions whose recording was deleted by retention */
 };
 
 /* ---- recordings ---- */
@@ -35,6 +37,10 @@ static enum status end_session(struct state *s, struct err *err)
     snprintf(name, sizeof name, "recordings/%s.tar", s->session);
     char *path = file_join(s->folder, name);
     enum status st = path ? verify_file(path, &s->segments, s->findings, &found, err) : fail(err, NO_MEMORY, "path");
+    if (st == NOT_FOUND && audit_erased(s->audit, s->session)) {
+        s->erased++;
+        st = OK;
+    }
     if (st == NOT_FOUND)
         st = verify_finding(s->findings, "missing-recording", 0, 0, "the recording of session %s is missing: the log has %zu segments of it", s->session, s->segments.count);
     for (size_t i = before; i < json_array_size(s->findings); i++)
@@ -97,6 +103,7 @@ static enum status examine_database(struct state *s, struct audit *a, const stru
 {
     struct err why = { "" };
     s->leaves = audit_leaves(a);
+    s->audit = a;
     enum status st = later_text != NULL ? audit_meets(a, later, &why) : OK;
     if (st == CORRUPT)
         st = verify_finding(s->findings, later->seq > s->leaves ? "cut-log" : "forked-log", 0, 0, "%s", why.text);
@@ -134,7 +141,7 @@ static int report(const struct verify *v, const struct state *s)
 {
     bool whole = json_array_size(s->findings) == 0;
     if (v->json) {
-        command_json(json_pack("{s:b, s:I, s:I, s:i, s:i, s:O}", "whole", whole, "leaves", (json_int_t)s->leaves, "published", (json_int_t)s->published, "sessions",
+        command_json(json_pack("{s:b, s:I, s:I, s:i, s:i, s:i, s:O}", "whole", whole, "leaves", (json_int_t)s->leaves, "published", (json_int_t)s->published, "erased", (int)s->erased, "sessions",
                                (int)s->sessions, "segments", (int)s->segment_count, "findings", s->findings));
         return whole ? EXIT_DONE : EXIT_REFUSED;
     }
@@ -148,6 +155,8 @@ static int report(const struct verify *v, const struct state *s)
            "grant, lock and segment in the database is what its leaf says; each recording has exactly the segments that the log holds.\n"
            "It does not prove: that nothing was cut off the end%s; that the\nmachine was not in hostile hands while it wrote them.\n", (unsigned long long)s->leaves,
            (unsigned long long)s->published, s->sessions, s->sessions == 1 ? "" : "s", s->segment_count, s->segment_count == 1 ? "" : "s", v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
+    if (s->erased > 0)
+        printf("%u of the recordings were deleted when the time to keep them was over, as the log says of each.\n", s->erased);
     return EXIT_DONE;
 }
 

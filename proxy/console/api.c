@@ -24,7 +24,7 @@ static const struct row rows[] = {
     { "GET", "/api/v1/items/*", "item.get", "id", { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/items/*/proof", "item.proof", "id", { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/items/*/raw", "held.raw", "id", { NULL }, { NULL }, 200, API_RAW, NULL, NULL },
-    { "POST", "/api/v1/items/*/statement", "statement", "id", { "decision", "key", "duration_s", "actions" }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/items/*/statement", "statement", "id", { "decision", "key", "duration_s", "actions", "reason" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/items/*/withdraw", "withdraw", "id", { "reason" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/live", "live", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/activity", "activity", NULL, { NULL }, { NULL }, 200, API_ACTIVITY, NULL, NULL },
@@ -40,6 +40,10 @@ static const struct row rows[] = {
     { "GET", "/api/v1/locks", "locks", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/locks", "lock", NULL, { "kind", "value", "reason" }, { NULL }, 201, API_JSON, NULL, NULL },
     { "POST", "/api/v1/locks/*/statement", "unlock.statement", "id", { "key", "reason" }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "GET", "/api/v1/holds", "holds", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/holds", "hold.place", NULL, { "kind", "value", "reason" }, { NULL }, 201, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/holds/*/release", "hold.release", "id", { "reason" }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/retention/confirm", "retention.confirm", NULL, { "reason" }, { NULL }, 200, API_JSON, NULL, NULL },
 };
 
 static enum status refuse(struct api_refusal *why, unsigned status, const char *type, const char *detail, const char *next)

@@ -126,6 +126,8 @@ static void item_decisions(struct html *h, const json_t *item)
         html_str(h, page_text(d, "key"));
         html_raw(h, "</code></dd>");
         page_when(h, "Signed at", d, "at", false);
+        if (page_text(d, "reason")[0] != 0)
+            page_term(h, "Why not", page_text(d, "reason"));
     }
 }
 

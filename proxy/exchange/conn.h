@@ -66,6 +66,7 @@ struct conn {
     bool young;                       /* its handshake is not done: on worker->young, and counted so */
     bool crowded;                     /* its person has connections enough: it ends with this answer */
     bool cut;                         /* close by reset once `out` is written */
+    bool told_at_door;                /* an audit event says that it was refused */
 };
 
 /* A new connection on an accepted socket (taken). proxied: a PROXY protocol header comes first, and says whose connection it is. */

@@ -18,6 +18,7 @@ static void refuse_certificate(struct exchange *x)
                          .detail = cert_state_what(s), .next = cert_state_next(s) };
     if (s == CERT_MISSING)
         p.title = "A client certificate is needed";
+    door_refused(x->conn, s == CERT_MISSING ? "door.no-certificate" : "door.certificate-refused", cert_state_name(s), cert_state_what(s));
     reply_problem(x, &p);
 }
 
@@ -63,6 +64,7 @@ void stage_identify(struct exchange *x)
     }
     if (c->person == NULL) {
         snprintf(detail, sizeof detail, "The certificate is valid, but nobody is listed for the identity '%s'.", c->identity.name);
+        door_refused(c, "door.unknown-person", "unknown-person", "Nobody is listed for this identity");
         struct problem p = { .status = 403, .type = "unknown-person", .title = "You are not listed here", .detail = detail,
                              .next = "Ask the people who run this gateway to add you to its list of people." };
         reply_problem(x, &p);
@@ -71,6 +73,7 @@ void stage_identify(struct exchange *x)
     const char *why = access_locked(x->worker->access, c->person->name, c->identity.x5t, NULL, NULL);
     if (why != NULL) {
         snprintf(detail, sizeof detail, "An operator has stopped your access%s%s", why[0] ? ": " : "", why);
+        door_refused(c, "door.locked", "locked", why);
         struct problem p = { .status = 403, .type = "locked", .title = "You are locked out", .detail = detail,
                              .next = "Talk to your operator or security team: only they can lift the lock." };
         reply_problem(x, &p);

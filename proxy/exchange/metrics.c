@@ -49,6 +49,17 @@ static uint64_t sum(struct metrics *const *all, size_t count, size_t at)
     return total;
 }
 
+/* Of what every worker was told alike. */
+static uint64_t largest(struct metrics *const *all, size_t count, size_t at)
+{
+    uint64_t most = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t n = get((const metric *)((const char *)all[i] + at));
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
 struct plain {
     const char *name, *type, *help;
     size_t at;
@@ -110,6 +121,11 @@ void metrics_write(FILE *out, struct metrics *const *all, size_t count, int64_t 
     for (size_t i = 0; i < METRIC_REFUSALS; i++)
         fprintf(out, "countersign_refusals_total{type=\"%s\"} %llu\n", refusal_types[i],
                 (unsigned long long)sum(all, count, offsetof(struct metrics, refusals) + i * sizeof(metric)));
+    head(out, "countersign_audit_events_waiting", "gauge", "Audit events that a place has not taken yet.");
+    fprintf(out, "countersign_audit_events_waiting %llu\n", (unsigned long long)largest(all, count, offsetof(struct metrics, audit_waiting)));
+    head(out, "countersign_audit_events_lost_total", "counter", "Audit events that no place will have: no leaves, which are told later.");
+    fprintf(out, "countersign_audit_events_lost_total %llu\n",
+            (unsigned long long)(largest(all, count, offsetof(struct metrics, audit_lost)) + sum(all, count, offsetof(struct metrics, door_lost))));
     int64_t silence = silence_ms(all, count, now_mono_ms);
     head(out, "countersign_authz_silence_seconds", "gauge", "Since the deciding process was last heard.");
     fprintf(out, "countersign_authz_silence_seconds %lld.%03d\n", (long long)(silence / 1000), (int)(silence % 1000));

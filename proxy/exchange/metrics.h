@@ -24,6 +24,8 @@ struct metrics {
     metric refusals[METRIC_REFUSALS];
     /* The state of the worker, with each tick. */
     metric authz_heard_ms, recording_broken, draining, accepting;
+    /* As authz said with its last tick, the same to all workers; and the worker's own. */
+    metric audit_waiting, audit_lost, door_lost;
 };
 
 /* The one writer's way of adding; n may be "negative". */

@@ -44,7 +44,7 @@ static bool is_width(struct slice s)
 bool operator_log_name_ok(struct slice name)
 {
     struct slice s = name;
-    if (slice_eq(s, SLICE("checkpoint")) || slice_eq(s, SLICE("key")))
+    if (slice_eq(s, SLICE("checkpoint")) || slice_eq(s, SLICE("key")) || slice_eq(s, SLICE("witnessed")))
         return true;
     if (name.len > NAME_MAX_LEN || !take(&s, SLICE("tile/")))
         return false;

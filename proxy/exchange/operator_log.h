@@ -1,11 +1,12 @@
-/* operator_log: the published log on the operator's listener, as files (C2SP tlog-tiles): GET /log/checkpoint, /log/key, /log/tile/… */
+/* operator_log: the published log on the operator's listener, as files (C2SP tlog-tiles): GET /log/checkpoint, /log/key, /log/tile/…, and
+ * /log/witnessed: the newest checkpoint that a witness cosigned (countersign log add-cosignature). */
 #ifndef COUNTERSIGN_OPERATOR_LOG_H
 #define COUNTERSIGN_OPERATOR_LOG_H
 
 #include "proxy/base/slice.h"
 #include "proxy/base/status.h"
 
-/* "checkpoint", "key", or a tile's name as the specification writes it, one spelling each:
+/* "checkpoint", "key", "witnessed", or a tile's name as the specification writes it, one spelling each:
  *
  *   tile = "tile/" ( DIGIT / "entries" ) "/" *( "x" 3DIGIT "/" ) 3DIGIT [ ".p/" width ]        width: 1 to 255 */
 bool operator_log_name_ok(struct slice name);

@@ -120,6 +120,10 @@ static void on_event(void *arg, const json_t *event)
     struct err err;
     bool ends_live = false;
     const char *name = json_string_value(json_object_get(event, "event"));
+    if (name != NULL && strcmp(name, "tick") == 0) {
+        metric_set(&w->metrics.audit_waiting, (uint64_t)json_integer_value(json_object_get(event, "audit_waiting")));
+        metric_set(&w->metrics.audit_lost, (uint64_t)json_integer_value(json_object_get(event, "audit_lost")));
+    }
     if (access_event(w->access, event, clock_wall_s(), &ends_live, &err) != OK)
         log_error("authz.event", "event", name, "why", err.text);
     bool synced = name != NULL && strcmp(name, "synced") == 0;
@@ -402,6 +406,7 @@ static void on_tick(uv_timer_t *t)
     w->loop.now_ms = clock_mono_ms();
     link_tick(w->link);
     refused_tick(w);
+    door_tick(w);
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
@@ -493,6 +498,7 @@ static void worker_main(void *arg)
     uv_close((uv_handle_t *)&w->command, NULL);
     loop_done(&w->loop);
     access_log_done(&w->access_log);
+    door_done(w);
     block_drop_kept();
     w->ended(w->ended_arg);
 }

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "proxy/exchange/access.h"
 #include "proxy/exchange/access_log.h"
+#include "proxy/exchange/door.h"
 #include "proxy/exchange/live.h"
 #include "proxy/exchange/metrics.h"
 #include "proxy/exchange/refused.h"
@@ -76,6 +77,7 @@ struct worker {
     struct metrics metrics;
     struct access_log access_log;
     struct refused refused;
+    struct door door;
     struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
     struct live *live;                /* who is at which tool; likewise */
     struct shares *shares;            /* what each person holds; likewise */

@@ -58,9 +58,11 @@ const char *archive_bad_segment(const struct archive *a, size_t i, unsigned *num
 struct verify_result {
     bool whole;
     unsigned segments, leaves;
+    uint64_t erased_seq;              /* the leaf that says that the recording was deleted by retention; 0: none */
+    int64_t erased_ms;
     json_t *findings;                 /* array of { "kind": "altered-segment"|"missing-segment"|"extra-segment"|"bad-leaf"|"bad-head"|"cut-log"|…, "segment": n?, "seq": n?, "text": "…" } */
 };
-/* recording_path may be NULL (log only). `log` is what GET /api/v1/log gave: { "leaves": […], "head": "note text" } with all leaves from seq 1; log_key: Ed25519
+/* recording_path may be NULL (log only; with a session: its recording was deleted by retention, and the log must say so). `log` is what GET /api/v1/log gave: { "leaves": […], "head": "note text" } with all leaves from seq 1; log_key: Ed25519
  * public key, raw 32 bytes; session: whose segments to compare, "" for the log alone. later_head: a head note seen elsewhere (a grant's or a receipt's checkpoint), or NULL. OK even when not whole; result
  * is the caller's to verify_done. */
 MUST_CHECK enum status archive_verify(const char *recording_path, const char *session, const json_t *log, const unsigned char log_key[32],

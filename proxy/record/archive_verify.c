@@ -13,8 +13,12 @@ enum status archive_verify(const char *recording_path, const char *session, cons
     enum status st = verify_log(log, session, log_key, instance, later_head, r.findings, &expected, err);
     r.leaves = (unsigned)json_array_size(json_object_get(log, "leaves"));
     r.segments = (unsigned)expected.count;
+    r.erased_seq = expected.erased_seq;
+    r.erased_ms = expected.erased_ms;
     if (st == OK && recording_path != NULL)
         st = verify_file(recording_path, &expected, r.findings, &r.segments, err);
+    else if (st == OK && session[0] != 0 && expected.erased_seq == 0)
+        st = verify_finding(r.findings, "missing-recording", 0, 0, "there is no recording, and no leaf says that it was deleted: the log has %zu segments of it", expected.count);
     free(expected.v);
     if (st != OK) {
         json_decref(r.findings);

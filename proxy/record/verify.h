@@ -18,6 +18,8 @@ struct verify_expected {
 struct verify_segments {
     struct verify_expected *v;
     size_t count, cap;
+    uint64_t erased_seq;              /* the leaf that says that the recording was deleted, its time being over; 0: none */
+    int64_t erased_ms;
 };
 
 /* Add { "kind", "segment"?, "seq"?, "text" }; number and seq 0 are left out. */

@@ -129,6 +129,10 @@ static enum status walk_leaf(struct log_walk *w, const json_t *leaf, bool *broke
                             (unsigned long long)seq);
     else if (strcmp(type, "segment") == 0 && w->session[0] != 0 && slice_eq(slice_str(json_string_value(json_object_get(content, "session"))), slice_str(w->session)))
         st = add_expected(w->segments, content, seq, w->findings);
+    else if (strcmp(type, "session.erased") == 0 && w->session[0] != 0 && slice_eq(slice_str(json_string_value(json_object_get(content, "session"))), slice_str(w->session))) {
+        w->segments->erased_seq = seq;
+        w->segments->erased_ms = time_ms;
+    }
     if (st == OK)
         st = meet(w, &w->own);
     return st == OK ? meet(w, &w->later) : st;

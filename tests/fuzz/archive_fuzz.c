@@ -30,7 +30,7 @@ static void read_all(const char *path)
 static void verify_all(const char *path)
 {
     struct verify_expected v[] = { { .number = 1, .bytes = 2048 }, { .number = 2 }, { .number = 7, .bytes = 1 } };
-    struct verify_segments expected = { v, 3, 3 };
+    struct verify_segments expected = { .v = v, .count = 3, .cap = 3 };
     json_t *findings = json_array();
     unsigned found;
     if (findings != NULL && verify_file(path, &expected, findings, &found, NULL) == OK && json_array_size(findings) == 0)

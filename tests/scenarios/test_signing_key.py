@@ -48,6 +48,25 @@ def test_the_signing_key_changes_with_an_overlap(gateway_of, origin):
     assert g.person("alice").get("/hello").status == 200 and set(kids(g)) == {first, second}
 
 
+def test_a_change_while_it_was_off_is_in_the_log_too(gateway_of):
+    g = gateway_of(audit={"file": "audit.jsonl"})
+    first, = kids(g)
+    complaint = g.stop()
+    assert complaint is None, complaint
+    for name in ("next", "switch"):
+        g.run_command("certs", "signing-key", name, "-c", os.path.join(g.state, "test.conf"))
+    g.start()
+    second, also = kids(g)
+    assert second != first == also
+
+    def told():
+        with open(os.path.join(g.state, "audit.jsonl"), encoding="ascii") as f:
+            return [e["unmapped"]["keys"] for e in map(json.loads, f) if e["metadata"]["event_code"] == "key.signing"]
+    assert wait_until(told, 20, "the event") == [[second, first]]
+    g.restart()
+    assert told() == [[second, first]], "logged again, without a change"
+
+
 def test_a_key_in_use_cannot_be_dropped(gateway_of, origin):
     g = gateway_of()
     first, = kids(g)

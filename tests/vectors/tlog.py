@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """Follows a published log and checks it, from the specifications alone: an implementation that shares nothing with ours.
 
-    python3 tests/vectors/tlog.py FOLDER|URL VKEY [EARLIER-CHECKPOINT ...]     check a log (STATE/log, or http://…/log)
+    python3 tests/vectors/tlog.py FOLDER|URL VKEY [EARLIER-CHECKPOINT ...] [--witness WKEY ...]     check a log (STATE/log, or http://…/log)
     python3 tests/vectors/tlog.py --make                                       write tlog.json: proofs that our C must agree with
 
 VKEY: the line of FOLDER/key as it was noted earlier. Checked are: the checkpoint's signature (C2SP signed-note, tlog-checkpoint; RFC 8032), every entry against its hash and every hash
 against the tiles above (C2SP tlog-tiles; RFC 9162 s2.1), an inclusion proof for each leaf and a consistency proof from each earlier checkpoint, both computed from tiles and checked by
-the algorithms of RFC 9162 s2.1.3.2 and s2.1.4.2. Ends with 0 if all holds; with 1 and a line at the first that does not.
+the algorithms of RFC 9162 s2.1.3.2 and s2.1.4.2; with --witness, that each of these witnesses cosigned the file `witnessed` of it, and that the log extends that. Ends with 0 if all holds; with 1 and a line at the first that does not.
 """
 import base64
 import hashlib
@@ -76,6 +76,64 @@ def read_checkpoint(note, vkey):
             raise Bad("the checkpoint's signature does not hold") from None
         return int(size), base64.b64decode(root, validate=True)
     raise Bad("the checkpoint is not signed by this key")
+
+
+# ---- witnesses (C2SP tlog-cosignature, cosignature/v1) ----
+
+def note_text(note):
+    text, mark, _ = note.partition("\n\n")
+    expect(mark != "", "the checkpoint has no signatures")
+    return text + "\n"
+
+
+def check_cosignature(note, vkey):
+    """When this witness cosigned the checkpoint. Bad: it did not, or a line in its name does not hold."""
+    name, key_id, key = vkey.strip().split("+", 2)
+    raw = base64.b64decode(key, validate=True)
+    expect(len(raw) == 33 and raw[0] == 4, "the witness's key is not one for cosignatures")
+    expect(sha(name.encode() + b"\n" + raw)[:4].hex() == key_id, "the key's hash does not fit the key")
+    found = None
+    for line in note.partition("\n\n")[2].splitlines():
+        words = line.split(" ")
+        if words[:2] != ["—", name] or len(words) != 3:
+            continue
+        said = base64.b64decode(words[2], validate=True)
+        if said[:4].hex() != key_id:
+            continue
+        expect(len(said) == 4 + 8 + 64, "the cosignature has another length")
+        time_s = int.from_bytes(said[4:12], "big")
+        try:
+            Ed25519PublicKey.from_public_bytes(raw[1:]).verify(said[12:], f"cosignature/v1\ntime {time_s}\n{note_text(note)}".encode())
+        except InvalidSignature:
+            raise Bad("the cosignature does not hold") from None
+        found = max(found or 0, time_s)
+    expect(found is not None, "this witness did not cosign it")
+    return found
+
+
+class Witness:
+    """One that signs what it is given: whether that extends what it signed before is for check_log to say."""
+
+    def __init__(self, name, key):
+        self.name, self.key = name, key
+        self.raw = b"\4" + key.public_key().public_bytes_raw() if hasattr(key.public_key(), "public_bytes_raw") else b"\4" + raw_public(key)
+        self.key_id = sha(name.encode() + b"\n" + self.raw)[:4]
+
+    def vkey(self):
+        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(self.raw).decode()}"
+
+    def line(self, note, time_s, shown=None):
+        signature = self.key.sign(f"cosignature/v1\ntime {time_s}\n{note_text(note)}".encode())
+        said = self.key_id + (time_s if shown is None else shown).to_bytes(8, "big") + signature
+        return f"— {self.name} {base64.b64encode(said).decode()}\n"
+
+    def cosign(self, note, time_s):
+        return note + self.line(note, time_s)
+
+
+def raw_public(key):
+    from cryptography.hazmat.primitives import serialization
+    return key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
 
 
 # ---- tiles (C2SP tlog-tiles) ----
@@ -300,11 +358,18 @@ def main():
     if len(sys.argv) < 3:
         print(__doc__.split("\n\n")[1], file=sys.stderr)
         return 2
-    earlier = []
+    earlier, witnesses = [], []
+    if "--witness" in sys.argv:
+        at = sys.argv.index("--witness")
+        sys.argv, witnesses = sys.argv[:at], sys.argv[at + 1:]
     for path in sys.argv[3:]:
         with open(path, encoding="utf-8") as f:
             earlier.append(f.read())
     try:
+        if witnesses:
+            earlier.append(Files(sys.argv[1]).get("witnessed").decode())
+        for vkey in witnesses:
+            check_cosignature(earlier[-1], vkey)
         size = check_log(sys.argv[1], sys.argv[2], earlier)
     except (Bad, ValueError) as e:
         print(f"NOT WHOLE: {e}")

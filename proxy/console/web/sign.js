@@ -78,8 +78,12 @@ function answerOf(form, decision) {
   return answer;
 }
 
+// Why not, of a no.
+const whyNot = (form, decision) => decision === 'deny' ? (form.elements.why?.value ?? '').trim() : '';
+
 function check(statement, form, decision, answer) {
   const shown = form.dataset, scope = statement.scope;
+  insist((scope.answer ?? '') === whyNot(form, decision));
   insist(statement.decision === decision && statement.key === form.elements.key.value && statement.requester === shown.requester &&
     statement.purpose === shown.purpose && (shown.purpose !== 'signoff' || scope.digest === shown.digest) &&
     (shown.purpose !== 'access' || (scope.tool === shown.tool && scope.reason === shown.reason && String(scope.duration_s) === answer.duration &&
@@ -96,7 +100,8 @@ async function sign(statement, webauthn) {
 
 async function decide(form, decision) {
   const answer = answerOf(form, decision);
-  const { statement, webauthn } = await call(`/api/v1/items/${form.dataset.item}/statement`, { decision, key: form.elements.key.value, ...answer.less });
+  const why = whyNot(form, decision), asked = { decision, key: form.elements.key.value, ...answer.less, ...(why ? { reason: why } : {}) };
+  const { statement, webauthn } = await call(`/api/v1/items/${form.dataset.item}/statement`, asked);
   check(statement, form, decision, answer);
   await sign(statement, webauthn);
   location.assign(`/items/${form.dataset.item}?done=${decision}`);
