@@ -20,6 +20,8 @@ static const struct field create_fields[] = {
     { "duration_s", FIELD_NUMBER, -most, most, false, TYPED },
     { "actions", FIELD_WORDS, 0, ACTIONS_MAX, true, TYPED },
     { "extends", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "basis", FIELD_TEXT, 0, 32, true, TYPED },
+    { "start_within_s", FIELD_NUMBER, 0, most, true, TYPED },
     END
 };
 static const struct field withdraw_fields[] = {
@@ -32,6 +34,7 @@ static const struct field statement_fields[] = {
     { "key", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
     { "duration_s", FIELD_NUMBER, -most, most, true, TYPED },
     { "actions", FIELD_WORDS, 0, ACTIONS_MAX, true, TYPED },
+    { "on_behalf_of", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     END
 };
 static const struct field decide_fields[] = {
@@ -144,6 +147,23 @@ static const struct field unlock_fields[] = {
     { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED },
     END
 };
+static const struct field review_fields[] = {
+    WHO,
+    { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "key", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "outcome", FIELD_TEXT, 0, 32, false, TYPED },
+    { "words", FIELD_TEXT, 0, REASON_BYTES, false, TYPED },
+    END
+};
+static const struct field delegate_fields[] = {
+    WHO,
+    { "key", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "person", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "tools", FIELD_WORDS, 1, ACTIONS_MAX, false, TYPED },
+    { "kinds", FIELD_WORDS, 1, 2, false, TYPED },
+    { "until", FIELD_NUMBER, 0, most, false, TYPED },
+    END
+};
 static const struct field refused_fields[] = { WHO, { "count", FIELD_NUMBER, 1, 1000000, false, false }, END };
 
 enum { FOR_NEW = 1u << ROLE_NONE, FOR_WORKER = 1u << ROLE_WORKER, FOR_RECORDER = 1u << ROLE_RECORDER };
@@ -187,6 +207,10 @@ static const struct rule {
     { "key.remove", FOR_WORKER, 0, remove_fields, op_key_remove, BY_NO_LOCK },
     { "live", FOR_WORKER, 0, who_fields, op_live, BY_ANY_LOCK },
     { "keys", FOR_WORKER, 0, keys_fields, op_keys, BY_OWN_LOCK },
+    { "delegations", FOR_WORKER, 0, who_fields, op_delegations, BY_OWN_LOCK },
+    { "delegate.statement", FOR_WORKER, 0, delegate_fields, op_delegate_statement, BY_OWN_LOCK },
+    { "delegate.withdraw", FOR_WORKER, 0, withdraw_fields, op_delegate_withdraw, BY_OWN_LOCK },
+    { "review.statement", FOR_WORKER, 0, review_fields, op_review_statement, BY_OWN_LOCK },
 };
 
 static const struct rule *rule_of(const json_t *m)

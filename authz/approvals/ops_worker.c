@@ -34,6 +34,8 @@ enum status op_hello(struct op *o)
     enum status st = is == ROLE_WORKER ? add_snapshot(o) : OK;
     if (st == OK)
         o->peer->role = is;
+    if (st == OK && is == ROLE_RECORDER)
+        o->s->recorders++;
     return st;
 }
 
@@ -44,6 +46,12 @@ enum status op_assertion(struct op *o)
     enum status st = grant_wanted(o, str(o->m, "grant_id"), str(o->m, "tool"), &g);
     if (st != OK)
         return st;
+    if (g.start_s > 0)                /* nothing is forwarded without an assertion, so this is the first use */
+        st = grant_start(o, &g);
+    if (st != OK) {
+        grant_done(&g);
+        return st;
+    }
     int64_t exp = now_s(o) + ASSERTION_S < g.exp_s ? now_s(o) + ASSERTION_S : g.exp_s;
     json_t *groups = json_array();
     for (size_t i = 0; i < o->who.person->group_count; i++)

@@ -107,6 +107,7 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     s->console_origin = config_origin(c, c->console_host);
     s->running = json_object();
     s->owners = json_object();
+    s->auto_used = json_object();
     s->outbox = json_array();
     enum status st = s->console_origin ? take_lock(s, err) : fail(err, NO_MEMORY, "console");
     if (st == OK)
@@ -123,6 +124,10 @@ enum status service_open(struct config *c, struct service **out, struct err *err
         st = locks_load(s, err);
     if (st == OK)
         st = web_keys_load(s, err);
+    if (st == OK)
+        st = reviews_load(s, err);
+    if (st == OK)
+        st = delegations_load(s, err);
     if (st == OK)
         st = bring_up_to_date(s, err);
     if (st == OK)
@@ -168,6 +173,9 @@ void service_close(struct service *s)
     jwt_keys_free(s->public_keys);
     json_decref(s->jwks);
     json_decref(s->locks);
+    json_decref(s->reviews);
+    json_decref(s->delegations);
+    json_decref(s->auto_used);
     json_decref(s->running);
     json_decref(s->owners);
     json_decref(s->events);
@@ -211,7 +219,7 @@ static void tx_rollback(struct service *s)
 {
     store_rollback(s->store);
     log_rolled_back(s->log);
-    s->locks_stale = s->web_keys_stale = false;
+    s->locks_stale = s->web_keys_stale = s->reviews_stale = s->delegations_stale = false;
     tx_forget(s);
 }
 
@@ -241,7 +249,11 @@ static enum status tx_commit(struct service *s, bool *broken, struct err *err)
         st = locks_load(s, err);
     if (st == OK && s->web_keys_stale)
         st = web_keys_load(s, err);
-    s->locks_stale = s->web_keys_stale = false;
+    if (st == OK && s->reviews_stale)
+        st = reviews_load(s, err);
+    if (st == OK && s->delegations_stale)
+        st = delegations_load(s, err);
+    s->locks_stale = s->web_keys_stale = s->reviews_stale = s->delegations_stale = false;
     *broken = st != OK;
     if (st == OK)
         after_commit(s);

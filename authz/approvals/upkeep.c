@@ -57,6 +57,8 @@ enum status service_tick(struct service *s, struct err *err)
     if (st == OK)
         st = expire_grants(&o);
     if (st == OK)
+        st = delegations_sweep(&o);
+    if (st == OK)
         st = store_run(s->store, &o.err, "DELETE FROM statement WHERE exp <= $1", "i", now_s(&o));
     st = own_end(&o, st, err);
     if (st == OK && log_size(s->log) - s->written > REMEMBER_EVERY)
@@ -92,6 +94,8 @@ static void forget_runner(struct service *s, const struct peer *gone)
 enum status service_gone(struct service *s, const struct peer *peer, struct err *err)
 {
     struct op o;
+    if (peer->role == ROLE_RECORDER && s->recorders > 0)
+        s->recorders--;
     if (peer->role != ROLE_WORKER || json_object_size(s->running) == 0)
         return OK;
     enum status st = own_begin(s, &o, err);
@@ -199,6 +203,8 @@ enum status upkeep_config(struct op *o)
     enum status st = log_keys(o);
     if (st == OK)
         st = upkeep_auditors(o);
+    if (st == OK)
+        st = delegations_sweep(o);
     return st == OK ? end_disallowed(o) : st;
 }
 

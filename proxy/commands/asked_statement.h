@@ -16,6 +16,7 @@ struct asked {
     const struct held_request *held;  /* of a sign-off, as computed here; NULL for access */
     int64_t now_s;
     int64_t duration_s;               /* a shorter yes to a request for access; 0: as asked */
+    const char *on_behalf_of;         /* whose place we asked to answer in; NULL: the item's `acting_for`, if it has one */
     const char *only;                 /* names joined by commas: a yes for these actions only; NULL: as asked */
 };
 

@@ -2,6 +2,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/commands/client.h"
 #include "proxy/commands/commands.h"
+#include "proxy/commands/item.h"
 #include "proxy/commands/session_list.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
@@ -39,6 +40,8 @@ static void print_sessions(const json_t *sessions)
         print_member(s, "  ", "person");
         print_member(s, " at ", "tool");
         print_member(s, ", ", "state");
+        if (basis_words(json_text(s, "basis"))[0] != 0)
+            printf(", %s", basis_words(json_text(s, "basis")));
         print_count(s, "exchanges", "exchanges");
         print_count(s, "segments", "segments");
         putchar('\n');

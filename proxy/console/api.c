@@ -18,13 +18,13 @@ struct row {
 };
 
 static const struct row rows[] = {
-    { "POST", "/api/v1/requests", "request.create", NULL, { "tool", "reason", "duration_s", "actions", "extends" }, { NULL }, 201, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/requests", "request.create", NULL, { "tool", "reason", "duration_s", "actions", "extends", "basis", "start_within_s" }, { NULL }, 201, API_JSON, NULL, NULL },
     { "GET", "/api/v1/status", "status", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/pending", "pending", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/items/*", "item.get", "id", { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/items/*/proof", "item.proof", "id", { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/items/*/raw", "held.raw", "id", { NULL }, { NULL }, 200, API_RAW, NULL, NULL },
-    { "POST", "/api/v1/items/*/statement", "statement", "id", { "decision", "key", "duration_s", "actions" }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/items/*/statement", "statement", "id", { "decision", "key", "duration_s", "actions", "on_behalf_of" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/items/*/withdraw", "withdraw", "id", { "reason" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/live", "live", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/activity", "activity", NULL, { NULL }, { NULL }, 200, API_ACTIVITY, NULL, NULL },
@@ -39,6 +39,10 @@ static const struct row rows[] = {
     { "GET", "/api/v1/log", "log.read", NULL, { NULL }, { "from", "limit", "session" }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/locks", "locks", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/locks", "lock", NULL, { "kind", "value", "reason" }, { NULL }, 201, API_JSON, NULL, NULL },
+    { "GET", "/api/v1/delegations", "delegations", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/delegations/statement", "delegate.statement", NULL, { "key", "person", "tools", "kinds", "until" }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/delegations/*/withdraw", "delegate.withdraw", "id", { "reason" }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/reviews/*/statement", "review.statement", "id", { "key", "outcome", "words" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/locks/*/statement", "unlock.statement", "id", { "key", "reason" }, { NULL }, 200, API_JSON, NULL, NULL },
 };
 

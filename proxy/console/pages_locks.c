@@ -28,7 +28,9 @@ void page_sessions(struct html *h, const json_t *live, bool may_stop)
         html_str(h, page_text(g, "person"));
         html_raw(h, "</strong> in <strong>");
         html_str(h, page_text(g, "tool"));
-        html_raw(h, "</strong><dl>");
+        html_raw(h, "</strong>");
+        page_basis(h, g);
+        html_raw(h, "<dl>");
         page_term(h, "Identity", page_text(g, "identity"));
         page_term(h, "Why", page_text(g, "reason"));
         page_when(h, "Since", g, "iat", false);
