@@ -39,6 +39,11 @@ bool alone_may_review(const struct config *c, const struct tool *tool, const cha
     return audits(c, who) || (tool != NULL && approves(tool, who));
 }
 
+bool alone_may_stop(const struct config *c, const struct tool *tool, const struct person *who)
+{
+    return person_in_any(who, c->operators, c->operator_count) || (tool != NULL && approves(tool, who));
+}
+
 bool alone_concerns(const struct config *c, const struct tool *tool, const struct person *who)
 {
     if (audits(c, who) || person_in_any(who, c->operators, c->operator_count))

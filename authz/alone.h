@@ -16,6 +16,8 @@ bool basis_is_alone(const char *basis);
 bool alone_may_break_glass(const struct tool *tool, const struct person *who);
 /* May `who` review a use by the person of this name? tool NULL: it has left the config, then auditors may. */
 bool alone_may_review(const struct config *c, const struct tool *tool, const char *person, const struct person *who);
+/* May this person stop such a grant? Nobody approved it, so those who could have may; operators may stop anything. */
+bool alone_may_stop(const struct config *c, const struct tool *tool, const struct person *who);
 /* Does a use concern this person: approvers and reviewers of the tool, operators, auditors? */
 bool alone_concerns(const struct config *c, const struct tool *tool, const struct person *who);
 /* The rule that grants exactly this, or NULL: the first that fits in every point. actions: as in actions.h; "*" fits none, since a rule names what it is for. */

@@ -52,15 +52,19 @@ static bool has_any_say(const struct config *c, const char *tools, const char *k
     return false;
 }
 
-/* Why it holds no longer; NULL: it does. The word stands in the log. */
+/* Has one of the two left, or the delegator all groups that gave her a say? Changes with the config only. */
+static bool has_left(const struct config *c, const json_t *d)
+{
+    const struct person *p = person_named(c, str(d, "delegator"));
+    return p == NULL || person_named(c, str(d, "delegate")) == NULL || !has_any_say(c, str(d, "tools"), str(d, "kinds"), p);
+}
+
+/* Why it holds no longer, as far as that may change at any moment; NULL: it does. The word stands in the log. */
 static const char *why_over(const struct op *o, const json_t *d)
 {
     const char *delegator = str(d, "delegator");
-    const struct person *p = person_named(o->s->config, delegator);
     if (num(d, "until_s") <= now_s(o))
         return "expired";
-    if (p == NULL || person_named(o->s->config, str(d, "delegate")) == NULL || !has_any_say(o->s->config, str(d, "tools"), str(d, "kinds"), p))
-        return "left";
     if (lock_on_person(o->s, delegator, NULL) != NULL)
         return "locked";
     return approval_key_of(o, delegator, str(d, "key")) == NULL ? "key-removed" : NULL;
@@ -126,13 +130,15 @@ static enum status end(struct op *o, const char *id, const char *why, const char
     return st;
 }
 
-enum status delegations_sweep(struct op *o)
+enum status delegations_sweep(struct op *o, bool new_config)
 {
     size_t i;
     json_t *d;
     enum status st = OK;
     json_array_foreach(o->s->delegations, i, d) {
         const char *why = st == OK ? why_over(o, d) : NULL;
+        if (st == OK && why == NULL && new_config && has_left(o->s->config, d))
+            why = "left";
         if (why != NULL)
             st = end(o, str(d, "delegation"), why, "config");
     }

@@ -111,6 +111,7 @@ static const struct field sessions_fields[] = {
     { "state", FIELD_TEXT, 0, 16, true, TYPED },
     { "action", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     { "grant", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "basis", FIELD_TEXT, 0, 32, true, TYPED },
     { "since", FIELD_NUMBER, 0, most, true, TYPED },
     { "until", FIELD_NUMBER, 0, most, true, TYPED },
     { "from", FIELD_NUMBER, 0, most, true, TYPED },

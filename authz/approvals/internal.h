@@ -314,8 +314,8 @@ MUST_CHECK enum status delegations_load(struct service *s, struct err *err);
 const json_t *delegation_for(const struct op *o, const struct item *it, const char *delegator);
 /* Of a yes in the log: the person whose place it fills, or NULL if it no longer counts. */
 MUST_CHECK enum status delegation_counted(struct op *o, const struct item *it, const char *id, const struct statement *s, const struct person **out);
-/* End those that no longer hold; those of one delegator. */
-MUST_CHECK enum status delegations_sweep(struct op *o);
+/* End those that no longer hold; those of one delegator. new_config: people may have left, too. */
+MUST_CHECK enum status delegations_sweep(struct op *o, bool new_config);
 MUST_CHECK enum status delegations_end_of(struct op *o, const char *delegator, const char *why);
 MUST_CHECK enum status delegate_signed(struct op *o, const json_t *row, const json_t *object);
 

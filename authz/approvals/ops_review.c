@@ -66,13 +66,13 @@ static json_t *view(struct op *o, const json_t *facts)
 {
     const char *id = str(facts, "review");
     const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), id);
-    bool open = e == NULL || strcmp(e->state, "pending") == 0;
-    json_t *v = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:b, s:o, s:o}", "id", id, "kind", "review", "state", open ? "pending" : "reviewed",
+    bool open = e == NULL || strcmp(e->state, "pending") == 0, live = ledger_is(log_ledger(o->s->log), str(facts, "session"), "live");
+    json_t *v = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:b, s:b, s:b, s:o, s:o}", "id", id, "kind", "review", "state", open ? "pending" : "reviewed",
                           "requester", str(facts, "person"), "identity", str(facts, "identity"), "tool", str(facts, "tool"), "reason", str(facts, "reason"), "grant_id",
                           str(facts, "session"), "request", str(facts, "item"), "created", (json_int_t)(num(facts, "created_ms") / 1000), "expires",
                           (json_int_t)(num(facts, "due_ms") / 1000), "overdue", open && num(facts, "due_ms") <= o->now_ms, "live",
-                          ledger_is(log_ledger(o->s->log), str(facts, "session"), "live"), "yours", open && alone_may_review(o->s->config, tool_of(o, facts), str(facts, "person"), o->who.person),
-                          "needs", json_array(), "decisions", json_array());
+                          live, "yours", open && alone_may_review(o->s->config, tool_of(o, facts), str(facts, "person"), o->who.person),
+                          "may_stop", live && alone_may_stop(o->s->config, tool_of(o, facts), o->who.person), "needs", json_array(), "decisions", json_array());
     json_t *done = NULL;
     if (v != NULL && !open && log_leaf_shown(o->s->log, e->last, &done, &o->err) == OK) {
         const json_t *c = json_object_get(done, "content");

@@ -103,9 +103,10 @@ enum status op_sessions(struct op *o)
                         " AND session.started_ms <= $4 AND ($5 = '' OR session.identity = $5) AND ($6 = '' OR session.session = $6)"
                         " AND ($7 = '' OR ($7 = 'live') = (COALESCE(access_grant.state, '') = 'live'))"
                         " AND ($8 = '' OR EXISTS (SELECT 1 FROM held WHERE held.session = session.session AND held.action = $8))"
-                        " ORDER BY started_ms DESC, session.session LIMIT 200 OFFSET $9", "ssiissssi", str(o->m, "person"), str(o->m, "tool"),
+                        " AND ($9 = '' OR access_grant.basis = $9)"
+                        " ORDER BY started_ms DESC, session.session LIMIT 200 OFFSET $10", "ssiisssssi", str(o->m, "person"), str(o->m, "tool"),
                         asked_ms(o, "since", 0), until, str(o->m, "identity"), str(o->m, "grant"), str(o->m, "state"),
-                        str(o->m, "action"), from);
+                        str(o->m, "action"), str(o->m, "basis"), from);
     json_array_foreach(rows, i, row)
         if (!page_add(list, &bytes, view_session(o, row)))
             break;

@@ -57,7 +57,7 @@ enum status service_tick(struct service *s, struct err *err)
     if (st == OK)
         st = expire_grants(&o);
     if (st == OK)
-        st = delegations_sweep(&o);
+        st = delegations_sweep(&o, false);
     if (st == OK)
         st = store_run(s->store, &o.err, "DELETE FROM statement WHERE exp <= $1", "i", now_s(&o));
     st = own_end(&o, st, err);
@@ -204,7 +204,7 @@ enum status upkeep_config(struct op *o)
     if (st == OK)
         st = upkeep_auditors(o);
     if (st == OK)
-        st = delegations_sweep(o);
+        st = delegations_sweep(o, true);
     return st == OK ? end_disallowed(o) : st;
 }
 

@@ -103,6 +103,8 @@ static enum status check_persons(const struct asked *a, const struct statement *
         return differs(err, "identity");
     if (!is(s->approver, a->person))
         return differs(err, "approver");
+    if (strcmp(json_text(s->scope, "on_behalf_of"), s->requester) == 0)
+        return fail(err, REFUSED, "it would be answered in the place of the one who asked. Nothing was signed. Next: tell your security team");
     if (strcmp(s->approver, s->requester) == 0)
         return fail(err, REFUSED, "you asked for this yourself; somebody else must answer. Nothing was signed");
     return OK;

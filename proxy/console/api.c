@@ -33,7 +33,7 @@ static const struct row rows[] = {
     { "GET", "/api/v1/keys", "keys", NULL, { NULL }, { "person" }, 200, API_JSON, NULL, NULL },
     { "DELETE", "/api/v1/keys/*", "key.remove", "id", { NULL }, { "reason" }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/decisions", "decide", NULL, { "statement_id", "jws", "client_data", "authenticator_data", "signature" }, { NULL }, 200, API_JSON, NULL, NULL },
-    { "GET", "/api/v1/sessions", "sessions", NULL, { NULL }, { "person", "tool", "since", "until", "identity", "state", "action", "grant", "from" }, 200, API_JSON, NULL, NULL },
+    { "GET", "/api/v1/sessions", "sessions", NULL, { NULL }, { "person", "tool", "since", "until", "identity", "state", "action", "grant", "from", "basis" }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/sessions/*", "session.get", "id", { NULL }, { "purpose", "from" }, 200, API_JSON, "purpose", "show" },
     { "GET", "/api/v1/sessions/*/recording", "session.get", "id", { NULL }, { "purpose" }, 200, API_RECORDING, "purpose", "replay" },
     { "GET", "/api/v1/log", "log.read", NULL, { NULL }, { "from", "limit", "session" }, 200, API_JSON, NULL, NULL },

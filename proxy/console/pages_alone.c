@@ -53,7 +53,10 @@ void page_break_glass_uses(struct html *h, const json_t *uses)
             html_element(h, "p", "warn", "Its review is overdue.");
         html_raw(h, "<p><a class=\"button\" href=\"/items/");
         html_str(h, page_text(use, "id"));
-        html_raw(h, json_is_true(json_object_get(use, "yours")) ? "\">Review it</a></p></div>\n" : "\">Look at it</a></p></div>\n");
+        html_raw(h, json_is_true(json_object_get(use, "yours")) ? "\">Review it</a></p>" : "\">Look at it</a></p>");
+        if (json_is_true(json_object_get(use, "may_stop")))
+            page_stop_form(h, page_text(use, "grant_id"));
+        html_raw(h, "</div>\n");
     }
 }
 

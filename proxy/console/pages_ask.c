@@ -318,6 +318,8 @@ void page_take_back(struct html *h, const json_t *item, const char *viewer)
     json_int_t last_s = 0;
     const char *id = page_text(item, "id");
     bool mine = strcmp(page_text(item, "requester"), viewer) == 0, yes = said_yes(item, viewer, &last_s), granted = strcmp(page_text(item, "state"), "granted") == 0;
+    json_int_t created = json_integer_value(json_object_get(item, "created"));
+    last_s = (last_s > created ? last_s : created) + json_integer_value(json_object_get(item, "start_within_s"));   /* nobody said yes to some; some begin later */
     bool live = page_item_open(item) || (granted && last_s + json_integer_value(json_object_get(item, "duration_s")) > clock_wall_s());
     if (strcmp(page_text(item, "kind"), "key") == 0 || !live || (!mine && !yes))
         return;

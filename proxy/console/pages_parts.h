@@ -36,6 +36,8 @@ void page_attribute(struct html *h, const char *name, const char *value);
 size_t page_key_options(struct html *h, const json_t *keys);
 
 /* ---- pages_alone.c: access without a second person ---- */
+/* The form that ends a session by a lock on its grant. */
+void page_stop_form(struct html *h, const char *grant_id);
 /* How this grant or request came about, unless somebody approved it. */
 void page_basis(struct html *h, const json_t *o);
 /* Uses of break-glass that concern the viewer, as long as their review is owed. */
