@@ -224,6 +224,7 @@ static void an_overdue_review_stops_the_next_use(void **state)
     expect(glass("alice", "pager", "it is later", 60), "review-overdue");
     expect(glass("alice", "desk", "another tool, without that setting", 60), "ok");
     expect(glass("anna", "pager", "another person", 60), "ok");
+    expect(glass("alice", "desk", "a third that nobody looked at", 60), "too-many-open");
     expect(review_statement("bob", text(use, "id"), "justified", "it was late", bed.bob), "may-not-approve");   /* reviewers are named, and bob is none */
     json_t *s = member(review_statement("carol", text(use, "id"), "justified", "it was late", bed.carol), "statement");
     expect(decide_with("carol", s, bed.carol), "ok");

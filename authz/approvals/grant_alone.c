@@ -19,6 +19,8 @@ enum status break_glass_check(struct op *o, const struct tool *tool, int64_t dur
         return refuse_op(o, BAD_DURATION, "Without a second person at most %lld seconds of '%s' are allowed", (long long)(b->max_duration_ms / 1000), tool->name);
     if (o->s->recorders == 0)
         return refuse_op(o, RECORDING_UNAVAILABLE, "The process that records is not there");
+    if (reviews_owed(o->s, name) >= o->s->config->limits.requests_per_person)   /* whoever drowns the reviewers hides the one that matters */
+        return refuse_op(o, TOO_MANY_OPEN, "%u uses by %s wait for a review; that is the limit", o->s->config->limits.requests_per_person, name);
     if (b->overdue_stops && review_overdue(o->s, name, o->now_ms))
         return refuse_op(o, REVIEW_OVERDUE, "%s broke the glass before, and nobody has reviewed it in time", name);
     return refuse_if_locked(o, tool->name, NULL);

@@ -300,6 +300,8 @@ MUST_CHECK enum status grant_alone(struct op *o, const struct tool *tool, const 
 MUST_CHECK enum status reviews_load(struct service *s, struct err *err);
 /* Is this person's review of a use overdue? */
 bool review_overdue(const struct service *s, const char *person, int64_t now_ms);
+/* How many uses by this person wait for theirs? */
+unsigned reviews_owed(const struct service *s, const char *person);
 MUST_CHECK enum status review_signed(struct op *o, const json_t *row, const json_t *object);
 enum { REVIEWS_BYTES = 12 * 1024 };   /* of a page: the rest is for what stands beside them */
 /* Open uses that concern the caller, or were hers, oldest first: each as an item of kind "review". NULL: no memory. */

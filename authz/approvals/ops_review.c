@@ -37,6 +37,16 @@ bool review_overdue(const struct service *s, const char *person, int64_t now_ms)
     return false;
 }
 
+unsigned reviews_owed(const struct service *s, const char *person)
+{
+    size_t i;
+    json_t *r;
+    unsigned n = 0;
+    json_array_foreach(s->reviews, i, r)
+        n += strcmp(str(r, "person"), person) == 0;
+    return n;
+}
+
 static const json_t *open_review(const struct service *s, const char *id)
 {
     size_t i;
