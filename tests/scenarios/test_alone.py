@@ -1,4 +1,6 @@
 """Grants without a second person (break-glass, rules), the review that is owed, delegates, and grants that begin with their first use: as people see them, and as somebody would abuse them."""
+import base64
+import hashlib
 import json
 import os
 import re
@@ -8,7 +10,7 @@ import time
 
 from harness.config_text import CONSOLE, SUPPORT_ACTIONS, action, need
 from harness.gateway import TESTS
-from harness.people import acknowledge, hold, wait_until
+from harness.people import acknowledge, canonical, hold, wait_until
 
 WINDOW = {"start_within": "1h"}
 GLASS = {"groups": ["support"], "for": "10m", "review_within": "1h"}
@@ -222,6 +224,20 @@ def name_delegate(who, person, tools=("support",), kinds=("access", "signoff"), 
     return r if r.status != 200 else who.hand_in(r.json()["statement"])
 
 
+FORGED = {
+    "another delegate": lambda leaves, _: leaves["delegate.named"]["content"].update(delegate="dan"),
+    "a longer time": lambda leaves, _: leaves["delegate.named"]["content"].update(until_s=2 ** 40),
+    "more tools": lambda leaves, _: leaves["delegate.named"]["content"].update(tools="*"),
+    "another delegator": lambda leaves, _: leaves["delegate.named"]["content"].update(delegator="sam"),
+    "more tools, in the statement too": lambda leaves, _: (leaves["delegate.named"]["content"].update(tools="*"), leaves["delegate.named"]["content"]["statement"]["scope"].update(tools="*")),
+    "another delegation": lambda leaves, _: leaves["approval"]["content"].update(delegation="dlg_AAAAAAAAAAAAAAAAAAAAAA"),
+    "in nobody's place": lambda leaves, _: leaves["approval"]["content"]["statement"]["scope"].pop("on_behalf_of"),
+    "in another's place": lambda leaves, _: leaves["approval"]["content"]["statement"]["scope"].update(on_behalf_of="sam"),
+    "given before it was named": lambda leaves, all_leaves: (leaves["delegate.named"].update(seq=leaves["approval"]["seq"] + 1), all_leaves.sort(key=lambda leaf: leaf["seq"])),
+    "given after its time": lambda leaves, _: leaves["approval"].update(time_ms=leaves["delegate.named"]["content"]["until_s"] * 1000),
+}
+
+
 def test_a_delegate_answers_in_somebody_elses_place(gateway_of):
     g = gateway_of(**GATEWAY)
     alice, bob, olga, dan, carol = (g.person(n) for n in ("alice", "bob", "olga", "dan", "carol"))
@@ -252,6 +268,13 @@ def test_a_delegate_answers_in_somebody_elses_place(gateway_of):
     assert checks(proof) == (0, 0)
     without = {**proof, "leaves": [leaf for leaf in proof["leaves"] if leaf["type"] != "delegate.named"]}
     assert checks(without) == (1, 1)
+    for name, change in FORGED.items():
+        forged = json.loads(json.dumps(proof))
+        change({leaf["type"]: leaf for leaf in forged["leaves"]}, forged["leaves"])
+        for leaf in forged["leaves"]:   # as somebody would who can write the file, but not sign
+            digest = hashlib.sha256(base64.urlsafe_b64decode(leaf["salt"] + "==") + canonical(leaf["content"])).digest()
+            leaf["digest"] = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        assert checks(forged) == (1, 1), name
     wait_until(lambda: dan.cli("verify", item["grant_id"]).returncode == 0, 30, "a whole recording")
     # Taken back: nothing more in his place.
     assert b"It has ended" in carol.cli("delegate", "--withdraw", delegation, "--reason", "back again", expect=0).stdout
