@@ -1,5 +1,6 @@
 #include "authz/grant.h"
 
+#include "authz/alone.h"
 #include "authz/budget.h"
 
 #include "proxy/base/codec.h"
@@ -19,12 +20,15 @@ static json_t *cut_text(const char *s, size_t max)
 
 static json_t *make_claims(const struct grant_facts *f, size_t reason_max)
 {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:o, s:o, s:O, s:o, s:s, s:s, s:s}",
+    json_t *claims = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:o, s:o, s:O, s:o, s:s, s:s, s:s}",
                      "iss", f->instance, "aud", f->instance, "sub", f->identity, "iat", (json_int_t)f->iat_s, "nbf",
                      (json_int_t)f->iat_s, "exp", (json_int_t)f->exp_s, "jti", f->jti, "grant_id", f->grant_id, "use", "grant",
-                     "basis", "approved", "cnf", "x5t#S256", f->x5t, "person", f->person, "tool", f->tool, "actions", f->actions ? json_deep_copy(f->actions) : json_pack("[s]", "*"),
+                     "basis", f->basis ? f->basis : BASIS_APPROVED, "cnf", "x5t#S256", f->x5t, "person", f->person, "tool", f->tool, "actions", f->actions ? json_deep_copy(f->actions) : json_pack("[s]", "*"),
                      "reason", cut_text(f->reason, reason_max), "approved_by", f->approved_by, "budget", f->budget ? json_deep_copy(f->budget) : json_object(), "policy", f->policy,
                      "key_storage", "unattested", "checkpoint", f->checkpoint);
+    if (claims != NULL && f->start_s > 0)
+        json_object_set_new(claims, "start_when_used", json_integer(f->start_s));
+    return claims;
 }
 
 enum status grant_issue(const struct jwt_signer *s, const struct grant_facts *f, char **token_out, struct err *err)
@@ -52,18 +56,19 @@ static bool all_strings(const json_t *list, size_t max)
     return true;
 }
 
-/* A grant of basis "approved" names at least one approver, none of them its holder (promise 2). */
+/* A grant of basis "approved" names at least one approver, none of them its holder, nor anybody who acted for its holder (promise 2). The kinds that have no
+ * second person say so, and name none. */
 static bool approvers_sound(const struct grant *g)
 {
     size_t n = json_array_size(g->approved_by);
     for (size_t i = 0; i < n; i++) {
-        const char *person = NULL, *statement = NULL, *key = NULL;
-        if (json_unpack(json_array_get(g->approved_by, i), "{s:s, s:s, s:s}", "person", &person, "statement", &statement, "key",
-                        &key) != 0
-            || strcmp(person, g->person) == 0)
+        const char *person = NULL, *statement = NULL, *key = NULL, *behalf = "";
+        if (json_unpack(json_array_get(g->approved_by, i), "{s:s, s:s, s:s, s?s}", "person", &person, "statement", &statement, "key",
+                        &key, "on_behalf_of", &behalf) != 0
+            || strcmp(person, g->person) == 0 || strcmp(behalf, g->person) == 0)
             return false;
     }
-    return n > 0 && strcmp(g->basis, "approved") == 0;
+    return n > 0 ? strcmp(g->basis, BASIS_APPROVED) == 0 : json_is_array(g->approved_by) && basis_is_alone(g->basis);
 }
 
 static enum status read_claims(json_t *claims, struct grant *g, struct err *err)
@@ -81,6 +86,10 @@ static enum status read_claims(json_t *claims, struct grant *g, struct err *err)
     g->actions = actions;
     g->approved_by = approved_by;
     g->budget = budget;
+    const json_t *start = json_object_get(claims, "start_when_used");
+    g->start_s = json_integer_value(start);
+    if (start != NULL && (!json_is_integer(start) || g->start_s <= 0 || g->start_s > GRANT_LIFETIME_MAX_S))
+        return fail(err, BAD_TOKEN, "the grant's time from its first use on is not sound");
     if (b64url_decode(slice_str(g->x5t), g->thumbprint, sizeof g->thumbprint, &len) != OK || len != sizeof g->thumbprint)
         return fail(err, BAD_TOKEN, "the grant's certificate thumbprint is broken");
     if (!all_strings(actions, 64) || !approvers_sound(g))

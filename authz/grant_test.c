@@ -70,7 +70,9 @@ static void grants(void **state)
     json_t *by = json_pack("[{s:s, s:s, s:s}]", "person", "bob", "statement", "stm_1", "key", "k");
     json_t *self = json_pack("[{s:s, s:s, s:s}]", "person", "alice", "statement", "stm_1", "key", "k");
     json_t *none = json_array();
-    struct grant_facts f = { "gw", "grt_1", "jti_1", "alice", "alice@acme.localhost", x5t, "support", reason, "policy", "note", by, 1000, 1600, NULL, NULL };
+    json_t *behalf = json_pack("[{s:s, s:s, s:s, s:s}]", "person", "carol", "statement", "stm_1", "key", "k", "on_behalf_of", "bob");
+    json_t *own_behalf = json_pack("[{s:s, s:s, s:s, s:s}]", "person", "carol", "statement", "stm_1", "key", "k", "on_behalf_of", "alice");
+    struct grant_facts f = { "gw", "grt_1", "jti_1", "alice", "alice@acme.localhost", x5t, "support", reason, "policy", "note", by, 1000, 1600, NULL, NULL, NULL, 0 };
     assert_int_equal(round_trip(&f, 1100, &g), OK);
     assert_true(strlen(g.reason) % 4 == 0 && strncmp(g.reason, reason, strlen(g.reason)) == 0);   /* cut between characters */
     assert_true(grant_allows(&g, SLICE("anything")));
@@ -80,7 +82,31 @@ static void grants(void **state)
     assert_int_equal(round_trip(&f, 1100, &g), BAD_TOKEN);
     f.approved_by = none;
     assert_int_equal(round_trip(&f, 1100, &g), BAD_TOKEN);
+    /* The kinds that have no second person name nobody, and no other kind does so. */
+    const struct { const char *basis; const json_t *by; enum status want; } bases[] = {
+        { "approved", by, OK }, { "approved", none, BAD_TOKEN }, { "auto", none, OK }, { "auto", by, BAD_TOKEN }, { "break-glass", none, OK }, { "break-glass", by, BAD_TOKEN },
+        { "", none, BAD_TOKEN }, { "because", none, BAD_TOKEN }, { "because", by, BAD_TOKEN }, { "approved", behalf, OK }, { "approved", own_behalf, BAD_TOKEN },
+    };
+    for (size_t i = 0; i < sizeof bases / sizeof *bases; i++) {
+        f.basis = bases[i].basis;
+        f.approved_by = bases[i].by;
+        if (round_trip(&f, 1100, &g) != bases[i].want)
+            fail_msg("basis '%s', row %zu", bases[i].basis, i);
+        if (bases[i].want == OK)
+            grant_done(&g);
+    }
+    f.basis = NULL;
     f.approved_by = by;
+    const struct { int64_t start_s; enum status want; } starts[] = { { 0, OK }, { 1, OK }, { 86400, OK }, { GRANT_LIFETIME_MAX_S + 1, BAD_TOKEN } };
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        f.start_s = starts[i].start_s;
+        assert_int_equal(round_trip(&f, 1100, &g), starts[i].want);
+        if (starts[i].want == OK) {
+            assert_int_equal(g.start_s, starts[i].start_s);
+            grant_done(&g);
+        }
+    }
+    f.start_s = 0;
     f.x5t = "short";
     assert_int_equal(round_trip(&f, 1100, &g), BAD_TOKEN);
     f.x5t = x5t;
@@ -89,6 +115,8 @@ static void grants(void **state)
     json_decref(by);
     json_decref(self);
     json_decref(none);
+    json_decref(behalf);
+    json_decref(own_behalf);
 }
 
 static json_t *good_statement(EVP_PKEY *key)
@@ -121,6 +149,9 @@ static void statements(void **state)
         { "a number as text", "{\"iat\":\"1000\"}" }, { "an empty scope", "{\"scope\":{}}" },
         { "a scope of the other kind", "{\"purpose\":\"signoff\"}" },
         { "a scope with more", "{\"scope\":{\"tool\":\"support\",\"duration_s\":600,\"reason\":\"x\",\"and\":\"y\"}}" },
+        { "a wait that is no number", "{\"scope\":{\"tool\":\"support\",\"duration_s\":600,\"reason\":\"x\",\"start_within_s\":\"1\"}}" },
+        { "a place that is no name", "{\"scope\":{\"tool\":\"support\",\"duration_s\":600,\"reason\":\"x\",\"on_behalf_of\":1}}" },
+        { "a review of access", "{\"purpose\":\"review\"}" }, { "a delegation of access", "{\"purpose\":\"delegate\"}" },
         { "a negative duration", "{\"scope\":{\"tool\":\"support\",\"duration_s\":-1,\"reason\":\"x\"}}" },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -312,5 +312,5 @@ const struct tool *policy_tool_at(const struct config *c, struct slice host)
 
 bool policy_may_ask(const struct tool *tool, const struct person *p)
 {
-    return p != NULL && person_in_any(p, tool->who, tool->who_count);
+    return p != NULL && (person_in_any(p, tool->who, tool->who_count) || person_in_any(p, tool->break_glass.groups, tool->break_glass.group_count));
 }

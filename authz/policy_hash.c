@@ -61,6 +61,35 @@ static json_t *budget(const struct budget *b)
     return json_pack("{s:i, s:I, s:o, s:o}", "requests", (int)b->requests, "bytes_out", (json_int_t)b->bytes_out, "actions", limits, "distinct", distinct);
 }
 
+static json_t *break_glass(const struct break_glass *b)
+{
+    return json_pack("{s:o, s:I, s:o}", "groups", texts(b->groups, b->group_count), "max_duration_ms", (json_int_t)b->max_duration_ms, "reviewers",
+                     texts(b->reviewers, b->reviewer_count));
+}
+
+static json_t *autos(const struct tool *t)
+{
+    json_t *out = json_array();
+    for (size_t i = 0; i < t->auto_count; i++) {
+        const struct auto_rule *r = &t->autos[i];
+        json_array_append_new(out, json_pack("{s:s, s:o, s:s*, s:o, s:I, s:i, s:s*}", "name", r->name, "groups", texts(r->groups, r->group_count), "when",
+                                             r->when ? r->when->text : NULL, "actions", texts(r->actions, r->action_count), "max_duration_ms",
+                                             (json_int_t)r->max_duration_ms, "per_day", (int)r->per_day, "reason", r->reason));
+    }
+    return out;
+}
+
+/* What came later stands there only when it is set: hashes made before there was a choice hold. */
+static void add_later(json_t *out, const struct tool *t)
+{
+    if (t->break_glass.group_count > 0)
+        json_object_set_new(out, "break_glass", break_glass(&t->break_glass));
+    if (t->auto_count > 0)
+        json_object_set_new(out, "auto", autos(t));
+    if (t->start_within_ms > 0)
+        json_object_set_new(out, "start_within_ms", json_integer(t->start_within_ms));
+}
+
 /* Where the tool is matters too: a grant for one upstream is not one for another. */
 static json_t *upstreams(const struct tool *t)
 {
@@ -91,6 +120,8 @@ static json_t *policy_json(const struct config *c, const struct tool *t)
         out = NULL;
     }
     json_decref(place);
+    if (out != NULL)
+        add_later(out, t);
     return out;
 }
 

@@ -47,27 +47,53 @@ json_t *statement_scope_key(const char *key, const char *method, const char *alg
     return json_pack("{s:s, s:s, s:s, s:s}", "key", key, "method", method, "alg", alg, "label", label);
 }
 
+json_t *statement_scope_delegate(const char *delegation, const char *delegate, const char *tools, const char *kinds, int64_t until_s)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:I}", "delegation", delegation, "delegate", delegate, "tools", tools, "kinds", kinds, "until_s", (json_int_t)until_s);
+}
+
+json_t *statement_scope_review(const char *review, const char *session, const char *tool, const char *reason, const char *outcome, const char *words)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "review", review, "session", session, "tool", tool, "reason", reason, "outcome", outcome, "words", words);
+}
+
 static bool one_of(const char *s, const char *a, const char *b)
 {
     return strcmp(s, a) == 0 || strcmp(s, b) == 0;
 }
 
-static const char *const access_members[] = { "tool", "duration_s", "reason", "actions", "extends", "answer", NULL };
+static const char *const access_members[] = { "tool", "duration_s", "reason", "actions", "extends", "start_within_s", "answer", "on_behalf_of", NULL };
 static const char *const signoff_members[] = { "tool",   "action",   "method",      "authority", "target",
-                                               "digest", "body_len", "body_sha256", "reason",    "answer", NULL };
+                                               "digest", "body_len", "body_sha256", "reason",    "answer", "on_behalf_of", NULL };
 
 static const char *const unlock_members[] = { "lock_id", "kind", "value", "reason", NULL };
+static const char *const delegate_members[] = { "delegation", "delegate", "tools", "kinds", "until_s", NULL };
+static const char *const review_members[] = { "review", "session", "tool", "reason", "outcome", "words", NULL };
 static const char *const key_members[] = { "key", "method", "alg", "label", "answer", NULL };
 
-/* Exactly these members; numbers are those named *_s and *_len; actions, extends and answer stand there only when they say something. */
+static bool ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), k = strlen(end);
+    return n >= k && strcmp(name + n - k, end) == 0;
+}
+
+static bool is_optional(const char *name)
+{
+    static const char *const names[] = { "actions", "extends", "start_within_s", "answer", "on_behalf_of" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Exactly these members; numbers are those named *_s and *_len; some stand there only when they say something. */
 static bool scope_is(const json_t *scope, const char *const *members)
 {
     size_t n = 0, left_out = 0;
     for (; members[n] != NULL; n++) {
         const json_t *v = json_object_get(scope, members[n]);
-        bool number = strcmp(members[n], "duration_s") == 0 || strcmp(members[n], "body_len") == 0;
-        bool optional = strcmp(members[n], "actions") == 0 || strcmp(members[n], "extends") == 0 || strcmp(members[n], "answer") == 0;
-        if (optional && v == NULL)
+        bool number = ends_with(members[n], "_s") || ends_with(members[n], "_len");
+        if (is_optional(members[n]) && v == NULL)
             left_out++;
         else if (number ? !json_is_integer(v) || json_integer_value(v) < 0 : !json_is_string(v))
             return false;
@@ -81,6 +107,8 @@ static const char *const *members_of(const char *purpose)
            : strcmp(purpose, "signoff") == 0      ? signoff_members
            : strcmp(purpose, "register-key") == 0 ? key_members
            : strcmp(purpose, "unlock") == 0       ? unlock_members
+           : strcmp(purpose, "review") == 0       ? review_members
+           : strcmp(purpose, "delegate") == 0     ? delegate_members
                                                   : NULL;
 }
 

@@ -17,7 +17,7 @@ enum { STATEMENT_LIFETIME_S = 600 };
 /* Every string is borrowed. */
 struct statement {
     const char *instance;
-    const char *purpose;              /* "access", "signoff" or "register-key"; "unlock": an order, of which requester is whom it concerns, identity and policy are "-" */
+    const char *purpose;              /* "access", "signoff" or "register-key"; "unlock", "review", "delegate": orders, of which requester is whom it concerns, identity and policy are "-" */
     const char *decision;             /* "approve" or "deny" */
     const char *id;                   /* "stm_…" */
     const char *requester;            /* person */
@@ -46,6 +46,11 @@ json_t *statement_scope_signoff(const struct statement_request *r);
 /* A new approval key of the requester: its fingerprint, and what it is. */
 json_t *statement_scope_key(const char *key, const char *method, const char *alg, const char *label);
 /* Any of those for access, a sign-off or a key may have one member more when the decision is "deny": `answer`, why not, as the requester reads it. */
+
+/* Who answers in the signer's place: at these tools (names joined by commas, or "*"), these kinds ("access", "signoff" or both), until then. */
+json_t *statement_scope_delegate(const char *delegation, const char *delegate, const char *tools, const char *kinds, int64_t until_s);
+/* What a reviewer says of a use of break-glass: outcome "justified" or "not-justified", with words. */
+json_t *statement_scope_review(const char *review, const char *session, const char *tool, const char *reason, const char *outcome, const char *words);
 
 /* Read one: version 1, exactly the known members, of the right types. *out borrows from the object. BAD_INPUT. */
 MUST_CHECK enum status statement_read(const json_t *object, struct statement *out, struct err *err);

@@ -207,6 +207,35 @@ static void check_budget(struct load *l, const struct tool *t, const config_sett
     check_unique(l, names, name_count, NULL, "each name once");
 }
 
+static void check_auto_actions(struct load *l, const struct tool *t, const struct auto_rule *r, const config_setting_t *at)
+{
+    for (size_t i = 0; i < r->action_count; i++) {
+        const struct action *a = action_named(t, r->actions[i]);
+        if (a == NULL)
+            report(l, at, "actions", "\"%s\" is no action of this tool; expected names of some", r->actions[i]);
+        else if (a->requirement == NEED_DENY)
+            report(l, at, "actions", "\"%s\" is always denied; expected actions that a grant can be for", r->actions[i]);
+    }
+}
+
+/* Grants without a second person. */
+static void check_alone(struct load *l, const struct tool *t, const config_setting_t *at)
+{
+    const config_setting_t *rules = member_of(at, "auto"), *glass = member_of(at, "break_glass");
+    struct named names[16];
+    size_t n = 0;
+    check_groups(l, glass, "groups", t->break_glass.groups, t->break_glass.group_count);
+    check_groups(l, glass, "reviewers", t->break_glass.reviewers, t->break_glass.reviewer_count);
+    for (size_t i = 0; i < t->auto_count && i < 16; i++) {
+        const config_setting_t *rule = element_of(rules, i);
+        check_groups(l, rule, "groups", t->autos[i].groups, t->autos[i].group_count);
+        check_auto_actions(l, t, &t->autos[i], rule);
+        if (t->autos[i].name != NULL)
+            names[n++] = (struct named){ t->autos[i].name, member_of(rule, "name"), i };
+    }
+    check_unique(l, names, n, NULL, "each rule of a tool to have its own name");
+}
+
 static void check_tool(struct load *l, const struct tool *t, const config_setting_t *at)
 {
     const config_setting_t *actions = member_of(at, "actions");
@@ -222,6 +251,7 @@ static void check_tool(struct load *l, const struct tool *t, const config_settin
     check_budget(l, t, member_of(at, "budget"));
     if (t->retention_ms > 0 && t->retention_ms < HOUR_MS)
         report(l, member_of(at, "retention"), NULL, "is less than an hour, and would delete what auditors have hardly seen; expected a time such as \"90d\", or \"0s\" for ever");
+    check_alone(l, t, at);
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------- */

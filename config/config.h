@@ -119,6 +119,28 @@ struct budget {
     size_t distinct_count;
 };
 
+/* Grants without a second person (authz/alone.h). Off without groups, or without rules. */
+struct break_glass {
+    char **groups;                    /* whose members may grant themselves access; none: nobody */
+    size_t group_count;
+    int64_t max_duration_ms;
+    char **reviewers;                 /* groups whose members may review a use; none: those of the tool's approvers, and auditors */
+    size_t reviewer_count;
+    int64_t review_within_ms;         /* after that a review is overdue */
+    bool overdue_stops;               /* who has an overdue review cannot do it again */
+};
+struct auto_rule {
+    char *name;                       /* in the grant's log leaf */
+    char **groups;                    /* for members of these */
+    size_t group_count;
+    struct hours *when;               /* NULL: always */
+    char **actions;                   /* for these actions, or some of them; never for all by not naming any */
+    size_t action_count;
+    int64_t max_duration_ms;
+    unsigned per_day;                 /* so many grants of one person in 24 hours: a new grant is a new budget */
+    char *reason;                     /* a POSIX extended regular expression that must be found in the reason; NULL: none */
+};
+
 struct tool {
     char *name;                       /* [a-z0-9-]{1,32} */
     char *host;                       /* lower case, no port */
@@ -161,6 +183,10 @@ struct tool {
     int64_t escalate_after_ms;        /* 0: as the gateway's */
     char *escalate_to;                /* a group; NULL: the gateway's */
     int64_t retention_ms;             /* recordings are deleted after this; 0: never */
+    struct break_glass break_glass;
+    struct auto_rule *autos;
+    size_t auto_count;
+    int64_t start_within_ms;          /* longest wait for the first use of a grant whose time begins with it; 0: none may wait */
     struct action_index *index;       /* made from the actions by config_load (config/index.h); NULL: they are tried one by one */
 };
 
@@ -261,6 +287,7 @@ struct config {
     size_t key_confirmer_count;
     int64_t key_delay_ms;             /* a confirmed key counts after this */
     bool synced_keys;                 /* passkeys that may be copied to other devices can be registered */
+    int64_t delegation_max_ms;        /* an approver may name a delegate for so long; 0: nobody may */
     bool confirm_certificates;        /* a certificate's key that comes later needs another person's yes too */
     struct person *people;
     size_t person_count;

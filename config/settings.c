@@ -196,6 +196,46 @@ static const struct section budget_section = { "tools.budget", budget_settings, 
     "What one grant may touch at most. When it is spent, requests are refused with `budget-exhausted`, and the person may ask anew. It is leased to the worker threads, and "
     "what was leased counts as spent after a crash: never more is served, possibly a little less." };
 
+static const struct setting break_glass_settings[] = {
+    { "groups", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_name, COUNTED(break_glass, groups, group_count),
+      .help = "Groups whose members may grant themselves access, with a reason; they may ask for the tool like those of `who`, too. Empty: nobody." },
+    { "for", SHAPE_TIME, .fallback = "\"15m\"", .min = SECOND, .max = DAY, AT(break_glass, max_duration_ms), .help = "Longest such grant." },
+    { "reviewers", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_name, COUNTED(break_glass, reviewers, reviewer_count),
+      .help = "Groups whose members may review a use. Empty: those of the tool's approvers, and auditors. Never the one who used it." },
+    { "review_within", SHAPE_TIME, .fallback = "\"24h\"", .min = SECOND, .max = 365 * DAY, AT(break_glass, review_within_ms), .help = "Later a review counts as overdue." },
+    { "overdue_stops", SHAPE_BOOL, .fallback = "false", AT(break_glass, overdue_stops),
+      .help = "Who has an overdue review, whatever the tool, cannot break the glass of this tool until it is done." },
+    { 0 },
+};
+static const struct section break_glass_section = { "tools.break_glass", break_glass_settings, sizeof(struct break_glass),
+    "Access in an emergency, without a second person: short, told at once to everybody concerned (approvers, operators, auditors), and owed a review by somebody else. "
+    "Never a sign-off: what is held stays held." };
+
+static bool put_auto_when(struct arena *a, void *base, const char *text)
+{
+    struct need n = { 0 };
+    bool good = put_when(a, &n, text);
+    ((struct auto_rule *)base)->when = n.when;
+    return good;
+}
+
+static const struct setting auto_settings[] = {
+    { "name", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(auto_rule, name), .help = "Unique within the tool; stands in the log, and beside the grant." },
+    { "groups", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_name, COUNTED(auto_rule, groups, group_count),
+      .help = "For members of these groups, of those who may ask for the tool." },
+    { "when", SHAPE_TEXT, NONE, .form = &form_hours, .put = put_auto_when, .help = "For what is asked in these hours, written like `when` of approvers. Left out: always." },
+    { "actions", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 32, .form = &form_name, COUNTED(auto_rule, actions, action_count),
+      .help = "For requests that name actions, all of them in this list." },
+    { "for", SHAPE_TIME, .fallback = "\"15m\"", .min = SECOND, .max = DAY, AT(auto_rule, max_duration_ms), .help = "For at most so long." },
+    { "per_day", SHAPE_COUNT, .fallback = "4", .min = 1, .max = 1000, AT(auto_rule, per_day),
+      .help = "So often for one person in 24 hours; what is asked beyond that waits for a person. Each grant brings its own budget." },
+    { "reason", SHAPE_TEXT, NONE, .form = &form_regex, AT(auto_rule, reason),
+      .help = "Regular expression (POSIX extended) that must be found in the reason. Left out: any reason will do." },
+    { 0 },
+};
+static const struct section auto_section = { "tools.auto", auto_settings, sizeof(struct auto_rule),
+    "Requests that are granted without a second person: those that fit a rule in every point. Others wait for a person, as always. Never a sign-off." };
+
 static const struct setting tool_settings[] = {
     { "name", SHAPE_TEXT, REQUIRED, .form = &form_tool, AT(tool, name), .help = "Unique; used on the command line and in grants." },
     { "host", SHAPE_TEXT, REQUIRED, .form = &form_host, AT(tool, host), .help = "Host name under which people reach the tool through the gateway. Unique." },
@@ -239,6 +279,11 @@ static const struct setting tool_settings[] = {
     { "actions", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(tool, actions, action_count), .sub = &action_section,
       .help = "What may be done with the tool." },
     { "budget", SHAPE_GROUP, NONE, .sub = &budget_section, .at = offsetof(struct tool, budget), .help = "What one grant may touch at most." },
+    { "break_glass", SHAPE_GROUP, NONE, .sub = &break_glass_section, .at = offsetof(struct tool, break_glass), .help = "Access in an emergency, without a second person. Off unset." },
+    { "auto", SHAPE_LIST, .fallback = "( )", .max = 16, COUNTED(tool, autos, auto_count), .sub = &auto_section,
+      .help = "Rules by which a request is granted without a second person. Off unset." },
+    { "start_within", SHAPE_TIME, .fallback = "\"0s\"", .max = 7 * DAY - DAY, AT(tool, start_within_ms),
+      .help = "A request may say that its time begins with the first use, if that comes within such a window at most; `0s`: none may." },
     { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(tool, cross_origin, cross_origin_count),
       .help = "Other origins whose pages may send the tool any request its actions allow, and read the answers. Others are refused, but for links." },
     { "redact_fields", SHAPE_TEXTS, .max = 1000, .form = &form_field, COUNTED(tool, redact_fields, redact_count),
@@ -441,6 +486,8 @@ static const struct setting root_settings[] = {
     { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .help = "The web applications behind the gateway." },
     { "lock_when", SHAPE_GROUP, NONE, .sub = &lock_when_section, .at = offsetof(struct config, lock_when), .help = "Locks by rule." },
     { "limits", SHAPE_GROUP, NONE, .sub = &limit_section, .at = offsetof(struct config, limits), .help = "Limits on connections, messages and times." },
+    { "delegation_max", SHAPE_TIME, .fallback = "\"14d\"", .max = 90 * DAY, AT(config, delegation_max_ms),
+      .help = "An approver may name a delegate for so long at most, by a signature; `0s`: nobody may." },
     { "recording", SHAPE_GROUP, NONE, .sub = &recording_section, .help = "Segments and buffers of recordings." },
     { "notices", SHAPE_LIST, .fallback = "( )", .max = NOTICE_TARGETS_MAX, COUNTED(config, notices, notice_count), .sub = &notice_section, .help = "Whom to tell what happened." },
     { "escalate_after", SHAPE_TIME, .fallback = "\"0s\"", .max = 7 * DAY, AT(config, escalate_after_ms),

@@ -14,6 +14,8 @@ static const struct command commands[] = {
     { "pending", "what waits for your yes", cmd_pending },
     { "approve", "look at a request and say yes, with your key", cmd_approve },
     { "deny", "look at a request and say no, with your key", cmd_deny },
+    { "delegate", "let somebody answer in your place for a while, signed with your key", cmd_delegate },
+    { "review", "look at a use of break-glass and say what you found, with your key", cmd_review },
     { "top", "who is at which tool right now", cmd_top },
     { "keys", "approval keys, and taking a lost one away", cmd_keys },
     { "withdraw", "take back a request of yours, or your yes", cmd_withdraw },

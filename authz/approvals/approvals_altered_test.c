@@ -13,7 +13,8 @@
 static struct testbed bed;
 static struct service *service;
 static struct peer worker;
-static char request_id[32], grant_id[32], held_id[32], used_id[32];
+static struct peer recorder;
+static char request_id[32], grant_id[32], held_id[32], used_id[32], glass_id[32], auto_id[32];
 
 static const char *text(const json_t *o, const char *name)
 {
@@ -77,6 +78,36 @@ static const char *hold(const char *body, char id[32])
     return word;
 }
 
+/* Grants without a second person, a review that is owed, and a delegate. */
+static void add_alone(void)
+{
+    struct answer a;
+    struct err err = { .text = "" };
+    char kid[44], *jws = NULL;
+    json_t *answer = NULL, *m = json_pack("{s:i, s:s, s:s}", "n", 1, "op", "hello", "role", "recorder");
+    recorder = (struct peer){ .id = 2 };
+    assert_int_equal(service_answer(service, &recorder, m, NULL, 0, &a, &err), ANSWERED);
+    answer_done(&a);
+    json_decref(m);
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s, s:i, s:s}", "op", "request.create", "who", who("carol"), "tool", "desk", "reason", "it burns", "duration_s", 600, "basis",
+                                      "break-glass"), -1, &answer), "ok");
+    snprintf(glass_id, sizeof glass_id, "%s", text(json_object_get(answer, "request"), "id"));
+    json_decref(answer);
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s, s:i, s:[s]}", "op", "request.create", "who", who("alice"), "tool", "desk", "reason", "INC-1", "duration_s", 300, "actions",
+                                      "view"), -1, &answer), "ok");
+    assert_string_equal(text(json_object_get(answer, "request"), "basis"), "auto");
+    snprintf(auto_id, sizeof auto_id, "%s", text(json_object_get(answer, "request"), "id"));
+    json_decref(answer);
+    key_fingerprint(bed.bob, kid);
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s, s:[s], s:[s], s:I}", "op", "delegate.statement", "who", who("bob"), "key", kid, "person", "olga", "tools", "support", "kinds",
+                                      "access", "until", (json_int_t)(clock_wall_s() + 3600)), -1, &answer), "ok");
+    const json_t *s = json_object_get(answer, "statement");
+    assert_int_equal(statement_sign(s, bed.bob, &jws, &err), OK);
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s}", "op", "decide", "who", who("bob"), "statement_id", text(s, "id"), "jws", jws), -1, NULL), "ok");
+    json_decref(answer);
+    free(jws);
+}
+
 /* A granted request, one approved held request, one used. */
 static int set_up(void **state)
 {
@@ -105,6 +136,7 @@ static int set_up(void **state)
                               "5", "name", "requests", "amount", 1);
     assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s, s:o}", "op", "budget.lease", "who", who("alice"), "tool", "support", "grant_id", grant_id, "wants",
                                       wants), -1, NULL), "ok");
+    add_alone();
     return 0;
 }
 
@@ -200,7 +232,25 @@ static void an_edited_database_does_not_start(void **state)
         { "the head's number", "UPDATE head SET note = replace(note, char(10), char(10) || '1')", "" },
         { "the head removed", "DELETE FROM head", "" },
         { "a request that nobody made", "INSERT INTO request SELECT 'req_BBBBBBBBBBBBBBBBBBBBBB', 'grt_BBBBBBBBBBBBBBBBBBBBBB', 'anna', identity, x5t,"
-          " not_after, tool, reason, duration_s, policy, created_ms, expires_ms, 'granted', seq, actions, extends FROM request LIMIT 1", "" },
+          " not_after, tool, reason, duration_s, policy, created_ms, expires_ms, 'granted', seq, actions, extends, basis, rule, start_within_s FROM request LIMIT 1", "" },
+        { "an emergency made of an approval", "UPDATE request SET basis = 'break-glass' WHERE item = '%s'", request_id },
+        { "an approval made of an emergency", "UPDATE request SET basis = 'approved' WHERE item = '%s'", glass_id },
+        { "a grant that looks approved", "UPDATE access_grant SET basis = 'approved' WHERE item = '%s'", glass_id },
+        { "a rule's grant that looks approved", "UPDATE access_grant SET basis = 'approved' WHERE item = '%s'", auto_id },
+        { "another rule", "UPDATE request SET rule = 'other' WHERE item = '%s'", auto_id },
+        { "a grant that is to begin later", "UPDATE access_grant SET start_s = 60 WHERE item = '%s'", auto_id },
+        { "a review that seems done", "UPDATE review SET state = 'approved'", "" },
+        { "a review that is no longer owed", "DELETE FROM review", "" },
+        { "a review of somebody else", "UPDATE review SET person = 'anna'", "" },
+        { "a review that is due later", "UPDATE review SET due_ms = due_ms + 1", "" },
+        { "the leaf of the emergency", "UPDATE leaf SET content = replace(content, 'carol', 'alice') WHERE type = 'break-glass.used'", "" },
+        { "another delegate", "UPDATE delegation SET delegate = 'alice'", "" },
+        { "a longer delegation", "UPDATE delegation SET until_s = until_s + 60", "" },
+        { "a delegation for more tools", "UPDATE delegation SET tools = '*'", "" },
+        { "a delegation removed", "DELETE FROM delegation", "" },
+        { "a delegation that seems over", "UPDATE delegation SET state = 'expired'", "" },
+        { "a delegation that nobody made", "INSERT INTO delegation SELECT 'dlg_BBBBBBBBBBBBBBBBBBBBBB', session, 'carol', 'alice', tools, kinds, key, from_s, until_s, jws, key_item, sign_count,"
+          " state, seq FROM delegation LIMIT 1", "" },
     };
     struct err err = { .text = "" };
     service_close(service);

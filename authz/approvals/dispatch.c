@@ -20,6 +20,8 @@ static const struct field create_fields[] = {
     { "duration_s", FIELD_NUMBER, -most, most, false, TYPED },
     { "actions", FIELD_WORDS, 0, ACTIONS_MAX, true, TYPED },
     { "extends", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "basis", FIELD_TEXT, 0, 32, true, TYPED },
+    { "start_within_s", FIELD_NUMBER, 0, most, true, TYPED },
     END
 };
 static const struct field withdraw_fields[] = {
@@ -33,6 +35,7 @@ static const struct field statement_fields[] = {
     { "duration_s", FIELD_NUMBER, -most, most, true, TYPED },
     { "actions", FIELD_WORDS, 0, ACTIONS_MAX, true, TYPED },
     { "reason", FIELD_TEXT, 0, REASON_BYTES, true, TYPED },
+    { "on_behalf_of", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     END
 };
 static const struct field decide_fields[] = {
@@ -110,6 +113,7 @@ static const struct field sessions_fields[] = {
     { "state", FIELD_TEXT, 0, 16, true, TYPED },
     { "action", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     { "grant", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "basis", FIELD_TEXT, 0, 32, true, TYPED },
     { "since", FIELD_NUMBER, 0, most, true, TYPED },
     { "until", FIELD_NUMBER, 0, most, true, TYPED },
     { "from", FIELD_NUMBER, 0, most, true, TYPED },
@@ -144,6 +148,23 @@ static const struct field unlock_fields[] = {
     { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
     { "key", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
     { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED },
+    END
+};
+static const struct field review_fields[] = {
+    WHO,
+    { "id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "key", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "outcome", FIELD_TEXT, 0, 32, false, TYPED },
+    { "words", FIELD_TEXT, 0, REASON_BYTES, false, TYPED },
+    END
+};
+static const struct field delegate_fields[] = {
+    WHO,
+    { "key", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "person", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "tools", FIELD_WORDS, 1, ACTIONS_MAX, false, TYPED },
+    { "kinds", FIELD_WORDS, 1, 2, false, TYPED },
+    { "until", FIELD_NUMBER, 0, most, false, TYPED },
     END
 };
 static const struct field refused_fields[] = { WHO, { "count", FIELD_NUMBER, 1, 1000000, false, false }, END };
@@ -201,6 +222,10 @@ static const struct rule {
     { "hold.release", FOR_WORKER, 0, withdraw_fields, op_hold_release, BY_OWN_LOCK },
     { "holds", FOR_WORKER, 0, who_fields, op_holds, BY_OWN_LOCK },
     { "retention.confirm", FOR_WORKER, 0, confirm_fields, op_retention_confirm, BY_OWN_LOCK },
+    { "delegations", FOR_WORKER, 0, who_fields, op_delegations, BY_OWN_LOCK },
+    { "delegate.statement", FOR_WORKER, 0, delegate_fields, op_delegate_statement, BY_OWN_LOCK },
+    { "delegate.withdraw", FOR_WORKER, 0, withdraw_fields, op_delegate_withdraw, BY_OWN_LOCK },
+    { "review.statement", FOR_WORKER, 0, review_fields, op_review_statement, BY_OWN_LOCK },
 };
 
 static const struct rule *rule_of(const json_t *m)

@@ -94,11 +94,11 @@ static enum status end_older(struct op *o, const json_t *facts)
     return st;
 }
 
-/* The same grant_id with a later end: the row, and the leaf that it is compared with, are new. */
-static enum status put_extension(struct op *o, const json_t *row, const char *token, uint64_t seq)
+/* The same grant_id with another end: the row, and the leaf that it is compared with, are new. */
+static enum status put_again(struct op *o, const json_t *row, const char *token, uint64_t seq)
 {
     enum status st = store_run(o->s->store, &o->err,
-                               "UPDATE access_grant SET item = $1, policy = $2, iat = $3, exp = $4, token = $5, token_sha256 = $6, seq = $7"
+                               "UPDATE access_grant SET item = $1, policy = $2, iat = $3, exp = $4, token = $5, token_sha256 = $6, seq = $7, start_s = 0"
                                " WHERE grant_id = $8 AND state = 'live'", "ssiissis", str(row, "item"), str(row, "policy"), num(row, "iat"),
                                num(row, "exp"), token, str(row, "token_sha256"), (int64_t)seq, str(row, "grant_id"));
     if (st == OK && store_changed(o->s->store) != 1)
@@ -112,24 +112,24 @@ static enum status put_extension(struct op *o, const json_t *row, const char *to
     return st;
 }
 
-static enum status keep_grant(struct op *o, const json_t *facts, const struct grant_facts *g, const char *token)
+/* type: of the leaf; "grant.issued" is a new row. item: the request that it came of. */
+static enum status keep_grant(struct op *o, const char *type, const char *item, const struct grant_facts *g, const char *token)
 {
     unsigned char hash[32];
     char hash_text[44];
     sha256_one(slice_str(token), hash);
     b64url_encode(slice_of(hash, sizeof hash), hash_text);
-    json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "grant_id", g->grant_id, "session", g->grant_id,
-                                "item", str(facts, "item"), "person", g->person, "identity", g->identity, "x5t", g->x5t, "tool",
+    json_t *content = json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "start_s", (json_int_t)g->start_s, "grant_id", g->grant_id, "basis", g->basis, "session", g->grant_id,
+                                "item", item, "person", g->person, "identity", g->identity, "x5t", g->x5t, "tool",
                                 g->tool, "policy", g->policy, "iat", (json_int_t)g->iat_s, "exp", (json_int_t)g->exp_s,
                                 "token_sha256", hash_text);
     json_t *row = json_deep_copy(content);
     uint64_t seq = 0;
     json_object_set(content, "approved_by", (json_t *)(uintptr_t)g->approved_by);
-    bool extends = str(facts, "extends")[0] != 0;
-    enum status st = write_leaf(o, extends ? "grant.extended" : "grant.issued", content, &seq);
-    if (extends) {
+    enum status st = write_leaf(o, type, content, &seq);
+    if (strcmp(type, "grant.issued") != 0) {
         if (st == OK)
-            st = put_extension(o, row, token, seq);
+            st = put_again(o, row, token, seq);
         json_decref(row);
         return st;
     }
@@ -145,12 +145,18 @@ static enum status keep_grant(struct op *o, const json_t *facts, const struct gr
     return st;
 }
 
+const char *request_basis(const json_t *facts)
+{
+    const char *basis = str(facts, "basis");
+    return basis[0] != 0 ? basis : BASIS_APPROVED;   /* older requests have no such member */
+}
+
 enum status grant_issue_for(struct op *o, const struct item *it, const struct approvals *a)
 {
     const json_t *f = it->facts;
     char jti[ID_LEN + 1], *note = NULL, *token = NULL;
     bool extends = str(f, "extends")[0] != 0;
-    int64_t exp_s = now_s(o) + a->duration_s;
+    int64_t wait_s = num(f, "start_within_s"), exp_s = now_s(o) + (wait_s > 0 ? wait_s : a->duration_s);   /* a wait ends by itself, too */
     if (exp_s > num(f, "not_after"))
         exp_s = num(f, "not_after");
     if (exp_s <= now_s(o))
@@ -164,14 +170,42 @@ enum status grant_issue_for(struct op *o, const struct item *it, const struct ap
         return st;
     new_id("jti_", jti);
     struct grant_facts g = { o->s->config->instance, str(f, "session"), jti, str(f, "person"), str(f, "identity"), str(f, "x5t"),
-                             str(f, "tool"), str(f, "reason"), str(f, "policy"), note, a->approved_by, now_s(o), exp_s, budget_claim(&it->tool->budget), actions_list(a->actions) };
+                             str(f, "tool"), str(f, "reason"), str(f, "policy"), note, a->approved_by, now_s(o), exp_s, budget_claim(&it->tool->budget), actions_list(a->actions),
+                             request_basis(f), wait_s > 0 ? a->duration_s : 0 };
     st = g.budget && g.actions ? grant_issue(o->s->signer, &g, &token, &o->err) : fail(&o->err, NO_MEMORY, "budget");
     json_decref((json_t *)(uintptr_t)g.budget);
     json_decref((json_t *)(uintptr_t)g.actions);
     if (st == OK)
         st = item_set_state(o, it->id, "approved", "granted");
     if (st == OK)
-        st = keep_grant(o, f, &g, token);
+        st = keep_grant(o, extends ? "grant.extended" : "grant.issued", str(f, "item"), &g, token);
+    free(token);
+    free(note);
+    return st;
+}
+
+enum status grant_start(struct op *o, struct grant *g)
+{
+    char jti[ID_LEN + 1], *note = NULL, *token = NULL;
+    int64_t exp_s = now_s(o) + g->start_s;
+    json_t *row = NULL;
+    if (exp_s > o->who.not_after_s)
+        exp_s = o->who.not_after_s;
+    enum status st = store_row(o->s->store, &row, &o->err, "SELECT item FROM access_grant WHERE grant_id = $1", "s", g->grant_id);
+    if (st == OK)
+        st = log_checkpoint(o->s->log, &note, &o->err);
+    new_id("jti_", jti);
+    struct grant_facts f = { o->s->config->instance, g->grant_id, jti, g->person, g->identity, g->x5t, g->tool, g->reason, g->policy, note, g->approved_by, now_s(o), exp_s,
+                             g->budget, g->actions, g->basis, 0 };
+    if (st == OK)
+        st = grant_issue(o->s->signer, &f, &token, &o->err);
+    if (st == OK)
+        st = keep_grant(o, "grant.started", str(row, "item"), &f, token);
+    if (st == OK) {
+        g->exp_s = exp_s;
+        g->start_s = 0;
+    }
+    json_decref(row);
     free(token);
     free(note);
     return st;

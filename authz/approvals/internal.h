@@ -8,6 +8,7 @@
 #include "authz/approvals/validate.h"
 
 #include "authz/actions.h"
+#include "authz/alone.h"
 #include "authz/blob.h"
 #include "authz/policy.h"
 #include "authz/yes.h"
@@ -28,6 +29,7 @@ enum {
     PAGE_BYTES = 48 * 1024,           /* of one answer: a message holds 64 KiB, the rest is its frame */
     ASSERTION_S = 300,
     SIGNOFF_TOKEN_S = 300,
+    DELEGATIONS_MAX = 20,             /* of one delegator */
 };
 
 struct release_code {
@@ -66,6 +68,12 @@ struct service {
     int lock_fd;
     json_t *locks;                    /* live ones: [{id, kind, value, reason, by, at}], from verified leaves */
     bool locks_stale;
+    json_t *reviews;                  /* that are owed: content of their break-glass.used leaves, verified */
+    bool reviews_stale;
+    json_t *delegations;              /* live ones: content of their delegate.named leaves, verified */
+    bool delegations_stale;
+    json_t *auto_used;                /* {"person\ntool\nrule": [when, in ms]} since the start */
+    unsigned recorders;               /* connected */
     struct watch *watched;            /* refusals of late, by person */
     char to_lock[2][72];              /* a person, and the rule that stops her now; "" */
     json_t *owners;                   /* {x5t: person} of certificates that asked something since the start */
@@ -192,7 +200,8 @@ bool item_is(const struct item *it, const char *state);
 /* The row of an item, whatever its kind, within this transaction. */
 MUST_CHECK enum status item_row(struct op *o, const char *id, json_t **out);
 const char *item_purpose(const struct item *it);   /* of statements about it */
-/* Could the caller decide it? May she see it? */
+/* Could the caller decide it, in her own right or as somebody's delegate? Only in her own? May she see it? */
+bool item_may_decide_self(const struct op *o, const struct item *it);
 bool item_may_decide(const struct op *o, const struct item *it);
 bool item_may_see(const struct op *o, const struct item *it);
 /* What is asked, as a statement's scope; duration_s and actions: what an approver makes of a request for access (0 and NULL: as asked). */
@@ -211,13 +220,15 @@ const char *item_tool(const struct item *it);   /* its tool's name, or NULL: it 
 
 /* Approvals of an item that count now, each proved: leaf, statement, signature, key, groups, locks. */
 struct approvals {
-    const struct person *persons[APPROVERS_MAX];
+    const struct person *persons[APPROVERS_MAX];   /* whose place each yes fills: the approver's own, or that of who named her a delegate */
     const char *methods[APPROVERS_MAX];   /* how each signed */
     size_t count;
     json_t *approved_by;              /* [{person, statement, key, method}] */
     int64_t duration_s;               /* of a request for access: the least that any of them said yes to */
     char actions[ACTIONS_TEXT_MAX];   /* and what all of them did; "": nothing is left */
 };
+/* One of them as approved_by names it. */
+json_t *approval_entry(const struct statement *s);
 /* One more yes, with this scope. */
 void approvals_narrow(struct approvals *a, const json_t *scope);
 MUST_CHECK enum status approvals_gather(struct op *o, const struct item *it, struct approvals *out);
@@ -277,10 +288,54 @@ MUST_CHECK enum status new_keys_not_in_file(struct op *o);
 MUST_CHECK enum status grant_load(struct op *o, const char *grant_id, struct grant *out);
 /* The caller's own for this tool, by the same certificate; else refused as GRANT_REQUIRED. */
 MUST_CHECK enum status grant_wanted(struct op *o, const char *grant_id, const char *tool, struct grant *out);
+/* What a request for access was, or is to be, granted by. */
+const char *request_basis(const json_t *facts);
 MUST_CHECK enum status grant_issue_for(struct op *o, const struct item *it, const struct approvals *a);
+/* The first use of one that waited for it: its time begins now, with a new token. *g says so afterwards. */
+MUST_CHECK enum status grant_start(struct op *o, struct grant *g);
 /* End a live one with the held requests under it. */
 MUST_CHECK enum status grant_end(struct op *o, const char *grant_id, const char *why);
 json_t *grant_event(const json_t *row);
+
+/* ---- grant_alone.c: grants without a second person ---- */
+/* What a person asks for, as far as it was read. */
+struct ask {
+    char actions[ACTIONS_TEXT_MAX];
+    char extends[ID_LEN + 1];         /* a live grant of the caller's for this tool, or "" */
+    const char *basis;
+    const struct auto_rule *rule;     /* for BASIS_AUTO */
+    int64_t start_within_s;           /* its time begins with the first use, within this; 0: at once */
+};
+/* May the caller break the glass of this tool now, for so long? */
+MUST_CHECK enum status break_glass_check(struct op *o, const struct tool *tool, int64_t duration_s);
+/* Does a rule grant this? Then a->basis and a->rule say so. */
+MUST_CHECK enum status auto_look(struct op *o, const struct tool *tool, struct ask *a);
+/* The request of this row, made a moment ago in this transaction, is granted by its basis: leaf, grant, and the review that is owed. */
+MUST_CHECK enum status grant_alone(struct op *o, const struct tool *tool, const struct ask *a, const json_t *row);
+/* ---- ops_review.c ---- */
+MUST_CHECK enum status reviews_load(struct service *s, struct err *err);
+/* Is this person's review of a use overdue? */
+bool review_overdue(const struct service *s, const char *person, int64_t now_ms);
+/* How many uses by this person wait for theirs? */
+unsigned reviews_owed(const struct service *s, const char *person);
+MUST_CHECK enum status review_signed(struct op *o, const json_t *row, const json_t *object);
+enum { REVIEWS_BYTES = 12 * 1024 };   /* of a page: the rest is for what stands beside them */
+/* Open uses that concern the caller, or were hers, oldest first: each as an item of kind "review". NULL: no memory. */
+json_t *reviews_view(struct op *o);
+/* The review of a session's use, done or not; NULL: none is owed. */
+json_t *review_of_session(struct op *o, const char *session);
+MUST_CHECK enum status review_get(struct op *o, const char *id);
+
+/* ---- delegation.c: who answers in somebody else's place ---- */
+MUST_CHECK enum status delegations_load(struct service *s, struct err *err);
+/* The delegation by which the caller could answer this item now, of this delegator (NULL: of whichever comes first); NULL: none. */
+const json_t *delegation_for(const struct op *o, const struct item *it, const char *delegator);
+/* Of a yes in the log: the person whose place it fills, or NULL if it no longer counts. */
+MUST_CHECK enum status delegation_counted(struct op *o, const struct item *it, const char *id, const struct statement *s, const struct person **out);
+/* End those that no longer hold; those of one delegator. new_config: people may have left, too. */
+MUST_CHECK enum status delegations_sweep(struct op *o, bool new_config);
+MUST_CHECK enum status delegations_end_of(struct op *o, const char *delegator, const char *why);
+MUST_CHECK enum status delegate_signed(struct op *o, const json_t *row, const json_t *object);
 
 /* ---- ops_budget.c ---- */
 /* Lease what `wants` lists from a live grant's budget: all of it or nothing (BUDGET_EXHAUSTED). answer: an array that gets the amounts. */
@@ -378,5 +433,9 @@ enum status op_hold_place(struct op *o);
 enum status op_hold_release(struct op *o);
 enum status op_holds(struct op *o);
 enum status op_retention_confirm(struct op *o);
+enum status op_review_statement(struct op *o);
+enum status op_delegations(struct op *o);
+enum status op_delegate_statement(struct op *o);
+enum status op_delegate_withdraw(struct op *o);
 
 #endif

@@ -98,12 +98,18 @@ bool item_is(const struct item *it, const char *state)
     return strcmp(it->state, state) == 0;
 }
 
-bool item_may_decide(const struct op *o, const struct item *it)
+bool item_may_decide_self(const struct op *o, const struct item *it)
 {
     if (it->kind == LEDGER_NEW_KEY)
         return new_key_may_decide(o, it);
     return it->requester != NULL && o->who.person != it->requester
            && policy_may_approve(it->needs, it->need_count, it->requester, o->who.person);
+}
+
+bool item_may_decide(const struct op *o, const struct item *it)
+{
+    return item_may_decide_self(o, it)
+           || (it->kind != LEDGER_NEW_KEY && it->requester != NULL && o->who.person != it->requester && delegation_for(o, it, NULL) != NULL);
 }
 
 bool item_may_see(const struct op *o, const struct item *it)
@@ -123,9 +129,13 @@ json_t *item_scope(const struct item *it, int64_t duration_s, const char *action
     const json_t *f = it->facts;
     if (it->kind == LEDGER_NEW_KEY)
         return statement_scope_key(str(f, "key"), str(f, "method"), str(f, "alg"), str(f, "label"));
-    if (it->kind == LEDGER_REQUEST)
-        return statement_scope_part(str(f, "tool"), duration_s ? duration_s : num(f, "duration_s"), str(f, "reason"), actions ? actions : item_actions(it),
-                                    str(f, "extends"));
+    if (it->kind == LEDGER_REQUEST) {
+        json_t *scope = statement_scope_part(str(f, "tool"), duration_s ? duration_s : num(f, "duration_s"), str(f, "reason"), actions ? actions : item_actions(it),
+                                             str(f, "extends"));
+        if (scope != NULL && num(f, "start_within_s") > 0)
+            json_object_set(scope, "start_within_s", json_object_get(f, "start_within_s"));
+        return scope;
+    }
     struct statement_request r = { str(f, "tool"), str(f, "action"), str(f, "method"), str(f, "authority"), str(f, "target"),
                                    str(f, "digest"), str(f, "body_sha256"), str(f, "reason"), num(f, "body_len") };
     return statement_scope_signoff(&r);
@@ -187,10 +197,12 @@ static const char *scope_actions(const json_t *scope)
 bool scope_within(const struct item *it, const json_t *scope)
 {
     int64_t duration_s = num(scope, "duration_s");
-    const char *actions = scope_actions(scope);
+    const char *actions = scope_actions(scope), *behalf = str(scope, "on_behalf_of");
     json_t *same = item_scope(it, duration_s, actions), *answer = json_object_get(scope, "answer");
     if (same != NULL && answer != NULL)   /* why not: statement_read lets only a no say it */
         json_object_set(same, "answer", answer);
+    if (behalf[0] != 0)               /* whose place it fills is checked by who counts it */
+        json_object_set_new(same, "on_behalf_of", json_string(behalf));
     bool within = same != NULL && json_equal(same, scope);
     json_decref(same);
     return within && (it->kind != LEDGER_REQUEST
@@ -215,6 +227,12 @@ static bool statement_fits(const struct op *o, const struct item *it, const stru
                 && strcmp(s->approver, approver) == 0;
 }
 
+json_t *approval_entry(const struct statement *s)
+{
+    const char *behalf = str(s->scope, "on_behalf_of");
+    return json_pack("{s:s, s:s, s:s, s:s, s:s*}", "person", s->approver, "statement", s->id, "key", s->key, "method", s->method, "on_behalf_of", behalf[0] != 0 ? behalf : NULL);
+}
+
 /* One decision row, proved. *counts: it is an approval whose key, person and groups hold today. CORRUPT: the row is not what the log says. */
 static enum status prove(struct op *o, const struct item *it, const json_t *row, const json_t *content, struct approvals *a)
 {
@@ -234,13 +252,16 @@ static enum status prove(struct op *o, const struct item *it, const json_t *row,
     struct webauthn_party party = key_party(o->s, s.key);
     if (yes_verify(object, key->key, &party, content, &facts, &o->err) != OK)
         return fail(&o->err, CORRUPT, "the signature of %s over '%s' in the log does not hold", person, s.id);
-    if (a->count == APPROVERS_MAX)
-        return OK;
-    json_t *entry = json_pack("{s:s, s:s, s:s, s:s}", "person", person, "statement", s.id, "key", s.key, "method", s.method);
+    const char *behalf = str(s.scope, "on_behalf_of");
+    const struct person *place = approver;
+    enum status st = behalf[0] != 0 ? delegation_counted(o, it, str(content, "delegation"), &s, &place) : OK;
+    if (st != OK || place == NULL || a->count == APPROVERS_MAX)
+        return st;
+    json_t *entry = approval_entry(&s);
     if (entry == NULL || json_array_append_new(a->approved_by, entry) != 0)
         return fail(&o->err, NO_MEMORY, "approvals");
     a->methods[a->count] = key_method(o->s, s.key);
-    a->persons[a->count++] = approver;
+    a->persons[a->count++] = place;
     approvals_narrow(a, s.scope);
     return OK;
 }

@@ -24,6 +24,7 @@ static const struct change {
     { "grant.issued", "grant_id", LEDGER_GRANT, NULL, "live" },
     { "grant.extended", "item", LEDGER_REQUEST, "approved", "granted" },
     { "grant.extended", "grant_id", LEDGER_GRANT, "live", "=" },
+    { "grant.started", "grant_id", LEDGER_GRANT, "live", "=" },
     { "grant.ended", "grant_id", LEDGER_GRANT, "live", "ended" },
     { "notice.acknowledged", "grant_id", LEDGER_GRANT, "live", "=" },
     { "signoff.used", "item", LEDGER_HELD, "approved", "used" },
@@ -34,6 +35,12 @@ static const struct change {
     { "key.withdrawn", "item", LEDGER_NEW_KEY, ANY, "ended" },
     { "key.registered", "key", LEDGER_KEY, NULL, "live" },
     { "key.removed", "key", LEDGER_KEY, "live", "ended" },
+    { "break-glass.used", "item", LEDGER_REQUEST, "pending", "approved" },
+    { "break-glass.used", "review", LEDGER_REVIEW, NULL, "pending" },
+    { "auto.approved", "item", LEDGER_REQUEST, "pending", "approved" },
+    { "review.done", "review", LEDGER_REVIEW, "pending", NULL },
+    { "delegate.named", "delegation", LEDGER_DELEGATION, NULL, "live" },
+    { "delegate.ended", "delegation", LEDGER_DELEGATION, "live", NULL },
     { "auditor-key.added", "auditor", LEDGER_AUDITOR, NULL, "live" },
     { "auditor-key.retired", "auditor", LEDGER_AUDITOR, "live", "ended" },
     { "hold.placed", "hold", LEDGER_HOLD, NULL, "live" },
@@ -65,11 +72,27 @@ bool ledger_is(const struct ledger *l, const char *id, const char *state)
     return e != NULL && strcmp(e->state, state) == 0;
 }
 
-static enum status make_entry(struct ledger *l, const struct change *c, const char *id, uint64_t seq, struct err *err)
+static const char *const basis_words[LEDGER_BASES] = { "approved", "break-glass", "auto" };
+
+/* The number of the leaf's basis; LEDGER_BASES: none we know. Older leaves have no such member. */
+static uint32_t basis_of(const json_t *content)
 {
+    const char *basis = json_string_value(json_object_get(content, "basis"));
+    uint32_t i = 0;
+    while (basis != NULL && i < LEDGER_BASES && strcmp(basis_words[i], basis) != 0)
+        i++;
+    return i;
+}
+
+static enum status make_entry(struct ledger *l, const struct change *c, const char *id, uint64_t seq, const json_t *content, struct err *err)
+{
+    uint32_t basis = c->kind == LEDGER_REQUEST ? basis_of(content) : 0;
+    if (basis == LEDGER_BASES)
+        return fail(err, CORRUPT, "leaf %llu '%s' names a basis that is none", (unsigned long long)seq, c->type);
     struct ledger_entry *e = calloc(1, sizeof *e);
     if (e == NULL)
         return fail(err, NO_MEMORY, "ledger");
+    e->count = basis;
     memcpy(e->id, id, strlen(id) + 1);
     e->kind = c->kind;
     e->state = c->to;
@@ -92,11 +115,25 @@ static bool state_in(const char *list, const char *state)
     return false;
 }
 
+/* A request is settled by the kind of leaf that its basis names, and its grant says the same. */
+static bool basis_fits(const struct change *c, const struct ledger_entry *e, const json_t *content)
+{
+    static const struct { const char *type; uint32_t basis; } kinds[] = {
+        { "approval", LEDGER_BY_APPROVAL }, { "denial", LEDGER_BY_APPROVAL }, { "break-glass.used", LEDGER_BY_BREAK_GLASS }, { "auto.approved", LEDGER_BY_AUTO },
+    };
+    if (e->kind != LEDGER_REQUEST)
+        return true;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(c->type, kinds[i].type) == 0)
+            return e->count == kinds[i].basis;
+    return strncmp(c->type, "grant.", 6) != 0 || e->count == basis_of(content);
+}
+
 static enum status change_entry(const struct change *c, struct ledger_entry *e, uint64_t seq, const json_t *content, struct err *err)
 {
     const char *outcome = word_of(outcome_words, json_string_value(json_object_get(content, "outcome")));
     const char *to = c->to ? c->to : word_of(state_words, json_string_value(json_object_get(content, "state")));
-    if ((c->kind != LEDGER_KINDS && c->kind != e->kind) || !state_in(c->from, e->state) || to == NULL)
+    if ((c->kind != LEDGER_KINDS && c->kind != e->kind) || !state_in(c->from, e->state) || to == NULL || !basis_fits(c, e, content))
         return fail(err, CORRUPT, "leaf %llu '%s' cannot follow: '%s' is %s since leaf %llu", (unsigned long long)seq, c->type, e->id,
                     e->state, (unsigned long long)e->last);
     if (strcmp(c->type, "outcome") == 0) {
@@ -109,7 +146,7 @@ static enum status change_entry(const struct change *c, struct ledger_entry *e, 
         e->noticed = true;
     if (strcmp(c->type, "approval") == 0 || strcmp(c->type, "denial") == 0)
         e->decisions++;
-    if (strcmp(c->type, "grant.extended") == 0 && c->kind == LEDGER_GRANT)
+    if ((strcmp(c->type, "grant.extended") == 0 || strcmp(c->type, "grant.started") == 0) && c->kind == LEDGER_GRANT)
         e->born = seq;                /* its row is compared with this one from now on */
     if (to[0] != '=')
         e->state = to;
@@ -129,7 +166,7 @@ static enum status apply_one(struct ledger *l, const struct change *c, uint64_t 
                          : fail(err, CORRUPT, "leaf %llu '%s' is about '%s', which the log does not know", (unsigned long long)seq,
                                 c->type, id);
     if (e == NULL)
-        return make_entry(l, c, id, seq, err);
+        return make_entry(l, c, id, seq, content, err);
     if ((c->kind != LEDGER_KEY && c->kind != LEDGER_AUDITOR) || strcmp(e->state, "ended") != 0)   /* a key may come back after it was removed; nothing else may */
         return fail(err, CORRUPT, "leaf %llu '%s': '%s' exists since leaf %llu", (unsigned long long)seq, c->type, id,
                     (unsigned long long)e->born);
@@ -200,7 +237,7 @@ enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const
         st = take_lease(l, seq, content, err);
     if (st == OK && strcmp(type, "grant.ended") == 0 && l->book != NULL)
         book_close(l->book, json_string_value(json_object_get(content, "grant_id")));
-    if (st == OK && (strcmp(type, "grant.issued") == 0 || strcmp(type, "grant.extended") == 0))
+    if (st == OK && (strcmp(type, "grant.issued") == 0 || strcmp(type, "grant.extended") == 0 || strcmp(type, "grant.started") == 0))
         take_token(l, content);
     if (st == OK)
         take_count(l, type, content);

@@ -11,7 +11,10 @@
 #include <stdint.h>
 #include <uthash.h>
 
-enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_HOLD, LEDGER_KINDS };
+enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_HOLD, LEDGER_REVIEW, LEDGER_DELEGATION, LEDGER_KINDS };
+
+/* What a request for access may be granted by (authz/alone.h). Only the leaf of its own kind makes it "approved". */
+enum ledger_basis { LEDGER_BY_APPROVAL, LEDGER_BY_BREAK_GLASS, LEDGER_BY_AUTO, LEDGER_BASES };
 
 struct ledger_entry {
     char id[48];                      /* an id with its prefix, or a key's fingerprint (an auditor's: SHA-256 of its text) */
@@ -20,7 +23,7 @@ struct ledger_entry {
     const char *outcome;              /* of a used sign-off; NULL: none yet */
     bool noticed;                     /* of a grant */
     unsigned decisions;               /* of an item */
-    uint32_t count;                   /* of a WebAuthn key: its signature counter, as last seen; of a grant: how its token's hash begins */
+    uint32_t count;                   /* of a WebAuthn key: its signature counter, as last seen; of a grant: how its token's hash begins; of a request: enum ledger_basis */
     uint64_t born, last;              /* the leaf that made it, and the last one that changed it */
     UT_hash_handle hh;
 };

@@ -95,7 +95,7 @@ static enum status wanted_scope(struct op *o, const struct item *it, json_t **ou
     return refuse_op(o, WIDER_THAN_ASKED, "It was asked for %lld seconds and the actions %s", (long long)num(it->facts, "duration_s"), item_actions(it));
 }
 
-static enum status keep_statement(struct op *o, const struct item *it, json_t **out)
+static enum status keep_statement(struct op *o, const struct item *it, const char *behalf, json_t **out)
 {
     char nonce[NONCE_LEN + 1], id[ID_LEN + 1];
     const char *decision = str(o->m, "decision");
@@ -105,6 +105,8 @@ static enum status keep_statement(struct op *o, const struct item *it, json_t **
     enum status st = wanted_scope(o, it, &scope);
     if (st != OK)
         return st;
+    if (behalf != NULL)
+        json_object_set_new(scope, "on_behalf_of", json_string(behalf));
     json_t *object = build_statement(o, it, decision, str(o->m, "key"), id, now_s(o), scope);
     json_decref(scope);
     st = object ? statement_keep(o, it->id, nonce, id, object) : fail(&o->err, NO_MEMORY, "statement");
@@ -115,8 +117,27 @@ static enum status keep_statement(struct op *o, const struct item *it, json_t **
     return st;
 }
 
-/* A key of the caller's that counts now, and whose way of signing counts for this. A no may be signed with any. */
-static enum status check_key(struct op *o, const struct item *it, const char *key, const char *decision)
+/* In whose place the caller answers: her own if that counts, unless she says whose. *behalf: NULL, her own; *place: the person. */
+static enum status choose_place(struct op *o, const struct item *it, const json_t *asked, const char **behalf, const struct person **place)
+{
+    const char *name = json_string_value(asked);
+    *behalf = NULL;
+    *place = o->who.person;
+    if (asked == NULL || name[0] == 0) {
+        if (item_may_decide_self(o, it))
+            return OK;
+        name = NULL;
+    }
+    const json_t *d = it->kind != LEDGER_NEW_KEY ? delegation_for(o, it, name) : NULL;
+    if (d == NULL)
+        return refuse_op(o, MAY_NOT_APPROVE, name ? "%s is no delegate of '%s' for this" : "%s is in none of the groups that decide this", o->who.person->name, name ? name : "");
+    *behalf = str(d, "delegator");
+    *place = person_named(o->s->config, *behalf);
+    return OK;
+}
+
+/* A key of the caller's that counts now, and whose way of signing counts for this. A no may be signed with any. place: whose place the yes is to fill. */
+static enum status check_key(struct op *o, const struct item *it, const struct person *place, const char *key, const char *decision)
 {
     const struct web_key *w = web_key_find(o->s, key);
     const char *person = o->who.person->name, *method = key_method(o->s, key);
@@ -125,7 +146,7 @@ static enum status check_key(struct op *o, const struct item *it, const char *ke
     if (approval_key_of(o, person, key) == NULL)
         return refuse_op(o, KEY_NOT_REGISTERED, "No approval key with this fingerprint is registered to %s", person);
     if (it->kind == LEDGER_NEW_KEY || strcmp(decision, "deny") == 0
-        || policy_method_counts(it->needs, it->need_count, o->who.person, method))
+        || policy_method_counts(it->needs, it->need_count, place, method))
         return OK;
     return refuse_op(o, METHOD_REQUIRED, "The rules ask %s for another kind of signature than this key's ('%s')", person, method);
 }
@@ -141,7 +162,8 @@ enum status op_statement(struct op *o)
 {
     struct item it;
     json_t *object = NULL;
-    const char *decision = str(o->m, "decision");
+    const char *decision = str(o->m, "decision"), *behalf = NULL;
+    const struct person *place = NULL;
     if (strcmp(decision, "approve") != 0 && strcmp(decision, "deny") != 0)
         return refuse_op(o, BAD_REQUEST, "'decision' is 'approve' or 'deny'");
     enum status st = item_wanted(o, str(o->m, "id"), &it);
@@ -151,9 +173,11 @@ enum status op_statement(struct op *o)
     if (st == OK)
         st = refuse_if_locked(o, item_tool(&it), NULL);
     if (st == OK)
-        st = check_key(o, &it, str(o->m, "key"), decision);
+        st = choose_place(o, &it, json_object_get(o->m, "on_behalf_of"), &behalf, &place);
     if (st == OK)
-        st = keep_statement(o, &it, &object);
+        st = check_key(o, &it, place, str(o->m, "key"), decision);
+    if (st == OK)
+        st = keep_statement(o, &it, behalf, &object);
     if (st == OK)
         json_object_set_new(o->answer, "statement", object);
     if (st == OK)
@@ -277,7 +301,21 @@ static enum status confirm_key(struct op *o, const struct item *it, const json_t
     return st;
 }
 
-static enum status decide_yes(struct op *o, const struct item *it, const json_t *object, const struct statement *s, json_t *yes)
+/* Whose place the signed answer fills, checked again: the delegation may have ended since the statement was written. The leaf names it. */
+static enum status check_place(struct op *o, const struct item *it, const struct statement *s, json_t *yes, const struct person **place)
+{
+    const char *behalf = str(s->scope, "on_behalf_of");
+    *place = o->who.person;
+    if (behalf[0] == 0)
+        return item_may_decide_self(o, it) ? OK : refuse_op(o, MAY_NOT_APPROVE, "%s is in none of the groups that decide this", o->who.person->name);
+    const json_t *d = delegation_for(o, it, behalf);
+    if (d == NULL)
+        return refuse_op(o, MAY_NOT_APPROVE, "%s is no delegate of '%s' for this, or no longer", o->who.person->name, behalf);
+    *place = person_named(o->s->config, behalf);
+    return json_object_set(yes, "delegation", json_object_get(d, "delegation")) == 0 ? OK : fail(&o->err, NO_MEMORY, "decision");
+}
+
+static enum status decide_yes(struct op *o, const struct item *it, const struct person *place, const json_t *object, const struct statement *s, json_t *yes)
 {
     struct approvals a;
     enum status st = approvals_gather(o, it, &a);
@@ -285,10 +323,9 @@ static enum status decide_yes(struct op *o, const struct item *it, const json_t 
         return st;
     if (a.count < APPROVERS_MAX) {
         a.methods[a.count] = s->method;
-        a.persons[a.count++] = o->who.person;
+        a.persons[a.count++] = place;
     }
-    json_array_append_new(a.approved_by, json_pack("{s:s, s:s, s:s, s:s}", "person", s->approver, "statement", s->id, "key", s->key, "method",
-                                                   s->method));
+    json_array_append_new(a.approved_by, approval_entry(s));
     approvals_narrow(&a, s->scope);
     bool enough = approvals_enough(it, &a);
     if (it->kind == LEDGER_REQUEST && a.actions[0] == 0)
@@ -331,10 +368,13 @@ static enum status decide_item(struct op *o, const json_t *row, const json_t *ob
         st = check_stored(o, &it, row, object, &s);
     if (st == OK)
         st = check_signature(o, object, &s, &yes);
+    const struct person *place = NULL;
+    if (st == OK)
+        st = check_place(o, &it, &s, yes, &place);
     if (st == OK)
         st = strcmp(s.decision, "approve") != 0 ? decide_no(o, &it, object, &s, yes)
              : it.kind == LEDGER_NEW_KEY        ? confirm_key(o, &it, object, &s, yes)
-                                                : decide_yes(o, &it, object, &s, yes);
+                                                : decide_yes(o, &it, place, object, &s, yes);
     json_decref(yes);
     if (st == OK)
         st = answer_item(o, it.id);
@@ -359,6 +399,10 @@ enum status op_decide(struct op *o)
         st = fail(&o->err, CORRUPT, "the stored statement is no JSON");
     else if (strncmp(str(row, "item"), "lck_", 4) == 0)
         st = unlock_signed(o, row, object);
+    else if (strncmp(str(row, "item"), "rev_", 4) == 0)
+        st = review_signed(o, row, object);
+    else if (strncmp(str(row, "item"), "dlg_", 4) == 0)
+        st = delegate_signed(o, row, object);
     else
         st = decide_item(o, row, object);
     json_decref(object);

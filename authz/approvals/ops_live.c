@@ -3,7 +3,7 @@
 
 enum status op_live(struct op *o)
 {
-    static const char *const shown[] = { "grant_id", "person", "identity", "tool", "iat", "exp", "reason" };
+    static const char *const shown[] = { "grant_id", "person", "identity", "tool", "iat", "exp", "reason", "basis" };
     json_t *rows = NULL, *list = json_array(), *row;
     size_t i, bytes = 0;
     if (!is_operator(o) && !is_auditor(o)) {

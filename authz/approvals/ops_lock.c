@@ -109,6 +109,8 @@ enum status lock_make(struct op *o, const char *kind, const char *value, const c
                            reason));
         st = end_covered(o, kind, value);
     }
+    if (st == OK && strcmp(kind, "person") == 0)
+        st = delegations_end_of(o, value, "locked");
     json_decref(row);
     json_decref(view);
     o->s->locks_stale = true;
@@ -125,7 +127,7 @@ static const json_t *live_lock(const struct service *s, const char *kind, const 
     return NULL;
 }
 
-/* An approver may stop the grant that she said yes to: read from the grant's own signed token. */
+/* An approver may stop the grant that she said yes to, or, if nobody did, could have: read from the grant's own signed token. */
 static enum status check_locker(struct op *o, const char *kind, const char *value)
 {
     struct grant g;
@@ -139,7 +141,8 @@ static enum status check_locker(struct op *o, const char *kind, const char *valu
         return st;
     if (st == OK) {
         json_array_foreach(g.approved_by, i, by)
-            hers = hers || strcmp(str(by, "person"), o->who.person->name) == 0;
+            hers = hers || strcmp(str(by, "person"), o->who.person->name) == 0 || strcmp(str(by, "on_behalf_of"), o->who.person->name) == 0;
+        hers = hers || (basis_is_alone(g.basis) && alone_may_stop(o->s->config, config_tool(o->s->config, slice_str(g.tool)), o->who.person));
         grant_done(&g);
     }
     return hers ? OK : refuse_op(o, OPERATORS_ONLY, "%s is in no operators' group, and has approved no live grant of this id", o->who.person->name);

@@ -20,6 +20,34 @@ static enum status add(struct op *o, struct pile *p, uint64_t seq)
     return OK;
 }
 
+/* Of a grant without a second person: the leaf that says so, and the review if it is done. */
+static enum status add_alone(struct op *o, struct pile *p, const char *id)
+{
+    json_t *row = NULL;
+    enum status st = store_row(o->s->store, &row, &o->err, "SELECT review FROM review WHERE item = $1", "s", id);
+    const struct ledger_entry *e = st == OK ? ledger_find(log_ledger(o->s->log), str(row, "review")) : NULL;
+    json_decref(row);
+    if (e != NULL) {
+        st = add(o, p, e->born);
+        return st == OK ? add(o, p, e->last) : st;
+    }
+    row = NULL;
+    if (st == NOT_FOUND)
+        st = store_row(o->s->store, &row, &o->err, "SELECT leaf.seq FROM leaf JOIN request ON request.session = leaf.session WHERE request.item = $1 AND leaf.type = 'auto.approved'", "s", id);
+    if (st == OK && row != NULL)
+        st = add(o, p, (uint64_t)num(row, "seq"));
+    json_decref(row);
+    return st == NOT_FOUND ? OK : st;
+}
+
+/* By which it was given in somebody else's place, and how that ended. */
+static enum status add_delegation(struct op *o, struct pile *p, const char *id)
+{
+    const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), id);
+    enum status st = e ? add(o, p, e->born) : fail(&o->err, CORRUPT, "the log does not know '%s'", id);
+    return st == OK && e->last != e->born ? add(o, p, e->last) : st;
+}
+
 /* What made the item, and each answer to it. */
 static enum status add_item(struct op *o, struct pile *p, const char *id)
 {
@@ -59,8 +87,11 @@ static enum status add_key(struct op *o, struct pile *p, const json_t *leaf)
 {
     const json_t *statement = json_object_get(json_object_get(leaf, "content"), "statement");
     const char *fingerprint = str(statement, "key"), *item = str(json_object_get(leaf, "content"), "key_item");
-    if (statement == NULL)
-        return OK;
+    const char *delegation = str(json_object_get(leaf, "content"), "delegation");
+    bool answer = strcmp(str(leaf, "type"), "approval") == 0 || strcmp(str(leaf, "type"), "denial") == 0;
+    enum status st = answer && delegation[0] != 0 ? add_delegation(o, p, delegation) : OK;
+    if (statement == NULL || st != OK)
+        return st;
     return item[0] ? add_item(o, p, item) : add_file_key(o, p, fingerprint, (uint64_t)num(leaf, "seq"));
 }
 
@@ -96,6 +127,8 @@ enum status op_item_proof(struct op *o)
         st = refuse_op(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see");
     if (st == OK)
         st = add_item(o, &p, it.id);
+    if (st == OK && it.kind == LEDGER_REQUEST && basis_is_alone(request_basis(it.facts)))
+        st = add_alone(o, &p, it.id);
     if (st == OK)
         st = collect(o, &p);
     for (size_t i = 0; st == OK && i < p.count; i++) {

@@ -98,14 +98,15 @@ enum status op_sessions(struct op *o)
     enum status st = auditors_only(o);
     if (st == OK)
         st = store_rows(o->s->store, &rows, &o->err,
-                        "SELECT session.*, access_grant.ended_ms FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
+                        "SELECT session.*, access_grant.ended_ms, access_grant.basis FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
                         " WHERE ($1 = '' OR session.person = $1) AND ($2 = '' OR session.tool = $2) AND session.last_ms >= $3"
                         " AND session.started_ms <= $4 AND ($5 = '' OR session.identity = $5) AND ($6 = '' OR session.session = $6)"
                         " AND ($7 = '' OR ($7 = 'live') = (COALESCE(access_grant.state, '') = 'live'))"
                         " AND ($8 = '' OR EXISTS (SELECT 1 FROM held WHERE held.session = session.session AND held.action = $8))"
-                        " ORDER BY started_ms DESC, session.session LIMIT 200 OFFSET $9", "ssiissssi", str(o->m, "person"), str(o->m, "tool"),
+                        " AND ($9 = '' OR access_grant.basis = $9)"
+                        " ORDER BY started_ms DESC, session.session LIMIT 200 OFFSET $10", "ssiisssssi", str(o->m, "person"), str(o->m, "tool"),
                         asked_ms(o, "since", 0), until, str(o->m, "identity"), str(o->m, "grant"), str(o->m, "state"),
-                        str(o->m, "action"), from);
+                        str(o->m, "action"), str(o->m, "basis"), from);
     json_array_foreach(rows, i, row)
         if (!page_add(list, &bytes, view_session(o, row)))
             break;
@@ -136,7 +137,7 @@ static json_t *leaf_view(const json_t *row, bool with_content)
  * go with every session: they say whose signatures the approvals bear. */
 static bool leaf_is_about(const json_t *row, const char *session)
 {
-    if (strncmp(str(row, "type"), "key.", 4) == 0 || strncmp(str(row, "type"), "auditor-key.", 12) == 0 || strcmp(str(row, "type"), "instance.created") == 0)
+    if (strncmp(str(row, "type"), "key.", 4) == 0 || strncmp(str(row, "type"), "auditor-key.", 12) == 0 || strncmp(str(row, "type"), "delegate.", 9) == 0 || strcmp(str(row, "type"), "instance.created") == 0)
         return true;
     if (strstr(str(row, "content"), session) == NULL && strstr(str(row, "content"), "\"item\":\"key_") == NULL)
         return false;
@@ -222,7 +223,7 @@ enum status op_session_get(struct op *o)
     if (!known)
         return refuse_op(o, BAD_REQUEST, "'purpose' is show, replay, verify, export or incident");
     st = store_row(o->s->store, &row, &o->err,
-                   "SELECT session.*, access_grant.ended_ms FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
+                   "SELECT session.*, access_grant.ended_ms, access_grant.basis FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
                    " WHERE session.session = $1", "s", id);
     if (st == NOT_FOUND)
         return refuse_op(o, SESSION_UNKNOWN, "No session has this id");

@@ -38,6 +38,8 @@ enum status op_hello(struct op *o)
         o->peer->role = is;
     if (st == OK && is == ROLE_COURIER)
         o->s->courier = o->peer->id;
+    if (st == OK && is == ROLE_RECORDER)
+        o->s->recorders++;
     return st;
 }
 
@@ -48,6 +50,12 @@ enum status op_assertion(struct op *o)
     enum status st = grant_wanted(o, str(o->m, "grant_id"), str(o->m, "tool"), &g);
     if (st != OK)
         return st;
+    if (g.start_s > 0)                /* nothing is forwarded without an assertion, so this is the first use */
+        st = grant_start(o, &g);
+    if (st != OK) {
+        grant_done(&g);
+        return st;
+    }
     int64_t exp = now_s(o) + ASSERTION_S < g.exp_s ? now_s(o) + ASSERTION_S : g.exp_s;
     json_t *groups = json_array();
     for (size_t i = 0; i < o->who.person->group_count; i++)

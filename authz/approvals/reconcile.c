@@ -1,7 +1,7 @@
 /* reconcile: the rows against the log, at start. The log was verified before; a row that says something else was edited. */
 #include "authz/approvals/internal.h"
 
-enum { TABLES = 5 };
+enum { TABLES = 7 };
 
 struct check {
     struct service *s;
@@ -26,6 +26,8 @@ static enum status check_row(void *arg, json_t *row, struct err *err)
     else if (strcmp(e->state, str(row, "state")) != 0)
         st = fail(err, CORRUPT, "table %s: '%s' is '%s', but the log says '%s' since leaf %llu", c->table, id, str(row, "state"), e->state,
                   (unsigned long long)e->last);
+    else if ((c->kind == LEDGER_REQUEST || c->kind == LEDGER_GRANT) && json_object_get(content, "basis") == NULL && strcmp(str(row, "basis"), BASIS_APPROVED) != 0)
+        st = fail(err, CORRUPT, "table %s: the basis of '%s' is not the logged one", c->table, id);   /* older leaves do not name it */
     else if (c->kind == LEDGER_HELD && strcmp(str(row, "outcome"), e->outcome ? e->outcome : "") != 0)
         st = fail(err, CORRUPT, "table %s: the outcome of '%s' is not the logged one", c->table, id);
     else if (c->kind == LEDGER_GRANT && (num(row, "noticed") != 0) != e->noticed)
@@ -76,7 +78,7 @@ static enum status check_segment(void *arg, json_t *row, struct err *err)
 /* Rows made by leaves from..to. */
 static enum status check_tables(struct service *s, struct check *checks, size_t *decisions, uint64_t from, uint64_t to, struct err *err)
 {
-    static const char *const sql[] = { ROWS("request"), ROWS("held"), ROWS("access_grant"), ROWS("lock"), ROWS("new_key") };
+    static const char *const sql[] = { ROWS("request"), ROWS("held"), ROWS("access_grant"), ROWS("lock"), ROWS("new_key"), ROWS("review"), ROWS("delegation") };
     enum status st = OK;
     for (size_t i = 0; i < TABLES && st == OK; i++)
         st = store_each(s->store, check_row, &checks[i], err, sql[i], "ii", (int64_t)from, (int64_t)to);
@@ -113,7 +115,8 @@ static enum status count_decisions(struct service *s, struct err *err)
 static enum status count_all(struct service *s, struct check checks[TABLES], struct err *err)
 {
     static const char *const sql[] = { "SELECT count(*) AS n FROM request", "SELECT count(*) AS n FROM held", "SELECT count(*) AS n FROM access_grant",
-                                       "SELECT count(*) AS n FROM lock", "SELECT count(*) AS n FROM new_key" };
+                                       "SELECT count(*) AS n FROM lock", "SELECT count(*) AS n FROM new_key", "SELECT count(*) AS n FROM review",
+                                       "SELECT count(*) AS n FROM delegation" };
     enum status st = OK;
     for (size_t i = 0; i < TABLES && st == OK; i++)
         st = count_rows(s, &checks[i], sql[i], err);
@@ -129,6 +132,8 @@ static enum status check_open(struct service *s, struct check checks[TABLES], st
         "SELECT access_grant.*, leaf.content AS leaf_content FROM access_grant LEFT JOIN leaf ON leaf.seq = access_grant.seq WHERE access_grant.state = 'live'",
         "SELECT lock.*, leaf.content AS leaf_content FROM lock LEFT JOIN leaf ON leaf.seq = lock.seq",
         "SELECT new_key.*, leaf.content AS leaf_content FROM new_key LEFT JOIN leaf ON leaf.seq = new_key.seq WHERE new_key.state IN ('pending', 'approved')",
+        "SELECT review.*, leaf.content AS leaf_content FROM review LEFT JOIN leaf ON leaf.seq = review.seq WHERE review.state IN ('pending', 'approved')",
+        "SELECT delegation.*, leaf.content AS leaf_content FROM delegation LEFT JOIN leaf ON leaf.seq = delegation.seq WHERE delegation.state = 'live'",
     };
     size_t open[LEDGER_KINDS] = { 0 };
     enum status st = OK;
@@ -148,6 +153,7 @@ static enum status check_open(struct service *s, struct check checks[TABLES], st
     {                                                                                                                                                      \
         { s, LEDGER_REQUEST, "request", "item", 0 }, { s, LEDGER_HELD, "held", "item", 0 }, { s, LEDGER_GRANT, "access_grant", "grant_id", 0 },            \
         { s, LEDGER_LOCK, "lock", "lock_id", 0 }, { s, LEDGER_NEW_KEY, "new_key", "item", 0 },                                                             \
+        { s, LEDGER_REVIEW, "review", "review", 0 }, { s, LEDGER_DELEGATION, "delegation", "delegation", 0 },                                                                                                      \
     }
 
 enum status reconcile_range(struct service *s, uint64_t from, uint64_t to, struct err *err)

@@ -116,4 +116,22 @@ static const char *const to_erasing[] = {
     "CREATE INDEX session_last ON session (last_ms, session)",
     NULL,
 };
-const char *const *const store_steps[] = { to_2, to_notices, to_erasing, NULL };
+/* Grants without a second person, and the reviews that are owed for some. Older rows were all approved. */
+static const char *const to_alone[] = {
+    "ALTER TABLE request ADD COLUMN basis TEXT NOT NULL DEFAULT 'approved'",
+    "ALTER TABLE request ADD COLUMN rule TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE request ADD COLUMN start_within_s BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE access_grant ADD COLUMN basis TEXT NOT NULL DEFAULT 'approved'",
+    "ALTER TABLE access_grant ADD COLUMN start_s BIGINT NOT NULL DEFAULT 0",
+    "CREATE TABLE review (review TEXT PRIMARY KEY, item TEXT NOT NULL UNIQUE, session TEXT NOT NULL, person TEXT NOT NULL, identity TEXT NOT NULL,"
+    " x5t TEXT NOT NULL, tool TEXT NOT NULL, reason TEXT NOT NULL, created_ms BIGINT NOT NULL, due_ms BIGINT NOT NULL, state TEXT NOT NULL, seq BIGINT NOT NULL,"
+    " CHECK (state IN ('pending', 'approved', 'denied')))",
+    "CREATE INDEX review_session ON review (session)",
+    "CREATE INDEX review_seq ON review (seq)",
+    "CREATE TABLE delegation (delegation TEXT PRIMARY KEY, session TEXT NOT NULL, delegator TEXT NOT NULL, delegate TEXT NOT NULL, tools TEXT NOT NULL,"
+    " kinds TEXT NOT NULL, key TEXT NOT NULL, from_s BIGINT NOT NULL, until_s BIGINT NOT NULL, jws TEXT, key_item TEXT, sign_count BIGINT, state TEXT NOT NULL,"
+    " seq BIGINT NOT NULL, CHECK (state IN ('live', 'expired', 'cancelled')), CHECK (delegator <> delegate))",
+    "CREATE INDEX delegation_seq ON delegation (seq)",
+    NULL,
+};
+const char *const *const store_steps[] = { to_2, to_notices, to_erasing, to_alone, NULL };

@@ -113,6 +113,7 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     s->owners = json_object();
     s->notices_out = json_object();
     s->notices_of = json_object();
+    s->auto_used = json_object();
     s->outbox = json_array();
     enum status st = s->console_origin ? take_lock(s, err) : fail(err, NO_MEMORY, "console");
     if (st == OK)
@@ -133,6 +134,10 @@ enum status service_open(struct config *c, struct service **out, struct err *err
         st = holds_load(s, err);
     if (st == OK)
         st = teller_open(s, &s->teller, err);
+    if (st == OK)
+        st = reviews_load(s, err);
+    if (st == OK)
+        st = delegations_load(s, err);
     if (st == OK)
         st = bring_up_to_date(s, err);
     if (st == OK)
@@ -187,6 +192,9 @@ void service_close(struct service *s)
     json_decref(s->locks);
     json_decref(s->holds);
     json_decref(s->revoked);
+    json_decref(s->reviews);
+    json_decref(s->delegations);
+    json_decref(s->auto_used);
     json_decref(s->running);
     json_decref(s->owners);
     json_decref(s->notices_out);
@@ -232,7 +240,7 @@ static void tx_rollback(struct service *s)
 {
     store_rollback(s->store);
     log_rolled_back(s->log);
-    s->locks_stale = s->web_keys_stale = s->retention.holds_stale = s->retention.reread = false;
+    s->locks_stale = s->web_keys_stale = s->reviews_stale = s->delegations_stale = s->retention.holds_stale = s->retention.reread = false;
     tx_forget(s);
 }
 
@@ -265,7 +273,11 @@ static enum status tx_commit(struct service *s, bool *broken, struct err *err)
         st = web_keys_load(s, err);
     if (st == OK && s->retention.holds_stale)
         st = holds_load(s, err);
-    s->locks_stale = s->web_keys_stale = s->retention.holds_stale = false;
+    if (st == OK && s->reviews_stale)
+        st = reviews_load(s, err);
+    if (st == OK && s->delegations_stale)
+        st = delegations_load(s, err);
+    s->locks_stale = s->web_keys_stale = s->reviews_stale = s->delegations_stale = s->retention.holds_stale = false;
     *broken = st != OK;
     if (st == OK)
         after_commit(s);

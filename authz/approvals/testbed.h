@@ -60,6 +60,16 @@ static const char testbed_config[] =
     "    actions = ( { name = \"view\"; path = \"/view\"; allow = \"grant\"; }, { name = \"edit\"; path = \"/edit\"; allow = \"grant\"; }, { name = \"use\"; path = \"/**\"; allow = \"grant\"; } ); },\n"
     "  { name = \"brief\"; host = \"brief.acme.localhost\"; upstream = \"http://127.0.0.1:8002\"; who = [ \"support\" ];\n"
     "    approvers = ( { group = \"support-lead\"; } ); request_ttl = \"1s\";\n"
+    "    actions = ( { name = \"use\"; path = \"/**\"; allow = \"grant\"; } ); },\n"
+    "  { name = \"desk\"; host = \"desk.acme.localhost\"; upstream = \"http://127.0.0.1:8003\"; who = [ \"support\" ]; start_within = \"1h\";\n"
+    "    approvers = ( { group = \"support-lead\"; } ); max_duration = \"30m\";\n"
+    "    break_glass = { groups = [ \"support\", \"security\" ]; for = \"10m\"; review_within = \"1h\"; };\n"
+    "    auto = ( { name = \"look\"; groups = [ \"support\" ]; actions = [ \"view\", \"edit\" ]; for = \"5m\"; per_day = 2; reason = \"INC-[0-9]+\"; } );\n"
+    "    actions = ( { name = \"export\"; methods = [ \"POST\" ]; path = \"/export\"; allow = \"signoff\"; signoff = ( { group = \"security\"; } ); },\n"
+    "                { name = \"view\"; path = \"/view\"; allow = \"grant\"; }, { name = \"edit\"; path = \"/edit\"; allow = \"grant\"; }, { name = \"use\"; path = \"/**\"; allow = \"grant\"; } ); },\n"
+    "  { name = \"pager\"; host = \"pager.acme.localhost\"; upstream = \"http://127.0.0.1:8004\"; who = [ \"support\" ];\n"
+    "    approvers = ( { group = \"support-lead\"; } );\n"
+    "    break_glass = { groups = [ \"support\" ]; review_within = \"1s\"; reviewers = [ \"security\" ]; overdue_stops = true; };\n"
     "    actions = ( { name = \"use\"; path = \"/**\"; allow = \"grant\"; } ); }\n"
     ");\n";
 

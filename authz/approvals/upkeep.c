@@ -57,6 +57,8 @@ enum status service_tick(struct service *s, struct err *err)
     if (st == OK)
         st = expire_grants(&o);
     if (st == OK)
+        st = delegations_sweep(&o, false);
+    if (st == OK)
         st = store_run(s->store, &o.err, "DELETE FROM statement WHERE exp <= $1", "i", now_s(&o));
     if (st == OK && clock_mono_ms() - s->escalated_ms >= ESCALATE_EVERY_MS) {
         s->escalated_ms = clock_mono_ms();
@@ -103,6 +105,8 @@ enum status service_gone(struct service *s, const struct peer *peer, struct err 
 {
     struct op o;
     notices_gone(s, peer);
+    if (peer->role == ROLE_RECORDER && s->recorders > 0)
+        s->recorders--;
     if (peer->role != ROLE_WORKER || json_object_size(s->running) == 0)
         return OK;
     enum status st = own_begin(s, &o, err);
@@ -212,6 +216,8 @@ enum status upkeep_config(struct op *o)
         st = upkeep_auditors(o);
     if (st == OK)
         st = upkeep_retention(o);
+    if (st == OK)
+        st = delegations_sweep(o, true);
     return st == OK ? end_disallowed(o) : st;
 }
 

@@ -90,6 +90,12 @@ json_t *view_item(struct op *o, const json_t *row)
         json_object_set_new(v, "counts_from", json_integer((json_int_t)web->from_s));
     if (access)
         json_object_set_new(v, "actions", actions_list(str(row, "actions")));
+    if (access)
+        json_object_set(v, "basis", json_object_get(row, "basis"));
+    if (access && str(row, "rule")[0] != 0)
+        json_object_set(v, "rule", json_object_get(row, "rule"));
+    if (access && num(row, "start_within_s") > 0)
+        json_object_set(v, "start_within_s", json_object_get(row, "start_within_s"));
     if (access && str(row, "extends")[0] != 0)
         json_object_set(v, "extends", json_object_get(row, "extends"));
     if (access && strcmp(str(row, "state"), "granted") == 0)
@@ -121,6 +127,12 @@ json_t *view_session(struct op *o, const json_t *row)
     copy(v, row, same);
     if (num(row, "erased") > 0)
         json_object_set(v, "erased", json_object_get(row, "erased"));
+    json_object_set_new(v, "basis", json_string(str(row, "basis")[0] != 0 ? str(row, "basis") : BASIS_APPROVED));
+    if (strcmp(str(row, "basis"), BASIS_BREAK_GLASS) == 0) {
+        json_t *review = review_of_session(o, str(row, "session"));
+        if (review != NULL)
+            json_object_set_new(v, "review", review);
+    }
     if (!live)
         json_object_set_new(v, "ended_ms", json_integer(num(row, "ended_ms") ? num(row, "ended_ms") : num(row, "last_ms")));
     return v;

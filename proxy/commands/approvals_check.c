@@ -1,4 +1,5 @@
 #include "proxy/commands/approvals_check.h"
+#include "authz/actions.h"
 #include "authz/jwt.h"
 #include "authz/yes.h"
 #include "proxy/base/codec.h"
@@ -114,6 +115,67 @@ static enum status check_signature(const json_t *registered, const json_t *conte
     return st;
 }
 
+static const char *leaf_decision(const json_t *leaf)
+{
+    static const char *const yes[] = { "approval", "review.done", "delegate.named" };
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+        if (json_text_is(leaf, "type", yes[i]))
+            return "approve";
+    return json_text_is(leaf, "type", "denial") ? "deny" : NULL;
+}
+
+/* The leaf of that delegation, before this one and not taken back in between; its content, or NULL. */
+static const json_t *delegation_before(const json_t *leaves, int64_t seq, const char *id)
+{
+    const json_t *found = NULL;
+    size_t i;
+    json_t *leaf;
+    json_array_foreach((json_t *)(uintptr_t)leaves, i, leaf) {
+        const json_t *content = json_object_get(leaf, "content");
+        if (id[0] == 0 || json_number(leaf, "seq") >= seq || !json_text_is(content, "delegation", id))
+            continue;
+        if (json_text_is(leaf, "type", "delegate.named"))
+            found = content;
+        else if (json_text_is(leaf, "type", "delegate.ended"))
+            found = NULL;
+    }
+    return found;
+}
+
+/* An answer in somebody else's place: was it handed over, by her, to this person, for this, and then? The delegation's own signature is checked as its own leaf. */
+static enum status check_behalf(const json_t *leaves, const json_t *leaf, const struct statement *s, struct err *err)
+{
+    const char *behalf = json_text(s->scope, "on_behalf_of");
+    if (behalf[0] == 0)
+        return OK;
+    const json_t *d = delegation_before(leaves, json_number(leaf, "seq"), json_text(json_object_get(leaf, "content"), "delegation"));
+    if (d == NULL)
+        return fail(err, BAD_TOKEN, "the log shows no delegation by '%s' before it", behalf);
+    if (strcmp(behalf, s->requester) == 0)
+        return fail(err, BAD_TOKEN, "it was answered in the place of the one who asked");
+    if (!json_text_is(d, "delegator", behalf) || !json_text_is(d, "delegate", s->approver) || json_number(d, "until_s") <= json_number(leaf, "time_ms") / 1000
+        || !actions_has(json_text(d, "tools"), json_text(s->scope, "tool")) || !actions_has(json_text(d, "kinds"), s->purpose))
+        return fail(err, BAD_TOKEN, "its delegation is for somebody, something or some time else");
+    return OK;
+}
+
+/* The leaf of an order says what was signed. */
+static bool order_agrees(const json_t *leaf, const struct statement *s)
+{
+    static const struct { const char *type, *names[6]; } rows[] = {
+        { "review.done", { "review", "session", "outcome", "words", NULL, NULL } },
+        { "delegate.named", { "delegation", "delegate", "tools", "kinds", "until_s", NULL } },
+    };
+    const json_t *content = json_object_get(leaf, "content");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (size_t k = 0; json_text_is(leaf, "type", rows[i].type) && rows[i].names[k] != NULL; k++)
+            if (!json_equal(json_object_get(content, rows[i].names[k]), json_object_get(s->scope, rows[i].names[k])))
+                return false;
+    if (json_text_is(leaf, "type", "review.done"))
+        return strcmp(s->purpose, "review") == 0 && json_text_is(content, "by", s->approver) && json_text_is(content, "person", s->requester);
+    return !json_text_is(leaf, "type", "delegate.named") || (strcmp(s->purpose, "delegate") == 0 && json_text_is(content, "delegator", s->approver));
+}
+
 static enum status check_one(const json_t *leaves, const json_t *leaf, const char *instance, struct err *err)
 {
     const json_t *content = json_object_get(leaf, "content"), *object = json_object_get(content, "statement");
@@ -122,7 +184,9 @@ static enum status check_one(const json_t *leaves, const json_t *leaf, const cha
     if (st != OK)
         return st;
     int64_t at_s = json_number(leaf, "time_ms") / 1000;
-    if (strcmp(s.decision, json_text_is(leaf, "type", "approval") ? "approve" : "deny") != 0)
+    if (!order_agrees(leaf, &s))
+        return fail(err, BAD_TOKEN, "the leaf says something else than what was signed");
+    if (strcmp(s.decision, leaf_decision(leaf)) != 0)
         return fail(err, BAD_TOKEN, "what was signed is not what the leaf says: '%s'", s.decision);
     if (strcmp(s.instance, instance) != 0)
         return fail(err, BAD_TOKEN, "it was signed for another gateway");
@@ -130,6 +194,9 @@ static enum status check_one(const json_t *leaves, const json_t *leaf, const cha
         return fail(err, BAD_TOKEN, "the requester answered it");
     if (at_s < s.iat_s || at_s > s.exp_s)
         return fail(err, BAD_TOKEN, "it was answered outside the statement's time");
+    st = check_behalf(leaves, leaf, &s, err);
+    if (st != OK)
+        return st;
     const json_t *registered = key_of(leaves, leaf, &s, err);
     if (registered == NULL)
         return BAD_TOKEN;
@@ -146,8 +213,7 @@ enum status approvals_check(const json_t *leaves, const char *instance, json_t *
     json_array_foreach(leaves, i, leaf) {
         struct err why = { 0 };
         char text[640];
-        bool approval = json_text_is(leaf, "type", "approval") || json_text_is(leaf, "type", "denial");
-        if (!approval || !json_is_object(json_object_get(leaf, "content")))
+        if (leaf_decision(leaf) == NULL || !json_is_object(json_object_get(leaf, "content")))
             continue;
         (*checked_out)++;
         if (check_one(leaves, leaf, instance, &why) == OK)

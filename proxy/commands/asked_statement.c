@@ -54,6 +54,8 @@ static enum status check_access(const struct asked *a, const json_t *scope, stru
         return differs(err, "list of actions");
     if (strcmp(json_text(scope, "extends"), json_text(a->item, "extends")) != 0)
         return differs(err, "grant to extend");
+    if (json_number(scope, "start_within_s") != json_number(a->item, "start_within_s"))
+        return differs(err, "begin");
     if (strcmp(json_text(scope, "reason"), json_text(a->item, "reason")) != 0)
         return differs(err, "reason");
     return OK;
@@ -101,6 +103,8 @@ static enum status check_persons(const struct asked *a, const struct statement *
         return differs(err, "identity");
     if (!is(s->approver, a->person))
         return differs(err, "approver");
+    if (strcmp(json_text(s->scope, "on_behalf_of"), s->requester) == 0)
+        return fail(err, REFUSED, "it would be answered in the place of the one who asked. Nothing was signed. Next: tell your security team");
     if (strcmp(s->approver, s->requester) == 0)
         return fail(err, REFUSED, "you asked for this yourself; somebody else must answer. Nothing was signed");
     return OK;
@@ -126,6 +130,8 @@ enum status asked_statement_check(const struct asked *a, const json_t *object, s
         return differs(err, "key");
     if (!is(s.method, "command-line"))
         return differs(err, "method");
+    if (strcmp(json_text(s.scope, "on_behalf_of"), a->on_behalf_of ? a->on_behalf_of : json_text(a->item, "acting_for")) != 0)
+        return differs(err, "person to act for");
     if (strncmp(s.id, "stm_", 4) != 0)
         return differs(err, "kind of statement");
     st = check_persons(a, &s, err);

@@ -17,6 +17,7 @@ struct asked {
     int64_t now_s;
     int64_t duration_s;               /* a shorter yes to a request for access; 0: as asked */
     const char *answer;               /* why not, of a no; NULL: nothing is said */
+    const char *on_behalf_of;         /* whose place we asked to answer in; NULL: the item's `acting_for`, if it has one */
     const char *only;                 /* names joined by commas: a yes for these actions only; NULL: as asked */
 };
 

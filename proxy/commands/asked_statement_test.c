@@ -96,6 +96,8 @@ static const struct lie {
     { "another body", NULL, "body_sha256", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", 0, REFUSED },
     { "another length", NULL, "body_len", NULL, 1, REFUSED },
     { "another reason", NULL, "reason", "ticket 4712", 0, REFUSED },
+    { "in somebody's place", NULL, "on_behalf_of", "bob", 0, REFUSED },
+    { "in the requester's place", NULL, "on_behalf_of", "alice", 0, REFUSED },
     { "a scope member nobody knows", NULL, "and_also", "everything", 0, BAD_INPUT },
 };
 
@@ -122,7 +124,7 @@ static void lies_about_access_are_never_signed(void **state)
     static const struct {
         const char *member, *value;
         int number;
-    } rows[] = { { "tool", "billing", 0 }, { "duration_s", NULL, 360000 }, { "reason", "nothing", 0 } };
+    } rows[] = { { "tool", "billing", 0 }, { "duration_s", NULL, 360000 }, { "reason", "nothing", 0 }, { "start_within_s", NULL, 60 }, { "on_behalf_of", "bob", 0 } };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct story s;
         story_begin(&s);

@@ -20,6 +20,7 @@ enum { BODY_SHOWN = 32 * 1024 };
 
 struct answer {
     const char *decision, *id, *save, *reason;
+    const char *behalf;               /* in whose place; NULL: one's own, or that of the one who named one a delegate */
     const char *length, *only;        /* a yes for less: shorter, some of the actions; NULL: as asked */
     int64_t duration_s;
     bool yes, json;
@@ -110,7 +111,7 @@ static enum status check_statement(const struct answer *a, struct err *err)
 {
     const struct asked asked = { .instance = a->instance, .decision = a->decision, .person = json_text(a->status, "person"), .key = a->fingerprint,
         .item = a->item, .held = a->is_signoff ? &a->held : NULL, .now_s = clock_wall_s(), .duration_s = a->duration_s,
-        .only = a->only, .answer = a->reason };
+        .only = a->only, .answer = a->reason, .on_behalf_of = a->behalf };
     return asked_statement_check(&asked, a->statement, err);
 }
 
@@ -127,6 +128,8 @@ static enum status fetch_statement(struct answer *a, struct err *err)
         json_decref(body);
         return fail(err, BAD_INPUT, "the reason must be UTF-8 text");
     }
+    if (a->behalf != NULL)
+        json_object_set_new(body, "on_behalf_of", json_string(a->behalf));
     enum status st = body != NULL ? client_send(a->client, "POST", path, body, &answer, err) : fail(err, NO_MEMORY, "statement");
     json_decref(body);
     if (st != OK)
@@ -181,6 +184,10 @@ static void show(const struct answer *a, FILE *out)
     }
     fputs("You answer as ", out);
     term_str(out, json_text(a->status, "person"));
+    if (json_text(json_object_get(a->statement, "scope"), "on_behalf_of")[0] != 0) {
+        fputs(", in the place of ", out);
+        term_str(out, json_text(json_object_get(a->statement, "scope"), "on_behalf_of"));
+    }
     fputs(" at ", out);
     term_str(out, a->instance);
     fprintf(out, ", with the key %s; the signature is kept in the log.\n", a->fingerprint);
@@ -246,6 +253,7 @@ static int answer_command(int argc, char **argv, struct answer *a, const char *s
         { "for", 'f', "TIME", "say yes for a shorter time than was asked, such as 10m", &a->length, NULL, false },
         { "only", 0, "ACTIONS", "say yes for some of the actions only: names joined by commas", &a->only, NULL, false },
         { "reason", 'r', "TEXT", "say no and why; the one who asked reads it", &a->reason, NULL, false },
+        { "on-behalf-of", 0, "PERSON", "in the place of this person, who named you a delegate", &a->behalf, NULL, false },
         { "save-body", 0, "FILE", "keep the held request's body in a file, to read it first", &a->save, NULL, false },
         PROFILE_OPTIONS(a->profile),
         { 0 },

@@ -1,10 +1,8 @@
 /* lock, unlock: an operator stops a person, a certificate, a grant, a tool or everything now, and lets them go on later by a signature. */
-#include "authz/jwt.h"
-#include "authz/statement.h"
-#include "certs/pem.h"
 #include "proxy/base/clock.h"
 #include "proxy/commands/client.h"
 #include "proxy/commands/commands.h"
+#include "proxy/commands/order.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
 #include "proxy/commands/wrong_usage.h"
@@ -116,50 +114,14 @@ int cmd_lock(int argc, char **argv)
     return code;
 }
 
-/* The order to lift this very lock, from this person, by this key; nothing else is signed. */
-static enum status check_order(const json_t *statement, const char *person, const char *id, const char *fingerprint, const char *reason, struct err *err)
+static enum status unlock_one(struct client *client, const char *key, const char *id, const char *reason, json_t **answer, struct err *err)
 {
-    struct statement s;
-    enum status st = statement_read(statement, &s, err);
-    if (st != OK)
-        return st;
-    if (strcmp(s.purpose, "unlock") != 0 || strcmp(s.decision, "approve") != 0 || strcmp(s.approver, person) != 0 || strcmp(s.key, fingerprint) != 0
-        || strcmp(json_text((json_t *)(uintptr_t)s.scope, "lock_id"), id) != 0 || strcmp(json_text((json_t *)(uintptr_t)s.scope, "reason"), reason) != 0)
-        return fail(err, REFUSED, "the gateway asks to sign something else than the end of the lock '%s'. Nothing was signed. Next: tell your security team", id);
-    return OK;
-}
-
-static enum status sign_order(struct client *client, EVP_PKEY *key, const json_t *statement, json_t **answer, struct err *err)
-{
-    char *jws = NULL;
-    enum status st = statement_sign(statement, key, &jws, err);
-    if (st != OK)
-        return st;
-    json_t *body = json_pack("{s:s, s:s}", "statement_id", json_text((json_t *)(uintptr_t)statement, "id"), "jws", jws);
-    st = body != NULL ? client_send(client, "POST", "/api/v1/decisions", body, answer, err) : fail(err, NO_MEMORY, "decision");
-    json_decref(body);
-    free(jws);
-    return st;
-}
-
-static enum status unlock_one(struct client *client, EVP_PKEY *key, const char *id, const char *reason, json_t **answer, struct err *err)
-{
-    char path[128], fingerprint[44];
-    json_t *status = NULL, *made = NULL;
-    key_fingerprint(key, fingerprint);
+    char path[128];
     snprintf(path, sizeof path, "/api/v1/locks/%s/statement", id);
-    enum status st = client_get(client, "/api/v1/status", &status, err);
-    if (st != OK)
-        return st;
-    json_t *body = json_pack("{s:s, s:s}", "key", fingerprint, "reason", reason);
-    st = body != NULL ? client_send(client, "POST", path, body, &made, err) : fail(err, BAD_INPUT, "the reason must be UTF-8 text");
-    json_decref(body);
-    if (st == OK)
-        st = check_order(json_object_get(made, "statement"), json_text(status, "person"), id, fingerprint, reason, err);
-    if (st == OK)
-        st = sign_order(client, key, json_object_get(made, "statement"), answer, err);
-    json_decref(status);
-    json_decref(made);
+    struct order order = { .purpose = "unlock", .path = path, .body = json_pack("{s:s}", "reason", reason), .scope = json_pack("{s:s, s:s}", "lock_id", id, "reason", reason) };
+    enum status st = order_give(client, key, &order, answer, err);
+    json_decref(order.body);
+    json_decref((json_t *)(uintptr_t)order.scope);
     return st;
 }
 
@@ -168,12 +130,9 @@ static int unlock_run(struct profile *p, const char *id, const char *reason, boo
     struct client *client = NULL;
     struct err err = { 0 };
     json_t *answer = NULL;
-    EVP_PKEY *key = NULL;
     enum status st = client_open(p, &client, &err);
     if (st == OK)
-        st = key_read(p->key, &key, &err);
-    if (st == OK)
-        st = unlock_one(client, key, id, reason, &answer, &err);
+        st = unlock_one(client, p->key, id, reason, &answer, &err);
     int code = EXIT_DONE;
     if (st != OK) {
         code = client_failed(client, &err);
@@ -183,7 +142,6 @@ static int unlock_run(struct profile *p, const char *id, const char *reason, boo
         printf("Unlocked: %s. Grants that ended with the lock must be asked for anew.\n", id);
         json_decref(answer);
     }
-    EVP_PKEY_free(key);
     client_free(client);
     return code;
 }

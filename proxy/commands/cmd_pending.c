@@ -5,6 +5,22 @@
 #include "proxy/commands/item.h"
 #include "proxy/commands/words.h"
 
+/* First of all: access that nobody approved. */
+static void print_break_glass(const json_t *uses)
+{
+    size_t i;
+    json_t *use;
+    bool yours = false;
+    json_array_foreach(uses, i, use) {
+        item_print(stdout, use, clock_wall_s());
+        yours = yours || json_is_true(json_object_get(use, "yours"));
+    }
+    if (yours)
+        puts("Next: look at the session, then countersign review ID --justified|--not-justified --words TEXT.");
+    if (json_array_size(uses) > 0)
+        putchar('\n');
+}
+
 static void print_pending(const json_t *items)
 {
     size_t i;
@@ -40,6 +56,7 @@ int cmd_pending(int argc, char **argv)
     } else if (json) {
         code = command_json(answer);
     } else {
+        print_break_glass(json_array_member(answer, "break_glass"));
         print_pending(json_array_member(answer, "items"));
         json_decref(answer);
         code = EXIT_DONE;

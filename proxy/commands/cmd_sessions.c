@@ -2,6 +2,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/commands/client.h"
 #include "proxy/commands/commands.h"
+#include "proxy/commands/item.h"
 #include "proxy/commands/session_list.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
@@ -39,6 +40,8 @@ static void print_sessions(const json_t *sessions)
         print_member(s, "  ", "person");
         print_member(s, " at ", "tool");
         print_member(s, ", ", "state");
+        if (basis_words(json_text(s, "basis"))[0] != 0)
+            printf(", %s", basis_words(json_text(s, "basis")));
         print_count(s, "exchanges", "exchanges");
         print_count(s, "segments", "segments");
         if (json_number(s, "erased") > 0)
@@ -116,6 +119,7 @@ int cmd_sessions(int argc, char **argv)
         { "state", 0, "STATE", "only live, or only ended ones", &f->state, NULL, false },
         { "action", 0, "NAME", "only those in which this action was held for a sign-off", &f->action, NULL, false },
         { "grant", 0, "ID", "only under this grant", &f->grant, NULL, false },
+        { "basis", 0, "BASIS", "only those that came about so: approved, break-glass, auto", &f->basis, NULL, false },
         { "most", 0, "N", "at most so many (200)", &a.most_text, NULL, false },
         PROFILE_OPTIONS(a.profile),
         { 0 },

@@ -4,6 +4,7 @@
 #include "proxy/commands/auditor.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/evidence.h"
+#include "proxy/commands/item.h"
 #include "proxy/commands/exchange_filter.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/term.h"
@@ -36,6 +37,8 @@ static void print_facts(const struct show *show, const struct evidence *e, const
         term_str(stdout, json_text(s, "person"));
         fputs(" at ", stdout);
         term_str(stdout, json_text(s, "tool"));
+        if (basis_words(json_text(s, "basis"))[0] != 0)
+            printf(", %s: without a second person", basis_words(json_text(s, "basis")));
     }
     if (reason[0] != 0) {
         fputs("\nReason: ", stdout);

@@ -70,6 +70,10 @@ static void print_grants(const json_t *grants, int64_t now_s)
         term_str(stdout, json_text(g, "grant_id"));
         fputs("  ", stdout);
         term_str(stdout, json_text(g, "tool"));
+        if (basis_words(json_text(g, "basis"))[0] != 0)
+            printf(" %s,", basis_words(json_text(g, "basis")));
+        if (json_number(g, "start_s") > 0)
+            printf(" for %s from the first use on, which must come", words_duration(json_number(g, "start_s"), left));
         printf(" until %s (%s left)\n", words_time(exp, end), words_duration(exp - now_s, left));
         print_budget(json_array_member(g, "budget"));
     }

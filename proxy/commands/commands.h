@@ -69,6 +69,8 @@ int cmd_proof(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
 int cmd_unlock(int argc, char **argv);
+int cmd_delegate(int argc, char **argv);
+int cmd_review(int argc, char **argv);
 int cmd_withdraw(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_events(int argc, char **argv);

@@ -1,6 +1,7 @@
 #include "proxy/commands/incident.h"
 
 #include "proxy/base/codec.h"
+#include "proxy/commands/item.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
@@ -95,10 +96,27 @@ static enum status session_line(struct incident *i, const json_t *info, const js
     const json_t *content = NULL;
     json_t *line = add_line(i, "session", json_number(session, "started_ms"), session);
     int64_t leaf = leaf_of_type(info, "grant.issued", &content);
-    if (line == NULL || json_object_set_new(line, "by", names_of(json_object_get(session, "approved_by"))) != 0
-        || json_object_set_new(line, "text", json_string(json_text(session, "reason"))) != 0
+    const char *basis = basis_words(json_text(session, "basis")), *reason = json_text(session, "reason");
+    if (line == NULL || json_object_set_new(line, "basis", json_string(json_text(session, "basis"))) != 0 || json_object_set_new(line, "by", names_of(json_object_get(session, "approved_by"))) != 0
+        || json_object_set_new(line, "text", basis[0] != 0 ? json_sprintf("%s: %s", basis, reason) : json_string(reason)) != 0
         || json_object_set_new(line, "count", json_integer(json_number(session, "exchanges"))) != 0
         || json_object_set_new(line, "leaf", json_integer(leaf)) != 0 || json_object_set_new(line, "opened", json_boolean(opened)) != 0)
+        return fail(err, NO_MEMORY, "report");
+    return OK;
+}
+
+/* What somebody else found about a use of break-glass. */
+static enum status review_line(struct incident *i, const json_t *info, const json_t *session, struct err *err)
+{
+    const json_t *content = NULL, *owed = NULL;
+    int64_t leaf = leaf_of_type(info, "review.done", &content), used = leaf_of_type(info, "break-glass.used", &owed);
+    if (used == 0)
+        return OK;
+    const json_t *review = json_object_get(json_object_get(session, "review"), "review");
+    json_t *line = add_line(i, "review", leaf ? json_number(review, "at") * 1000 : json_number(session, "started_ms"), session);
+    json_t *text = leaf ? json_sprintf("%s: %s", json_text(content, "outcome"), json_text(content, "words")) : json_string("owed, and not done yet");
+    if (line == NULL || json_object_set_new(line, "text", text) != 0 || json_object_set_new(line, "leaf", json_integer(leaf ? leaf : used)) != 0
+        || json_object_set_new(line, "by", leaf ? json_pack("[s]", json_text(content, "by")) : json_array()) != 0)
         return fail(err, NO_MEMORY, "report");
     return OK;
 }
@@ -207,6 +225,8 @@ enum status incident_session(struct incident *i, const json_t *info, const struc
         if (x->started_ms >= i->from_ms && x->started_ms < i->to_ms)
             st = take_exchange(i, seen, info, k + 1, x, err);
     }
+    if (st == OK)
+        st = review_line(i, info, session, err);
     if (st == OK)
         st = ended_line(i, info, session, err);
     json_decref(seen);

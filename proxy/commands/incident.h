@@ -6,6 +6,7 @@
  *   session     one use of a tool: why, who approved it, how much            action     what was done, once per action and session, with how often
  *   export      a held request that ran: what came back, who signed it off   refusal    what the gateway refused
  *   ended       why a grant ended before its time                            lock       a lock that holds now
+ *   review      what somebody else found about a use of break-glass, or that it is owed; the session's text says BREAK-GLASS, or that a rule gave it, and has `basis`
  *   exchange    every one (only when asked for) */
 #ifndef COUNTERSIGN_COMMANDS_INCIDENT_H
 #define COUNTERSIGN_COMMANDS_INCIDENT_H

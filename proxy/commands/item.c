@@ -14,6 +14,16 @@ bool item_is_new_key(const json_t *item)
     return json_text_is(item, "kind", "key");
 }
 
+bool item_is_review(const json_t *item)
+{
+    return json_text_is(item, "kind", "review");
+}
+
+const char *basis_words(const char *basis)
+{
+    return strcmp(basis, "break-glass") == 0 ? "BREAK-GLASS" : strcmp(basis, "auto") == 0 ? "by rule" : "";
+}
+
 bool item_is_over(const json_t *item)
 {
     return !json_text_is(item, "state", "pending") && !json_text_is(item, "state", "approved");
@@ -63,6 +73,25 @@ static void print_who_decided(FILE *out, const json_t *item, const char *decisio
             print_text(out, n++ ? " and " : " by ", d, "person", "");
 }
 
+/* One that is owed, or what was said. */
+static void print_review_state(FILE *out, const json_t *item, int64_t now_s)
+{
+    char text[WORDS_MAX], left[WORDS_MAX];
+    const json_t *done = json_object_get(item, "review");
+    int64_t due = json_number(item, "expires");
+    if (json_is_object(done)) {
+        fputs(json_text_is(done, "outcome", "justified") ? "was reviewed: justified, says " : "was reviewed: NOT justified, says ", out);
+        term_str(out, json_text(done, "by"));
+        print_text(out, ": ", done, "words", "");
+    } else if (due <= now_s) {
+        fprintf(out, "is owed a review by somebody else: OVERDUE since %s", words_time(due, text));
+    } else {
+        fprintf(out, "is owed a review by somebody else, until %s (%s left)", words_time(due, text), words_duration(due - now_s, left));
+    }
+    if (json_is_true(json_object_get(item, "live")))
+        fputs("; the access is still LIVE", out);
+}
+
 static void print_signoff_end(FILE *out, const json_t *item)
 {
     if (json_text_is(item, "outcome", "answered"))
@@ -80,7 +109,9 @@ void item_print_state(FILE *out, const json_t *item, int64_t now_s)
     char text[WORDS_MAX], left[WORDS_MAX];
     int64_t expires = json_number(item, "expires");
     const char *state = json_text(item, "state");
-    if (strcmp(state, "pending") == 0) {
+    if (item_is_review(item)) {
+        print_review_state(out, item, now_s);
+    } else if (strcmp(state, "pending") == 0) {
         fputs("waits for a yes from ", out);
         item_print_needs(out, item);
         fprintf(out, " until %s (%s left)", words_time(expires, text), words_duration(expires - now_s, left));
@@ -92,7 +123,12 @@ void item_print_state(FILE *out, const json_t *item, int64_t now_s)
         if (item_is_signoff(item))
             fprintf(out, " and can be run once, until %s", words_time(expires, text));
     } else if (strcmp(state, "granted") == 0) {
-        fputs("was granted: approved", out);
+        if (json_text_is(item, "basis", "break-glass"))
+            fputs("was granted by BREAK-GLASS, without a second person; everybody concerned was told, and a review by somebody else is owed", out);
+        else if (json_text_is(item, "basis", "auto"))
+            print_text(out, "was granted by the rule '", item, "rule", "', without a second person");
+        else
+            fputs("was granted: approved", out);
         print_who_decided(out, item, "approve");
     } else if (strcmp(state, "used") == 0) {
         print_signoff_end(out, item);
@@ -170,10 +206,16 @@ static void print_asked(FILE *out, const json_t *item)
         print_text(out, "  a new approval key, named '", item, "label", "'\n");
         print_text(out, "    fingerprint: ", item, "key", "\n");
         fprintf(out, "    kind: %s\n", json_text_is(item, "method", "command-line") ? "of a certificate" : json_text_is(item, "method", "hardware") ? "bound to one device" : "a passkey that may be copied to other devices");
+    } else if (item_is_review(item)) {
+        print_text(out, "  BREAK-GLASS access to ", item, "tool", "\n");
+        print_text(out, "    session ", item, "grant_id", "");
+        fprintf(out, ", begun %s\n", words_time(json_number(item, "created"), text));
     } else {
         print_text(out, "  access to ", item, "tool", "");
         fprintf(out, " for %s", words_duration(json_number(item, "duration_s"), text));
         print_actions(out, json_array_member(item, "actions"));
+        if (json_number(item, "start_within_s") > 0)
+            fprintf(out, ", beginning with the first use, within %s", words_duration(json_number(item, "start_within_s"), text));
         if (json_text(item, "extends")[0] != 0)
             print_text(out, ", as an extension of ", item, "extends", "");
         fputc('\n', out);
@@ -188,6 +230,8 @@ void item_print(FILE *out, const json_t *item, int64_t now_s)
     print_text(out, " (", item, "identity", ")\n");
     if (!item_is_new_key(item))
         print_text(out, "    reason: ", item, "reason", "\n");
+    if (json_text(item, "acting_for")[0] != 0)
+        print_text(out, "    you would answer in the place of ", item, "acting_for", "\n");
     print_decisions(out, item);
     fputs("    it ", out);
     item_print_state(out, item, now_s);

@@ -16,6 +16,10 @@ void item_print_needs(FILE *out, const json_t *item);
 void item_print_state(FILE *out, const json_t *item, int64_t now_s);
 /* Is it decided (anything but pending and approved)? */
 bool item_is_new_key(const json_t *item);
+/* A review that is owed, or done, of a use of break-glass. */
+bool item_is_review(const json_t *item);
+/* How a grant came about, in words to be seen: "BREAK-GLASS", "by rule", or "" for the usual way. */
+const char *basis_words(const char *basis);
 bool item_is_over(const json_t *item);
 
 #endif

@@ -1,5 +1,6 @@
 #include "proxy/commands/proof.h"
 
+#include "authz/actions.h"
 #include "authz/canonical.h"
 #include "authz/chain.h"
 #include "proxy/base/codec.h"
@@ -47,6 +48,19 @@ static const json_t *made(const json_t *leaves, const char *item)
     return NULL;
 }
 
+/* A yes may be for less than was asked: shorter, or for fewer actions. In whose place it was given is checked with the delegation. */
+static bool member_fits(const json_t *facts, const char *name, const json_t *value)
+{
+    const json_t *asked = json_object_get(facts, name);
+    if (strcmp(name, "on_behalf_of") == 0)
+        return true;
+    if (strcmp(name, "duration_s") == 0)
+        return json_is_integer(value) && json_is_integer(asked) && json_integer_value(value) >= 1 && json_integer_value(value) <= json_integer_value(asked);
+    if (strcmp(name, "actions") == 0 && json_is_string(value))
+        return actions_within(json_string_value(value), json_text(facts, "actions")[0] != 0 ? json_text(facts, "actions") : "*");
+    return json_equal(asked, value);
+}
+
 /* Everything in a statement's scope stands, with the same value, in the leaf that made the item; and who asked is who asked. */
 static bool is_about(const json_t *leaves, const json_t *answer)
 {
@@ -57,7 +71,7 @@ static bool is_about(const json_t *leaves, const json_t *answer)
         || !json_text_is(facts, "identity", json_text(statement, "identity")))
         return false;
     json_object_foreach(json_object_get(statement, "scope"), name, value)
-        if (!json_equal(json_object_get(facts, name), value) && !(strcmp(name, "answer") == 0 && json_text_is(statement, "decision", "deny")))
+        if (!member_fits(facts, name, value) && !(strcmp(name, "answer") == 0 && json_text_is(statement, "decision", "deny")))
             return false;
     return json_object_size(json_object_get(statement, "scope")) > 0;
 }
@@ -125,8 +139,12 @@ enum status proof_check(const json_t *proof, const char *keys, struct proof_resu
             st = check_leaf(leaves, leaf, keys, r.findings, err);
     if (st == OK)
         st = approvals_check(leaves, json_text(proof, "instance"), r.findings, &r.answers, err);
+    const char *basis = json_text(made(leaves, json_text(proof, "item")), "basis");
     if (st == OK && answers_to(leaves, json_text(proof, "item")) == 0)
-        st = finding(r.findings, "no-answer", NULL, "nobody has answered this request", err);
+        st = finding(r.findings, "no-answer", NULL,
+                     strcmp(basis, "break-glass") == 0 ? "nobody approved this: it was granted by break-glass, without a second person"
+                     : strcmp(basis, "auto") == 0      ? "nobody approved this: it was granted by a rule, without a second person"
+                                                       : "nobody has answered this request", err);
     if (st == OK)
         *out = r;
     else

@@ -15,7 +15,7 @@ static char *add_number(struct client *c, char *path, const char *name, int64_t 
 static enum status fetch_page(struct client *c, const struct session_filter *f, int64_t from, json_t **out, struct err *err)
 {
     const struct { const char *name, *value; } texts[] = {
-        { "person", f->person }, { "identity", f->identity }, { "tool", f->tool }, { "state", f->state }, { "action", f->action }, { "grant", f->grant },
+        { "person", f->person }, { "identity", f->identity }, { "tool", f->tool }, { "state", f->state }, { "action", f->action }, { "grant", f->grant }, { "basis", f->basis },
     };
     char *path = strdup("/api/v1/sessions");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

@@ -48,6 +48,10 @@ static const struct row {
 } rows[] = {
     { "request.created", "asked for access", { "person", "tool", "reason", "item" } },
     { "grant.issued", "grant issued", { "grant_id", "item", NULL, NULL } },
+    { "break-glass.used", "BREAK-GLASS: access without a second person; a review is owed", { "person", "tool", "reason", "review" } },
+    { "auto.approved", "granted by rule, without a second person", { "rule", "item", NULL, NULL } },
+    { "review.done", "reviewed", { "outcome", "by", "words", NULL } },
+    { "grant.started", "first use: the time of the grant begins", { "grant_id", NULL, NULL, NULL } },
     { "grant.ended", "grant ended", { "grant_id", "why", NULL, NULL } },
     { "notice.acknowledged", "was told that the session is recorded", { "identity", NULL, NULL, NULL } },
     { "held.created", "request held", { "item", "action", "method", "target" } },
@@ -67,6 +71,11 @@ static void print_approval(FILE *out, const json_t *content)
     const json_t *scope = json_object_get(s, "scope");
     char text[WORDS_MAX];
     term_str(out, json_text(s, "approver"));
+    if (json_text(scope, "on_behalf_of")[0] != 0) {
+        fputs(", in the place of ", out);
+        term_str(out, json_text(scope, "on_behalf_of"));
+        fputc(',', out);
+    }
     fputs(json_text_is(s, "decision", "approve") ? " said yes to " : " said no to ", out);
     term_str(out, json_text(content, "item"));
     if (json_text_is(s, "purpose", "signoff")) {

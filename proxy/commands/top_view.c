@@ -1,5 +1,6 @@
 #include "proxy/commands/top_view.h"
 
+#include "proxy/commands/item.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
 
@@ -76,7 +77,9 @@ static void short_bytes(const json_t *s, const char *key, char out[WORDS_MAX])
 static void print_row(FILE *out, const json_t *s, int64_t now_ms, unsigned count)
 {
     char cell[COLUMN_COUNT][WORDS_MAX] = { { 0 } };
-    const char *text[COLUMN_COUNT] = { [0] = json_text(s, "person"), [1] = json_text(s, "tool"), [2] = json_text(s, "action"), [11] = json_text(s, "source"), [12] = json_text(s, "session") };
+    char person[CELL_MAX];
+    snprintf(person, sizeof person, "%s%s", basis_words(json_text(s, "basis"))[0] != 0 ? json_text_is(s, "basis", "break-glass") ? "!" : "~" : "", json_text(s, "person"));
+    const char *text[COLUMN_COUNT] = { [0] = person, [1] = json_text(s, "tool"), [2] = json_text(s, "action"), [11] = json_text(s, "source"), [12] = json_text(s, "session") };
     short_time((now_ms - json_number(s, "since_ms")) / 1000, cell[3], sizeof cell[3]);
     short_time((now_ms - json_number(s, "last_ms")) / 1000, cell[4], sizeof cell[4]);
     snprintf(cell[5], sizeof cell[5], "%.1f", json_number_value(json_object_get(s, "requests_per_s")));
@@ -93,16 +96,23 @@ static void print_summary(FILE *out, const json_t *answer, const struct top_view
 {
     char when[WORDS_MAX];
     double rate = 0;
-    int64_t open = 0, sockets = 0;
+    int64_t open = 0, sockets = 0, glass = 0, rule = 0;
     size_t i;
     json_t *s, *sessions = json_array_member(answer, "sessions");
     json_array_foreach(sessions, i, s) {
         rate += json_number_value(json_object_get(s, "requests_per_s"));
         open += json_number(s, "active");
         sockets += json_number(s, "websockets");
+        glass += json_text_is(s, "basis", "break-glass");
+        rule += json_text_is(s, "basis", "auto");
     }
-    fprintf(out, "%s  %zu live session%s, %.1f requests/s, %lld open, %lld of them WebSockets%s%s", words_time(json_number(answer, "time_ms") / 1000, when), json_array_size(sessions),
-            json_array_size(sessions) == 1 ? "" : "s", rate, (long long)open, (long long)sockets, v->line_end, v->line_end);
+    fprintf(out, "%s  %zu live session%s, %.1f requests/s, %lld open, %lld of them WebSockets", words_time(json_number(answer, "time_ms") / 1000, when), json_array_size(sessions),
+            json_array_size(sessions) == 1 ? "" : "s", rate, (long long)open, (long long)sockets);
+    if (glass > 0)
+        fprintf(out, ", %lld BREAK-GLASS (!)", (long long)glass);
+    if (rule > 0)
+        fprintf(out, ", %lld by rule (~)", (long long)rule);
+    fprintf(out, "%s%s", v->line_end, v->line_end);
 }
 
 void top_print(FILE *out, const json_t *answer, const struct top_view *v)

@@ -181,7 +181,7 @@ static void item_key(struct html *h, const json_t *item)
 
 void page_item_terms(struct html *h, const json_t *item, bool mine)
 {
-    char minutes[48];
+    char minutes[80];
     json_int_t duration_s = json_integer_value(json_object_get(item, "duration_s"));
     bool pending = strcmp(page_text(item, "state"), "pending") == 0;
     html_raw(h, "<dl>");
@@ -194,6 +194,12 @@ void page_item_terms(struct html *h, const json_t *item, bool mine)
         page_term(h, "For", minutes);
     }
     item_actions(h, item);
+    json_int_t window_s = json_integer_value(json_object_get(item, "start_within_s"));
+    if (window_s > 0) {
+        snprintf(minutes, sizeof minutes, "with the first use, within %lld min", (long long)((window_s + 59) / 60));
+        page_term(h, "Begins", minutes);
+    }
+    page_term(h, "You answer in the place of", page_text(item, "acting_for"));
     if (page_text(item, "extends")[0] != 0)
         page_term(h, "Extends", "access that is running: the same session, with a later end");
     page_term(h, "Action", page_text(item, "action"));
@@ -239,6 +245,7 @@ static void put_item(struct html *h, const json_t *item, bool mine)
     bool held = strcmp(page_text(item, "kind"), "signoff") == 0;
     html_raw(h, "<div class=\"card\">");
     page_item_head(h, item);
+    page_basis(h, item);
     page_item_terms(h, item, mine);
     if (mine && held) {
         html_raw(h, "<a class=\"button\" href=\"/held/");
@@ -348,15 +355,17 @@ void page_home(struct html *h, const struct config *c, const json_t *status, con
         html_str(h, "Your request is in. Another person has to approve it; this page shows when that is done.");
         html_raw(h, " <a href=\"/\">Look again</a></div>\n");
     }
+    page_break_glass_uses(h, json_object_get(pending, "break_glass"));
     tell_new_keys(h, json_object_get(status, "new_keys"));
     page_grants(h, c, json_object_get(status, "grants"), asked);
     list_items(h, json_object_get(status, "held"), "Your held requests", true);
     list_items(h, json_object_get(pending, "items"), "Waiting for a yes that could be yours", false);
     list_items(h, json_object_get(status, "requests"), "Your requests for access", true);
     page_ask_form(h, c, json_object_get(status, "tools"), asked);
+    page_break_glass_form(h, json_object_get(status, "tools"), asked);
     list_earlier(h, json_object_get(status, "requests"), json_object_get(status, "held"));
     html_raw(h, "<h2>Your approval keys</h2><p class=\"soft\">With one you sign your yes or no here in the browser.</p>"
-                "<p><a class=\"button\" href=\"/keys\">Look at your keys</a></p>\n");
+                "<p><a class=\"button\" href=\"/keys\">Look at your keys</a><a class=\"button\" href=\"/delegates\">Delegates</a></p>\n");
     list_roles(h, status);
     html_end(h);
 }

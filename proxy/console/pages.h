@@ -12,6 +12,7 @@
 struct page_asked {
     const char *tool, *reason, *minutes;
     const char *extends;              /* the grant that it is to extend; NULL or "": none */
+    const char *basis;                /* "break-glass", or NULL or "": somebody is to approve it */
     json_t *only;                     /* "TOOL:ACTION" of each that was ticked; NULL or empty: all actions */
     const char *refused, *next;       /* it was sent, and this is why it was refused, and what to do */
     bool done;                        /* it was sent, and taken */
@@ -46,5 +47,7 @@ struct page_lock_list {
     bool lifted;                      /* one was just lifted */
 };
 void page_locks(struct html *h, const struct page_lock_list *p);
+/* Who answers in whose place, and the form to name somebody. named: just done. */
+void page_delegates(struct html *h, const struct config *c, const json_t *list, const json_t *keys, bool named);
 
 #endif

@@ -2,6 +2,7 @@
 #include "proxy/console/pages.h"
 #include "proxy/console/pages_parts.h"
 
+#include "authz/alone.h"
 #include "proxy/base/clock.h"
 
 #include <stdio.h>
@@ -81,7 +82,7 @@ static bool is_spent(const json_t *budget)
 
 /* ---- grants ---- */
 
-static void refused_box(struct html *h, const struct page_asked *asked)
+void page_refused(struct html *h, const struct page_asked *asked)
 {
     html_raw(h, "<div class=\"next\" role=\"alert\"><p class=\"warn\">");
     html_sentence(h, asked->refused);
@@ -97,7 +98,7 @@ static void extend_form(struct html *h, const char *id, const char *tool, long l
     html_raw(h, again ? "<details open>" : "<details>");
     html_raw(h, "<summary>Need more time?</summary>");
     if (again)
-        refused_box(h, asked);
+        page_refused(h, asked);
     html_raw(h, "<form method=\"post\" action=\"/ask\"><input type=\"hidden\" name=\"extends\"");
     page_attribute(h, "value", id);
     html_raw(h, "><input type=\"hidden\" name=\"tool\"");
@@ -125,8 +126,15 @@ static void grant_card(struct html *h, const struct config *c, const json_t *g, 
     char *origin = tool ? config_origin(c, tool->host) : NULL;
     html_raw(h, "<div class=\"card\"><strong>");
     html_str(h, page_text(g, "tool"));
-    html_raw(h, "</strong><dl>");
-    page_when(h, "Until", g, "exp", true);
+    html_raw(h, "</strong>");
+    page_basis(h, g);
+    html_raw(h, "<dl>");
+    json_int_t start_s = json_integer_value(json_object_get(g, "start_s"));
+    char begins[64];
+    snprintf(begins, sizeof begins, "for %lld min from the first use on", (long long)((start_s + 59) / 60));
+    if (start_s > 0)
+        page_term(h, "Waits", begins);
+    page_when(h, start_s > 0 ? "Use it until" : "Until", g, "exp", true);
     page_budget(h, json_object_get(g, "budget"));
     html_raw(h, "</dl>");
     if (is_spent(json_object_get(g, "budget")))
@@ -135,7 +143,8 @@ static void grant_card(struct html *h, const struct config *c, const json_t *g, 
         html_raw(h, "<a class=\"button\" href=\"");
         html_str(h, origin);
         html_raw(h, "/\">Open the tool</a>");
-        extend_form(h, page_text(g, "grant_id"), tool->name, (long long)(tool->max_duration_ms / 60000), asked);
+        if (!basis_is_alone(page_text(g, "basis")) && start_s == 0)
+            extend_form(h, page_text(g, "grant_id"), tool->name, (long long)(tool->max_duration_ms / 60000), asked);
     }
     html_raw(h, "</div>\n");
     free(origin);
@@ -223,6 +232,23 @@ static void ask_actions(struct html *h, const struct config *c, const json_t *to
     html_raw(h, "</details>");
 }
 
+/* The time may begin with the first use, where a tool allows it. */
+static void ask_window(struct html *h, const struct config *c, const json_t *tools)
+{
+    size_t i;
+    json_t *t;
+    long long longest = 0;
+    json_array_foreach((json_t *)(uintptr_t)tools, i, t) {
+        const struct tool *tool = config_tool(c, slice_str(page_text(t, "tool")));
+        longest = tool != NULL && tool->start_within_ms / 60000 > longest ? (long long)(tool->start_within_ms / 60000) : longest;
+    }
+    if (longest == 0)
+        return;
+    html_raw(h, "<label for=\"window\">Begin with the first use, within how many minutes?</label><input id=\"window\" name=\"window\" type=\"number\" min=\"0\" aria-describedby=\"window-help\" max=\"");
+    html_number(h, longest);
+    html_raw(h, "\"><p class=\"soft\" id=\"window-help\">Empty: it begins with the yes.</p>");
+}
+
 static void may_not_ask(struct html *h, const char *chosen)
 {
     html_raw(h, "<p>You may not ask for <strong>");
@@ -244,6 +270,7 @@ static void ask_fields(struct html *h, const struct config *c, const json_t *too
     else
         html_number(h, longest > 0 && longest < 30 ? longest : 30);
     html_raw(h, "\" required>");
+    ask_window(h, c, tools);
     ask_actions(h, c, tools, asked);
     html_raw(h, "<p class=\"soft\">Another person approves it. Everything you do in the tool is recorded.</p><button>Ask</button></form>\n");
 }
@@ -260,10 +287,10 @@ void page_ask_form(struct html *h, const struct config *c, const json_t *tools, 
         html_element(h, "p", "soft", "There is no tool that your groups may ask for.");
         return;
     }
-    if (asked->extends != NULL && asked->extends[0] != 0)
+    if ((asked->extends != NULL && asked->extends[0] != 0) || (asked->basis != NULL && asked->basis[0] != 0))
         asked = &nothing;             /* it was not this form that was sent */
     if (asked->refused != NULL)
-        refused_box(h, asked);
+        page_refused(h, asked);
     html_raw(h, "<form class=\"card\" method=\"post\" action=\"/ask\"><label for=\"tool\">Tool</label><select id=\"tool\" name=\"tool\">");
     bool found = ask_tools(h, c, tools, chosen, &longest);
     ask_fields(h, c, tools, asked, longest);
@@ -291,6 +318,8 @@ void page_take_back(struct html *h, const json_t *item, const char *viewer)
     json_int_t last_s = 0;
     const char *id = page_text(item, "id");
     bool mine = strcmp(page_text(item, "requester"), viewer) == 0, yes = said_yes(item, viewer, &last_s), granted = strcmp(page_text(item, "state"), "granted") == 0;
+    json_int_t created = json_integer_value(json_object_get(item, "created"));
+    last_s = (last_s > created ? last_s : created) + json_integer_value(json_object_get(item, "start_within_s"));   /* nobody said yes to some; some begin later */
     bool live = page_item_open(item) || (granted && last_s + json_integer_value(json_object_get(item, "duration_s")) > clock_wall_s());
     if (strcmp(page_text(item, "kind"), "key") == 0 || !live || (!mine && !yes))
         return;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-static void stop_form(struct html *h, const char *grant_id)
+void page_stop_form(struct html *h, const char *grant_id)
 {
     html_raw(h, "<details><summary>Stop it</summary><form method=\"post\" action=\"/locks\"><input type=\"hidden\" name=\"kind\" value=\"grant\">"
                 "<input type=\"hidden\" name=\"value\"");
@@ -28,7 +28,9 @@ void page_sessions(struct html *h, const json_t *live, bool may_stop)
         html_str(h, page_text(g, "person"));
         html_raw(h, "</strong> in <strong>");
         html_str(h, page_text(g, "tool"));
-        html_raw(h, "</strong><dl>");
+        html_raw(h, "</strong>");
+        page_basis(h, g);
+        html_raw(h, "<dl>");
         page_term(h, "Identity", page_text(g, "identity"));
         page_term(h, "Why", page_text(g, "reason"));
         page_when(h, "Since", g, "iat", false);
@@ -37,7 +39,7 @@ void page_sessions(struct html *h, const json_t *live, bool may_stop)
         html_str(h, page_text(g, "grant_id"));
         html_raw(h, "</code></dd></dl>");
         if (may_stop)
-            stop_form(h, page_text(g, "grant_id"));
+            page_stop_form(h, page_text(g, "grant_id"));
         html_raw(h, "</div>\n");
     }
     html_raw(h, "<p><a href=\"/locks\">Locks</a></p><p><a href=\"/\">Your access</a></p>\n");

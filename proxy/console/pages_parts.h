@@ -35,4 +35,18 @@ void page_attribute(struct html *h, const char *name, const char *value);
 /* The options of the viewer's keys that sign in a browser and count now; how many. h NULL: only count. */
 size_t page_key_options(struct html *h, const json_t *keys);
 
+/* ---- pages_alone.c: access without a second person ---- */
+/* The form that ends a session by a lock on its grant. */
+void page_stop_form(struct html *h, const char *grant_id);
+/* How this grant or request came about, unless somebody approved it. */
+void page_basis(struct html *h, const json_t *o);
+/* Uses of break-glass that concern the viewer, as long as their review is owed. */
+void page_break_glass_uses(struct html *h, const json_t *uses);
+/* The form to do it; nothing for who may not. */
+void page_break_glass_form(struct html *h, const json_t *tools, const struct page_asked *asked);
+/* One use, and the form to review it. */
+void page_review(struct html *h, const struct page_item *p);
+/* Why what was sent was refused, and what to do next. */
+void page_refused(struct html *h, const struct page_asked *asked);
+
 #endif

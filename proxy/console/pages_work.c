@@ -61,6 +61,9 @@ static void shown_facts(struct html *h, const json_t *item)
     page_attribute(h, "data-reason", page_text(item, "reason"));
     page_attribute(h, "data-extends", page_text(item, "extends"));
     page_attribute(h, "data-new-key", page_text(item, "key"));
+    page_attribute(h, "data-acting-for", page_text(item, "acting_for"));
+    snprintf(duration, sizeof duration, "%lld", (long long)json_integer_value(json_object_get(item, "start_within_s")));
+    page_attribute(h, "data-start-within", duration);
     html_raw(h, " data-actions=\"");
     asked_actions(h, item);
     html_raw(h, "\"");
@@ -136,6 +139,10 @@ void page_item(struct html *h, const struct page_item *p)
 {
     const char *kind = page_text(p->item, "kind");
     bool mine = strcmp(page_text(p->item, "requester"), p->viewer) == 0, pending = strcmp(page_text(p->item, "state"), "pending") == 0;
+    if (strcmp(kind, "review") == 0) {
+        page_review(h, p);
+        return;
+    }
     html_begin(h, strcmp(kind, "key") == 0       ? "A new approval key"
                   : strcmp(kind, "access") == 0 ? "A request for access"
                                                 : "A held request", "");
@@ -145,6 +152,7 @@ void page_item(struct html *h, const struct page_item *p)
         html_element(h, "p", "next", "Signed: your answer is in. It waits for others.");
     page_item_head(h, p->item);
     html_raw(h, "<div class=\"card\">");
+    page_basis(h, p->item);
     page_item_terms(h, p->item, mine);
     if (p->has_body)
         request_view_body(h, p->content_type, p->content_coding, p->body);

@@ -171,6 +171,7 @@ static enum status add_grant(struct access *a, const struct grant *from, bool no
     if (g->actions == NULL && !grant_allows(from, SLICE("*")))
         g->actions = json_array();    /* no memory: nothing, rather than all */
     snprintf(g->policy, sizeof g->policy, "%s", from->policy);
+    snprintf(g->basis, sizeof g->basis, "%s", from->basis);
     sha256_one(token, g->token_sha256);
     g->entry = e;
     g->next = e->grants;

@@ -20,6 +20,7 @@ struct live_grant {
     unsigned char token_sha256[32];   /* of the grant's token, for clients that present it */
     bool noticed;                     /* the person saw that the session is recorded */
     json_t *actions;                  /* names; NULL: all */
+    char basis[16];                   /* how it came about (authz/alone.h) */
     char policy[65];                  /* hash of the tool's policy that it was approved under */
     struct purse *purse;              /* what was leased of its budget; NULL: it has none */
     char *assertion;                  /* the last Countersign-Assertion under it, or NULL */

@@ -1,4 +1,5 @@
 /* The console's host: API calls and pages, each a message or two to authz (proxy/console has the table and the pages). */
+#include "authz/alone.h"
 #include "proxy/base/clock.h"
 #include "proxy/console/api.h"
 #include "proxy/console/pages.h"
@@ -59,11 +60,23 @@ static void on_answer(void *arg, const json_t *answer, const int *fds, size_t fd
         v->then(x, v, answer, fd_count > 0 ? fds[0] : -1);
 }
 
+/* authz sees whether there is a recorder; whether that can keep anything is seen here. */
+static bool unrecorded(const struct exchange *x, const json_t *message)
+{
+    return strcmp(text(message, "op"), "request.create") == 0 && strcmp(text(message, "basis"), BASIS_BREAK_GLASS) == 0 && tape_broken(x->worker->tape);
+}
+
 void visit_ask(struct exchange *x, json_t *message, void (*then)(struct exchange *, struct visit *, const json_t *, int))
 {
     if (x->state != X_ASK)
         exchange_enter(x, X_ASK);
     visit_of(x)->then = then;
+    if (unrecorded(x, message)) {
+        json_decref(message);
+        refuse(x, 503, "recording-unavailable", "Nothing can be recorded at the moment", "The recording can't be kept, and breaking the glass never works unrecorded.",
+               "Tell the people who run this gateway to look at the disk and the log of the recorder.");
+        return;
+    }
     if (message != NULL && json_object_set_new(message, "who", exchange_who(x)) != 0) {
         json_decref(message);
         message = NULL;
@@ -144,7 +157,12 @@ static void run_activity(struct exchange *x)
                "Ask an auditor or an operator.");
         return;
     }
-    json_t *sessions = live_read(x->worker->live, grant_is_live, x->worker->access, clock_wall_ms());
+    json_t *sessions = live_read(x->worker->live, grant_is_live, x->worker->access, clock_wall_ms()), *s;
+    size_t i;
+    json_array_foreach(sessions, i, s) {
+        const struct live_grant *g = access_grant_by_id(x->worker->access, text(s, "session"));
+        json_object_set_new(s, "basis", json_string(g ? g->basis : BASIS_APPROVED));
+    }
     json_t *o = sessions ? json_pack("{s:I,s:o}", "time_ms", (json_int_t)clock_wall_ms(), "sessions", sessions) : NULL;
     send_json(x, 200, o);
     json_decref(o);
@@ -262,6 +280,11 @@ static json_t *request_message(const struct visit *v, json_t *actions)
     json_t *m = json_pack("{s:s,s:s,s:s,s:I}", "op", "request.create", "tool", v->asked.tool, "reason", v->asked.reason, "duration_s", (json_int_t)minutes * 60);
     if (v->asked.extends[0] != 0)
         json_object_set_new(m, "extends", json_string(v->asked.extends));
+    long long window = strtoll(v->window, NULL, 10);
+    if (v->window[0] != 0 && window != 0)
+        json_object_set_new(m, "start_within_s", json_integer(window > 0 && window <= INT32_MAX ? (json_int_t)window * 60 : -1));
+    if (v->asked.basis[0] != 0)
+        json_object_set_new(m, "basis", json_string(v->asked.basis));
     if (json_array_size(actions) > 0)
         json_object_set(m, "actions", actions);
     return m;
@@ -271,7 +294,9 @@ static void do_ask(struct exchange *x)
 {
     struct visit *v = visit_of(x);
     v->asked = (struct page_asked){ .tool = visit_form_value(x, "tool"), .reason = visit_form_value(x, "reason"),
-                                    .minutes = visit_form_value(x, "minutes"), .extends = visit_form_value(x, "extends"), .only = json_array() };
+                                    .minutes = visit_form_value(x, "minutes"), .extends = visit_form_value(x, "extends"),
+                                    .basis = visit_form_value(x, "basis"), .only = json_array() };
+    v->window = visit_form_value(x, "window");
     size_t ticks = 0;
     json_t *actions = ticked(x, v->asked.tool, v->asked.only, &ticks);
     v->if_refused = prefers_html(x) ? on_ask_refused : NULL;

@@ -15,6 +15,7 @@ struct visit {
     const char *to;
     json_t *status, *other;           /* answers kept for later; freed by console_done */
     struct page_asked asked;          /* `only` is freed by console_done */
+    const char *window;               /* minutes within which the first use must come, as typed */
     unsigned page_status;             /* of the page that shows a refusal; 0: 200 */
 };
 

@@ -202,11 +202,48 @@ static void make_lock(struct exchange *x)
                            visit_form_value(x, "reason")), to_locks);
 }
 
+/* ---- delegates ---- */
+
+static void send_delegates(struct exchange *x, struct visit *v, const json_t *keys, int fd)
+{
+    struct html h = { 0 };
+    (void)fd;
+    page_delegates(&h, x->snap->config, json_object_get(v->status, "delegations"), json_object_get(keys, "keys"), visit_query_value(x, "named")[0] != 0);
+    visit_send_page(x, &h, 200);
+}
+
+static void on_delegates(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    (void)fd;
+    v->status = json_deep_copy(answer);
+    visit_ask(x, json_pack("{s:s}", "op", "keys"), send_delegates);
+}
+
+static void show_delegates(struct exchange *x)
+{
+    visit_ask(x, json_pack("{s:s}", "op", "delegations"), on_delegates);
+}
+
+static void to_delegates(struct exchange *x, struct visit *v, const json_t *answer, int fd)
+{
+    (void)v;
+    (void)answer;
+    (void)fd;
+    reply_redirect(x, "/delegates");
+}
+
+static void end_delegation(struct exchange *x)
+{
+    visit_ask(x, json_pack("{s:s,s:s,s:s}", "op", "delegate.withdraw", "id", x->visit->id, "reason", visit_form_value(x, "reason")), to_delegates);
+}
+
 const struct page console_work_pages[] = {
     { "GET", "/items/*", "", show_item, false },
     { "POST", "/items/*", "/withdraw", withdraw_item, true },
     { "GET", "/keys", "", show_keys, false },
     { "POST", "/keys/*", "/remove", remove_key, true },
+    { "GET", "/delegates", "", show_delegates, false },
+    { "POST", "/delegates/*", "/withdraw", end_delegation, true },
     { "GET", "/sessions", "", show_sessions, false },
     { "GET", "/locks", "", show_locks, false },
     { "POST", "/locks", "", make_lock, true },

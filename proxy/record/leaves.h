@@ -1,6 +1,6 @@
 /* leaves: a segment that lies on the disk becomes a leaf of authz's log: the queue of those not confirmed yet, and the connection to authz.
  *
- * authz may be away: the connection is made again with growing pauses, and what was not confirmed is sent again (authz answers the same leaf twice alike). The
+ * The connection stands even when there is nothing to say, so that authz sees whether there is a recorder. authz may be away: it is made again with growing pauses, and what was not confirmed is sent again (authz answers the same leaf twice alike). The
  * queue is bounded; while it is full, nothing more may be kept. */
 #ifndef COUNTERSIGN_LEAVES_H
 #define COUNTERSIGN_LEAVES_H

@@ -345,6 +345,73 @@ await step('and lifts the lock', olga, async () => {
   expect(/Nothing is locked/.test(await text(olga)) && /the lock is lifted/.test(await text(olga)), 'no lock', await text(olga));
 });
 
+await step('mallory breaks the glass, and is told what that means', mallory, async () => {
+  await mallory.goto(facts.console + '/');
+  await mallory.getByText('An emergency, and nobody there to approve?').click();
+  await mallory.fill('#glass-reason', 'the shop is down <b>now</b>');
+  await shot(mallory, 'breaking the glass');
+  await mallory.getByRole('button', { name: 'Break the glass' }).click();
+  await mallory.waitForURL(/asked=1/);
+  expect(/nobody approved this/.test(await text(mallory)) && /the shop is down <b>now<\/b>/.test(await text(mallory)), 'the grant and the notice', await text(mallory));
+});
+
+await step('bob is told first of all; a review altered on the way is not signed', bob, async () => {
+  await bob.goto(facts.console + '/');
+  expect(/Break-glass: access without a second person.*mallory.*still live/.test(await text(bob)), 'the notice', await text(bob));
+  await bob.getByRole('link', { name: 'Review it' }).click();
+  await bob.waitForURL(/items\/rev_/);
+  await bob.route('**/statement', async route => {
+    const answer = await route.fetch(), body = await answer.json();
+    body.statement.scope.outcome = 'justified';
+    await route.fulfill({ response: answer, json: body });
+  });
+  await bob.fill('#words', 'there was somebody to ask');
+  await shot(bob, 'a review');
+  await bob.getByRole('button', { name: 'Not justified, sign it' }).click();
+  await says(bob, 'something else than this page shows');
+  await bob.unroute('**/statement');
+});
+
+await step('and signs what he found', bob, async () => {
+  await bob.getByRole('button', { name: 'Not justified, sign it' }).click();
+  await bob.waitForURL(/done=review/);
+  expect(/not justified/.test(await text(bob)) && /there was somebody to ask/.test(await text(bob)), 'the review', await text(bob));
+});
+
+await step('bob names olga to answer in his place, but signs no other delegation than shown', bob, async () => {
+  await bob.goto(facts.console + '/delegates');
+  await bob.fill('#person', 'olga');
+  await bob.locator('[name=tool][value=support]').check();
+  await bob.locator('[name=kind][value=signoff]').uncheck();
+  await bob.route('**/statement', async route => {
+    const answer = await route.fetch(), body = await answer.json();
+    body.statement.scope.tools = '*';
+    await route.fulfill({ response: answer, json: body });
+  });
+  await shot(bob, 'naming a delegate');
+  await bob.getByRole('button', { name: 'Name them, sign' }).click();
+  await says(bob, 'something else than this page shows');
+  await bob.unroute('**/statement');
+  await bob.getByRole('button', { name: 'Name them, sign' }).click();
+  await bob.waitForURL(/named=1/);
+  expect(/olga answers in the place of bob/.test(await text(bob)), 'the delegation', await text(bob));
+});
+
+await step('olga signs in his place, and says so; then he ends it', olga, async () => {
+  countersign('alice', 'request', 'support', '--reason', 'ticket 4714', '--for', '5m');
+  await olga.goto(facts.console + '/');
+  await olga.locator('.card', { hasText: 'ticket 4714' }).getByRole('link', { name: 'Look at it and answer' }).click();
+  expect(/You answer in the place of bob/.test(await text(olga)), 'whose place', await text(olga));
+  await olga.getByRole('button', { name: 'No, sign it' }).click();
+  await olga.waitForURL(/done=deny/);
+  await bob.goto(facts.console + '/delegates');
+  await bob.locator('summary').click();
+  await bob.locator('.card input[name=reason]').fill('back again');
+  await bob.getByRole('button', { name: 'End it now' }).click();
+  await bob.waitForURL(/\/delegates$/);
+  expect(/Nobody answers in your place/.test(await text(bob)), 'no delegation', await text(bob));
+});
+
 await step('a page of another origin can do none of this', olga, async () => {
   const r = await olga.context().request.post(facts.console + '/locks', { form: { kind: 'tool', value: 'support', reason: 'forged' }, headers: { 'Sec-Fetch-Site': 'cross-site', Origin: 'https://evil.example' } });
   expect(r.status() === 403, '403', r.status());

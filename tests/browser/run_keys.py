@@ -22,13 +22,13 @@ def quoted(text):
     return "".join(c if c.isalnum() else f"%{ord(c):02X}" for c in text)
 
 
-def with_budget(config):
-    config["tools"][0]["budget"] = {"requests": 40}
+def with_more(config):
+    config["tools"][0].update(budget={"requests": 40}, break_glass={"groups": ["support"]})
 
 
 def main():
     origin = Origin()
-    gateway = Gateway(origin, keys={"delay": "0s"}, change=with_budget)
+    gateway = Gateway(origin, keys={"delay": "0s"}, change=with_more)
     try:
         alice, bob = gateway.person("alice"), gateway.person("bob")
         give_grant(alice, bob)

@@ -187,7 +187,7 @@ def test_sigterm_lets_a_running_exchange_finish(g, origin):
 @pytest.fixture
 def small_disk(gateway_of):
     """A gateway whose folder of recordings is a disk of 24 MiB: more than both tapes can hold back."""
-    made = gateway_of(start=False)
+    made = gateway_of(start=False, change=lambda config: config["tools"][0].update(break_glass={"groups": ["support"]}))
     folder = os.path.join(made.state, "recordings")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m,mode=0700", "none", folder], capture_output=True, timeout=30)
@@ -222,6 +222,8 @@ def test_a_full_disk_refuses_instead_of_forgetting(small_disk, origin):
     r = alice.get("/x")
     assert (r.status, r.problem) == (503, "recording-unavailable"), f"{r.status} {r.body[:200]!r}"
     assert origin.count("/x") == 0
+    r = alice.api("POST", "/api/v1/requests", {"tool": "support", "reason": "the disk is full", "duration_s": 60, "basis": "break-glass"})
+    assert (r.status, r.problem) == (503, "recording-unavailable"), f"{r.status} {r.body[:200]!r}"
     os.remove(filler)
     wait_recovered(alice, "/room")
     wait_until(lambda: "/room" in recorded_bodies(g), 30, "the recording going on")

@@ -1,5 +1,6 @@
 """The API's description, served by the gateway, against what the gateway answers: every described call is made, and every answer has the described form."""
 import json
+import time
 
 import jsonschema
 import pytest
@@ -8,7 +9,7 @@ from harness.authenticator import Authenticator, confirmed
 from harness.config_text import CONSOLE
 from harness.people import give_grant, hold, wait_until
 
-GATEWAY = {"keys": {"delay": "0s"}}
+GATEWAY = {"keys": {"delay": "0s"}, "change": lambda config: config["tools"][0].update(break_glass={"groups": ["support"]})}
 PUBLIC = ["/api/openapi.json", "/.well-known/jwks.json", "/.well-known/countersign-log-key"]
 
 
@@ -98,6 +99,12 @@ def test_every_call_answers_as_described(gw, origin, call):
     call(olga, "locks")
     lift = call(olga, "unlockStatement", lock, {"key": olga.cred.fingerprint(), "reason": "over now"}).json()["statement"]
     assert olga.hand_in(lift).status == 200
+    call(bob, "delegateStatement", body={"key": bob.cred.fingerprint(), "person": "bob", "tools": ["support"], "kinds": ["access"], "until": 1}, refused="no-delegation")
+    order = call(bob, "delegateStatement", body={"key": bob.cred.fingerprint(), "person": "carol", "tools": ["*"], "kinds": ["access"], "until": int(time.time()) + 3600})
+    named = bob.hand_in(order.json()["statement"]).json()["delegation"]["id"]
+    assert call(carol, "delegations").json()["delegations"]
+    call(carol, "item", mine)
+    call(carol, "endDelegation", named, {"reason": "back again"})
     call(alice, "withdraw", mine, {"reason": "not needed"})
     kept = call(dan, "placeHold", body={"kind": "session", "value": grant, "reason": "case 12"}).json()["hold"]["id"]
     assert [h["id"] for h in call(dan, "holds").json()["holds"]] == [kept]
@@ -105,6 +112,16 @@ def test_every_call_answers_as_described(gw, origin, call):
     call(gw.person("sam"), "releaseHold", kept, {"reason": "case closed"})
     call(olga, "confirmTime", body={"reason": "it is right"}, refused="not-pending")
     call.made.add("confirmTime")      # test_retention has it answered
+    call(alice, "ask", body={"tool": "billing", "reason": "not allowed", "duration_s": 60, "basis": "break-glass"}, refused="no-break-glass")
+    # In an emergency she opens it herself; everybody concerned sees it; somebody else reviews it.
+    call(alice, "ask", body={"tool": "support", "reason": "it burns", "duration_s": 60, "basis": "break-glass"})
+    call(alice, "status")
+    use, = call(dan, "pending").json()["break_glass"]
+    call(dan, "item", use["id"])
+    found = call(bob, "reviewStatement", use["id"], {"key": bob.cred.fingerprint(), "outcome": "justified", "words": "it did burn"}).json()["statement"]
+    assert bob.hand_in(found).status == 200
+    call(alice, "item", use["id"])
+    call(dan, "sessions", query="?person=alice")
     for name in ("openapi", "jwks", "logKey"):
         call(alice, name)
     assert call.made == set(call.calls), set(call.calls) - call.made

@@ -127,10 +127,41 @@ def check_webauthn(key, said, made, given, count):
     verify(key, decode(given["signature"]), data + hashlib.sha256(client_data).digest(), der=True)
 
 
+DECISIONS = {"approval": "approve", "denial": "deny", "review.done": "approve", "delegate.named": "approve"}
+ORDERS = {"review.done": ("review", "session", "outcome", "words"), "delegate.named": ("delegation", "delegate", "tools", "kinds", "until_s")}
+
+
+def check_order(leaf, said):
+    """A review or a delegation: its leaf says what was signed."""
+    order = content(leaf)
+    must(all(order[name] == said["scope"][name] for name in ORDERS[leaf["type"]]), "the leaf says something else than what was signed")
+    if leaf["type"] == "review.done":
+        must(said["purpose"] == "review" and order["by"] == said["approver"] and order["person"] == said["requester"], "the review is somebody else's")
+    else:
+        must(said["purpose"] == "delegate" and order["delegator"] == said["approver"], "the delegation is somebody else's")
+
+
+def check_behalf(leaf, leaves, said):
+    """An answer in somebody else's place: by a delegation of hers, to this person, for this tool and kind, that held then."""
+    behalf = said["scope"].get("on_behalf_of")
+    if behalf is None:
+        return
+    before = [one for one in leaves if one["seq"] < leaf["seq"] and content(one).get("delegation") == content(leaf)["delegation"] and one["type"].startswith("delegate.")]
+    must(len(before) == 1 and before[0]["type"] == "delegate.named", "there was no such delegation then")
+    d = content(before[0])
+    must(behalf != said["requester"], "it was answered in the place of the one who asked")
+    must(d["delegator"] == behalf and d["delegate"] == said["approver"] and d["until_s"] > leaf["time_ms"] // 1000, "its delegation is another's, or was over")
+    must(d["tools"] == "*" or said["scope"]["tool"] in d["tools"].split(","), "its delegation is for other tools")
+    must(said["purpose"] in d["kinds"].split(","), "its delegation is for other answers")
+
+
 def check(leaf, leaves, instance, kept):
     answer, said = content(leaf), content(leaf)["statement"]
     must(instance is None or said["instance"] == instance, "it was signed for another gateway")
-    must(said["decision"] == {"approval": "approve", "denial": "deny"}[leaf["type"]], "the leaf says something else than what was signed")
+    must(said["decision"] == DECISIONS[leaf["type"]], "the leaf says something else than what was signed")
+    if leaf["type"] in ORDERS:
+        check_order(leaf, said)
+    check_behalf(leaf, leaves, said)
     must(said["approver"] != said["requester"], "who asked answered")
     must(said["iat"] <= leaf["time_ms"] // 1000 <= said["exp"], "it was answered outside the statement's time")
     made = None
@@ -150,6 +181,18 @@ def check(leaf, leaves, instance, kept):
         check_webauthn(key, said, made, answer["webauthn"], answer["sign_count"])
 
 
+def fits(facts, name, value):
+    """A yes may be for less than was asked; in whose place it was given is checked with the delegation."""
+    if name == "on_behalf_of":
+        return True
+    if name == "duration_s":
+        return 1 <= value <= facts[name]
+    if name == "actions":
+        asked = facts.get("actions") or "*"
+        return asked == "*" or set(value.split(",")) <= set(asked.split(","))
+    return facts.get(name) == value
+
+
 def check_proof(proof):
     """Each leaf has its digest, and each answer is about the item that the proof shows."""
     must(proof["format"] == "countersign-approval-v1", "this is another format")
@@ -157,11 +200,11 @@ def check_proof(proof):
     for leaf in proof["leaves"]:
         must(encode(hashlib.sha256(decode(leaf["salt"]) + canonical(leaf["content"])).digest()) == leaf["digest"], f"leaf {leaf['seq']} was changed")
         said = content(leaf).get("statement")
-        if said is None:
+        if said is None or leaf["type"] in ORDERS:
             continue
         facts = made.get(content(leaf)["item"])
         must(facts is not None and facts["person"] == said["requester"] and facts["identity"] == said["identity"]
-             and all(facts.get(name) == value for name, value in said["scope"].items() if not (name == "answer" and said["decision"] == "deny")), "an answer is about something else")
+             and all(fits(facts, name, value) for name, value in said["scope"].items() if not (name == "answer" and said["decision"] == "deny")), "an answer is about something else")
 
 
 def main():
@@ -169,7 +212,7 @@ def main():
         kept_file = json.load(f, object_pairs_hook=no_twins)
     kept = keys_of_file(sys.argv[2]) if len(sys.argv) > 2 else None
     leaves = kept_file["leaves"]
-    answers = [leaf for leaf in leaves if leaf["type"] in ("approval", "denial") and "content" in leaf]
+    answers = [leaf for leaf in leaves if leaf["type"] in DECISIONS and "content" in leaf]
     try:
         if "format" in kept_file:
             check_proof(kept_file)

@@ -87,7 +87,8 @@ function check(statement, form, decision, answer) {
   insist(statement.decision === decision && statement.key === form.elements.key.value && statement.requester === shown.requester &&
     statement.purpose === shown.purpose && (shown.purpose !== 'signoff' || scope.digest === shown.digest) &&
     (shown.purpose !== 'access' || (scope.tool === shown.tool && scope.reason === shown.reason && String(scope.duration_s) === answer.duration &&
-      sorted(scope.actions ?? '*') === sorted(answer.actions) && (scope.extends ?? '') === shown.extends)) &&
+      sorted(scope.actions ?? '*') === sorted(answer.actions) && (scope.extends ?? '') === shown.extends &&
+      String(scope.start_within_s ?? 0) === shown.startWithin)) && (scope.on_behalf_of ?? '') === shown.actingFor &&
     (shown.purpose !== 'register-key' || scope.key === shown.newKey));
 }
 
@@ -117,9 +118,36 @@ async function unlock(form) {
   location.assign('/locks?lifted=1');
 }
 
+// What a reviewer found about a use of break-glass.
+async function review(form, outcome) {
+  const shown = form.dataset, key = form.elements.key.value, words = form.elements.words.value;
+  const { statement, webauthn } = await call(`/api/v1/reviews/${shown.review}/statement`, { key, outcome, words });
+  const scope = statement.scope;
+  insist(statement.purpose === 'review' && statement.decision === 'approve' && statement.key === key && statement.requester === shown.requester &&
+    scope.review === shown.review && scope.session === shown.session && scope.tool === shown.tool && scope.reason === shown.reason &&
+    scope.outcome === outcome && scope.words === words);
+  await sign(statement, webauthn);
+  location.assign(`/items/${shown.review}?done=review`);
+}
+
+// Who answers in the signer's place for a while.
+async function delegate(form) {
+  const ticked = name => [...form.querySelectorAll(`[name=${name}]:checked`)].map(t => t.value);
+  const person = form.elements.person.value, key = form.elements.key.value, tools = ticked('tool'), kinds = ticked('kind');
+  if (tools.length === 0 || kinds.length === 0) throw new Error('Tick at least one tool, and what they may answer.');
+  const until = Math.floor(Date.now() / 1000) + Number(form.elements.hours.value) * 3600 - 60;   // clocks differ a little
+  const { statement, webauthn } = await call('/api/v1/delegations/statement', { key, person, tools, kinds, until });
+  const scope = statement.scope;
+  insist(statement.purpose === 'delegate' && statement.decision === 'approve' && statement.key === key && statement.requester === person &&
+    scope.delegate === person && scope.tools === tools.join(',') && scope.kinds === kinds.join(',') && scope.until_s === until);
+  await sign(statement, webauthn);
+  location.assign('/delegates?named=1');
+}
+
+const actions = { register, unlock, review, delegate, decide };
 for (const form of document.querySelectorAll('form[data-sign]'))
   form.addEventListener('submit', event => {
     event.preventDefault();
     const decision = event.submitter?.value;
-    void run(form, () => form.dataset.sign === 'register' ? register(form) : form.dataset.sign === 'unlock' ? unlock(form) : decide(form, decision));
+    void run(form, () => actions[form.dataset.sign](form, decision));
   });
