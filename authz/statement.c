@@ -47,6 +47,11 @@ json_t *statement_scope_key(const char *key, const char *method, const char *alg
     return json_pack("{s:s, s:s, s:s, s:s}", "key", key, "method", method, "alg", alg, "label", label);
 }
 
+json_t *statement_scope_policy(const char *was, const char *changes)
+{
+    return json_pack("{s:s, s:s}", "was", was, "changes", changes);
+}
+
 static bool one_of(const char *s, const char *a, const char *b)
 {
     return strcmp(s, a) == 0 || strcmp(s, b) == 0;
@@ -57,6 +62,7 @@ static const char *const signoff_members[] = { "tool",   "action",   "method",  
                                                "digest", "body_len", "body_sha256", "reason",    NULL };
 
 static const char *const unlock_members[] = { "lock_id", "kind", "value", "reason", NULL };
+static const char *const policy_members[] = { "was", "changes", NULL };
 static const char *const key_members[] = { "key", "method", "alg", "label", NULL };
 
 /* Exactly these members; numbers are those named *_s and *_len; actions and extends stand there only when they say something. */
@@ -81,6 +87,7 @@ static const char *const *members_of(const char *purpose)
            : strcmp(purpose, "signoff") == 0      ? signoff_members
            : strcmp(purpose, "register-key") == 0 ? key_members
            : strcmp(purpose, "unlock") == 0       ? unlock_members
+           : strcmp(purpose, "policy") == 0       ? policy_members
                                                   : NULL;
 }
 

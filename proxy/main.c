@@ -28,6 +28,7 @@ static const struct command commands[] = {
     { "lock", "stop a person, certificate, grant or tool now", cmd_lock },
     { "unlock", "lift a lock", cmd_unlock },
     { "explain", "what the policy says to a request, and why", cmd_explain },
+    { "policy", "the config file beside the policy in force", cmd_policy },
     { "authz", NULL, cmd_authz },
     { "proxy", NULL, cmd_proxy },
     { 0 },

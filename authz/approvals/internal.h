@@ -70,6 +70,9 @@ struct service {
     json_t *owners;                   /* {x5t: person} of certificates that asked something since the start */
     json_t *running;                  /* {item: peer id}: used, outcome not yet known */
     struct release_code codes[CODES_MAX];
+    struct config *wanted;            /* what the config file says, while that waits for operators' yes; NULL: nothing waits */
+    char in_force[65];                /* digest of the policy that counts, as the workers were told; "": whatever the file says */
+    bool switch_due;                  /* two operators said yes: once that is committed, take it */
     json_t *events, *outbox;          /* of the open transaction; committed, not yet taken */
     json_t *erase;                    /* held files to erase after the commit */
 };
@@ -306,6 +309,23 @@ MUST_CHECK enum status locks_load(struct service *s, struct err *err);
 
 /* The signing keys changed: log it, tell the workers. BAD_CONFIG: a live grant was signed with one that is gone. In an own transaction. */
 MUST_CHECK enum status signing_changed(struct op *o);
+
+/* ---- in_force.c: which policy counts ---- */
+/* The config to run with, given what the file says: that, or the one the log names, while a wider one waits. accept: at the machine, by itself (`countersign
+ * policy accept`). Logs what it decides. *use is the caller's. BAD_CONFIG: the policy in force can't be read. */
+MUST_CHECK enum status in_force_choose(struct service *s, struct config *file, bool accept, struct config **use, struct err *err);
+/* After a config was taken: tell where to find it, and the workers. */
+void in_force_follow(struct service *s);
+/* Take what was agreed on in the transaction before. Not OK: end the process. */
+MUST_CHECK enum status in_force_switch(struct service *s, struct err *err);
+bool in_force_may_decide(const struct op *o);
+/* Does the change that this item is about still stand, to the letter? POLICY_CHANGED. */
+MUST_CHECK enum status in_force_check(struct op *o, const struct item *it);
+/* Two different operators, by the policy in force. */
+bool in_force_enough(const struct op *o, const struct approvals *a);
+MUST_CHECK enum status in_force_approved(struct op *o, const struct item *it);
+/* service.c: run with this config from now on; on failure the old one stays. */
+MUST_CHECK enum status service_take(struct service *s, struct config *c, struct err *err);
 
 /* ---- reconcile.c ---- */
 /* Compare the rows with the verified log. CORRUPT names the first that differs. */

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <uthash.h>
 
-enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_KINDS };
+enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_POLICY, LEDGER_IN_FORCE, LEDGER_KINDS };
 
 struct ledger_entry {
     char id[48];                      /* an id with its prefix, or a key's fingerprint (an auditor's: SHA-256 of its text) */

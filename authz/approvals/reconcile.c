@@ -1,7 +1,7 @@
 /* reconcile: the rows against the log, at start. The log was verified before; a row that says something else was edited. */
 #include "authz/approvals/internal.h"
 
-enum { TABLES = 5 };
+enum { TABLES = 6 };
 
 struct check {
     struct service *s;
@@ -76,7 +76,7 @@ static enum status check_segment(void *arg, json_t *row, struct err *err)
 /* Rows made by leaves from..to. */
 static enum status check_tables(struct service *s, struct check *checks, size_t *decisions, uint64_t from, uint64_t to, struct err *err)
 {
-    static const char *const sql[] = { ROWS("request"), ROWS("held"), ROWS("access_grant"), ROWS("lock"), ROWS("new_key") };
+    static const char *const sql[] = { ROWS("request"), ROWS("held"), ROWS("access_grant"), ROWS("lock"), ROWS("new_key"), ROWS("policy_change") };
     enum status st = OK;
     for (size_t i = 0; i < TABLES && st == OK; i++)
         st = store_each(s->store, check_row, &checks[i], err, sql[i], "ii", (int64_t)from, (int64_t)to);
@@ -113,7 +113,8 @@ static enum status count_decisions(struct service *s, struct err *err)
 static enum status count_all(struct service *s, struct check checks[TABLES], struct err *err)
 {
     static const char *const sql[] = { "SELECT count(*) AS n FROM request", "SELECT count(*) AS n FROM held", "SELECT count(*) AS n FROM access_grant",
-                                       "SELECT count(*) AS n FROM lock", "SELECT count(*) AS n FROM new_key" };
+                                       "SELECT count(*) AS n FROM lock", "SELECT count(*) AS n FROM new_key",
+                                       "SELECT count(*) AS n FROM policy_change" };
     enum status st = OK;
     for (size_t i = 0; i < TABLES && st == OK; i++)
         st = count_rows(s, &checks[i], sql[i], err);
@@ -129,6 +130,7 @@ static enum status check_open(struct service *s, struct check checks[TABLES], st
         "SELECT access_grant.*, leaf.content AS leaf_content FROM access_grant LEFT JOIN leaf ON leaf.seq = access_grant.seq WHERE access_grant.state = 'live'",
         "SELECT lock.*, leaf.content AS leaf_content FROM lock LEFT JOIN leaf ON leaf.seq = lock.seq",
         "SELECT new_key.*, leaf.content AS leaf_content FROM new_key LEFT JOIN leaf ON leaf.seq = new_key.seq WHERE new_key.state IN ('pending', 'approved')",
+        "SELECT policy_change.*, leaf.content AS leaf_content FROM policy_change LEFT JOIN leaf ON leaf.seq = policy_change.seq WHERE policy_change.state IN ('pending', 'approved')",
     };
     size_t open[LEDGER_KINDS] = { 0 };
     enum status st = OK;
@@ -148,6 +150,7 @@ static enum status check_open(struct service *s, struct check checks[TABLES], st
     {                                                                                                                                                      \
         { s, LEDGER_REQUEST, "request", "item", 0 }, { s, LEDGER_HELD, "held", "item", 0 }, { s, LEDGER_GRANT, "access_grant", "grant_id", 0 },            \
         { s, LEDGER_LOCK, "lock", "lock_id", 0 }, { s, LEDGER_NEW_KEY, "new_key", "item", 0 },                                                             \
+        { s, LEDGER_POLICY, "policy_change", "item", 0 },                                                                                                  \
     }
 
 enum status reconcile_range(struct service *s, uint64_t from, uint64_t to, struct err *err)

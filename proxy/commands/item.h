@@ -16,6 +16,8 @@ void item_print_needs(FILE *out, const json_t *item);
 void item_print_state(FILE *out, const json_t *item, int64_t now_s);
 /* Is it decided (anything but pending and approved)? */
 bool item_is_new_key(const json_t *item);
+/* A change of the policy. */
+bool item_is_policy(const json_t *item);
 bool item_is_over(const json_t *item);
 
 #endif

@@ -292,7 +292,8 @@ void page_take_back(struct html *h, const json_t *item, const char *viewer)
     const char *id = page_text(item, "id");
     bool mine = strcmp(page_text(item, "requester"), viewer) == 0, yes = said_yes(item, viewer, &last_s), granted = strcmp(page_text(item, "state"), "granted") == 0;
     bool live = page_item_open(item) || (granted && last_s + json_integer_value(json_object_get(item, "duration_s")) > clock_wall_s());
-    if (strcmp(page_text(item, "kind"), "key") == 0 || !live || (!mine && !yes))
+    bool policy = strcmp(page_text(item, "kind"), "policy") == 0 && strcmp(page_text(item, "state"), "approved") == 0;
+    if (strcmp(page_text(item, "kind"), "key") == 0 || policy || !live || (!mine && !yes))
         return;
     html_raw(h, "<details><summary>");
     html_raw(h, mine && granted ? "End this access now" : mine ? "Withdraw it" : "Take your yes back");

@@ -61,6 +61,9 @@ static void shown_facts(struct html *h, const json_t *item)
     page_attribute(h, "data-reason", page_text(item, "reason"));
     page_attribute(h, "data-extends", page_text(item, "extends"));
     page_attribute(h, "data-new-key", page_text(item, "key"));
+    page_attribute(h, "data-policy", page_text(item, "policy"));
+    page_attribute(h, "data-was", page_text(item, "was"));
+    page_attribute(h, "data-changes", page_text(item, "changes"));
     html_raw(h, " data-actions=\"");
     asked_actions(h, item);
     html_raw(h, "\"");
@@ -136,6 +139,7 @@ void page_item(struct html *h, const struct page_item *p)
     const char *kind = page_text(p->item, "kind");
     bool mine = strcmp(page_text(p->item, "requester"), p->viewer) == 0, pending = strcmp(page_text(p->item, "state"), "pending") == 0;
     html_begin(h, strcmp(kind, "key") == 0       ? "A new approval key"
+                  : strcmp(kind, "policy") == 0 ? "A change of the policy"
                   : strcmp(kind, "access") == 0 ? "A request for access"
                                                 : "A held request", "");
     if (p->done != NULL && !pending)

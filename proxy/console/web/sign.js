@@ -84,7 +84,8 @@ function check(statement, form, decision, answer) {
     statement.purpose === shown.purpose && (shown.purpose !== 'signoff' || scope.digest === shown.digest) &&
     (shown.purpose !== 'access' || (scope.tool === shown.tool && scope.reason === shown.reason && String(scope.duration_s) === answer.duration &&
       sorted(scope.actions ?? '*') === sorted(answer.actions) && (scope.extends ?? '') === shown.extends)) &&
-    (shown.purpose !== 'register-key' || scope.key === shown.newKey));
+    (shown.purpose !== 'register-key' || scope.key === shown.newKey) &&
+    (shown.purpose !== 'policy' || (statement.policy === shown.policy && scope.was === shown.was && scope.changes === shown.changes)));
 }
 
 async function sign(statement, webauthn) {
