@@ -319,7 +319,7 @@ enum status in_force_switch(struct service *s, struct err *err)
     s->switch_due = false;
     const struct ledger_entry *e = ledger_find(log_ledger(s->log), IN_FORCE);
     json_t *leaf = NULL;
-    enum status st = e != NULL ? log_leaf(s->log, e->born, &leaf, err) : OK;
+    enum status st = e != NULL ? log_leaf(s->log, e->last, &leaf, err) : OK;
     bool agreed = st == OK && leaf != NULL && s->wanted != NULL && strcmp(str(json_object_get(leaf, "content"), "policy"), s->wanted->policy_digest) == 0;
     json_decref(leaf);
     if (st != OK || !agreed)          /* the transaction was not committed */
