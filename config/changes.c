@@ -18,6 +18,23 @@ struct place {
     bool only_rights;
 };
 
+/* Two operators sign this line: nothing in it may look like something else, so only printable ASCII stands as it is. Takes text. */
+static char *plain(char *text)
+{
+    char *out = malloc(strlen(text) * 4 + 1);
+    size_t n = 0;
+    for (const char *at = text; out != NULL && *at != 0; at++) {
+        if (*at >= 0x20 && *at <= 0x7e)
+            out[n++] = *at;
+        else
+            n += (size_t)snprintf(out + n, 5, "\\x%02x", (unsigned char)*at);
+    }
+    if (out != NULL)
+        out[n] = 0;
+    free(text);
+    return out;
+}
+
 static void note(struct walk *w, bool wider, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static void note(struct walk *w, bool wider, const char *fmt, ...)
 {
@@ -26,10 +43,10 @@ static void note(struct walk *w, bool wider, const char *fmt, ...)
     va_start(ap, fmt);
     int n = vasprintf(&text, fmt, ap);
     va_end(ap);
-    struct change *more = n >= 0 ? realloc(w->out->v, (w->out->count + 1) * sizeof *more) : NULL;
+    text = n >= 0 ? plain(text) : NULL;
+    struct change *more = text ? realloc(w->out->v, (w->out->count + 1) * sizeof *more) : NULL;
     if (more == NULL) {
-        if (n >= 0)
-            free(text);
+        free(text);
         w->no_memory = true;
         return;
     }

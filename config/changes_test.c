@@ -82,6 +82,8 @@ static const struct row {
       N "tool t: new approver { group = \"support\"; }\n" W "tool t: approver lead is taken out\n" },
     { "fewer may ask", OF(PEOPLE, TOOL_WITH("who = [ \"support\" ]; approvers = ( { group = \"lead\"; } ); max_duration = \"1h\";", ACTIONS, BUDGET), TOP), N "tool t: who loses \"lead\"\n" },
     { "more may ask", OF(PEOPLE, TOOL_WITH("who = [ \"support\", \"lead\", \"ops\" ]; approvers = ( { group = \"lead\"; } ); max_duration = \"1h\";", ACTIONS, BUDGET), TOP), W "tool t: who gains \"ops\"\n" },
+    { "what looks like another line", OF(PEOPLE, TOOL_WITH("who = [ \"support\", \"lead\", \"x\\x0agroup \xe2\x80\xae\" ]; approvers = ( { group = \"lead\"; } ); max_duration = \"1h\";", ACTIONS, BUDGET), TOP),
+      W "tool t: who gains \"x\\x0agroup \\xe2\\x80\\xae\"\n" },
     { "a smaller budget", OF(PEOPLE, TOOL_WITH(REST, ACTIONS, "requests = 9; bytes_out = \"1MiB\"; actions = ( { action = \"export\"; max = 1; }, { action = \"view\"; max = 5; } );"), TOP),
       N "tool t: budget.requests: 10 becomes 9\n" N "tool t: budget.bytes_out: \"0B\" becomes \"1MiB\"\n" N "tool t: budget.action export: max: 2 becomes 1\n"
       N "tool t: budget.new action { action = \"view\"; max = 5; }\n" },
