@@ -227,7 +227,7 @@ static char *key_of(const struct setting *row, const config_setting_t *e)
         if (text != NULL)
             return asprintf(&key, "%s%s%s", text, hours ? " at " : "", hours ? hours : "") < 0 ? NULL : key;
     }
-    return asprintf(&key, "%s, line %u", row->name, config_setting_source_line(e)) < 0 ? NULL : key;
+    return setting_value(NULL, &(struct setting){ .name = row->name, .shape = SHAPE_GROUP, .sub = row->sub }, e);
 }
 
 static int by_key(const void *a, const void *b)

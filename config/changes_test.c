@@ -150,6 +150,22 @@ static void test_twins(void **state)
     changes_done(&c);
 }
 
+/* Elements without a name are the same when they say the same, wherever they stand. */
+static void test_nameless(void **state)
+{
+    (void)state;
+    struct changes c;
+    struct err err;
+    static const char one[] = "tls = { more = ( { certificate = \"a\"; key = \"b\"; } ); };", moved[] = "console = \"c\";\n\n\n" "tls = { more = ( { certificate = \"a\"; key = \"b\"; } ); };",
+                      other[] = "tls = { more = ( { certificate = \"a\"; key = \"c\"; } ); };";
+    assert_int_equal(config_changes(one, moved, &c, &err), OK);
+    assert_int_equal(c.count, 1);
+    changes_done(&c);
+    assert_int_equal(config_changes(one, other, &c, &err), OK);
+    assert_int_equal(c.wider, 2);
+    changes_done(&c);
+}
+
 /* What does not fit is never left out in silence, and what is wider comes first. */
 static void test_text(void **state)
 {
@@ -166,6 +182,6 @@ static void test_text(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_changes), cmocka_unit_test(test_hours), cmocka_unit_test(test_twins), cmocka_unit_test(test_text) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_changes), cmocka_unit_test(test_hours), cmocka_unit_test(test_twins), cmocka_unit_test(test_nameless), cmocka_unit_test(test_text) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

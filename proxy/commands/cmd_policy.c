@@ -73,16 +73,14 @@ static int accept_at_machine(const char *file, bool yes)
 {
     struct changes changes;
     struct err err = { .text = "" };
-    bool differs = true;
+    bool differs = false;
     if (policy_compare(file, &differs, &changes, &err) != OK)
         printf("The policy in force can't be compared with this file: %s\n", err.text);
     else if (!differs)
-        puts("The policy in this file is the one in force, or every file counts. Nothing is to be accepted.");
+        puts("As far as the state folder says, this file changes nothing.");
     else
         print_changes(&changes);
     changes_done(&changes);
-    if (!differs)
-        return EXIT_DONE;
     puts("This makes the file's policy count without the operators' signatures. The log keeps that it was done at the machine, for all auditors to see.");
     fflush(stdout);
     if (!yes && !confirm("Type 'yes' to accept it, anything else to stop: "))

@@ -349,6 +349,35 @@ def test_at_the_machine(g):
     assert rows[1]["was"] == rows[0]["policy"]
 
 
+@pytest.mark.parametrize("harm", ["altered", "gone"])
+def test_the_copies_are_lost(g, harm):
+    """No start on a policy that is not the log's; at the machine there is a way on, and the log says so."""
+    conf, folder = os.path.join(g.state, "test.conf"), os.path.join(g.state, "policy")
+    assert g.stop() is None
+    edit(g, nina_may_ask)
+    for name in os.listdir(folder):
+        path = os.path.join(folder, name)
+        if harm == "gone":
+            os.unlink(path)
+        elif name.endswith(".conf"):
+            with open(path, encoding="utf-8") as f:
+                text = f.read()
+            with open(path, "w", encoding="utf-8") as f:
+                f.write(text.replace('"security"', '"support"'))
+    g.start(wait=False)
+    if harm == "altered":
+        assert g.process.wait(60) == 1 and "was altered" in g.log()
+        g.process = None
+    else:
+        wait_until(lambda: events(g, "authz.not_started"), 60, what="a refusal to start")
+        assert "countersign policy accept" in events(g, "authz.not_started")[-1]["error"]
+        assert g.stop() is None
+    p = g.run_command("policy", "accept", "--yes", "-c", conf)
+    assert p.returncode == 0, p.stdout + p.stderr
+    g.start()
+    assert g.person("nina").ask().status == 201
+
+
 def test_a_new_tool_and_nothing_dropped(g, origin):
     """Under load and with everything live: a change is proposed, agreed on and taken, and nobody notices."""
     lives = all_kinds(g.person("alice"), origin)
