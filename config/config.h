@@ -249,6 +249,10 @@ struct config {
     bool unsealed;                    /* recordings are kept readable: for trying things out */
     bool second_operator;             /* setting policy.second_operator */
     char *policy, *machine;           /* of config_load_text: all that stands in the file as two texts, what decides and what is this machine's; else NULL */
+    struct content_file {             /* files whose content `policy` names by its digest */
+        struct content_file *next;
+        char *path;
+    } *contents;
     char policy_digest[65];           /* SHA-256 of `policy`, hex; else "" */
     struct identity_row *by_identity; /* every identity, sorted, for config_person */
     size_t identity_count;

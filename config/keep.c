@@ -21,8 +21,6 @@ static enum status keep_file(const char *folder, const char *source, struct err 
     unsigned char *bytes = NULL, digest[32];
     size_t len = 0;
     char name[HEX_LEN(32) + 1];
-    if (source == NULL)
-        return OK;
     enum status st = file_read(source, CONTENT_MAX, false, &bytes, &len, err);
     if (st != OK)
         return st;
@@ -41,10 +39,8 @@ enum status config_keep(const struct config *c, const char *folder, struct err *
     struct problems problems;
     char *path = kept_path(folder, c->policy_digest, ".conf");
     enum status st = path ? file_mkdirs(folder, 0700, err) : fail(err, NO_MEMORY, "policy");
-    if (st == OK)
-        st = keep_file(folder, c->client_ca, err);
-    for (size_t i = 0; i < c->tool_count && st == OK; i++)
-        st = keep_file(folder, c->tools[i].upstream_ca, err);
+    for (const struct content_file *f = c->contents; f != NULL && st == OK; f = f->next)
+        st = keep_file(folder, f->path, err);
     if (st == OK)
         st = file_write(path, slice_str(c->policy), 0600, err);
     free(path);

@@ -27,9 +27,14 @@ static void put_quoted(FILE *f, const char *text)
     fputc('"', f);
 }
 
-/* The name of a file's content: "HEX.pem". */
-static bool put_content(FILE *f, const char *path)
+/* The name of a file's content: "HEX.pem". What is kept of the policy has to hold that file, too. */
+static bool put_content(struct load *l, FILE *f, const char *path)
 {
+    struct content_file *one = arena_zalloc(&l->out->memory, sizeof *one);
+    if (one == NULL || (one->path = (char *)arena_copy(&l->out->memory, slice_str(path)).ptr) == NULL)
+        return false;
+    one->next = l->out->contents;
+    l->out->contents = one;
     unsigned char *bytes = NULL, digest[32];
     size_t len = 0;
     char hex[HEX_LEN(32) + 1];
@@ -49,7 +54,7 @@ static bool put_text(struct load *l, FILE *f, const struct setting *row, const c
         return true;
     }
     char *path = absolute_path(l, s, text);
-    bool good = path != NULL && (!row->content || put_content(f, path));
+    bool good = path != NULL && (!row->content || put_content(l, f, path));
     if (good && !row->content)
         put_quoted(f, path);
     free(path);

@@ -296,6 +296,8 @@ def test_on_the_command_line(g):
     edit(g, lambda c: groups_of(c, "mallory").remove("support"))
     shown = json.loads(g.run_command("policy", "show", "--json", "-c", conf).stdout)
     assert shown["needs_operators"] and {"change": "group support loses mallory", "wider": False} in shown["changes"]
+    said = g.run_command("explain", "-c", conf, "--as", "nina@test.localhost", "GET", "https://support.test.localhost/x")
+    assert said.returncode == 0 and b"not the policy in force" in said.stderr
     assert b"of which 1 needs the signatures of two operators" in g.run_command("check", "-c", conf).stdout
     reload(g)
     item = change_of(olga, "nina")
