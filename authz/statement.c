@@ -57,6 +57,11 @@ json_t *statement_scope_review(const char *review, const char *session, const ch
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "review", review, "session", session, "tool", tool, "reason", reason, "outcome", outcome, "words", words);
 }
 
+json_t *statement_scope_policy(const char *was, const char *changes)
+{
+    return json_pack("{s:s, s:s}", "was", was, "changes", changes);
+}
+
 static bool one_of(const char *s, const char *a, const char *b)
 {
     return strcmp(s, a) == 0 || strcmp(s, b) == 0;
@@ -69,6 +74,7 @@ static const char *const signoff_members[] = { "tool",   "action",   "method",  
 static const char *const unlock_members[] = { "lock_id", "kind", "value", "reason", NULL };
 static const char *const delegate_members[] = { "delegation", "delegate", "tools", "kinds", "until_s", NULL };
 static const char *const review_members[] = { "review", "session", "tool", "reason", "outcome", "words", NULL };
+static const char *const policy_members[] = { "was", "changes", "answer", NULL };
 static const char *const key_members[] = { "key", "method", "alg", "label", "answer", NULL };
 
 static bool ends_with(const char *name, const char *end)
@@ -109,6 +115,7 @@ static const char *const *members_of(const char *purpose)
            : strcmp(purpose, "unlock") == 0       ? unlock_members
            : strcmp(purpose, "review") == 0       ? review_members
            : strcmp(purpose, "delegate") == 0     ? delegate_members
+           : strcmp(purpose, "policy") == 0       ? policy_members
                                                   : NULL;
 }
 

@@ -17,7 +17,7 @@ enum { STATEMENT_LIFETIME_S = 600 };
 /* Every string is borrowed. */
 struct statement {
     const char *instance;
-    const char *purpose;              /* "access", "signoff" or "register-key"; "unlock", "review", "delegate": orders, of which requester is whom it concerns, identity and policy are "-" */
+    const char *purpose;              /* "access", "signoff", "register-key" or "policy"; "unlock", "review", "delegate": orders, of which requester is whom it concerns, identity and policy are "-" */
     const char *decision;             /* "approve" or "deny" */
     const char *id;                   /* "stm_…" */
     const char *requester;            /* person */
@@ -26,7 +26,7 @@ struct statement {
     const char *key;                  /* fingerprint of the approver's key */
     const char *method;               /* how it signs: "command-line", "passkey" or "hardware" */
     int64_t iat_s, exp_s;
-    const char *policy;               /* hash of the tool's policy, hex; "none" for a key */
+    const char *policy;               /* hash of the tool's policy, hex; "none" for a key; of purpose "policy" the digest of the new one */
     const json_t *scope;              /* one of the three below */
 };
 
@@ -51,6 +51,9 @@ json_t *statement_scope_key(const char *key, const char *method, const char *alg
 json_t *statement_scope_delegate(const char *delegation, const char *delegate, const char *tools, const char *kinds, int64_t until_s);
 /* What a reviewer says of a use of break-glass: outcome "justified" or "not-justified", with words. */
 json_t *statement_scope_review(const char *review, const char *session, const char *tool, const char *reason, const char *outcome, const char *words);
+
+/* A change of the policy: the digest of the one before (that of the new one is the statement's `policy`), and what changes, in words, a line each. */
+json_t *statement_scope_policy(const char *was, const char *changes);
 
 /* Read one: version 1, exactly the known members, of the right types. *out borrows from the object. BAD_INPUT. */
 MUST_CHECK enum status statement_read(const json_t *object, struct statement *out, struct err *err);

@@ -350,6 +350,19 @@ static void check_roles(struct load *l, const config_setting_t *root)
         report_warning(l, roles, roles ? "operators" : "roles.operators", "is empty, so nobody can stop anyone");
 }
 
+/* Two operators have to sign what widens the policy. */
+static void check_second_operator(struct load *l, const config_setting_t *root)
+{
+    const config_setting_t *at = member_of(member_of(root, "policy"), "second_operator");
+    const struct config *c = l->out;
+    size_t n = 0;
+    for (size_t i = 0; i < c->person_count; i++)
+        n += person_in_any(&c->people[i], c->operators, c->operator_count);
+    if (c->second_operator && n < 2)
+        report_warning(l, at, NULL, "is true, and there %s in the groups of roles.operators; with fewer than two nobody can agree to a change of the policy, but for "
+                       "`countersign policy accept` at the machine", n == 1 ? "is one person" : "is nobody");
+}
+
 void check_all(struct load *l)
 {
     const config_setting_t *root = config_root_setting(&l->tree), *tools = member_of(root, "tools");
@@ -360,6 +373,7 @@ void check_all(struct load *l)
     check_ring(l, root);
     check_sealing(l, root);
     check_roles(l, root);
+    check_second_operator(l, root);
     if (l->out->tool_count == 0)
         report_warning(l, root, "tools", "is empty, so there is nothing to reach through this gateway");
     check_tool_names(l, tools);

@@ -320,6 +320,13 @@ struct config {
         char *file, *syslog;          /* NULL: not there */
         bool standard_output, required;   /* required: nothing is decided while they cannot be told */
     } audit;
+    bool second_operator;             /* setting policy.second_operator */
+    char *policy, *machine;           /* of config_load_text: all that stands in the file as two texts, what decides and what is this machine's; else NULL */
+    struct content_file {             /* files whose content `policy` names by its digest */
+        struct content_file *next;
+        char *path;
+    } *contents;
+    char policy_digest[65];           /* SHA-256 of `policy`, hex; else "" */
     struct identity_row *by_identity; /* every identity, sorted, for config_person */
     size_t identity_count;
     struct arena memory;              /* everything above lives here and goes with the last reference */
@@ -334,6 +341,17 @@ void problems_done(struct problems *p);
 
 /* Load and check. BAD_CONFIG with at least one problem; OK may still leave warnings, which start with "warning: ". */
 MUST_CHECK enum status config_load(const char *path, struct config **out, struct problems *problems);
+/* The same, and what it says as text (struct config, `policy`): one text for all files that say the same. Defaults are left out, so that a later version's
+ * new settings change nothing; paths are absolute, and a file whose content decides (an authority) stands there as the content's digest, "HEX.pem". */
+MUST_CHECK enum status config_load_text(const char *path, struct config **out, struct problems *problems);
+/* Keep the policy of a config from config_load_text() as FOLDER/DIGEST.conf, with the files whose content it names. BAD_INPUT: one changed meanwhile. */
+MUST_CHECK enum status config_keep(const struct config *c, const char *folder, struct err *err);
+/* Load what was kept: that policy, with this machine's settings (`machine` of another config). It is compared with its digest: BAD_CONFIG when anything
+ * of it was altered. */
+MUST_CHECK enum status config_load_kept(const char *folder, const char *digest, const char *machine, struct config **out, struct problems *problems);
+/* What a process other than authz runs with: the file, or, where STATE/policy/in-force names another policy, that one with the file's machine settings.
+ * authz alone decides which policy that is, from its log, and tells the workers: this file is only where to look. */
+MUST_CHECK enum status config_load_in_force(const char *path, struct config **out, struct problems *problems);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);      /* NULL is fine */
 

@@ -139,16 +139,21 @@ static void check_path(struct load *l, const struct setting *row, const config_s
         report(l, s, NULL, "'%s' cannot be read (%s); expected a file that this user can read", path, strerror(errno));
 }
 
-static char *resolve_path(struct load *l, const struct setting *row, const config_setting_t *s, const char *text)
+char *absolute_path(struct load *l, const config_setting_t *s, const char *text)
 {
     char *folder = folder_of(l, s);
     char *path = folder == NULL ? NULL : strcmp(text, ".") == 0 ? strdup(folder) : file_join(folder, text);   /* no "/./" in what people read */
-    char *copy = path ? copy_text(l, path) : NULL;
+    free(folder);
+    return path;
+}
+
+static char *resolve_path(struct load *l, const struct setting *row, const config_setting_t *s, const char *text)
+{
+    char *path = absolute_path(l, s, text), *copy = path ? copy_text(l, path) : NULL;
     if (copy == NULL)
         l->no_memory = true;
     else
         check_path(l, row, s, copy);
-    free(folder);
     free(path);
     return copy;
 }
@@ -402,6 +407,8 @@ static void load_tree(struct load *l)
         if (c->tools[i].action_count > 0 && (c->tools[i].index = action_index_new(&c->memory, c->tools[i].actions, c->tools[i].action_count)) == NULL)
             l->no_memory = true;
     }
+    if (l->as_text && l->errors == 0 && !l->no_memory)
+        config_as_text(l);
 }
 
 /* The folder, absolute, and the file's path in it. A symbolic link keeps its own place: paths are seen from where it is, not from what it names. */
@@ -421,6 +428,20 @@ static bool find_file(struct load *l)
     return l->out->path != NULL;
 }
 
+/* What was kept of a policy says nothing of the machine: that comes from the file that it is compared with. */
+static bool add_tail(struct load *l, unsigned char **text, size_t *len)
+{
+    size_t more = l->tail ? strlen(l->tail) : 0;
+    unsigned char *whole = more > 0 ? realloc(*text, *len + more + 1) : *text;
+    if (whole == NULL)
+        return false;
+    if (more > 0)
+        memcpy(whole + *len, l->tail, more + 1);
+    *text = whole;
+    *len += more;
+    return true;
+}
+
 static enum status load_file(struct load *l)
 {
     struct err err;
@@ -428,8 +449,11 @@ static enum status load_file(struct load *l)
     size_t len;
     if (find_file(l) && file_read(l->out->path, CONFIG_FILE_MAX, false, &text, &len, &err) != OK) {
         report(l, NULL, NULL, "%s; expected the config file", err.text);
+    } else if (text != NULL && !add_tail(l, &text, &len)) {
+        l->no_memory = true;
     } else if (text != NULL) {
-        check_owner(l, l->path, l->out->path);
+        if (l->tail == NULL)          /* a kept policy has its digest, and belongs to the gateway's user when root looks at it */
+            check_owner(l, l->path, l->out->path);
         scan_text(l, l->path, text, len);
         config_set_include_dir(&l->tree, l->dir);
         if (memchr(text, 0, len) == NULL && parse_text(l, (const char *)text))
@@ -441,16 +465,20 @@ static enum status load_file(struct load *l)
     return l->errors ? BAD_CONFIG : OK;
 }
 
-enum status config_load(const char *path, struct config **out, struct problems *problems)
+/* digest: what the text of the policy must come to; NULL: whatever it is. */
+static enum status load_with(struct load l, const char *digest, struct config **out)
 {
-    *problems = (struct problems){ 0 };
-    struct load l = { .path = path, .problems = problems, .out = calloc(1, sizeof *l.out) };
+    l.out = calloc(1, sizeof *l.out);
     if (l.out == NULL)
         return NO_MEMORY;
     arena_init(&l.out->memory, CONFIG_MEMORY_MAX);
     l.out->refs = 1;
     config_init(&l.tree);
     enum status st = load_file(&l);
+    if (st == OK && digest != NULL && strcmp(l.out->policy_digest, digest) != 0) {
+        report(&l, NULL, NULL, "this copy of the policy was altered, or a file that belongs to it: it is no longer %s", digest);
+        st = BAD_CONFIG;
+    }
     config_destroy(&l.tree);
     free(l.dir);
     if (st == OK)
@@ -458,4 +486,22 @@ enum status config_load(const char *path, struct config **out, struct problems *
     else
         config_unref(l.out);
     return st;
+}
+
+enum status config_load(const char *path, struct config **out, struct problems *problems)
+{
+    *problems = (struct problems){ 0 };
+    return load_with((struct load){ .path = path, .problems = problems }, NULL, out);
+}
+
+enum status config_load_text(const char *path, struct config **out, struct problems *problems)
+{
+    *problems = (struct problems){ 0 };
+    return load_with((struct load){ .path = path, .problems = problems, .as_text = true }, NULL, out);
+}
+
+enum status load_kept_file(const char *path, const char *digest, const char *machine, struct config **out, struct problems *problems)
+{
+    *problems = (struct problems){ 0 };
+    return load_with((struct load){ .path = path, .problems = problems, .as_text = true, .tail = machine }, digest, out);
 }

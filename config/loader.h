@@ -16,6 +16,8 @@ struct load {
     struct problems *problems;
     unsigned errors;                  /* problems that are not warnings, counted past PROBLEMS_MAX as well */
     bool no_memory;
+    bool as_text;                     /* keep what it says as text, too */
+    const char *tail;                 /* more of the file, or NULL */
 };
 
 /* "file:line: setting.path[.member]: text". at may be NULL (then the main file, no line); member may be NULL. */
@@ -32,6 +34,15 @@ const char *shown_file(const struct load *l, const char *source, char *buf, size
 config_setting_t *member_of(const config_setting_t *group, const char *name);
 /* Element i of a list or array. */
 config_setting_t *element_of(const config_setting_t *list, size_t i);
+
+/* A path as it is meant: relative to the folder of the file it stands in. malloc'd; NULL: no memory. */
+char *absolute_path(struct load *l, const config_setting_t *s, const char *text);
+/* The tree, once it was found to be good, as the texts of struct config (text.c). */
+void config_as_text(struct load *l);
+/* The value of a setting as text, "( { name = \"x\"; } )"; l NULL: paths as they stand there. malloc'd; NULL: no memory, or a file that can't be read. */
+char *setting_value(struct load *l, const struct setting *row, const config_setting_t *s);
+/* config_load of a kept policy: its text continued with `machine`, and compared with its digest. */
+MUST_CHECK enum status load_kept_file(const char *path, const char *digest, const char *machine, struct config **out, struct problems *problems);
 
 /* What libconfig would misread in silence: NUL bytes, integers that don't fit (file_scan.c). */
 void scan_text(struct load *l, const char *file, const unsigned char *text, size_t len);

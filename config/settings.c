@@ -114,8 +114,8 @@ static bool put_method(struct arena *a, void *base, const char *text)
 }
 
 static const struct setting need_settings[] = {
-    { "group", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(need, group), .help = "Persons of this group count." },
-    { "count", SHAPE_COUNT, .fallback = "1", .min = 1, .max = 16, AT(need, count),
+    { "group", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(need, group), .gives = true, .help = "Persons of this group count." },
+    { "count", SHAPE_COUNT, .fallback = "1", .min = 1, .max = 16, AT(need, count), .narrows = NARROWS_MORE,
       .help = "So many distinct persons. Nobody counts for two entries, and the person who asks never counts." },
     { "when", SHAPE_TEXT, NONE, .form = &form_hours, .put = put_when,
       .help = "This entry is asked for only of what was made in these hours, such as `mon-fri 08:00-18:00, sat 10:00-14:00` (local time of the gateway). Left out: always. "
@@ -148,13 +148,13 @@ static const struct setting action_settings[] = {
     { "query", SHAPE_LIST, .fallback = "( )", .max = 32, COUNTED(action, query, query_count), .sub = &field_section, .help = "Conditions on the query." },
     { "body", SHAPE_LIST, .fallback = "( )", .max = 32, COUNTED(action, body, body_count), .sub = &field_section,
       .help = "Conditions on the body: form (urlencoded, multipart) or JSON. A body that cannot be read counts as matching." },
-    { "allow", SHAPE_TEXT, REQUIRED, .form = &form_requirement, .put = put_requirement,
+    { "allow", SHAPE_TEXT, REQUIRED, .form = &form_requirement, .put = put_requirement, .narrowest = "\"deny\"",
       .help = "`grant`: a valid grant is enough; `signoff`: each request is held until others sign off exactly it; `deny`: never. When several actions match, the strictest wins." },
-    { "signoff", SHAPE_LIST, .fallback = "( )", .max = 8, COUNTED(action, signoff, signoff_count), .sub = &need_section,
+    { "signoff", SHAPE_LIST, .fallback = "( )", .max = 8, COUNTED(action, signoff, signoff_count), .sub = &need_section, .narrows = NARROWS_NEEDS,
       .help = "Who must sign off, for `allow = \"signoff\"`." },
     { "durable", SHAPE_BOOL, .fallback = "false", AT(action, durable),
       .help = "Deliver the answer only once its recording is on disk. Always so for `signoff`." },
-    { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(action, cross_origin, cross_origin_count),
+    { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(action, cross_origin, cross_origin_count), .narrows = NARROWS_FEWER,
       .help = "Other origins whose pages may send requests of this action, and read the answers, beside those the tool names." },
     { "record", SHAPE_TEXT, NONE, .form = &form_record, .put = put_action_record,
       .help = "What is kept of these exchanges: `full`, `metadata` (heads and sizes, no bodies) or `off` (nothing; only for `GET` and `HEAD` of a path that begins with a name, such as "
@@ -166,7 +166,7 @@ static const struct section action_section = { "tools.actions", action_settings,
 
 static const struct setting action_limit_settings[] = {
     { "action", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(action_limit, action), .help = "Name of one of the tool's actions." },
-    { "max", SHAPE_COUNT, .fallback = NULL, .min = 1, .max = 1000000, AT(action_limit, max), .help = "So many requests of it." },
+    { "max", SHAPE_COUNT, .fallback = NULL, .min = 1, .max = 1000000, AT(action_limit, max), .narrows = NARROWS_LESS, .help = "So many requests of it." },
     { 0 },
 };
 static const struct section action_limit_section = { "tools.budget.actions", action_limit_settings, sizeof(struct action_limit),
@@ -177,18 +177,18 @@ static const struct setting distinct_limit_settings[] = {
     { "path", SHAPE_TEXT, NONE, .form = &form_counted_path, AT(distinct_limit, path),
       .help = "Path with the counted segment in braces: `/customers/{customer}/**`. `*` stands for one segment, a final `/**` for any that follow, or none." },
     { "query", SHAPE_TEXT, NONE, .form = &form_field, AT(distinct_limit, query), .help = "Or the name of a query parameter, on any path; each of its values counts." },
-    { "max", SHAPE_COUNT, .fallback = NULL, .min = 1, .max = 100000, AT(distinct_limit, max), .help = "So many different values." },
+    { "max", SHAPE_COUNT, .fallback = NULL, .min = 1, .max = 100000, AT(distinct_limit, max), .narrows = NARROWS_LESS, .help = "So many different values." },
     { 0 },
 };
 static const struct section distinct_limit_section = { "tools.budget.distinct", distinct_limit_settings, sizeof(struct distinct_limit),
     "How many different customers, accounts ... a grant may touch. What stands in bodies is not counted." };
 
 static const struct setting budget_settings[] = {
-    { "requests", SHAPE_COUNT, .fallback = "0", .max = 100000000, AT(budget, requests), .help = "Requests; 0: no limit." },
-    { "bytes_out", SHAPE_SIZE, .fallback = "\"0B\"", .max = INT64_C(1) << 50, AT(budget, bytes_out), .help = "Bytes of answers delivered to the person; `0B`: no limit." },
-    { "actions", SHAPE_LIST, .fallback = "( )", .max = 16, COUNTED(budget, actions, action_count), .sub = &action_limit_section,
+    { "requests", SHAPE_COUNT, .fallback = "0", .max = 100000000, AT(budget, requests), .narrows = NARROWS_LIMIT, .help = "Requests; 0: no limit." },
+    { "bytes_out", SHAPE_SIZE, .fallback = "\"0B\"", .max = INT64_C(1) << 50, AT(budget, bytes_out), .narrows = NARROWS_LIMIT, .help = "Bytes of answers delivered to the person; `0B`: no limit." },
+    { "actions", SHAPE_LIST, .fallback = "( )", .max = 16, COUNTED(budget, actions, action_count), .sub = &action_limit_section, .narrows = NARROWS_MORE,
       .help = "Requests of single actions: `( { action = \"export\"; max = 2; } )`." },
-    { "distinct", SHAPE_LIST, .fallback = "( )", .max = 8, COUNTED(budget, distinct, distinct_count), .sub = &distinct_limit_section,
+    { "distinct", SHAPE_LIST, .fallback = "( )", .max = 8, COUNTED(budget, distinct, distinct_count), .sub = &distinct_limit_section, .narrows = NARROWS_MORE,
       .help = "Different values: `( { name = \"customer\"; path = \"/customers/{customer}/**\"; max = 20; } )`." },
     { 0 },
 };
@@ -245,7 +245,7 @@ static const struct setting tool_settings[] = {
       .help = "Several places where the same tool listens. The one with the fewest requests under way gets the next; one that fails is left out for a while." },
     { "upstream_http", SHAPE_TEXT, .fallback = "\"1.1\"", .form = &form_upstream_http, .put = put_upstream_http,
       .help = "How the tool is spoken to: `1.1`, `2`, or `auto`: over https HTTP/2 if the tool takes it (ALPN), else HTTP/1.1. `2` in clear means prior knowledge, as `h2c://` does." },
-    { "upstream_ca", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(tool, upstream_ca),
+    { "upstream_ca", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(tool, upstream_ca), .content = true,
       .help = "PEM file that the tool's certificate is verified against (https only). Left out: the system's authorities." },
     { "upstream_pins", SHAPE_TEXTS, .fallback = "[ ]", .max = 16, .form = &form_spki_pin, COUNTED(tool, upstream_pins, upstream_pin_count),
       .help = "Public keys of which the tool's certificate must hold one, as `sha256/BASE64` over its SubjectPublicKeyInfo (https only). Without `upstream_ca` the key "
@@ -255,28 +255,28 @@ static const struct setting tool_settings[] = {
     { "upstream_certificate", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(tool, upstream_certificate),
       .help = "Certificate chain, PEM, that the gateway shows the tool when it asks for one (https only)." },
     { "upstream_key", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(tool, upstream_key), .help = "Its private key, PEM, readable by the gateway's user only." },
-    { "upstream_fails", SHAPE_COUNT, .fallback = "3", .min = 1, .max = 1000, AT(tool, upstream_fails),
+    { "upstream_fails", SHAPE_COUNT, .fallback = "3", .min = 1, .max = 1000, AT(tool, upstream_fails), .narrows = NARROWS_HARMLESS,
       .help = "After so many failures in a row one of several upstreams is left out. Failures: no connection, a bad certificate, silence, or an answer that breaks off before it began." },
-    { "upstream_back_off", SHAPE_TIME, .fallback = "\"1s\"", .min = 100, .max = HOUR, AT(tool, upstream_back_off_ms),
+    { "upstream_back_off", SHAPE_TIME, .fallback = "\"1s\"", .min = 100, .max = HOUR, AT(tool, upstream_back_off_ms), .narrows = NARROWS_HARMLESS,
       .help = "For how long; then one request tries it. Each time that fails the time doubles, up to 64 times this." },
     { "health_path", SHAPE_TEXT, NONE, .form = &form_health_path, AT(tool, health_path),
       .help = "Asked for regularly with GET at each upstream. One that does not answer well gets no requests. Left out: no such checks." },
-    { "health_interval", SHAPE_TIME, .fallback = "\"5s\"", .min = 100, .max = HOUR, AT(tool, health_interval_ms), .help = "How often." },
-    { "health_status", SHAPE_COUNT, .fallback = "200", .min = 200, .max = 599, AT(tool, health_status), .help = "The status that means it is well." },
+    { "health_interval", SHAPE_TIME, .fallback = "\"5s\"", .min = 100, .max = HOUR, AT(tool, health_interval_ms), .narrows = NARROWS_HARMLESS, .help = "How often." },
+    { "health_status", SHAPE_COUNT, .fallback = "200", .min = 200, .max = 599, AT(tool, health_status), .narrows = NARROWS_HARMLESS, .help = "The status that means it is well." },
     { "upstream_host", SHAPE_TEXT, NONE, .form = &form_host_field, AT(tool, upstream_host_field),
       .help = "Host sent to the tool. Left out: the one the client sent." },
-    { "who", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_name, COUNTED(tool, who, who_count),
+    { "who", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_name, COUNTED(tool, who, who_count), .narrows = NARROWS_FEWER, .gives = true,
       .help = "Groups whose members may ask for a grant." },
-    { "approvers", SHAPE_LIST, REQUIRED, .min = 1, .max = 8, COUNTED(tool, approvers, approver_count), .sub = &need_section,
+    { "approvers", SHAPE_LIST, REQUIRED, .min = 1, .max = 8, COUNTED(tool, approvers, approver_count), .sub = &need_section, .narrows = NARROWS_NEEDS,
       .help = "Who must approve a grant." },
     { "ticket", SHAPE_TEXT, NONE, .form = &form_regex, AT(tool, ticket),
       .help = "Regular expression (POSIX extended) that must be found in the reason, such as `[A-Z]+-[0-9]+`. Left out: any reason will do." },
-    { "max_duration", SHAPE_TIME, .fallback = "\"30m\"", .min = SECOND, .max = DAY, AT(tool, max_duration_ms), .help = "Longest grant." },
-    { "request_ttl", SHAPE_TIME, .fallback = "\"1h\"", .min = SECOND, .max = 7 * DAY, AT(tool, request_ttl_ms), .help = "A request for access waits this long for its approval." },
-    { "held_ttl", SHAPE_TIME, .fallback = "\"15m\"", .min = SECOND, .max = DAY, AT(tool, held_ttl_ms), .help = "A held request waits this long for its sign-off and release." },
-    { "allow_in_target", SHAPE_TEXTS, .fallback = "[ ]", .max = 4, .form = &form_target_allow, .put = put_target_allow,
+    { "max_duration", SHAPE_TIME, .fallback = "\"30m\"", .min = SECOND, .max = DAY, AT(tool, max_duration_ms), .narrows = NARROWS_LESS, .help = "Longest grant." },
+    { "request_ttl", SHAPE_TIME, .fallback = "\"1h\"", .min = SECOND, .max = 7 * DAY, AT(tool, request_ttl_ms), .narrows = NARROWS_LESS, .help = "A request for access waits this long for its approval." },
+    { "held_ttl", SHAPE_TIME, .fallback = "\"15m\"", .min = SECOND, .max = DAY, AT(tool, held_ttl_ms), .narrows = NARROWS_LESS, .help = "A held request waits this long for its sign-off and release." },
+    { "allow_in_target", SHAPE_TEXTS, .fallback = "[ ]", .max = 4, .form = &form_target_allow, .put = put_target_allow, .narrows = NARROWS_FEWER,
       .help = "Spellings in a path that are refused otherwise, since two parsers may read them differently." },
-    { "actions", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(tool, actions, action_count), .sub = &action_section,
+    { "actions", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(tool, actions, action_count), .sub = &action_section, .narrows = NARROWS_ACTIONS,
       .help = "What may be done with the tool." },
     { "budget", SHAPE_GROUP, NONE, .sub = &budget_section, .at = offsetof(struct tool, budget), .help = "What one grant may touch at most." },
     { "break_glass", SHAPE_GROUP, NONE, .sub = &break_glass_section, .at = offsetof(struct tool, break_glass), .help = "Access in an emergency, without a second person. Off unset." },
@@ -284,7 +284,7 @@ static const struct setting tool_settings[] = {
       .help = "Rules by which a request is granted without a second person. Off unset." },
     { "start_within", SHAPE_TIME, .fallback = "\"0s\"", .max = 7 * DAY - DAY, AT(tool, start_within_ms),
       .help = "A request may say that its time begins with the first use, if that comes within such a window at most; `0s`: none may." },
-    { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(tool, cross_origin, cross_origin_count),
+    { "cross_origin", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_origin, COUNTED(tool, cross_origin, cross_origin_count), .narrows = NARROWS_FEWER,
       .help = "Other origins whose pages may send the tool any request its actions allow, and read the answers. Others are refused, but for links." },
     { "redact_fields", SHAPE_TEXTS, .max = 1000, .form = &form_field, COUNTED(tool, redact_fields, redact_count),
       .fallback = "[ \"password\", \"passwd\", \"pass\", \"pwd\", \"passphrase\", \"secret\", \"token\", \"api_key\", \"apikey\", \"access_token\", "
@@ -298,8 +298,8 @@ static const struct setting tool_settings[] = {
     { "retention", SHAPE_TIME, .fallback = "\"0s\"", .max = 36500 * DAY, AT(tool, retention_ms),
       .help = "Recordings of the tool's sessions are deleted so long after their last exchange, such as `90d`; `0s`: never. At least an hour. Each change is logged; a shorter time counts for "
               "sessions that begin later, for earlier ones only after `recording.shorten_after`. Legal holds (`countersign hold`) keep them longer." },
-    { "allow_service_worker", SHAPE_BOOL, .fallback = "false", AT(tool, allow_service_worker), .help = "Let the tool's pages register service workers." },
-    { "tied_cookies", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_cookie, COUNTED(tool, tied_cookies, tied_cookie_count),
+    { "allow_service_worker", SHAPE_BOOL, .fallback = "false", AT(tool, allow_service_worker), .narrowest = "false", .help = "Let the tool's pages register service workers." },
+    { "tied_cookies", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_cookie, COUNTED(tool, tied_cookies, tied_cookie_count), .narrows = NARROWS_MORE,
       .help = "Names of the tool's cookies, such as that of its login, that are worth something to the identity that received them only: one that was stolen, made up or planted is "
               "not forwarded. `*` at the end: all names that begin so. Not for cookies that a script of the tool's pages writes, or whose value it reads." },
     { 0 },
@@ -308,9 +308,9 @@ static const struct section tool_section = { "tools", tool_settings, sizeof(stru
 
 static const struct setting person_settings[] = {
     { "name", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(person, name), .help = "Who stands behind the identities. Unique." },
-    { "identities", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_identity, COUNTED(person, identities, identity_count),
+    { "identities", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_identity, COUNTED(person, identities, identity_count), .narrows = NARROWS_PERSON,
       .help = "Addresses in this person's certificates. Each belongs to one person." },
-    { "groups", SHAPE_TEXTS, .fallback = "[ ]", .max = 256, .form = &form_name, COUNTED(person, groups, group_count), .help = "Groups this person is in." },
+    { "groups", SHAPE_TEXTS, .fallback = "[ ]", .max = 256, .form = &form_name, COUNTED(person, groups, group_count), .narrows = NARROWS_PERSON, .gives = true, .help = "Groups this person is in." },
     { "mail", SHAPE_TEXT, NONE, .form = &form_mail_address, AT(person, mail), .help = "Where notices to this person go. Left out: the first identity." },
     { 0 },
 };
@@ -330,9 +330,9 @@ static const struct setting tls_settings[] = {
     { "key", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, tls_key), .help = "Its private key, PEM, readable by the gateway's user only." },
     { "more", SHAPE_LIST, .fallback = "( )", .max = 1000, COUNTED(config, more_certificates, more_certificate_count), .sub = &pair_section,
       .help = "Further certificates, chosen by the host that the client asks for." },
-    { "hsts", SHAPE_TIME, .fallback = "\"365d\"", .max = 3650 * DAY, AT(config, hsts_ms),
+    { "hsts", SHAPE_TIME, .fallback = "\"365d\"", .max = 3650 * DAY, AT(config, hsts_ms), .narrows = NARROWS_HARMLESS,
       .help = "How long browsers remember to use https only (Strict-Transport-Security), in the answers of all tools and of the console." },
-    { "client_ca", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, client_ca), .help = "Authorities for people's certificates, PEM." },
+    { "client_ca", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, client_ca), .content = true, .help = "Authorities for people's certificates, PEM." },
     { "crl", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, AT(config, crl), .help = "Revocation list, PEM. Must be current, else everybody is refused." },
     { 0 },
 };
@@ -457,21 +457,29 @@ static const struct setting audit_settings[] = {
 static const struct section audit_section = { "audit", audit_settings, sizeof(struct audit_settings),
     "Where audit events go to: every decision and administrative act as a line of OCSF JSON (authz/events.md). Left out: nowhere; the signed log has them all the same." };
 
+static const struct setting policy_settings[] = {
+    { "second_operator", SHAPE_BOOL, .fallback = "false", AT(config, second_operator), .narrowest = "true",
+      .help = "A change of this file that could give anybody more than before takes effect only once two different operators have signed exactly that change; until then, and after a restart, "
+              "the policy before goes on. What can only take rights away takes effect at once. Needs two persons in the groups of `roles.operators`." },
+    { 0 },
+};
+static const struct section policy_section = { "policy", policy_settings, 0, "How a change of this file comes to count." };
+
 static const struct setting root_settings[] = {
     { "instance", SHAPE_TEXT, REQUIRED, .form = &form_instance, AT(config, instance), .help = "Names this gateway in tokens, statements and logs." },
-    { "state", SHAPE_TEXT, .fallback = "\".\"", .form = &form_path, .path = PATH_FOLDER, AT(config, state), .help = "The state folder: keys, database, recordings." },
-    { "user", SHAPE_TEXT, NONE, .form = &form_user, AT(config, user), .help = "Run as this user. Left out: as started." },
-    { "workers", SHAPE_COUNT, .fallback = "0", .max = 256, AT(config, workers), .help = "Worker threads; 0: one a core." },
-    { "log_level", SHAPE_TEXT, .fallback = "\"info\"", .form = &form_log_level, .put = put_log_level,
+    { "state", SHAPE_TEXT, .fallback = "\".\"", .form = &form_path, .path = PATH_FOLDER, AT(config, state), .machine = true, .help = "The state folder: keys, database, recordings." },
+    { "user", SHAPE_TEXT, NONE, .form = &form_user, AT(config, user), .machine = true, .help = "Run as this user. Left out: as started." },
+    { "workers", SHAPE_COUNT, .fallback = "0", .max = 256, AT(config, workers), .machine = true, .help = "Worker threads; 0: one a core." },
+    { "log_level", SHAPE_TEXT, .fallback = "\"info\"", .form = &form_log_level, .put = put_log_level, .machine = true,
       .help = "Lowest level of log lines shown. `info` holds the access log: a line `exchange` for each request, never with its query." },
-    { "listen", SHAPE_TEXTS, .fallback = "[ \"127.0.0.1:8443\" ]", .min = 1, .max = LISTENERS_MAX, .form = &form_listener, .put = put_listener,
+    { "listen", SHAPE_TEXTS, .fallback = "[ \"127.0.0.1:8443\" ]", .min = 1, .max = LISTENERS_MAX, .form = &form_listener, .put = put_listener, .machine = true,
       .help = "Addresses to listen on." },
-    { "proxy_protocol", SHAPE_TEXTS, .fallback = "[ ]", .max = LISTENERS_MAX, .form = &form_listener, COUNTED(config, proxied_listeners, proxied_count),
+    { "proxy_protocol", SHAPE_TEXTS, .fallback = "[ ]", .max = LISTENERS_MAX, .form = &form_listener, COUNTED(config, proxied_listeners, proxied_count), .machine = true,
       .help = "Those addresses of `listen` on which a load balancer begins each connection with a PROXY protocol v2 header. Who does so says what the source is, "
               "so `proxy_protocol_from` names who may." },
-    { "proxy_protocol_from", SHAPE_TEXTS, .fallback = "[ ]", .max = NETWORKS_MAX, .form = &form_network, .put = put_network,
+    { "proxy_protocol_from", SHAPE_TEXTS, .fallback = "[ ]", .max = NETWORKS_MAX, .form = &form_network, .put = put_network, .machine = true,
       .help = "Addresses and ranges of the load balancers. A connection to an address of `proxy_protocol` from anywhere else is closed." },
-    { "operator_listen", SHAPE_TEXT, NONE, .form = &form_operator_listen, AT(config, operator_listen),
+    { "operator_listen", SHAPE_TEXT, NONE, .form = &form_operator_listen, AT(config, operator_listen), .machine = true,
       .help = "Where `/metrics` and `/healthz` are answered, in plain HTTP: a loopback address, or the absolute path of a Unix socket. Left out: nowhere." },
     { "public_port", SHAPE_COUNT, NONE, .min = 1, .max = 65535, AT(config, public_port), .help = "Port in URLs. Left out: that of the first listener." },
     { "console", SHAPE_TEXT, REQUIRED, .form = &form_host, AT(config, console_host), .help = "Host name of the console." },
@@ -481,11 +489,11 @@ static const struct setting root_settings[] = {
     { "approval_keys", SHAPE_TEXT, .fallback = "\"approval_keys\"", .form = &form_path, .path = PATH_LATER, AT(config, approval_keys),
       .help = "File of registered approval keys, one a line; `countersign certs issue --approver` adds to it." },
     { "keys", SHAPE_GROUP, NONE, .sub = &key_section, .help = "New approval keys: who confirms them, and when they count." },
-    { "people", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(config, people, person_count), .sub = &person_section, .help = "Everyone the gateway knows." },
+    { "people", SHAPE_LIST, .fallback = "( )", .max = 100000, COUNTED(config, people, person_count), .sub = &person_section, .narrows = NARROWS_PERSON, .help = "Everyone the gateway knows." },
     { "roles", SHAPE_GROUP, NONE, .sub = &role_section, .help = "Groups of auditors and operators." },
-    { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .help = "The web applications behind the gateway." },
+    { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .narrows = NARROWS_FEWER, .help = "The web applications behind the gateway." },
     { "lock_when", SHAPE_GROUP, NONE, .sub = &lock_when_section, .at = offsetof(struct config, lock_when), .help = "Locks by rule." },
-    { "limits", SHAPE_GROUP, NONE, .sub = &limit_section, .at = offsetof(struct config, limits), .help = "Limits on connections, messages and times." },
+    { "limits", SHAPE_GROUP, NONE, .sub = &limit_section, .at = offsetof(struct config, limits), .machine = true, .help = "Limits on connections, messages and times." },
     { "delegation_max", SHAPE_TIME, .fallback = "\"14d\"", .max = 90 * DAY, AT(config, delegation_max_ms),
       .help = "An approver may name a delegate for so long at most, by a signature; `0s`: nobody may." },
     { "recording", SHAPE_GROUP, NONE, .sub = &recording_section, .help = "Segments and buffers of recordings." },
@@ -496,6 +504,7 @@ static const struct setting root_settings[] = {
     { "witnesses", SHAPE_TEXTS, .fallback = "[ ]", .max = COSIGN_WITNESSES_MAX, .form = &form_witness, COUNTED(config, witnesses, witness_count),
       .help = "Verifier keys of witnesses (NAME+HASH+KEY, C2SP tlog-cosignature): their cosignatures of the log are taken by `countersign log add-cosignature`, and served at `/log/witnessed`." },
     { "audit", SHAPE_GROUP, NONE, .sub = &audit_section, .at = offsetof(struct config, audit), .help = "Audit events." },
+    { "policy", SHAPE_GROUP, NONE, .sub = &policy_section, .help = "Changes of the policy itself." },
     { 0 },
 };
 const struct section settings_root = { "top level", root_settings, sizeof(struct config), "Settings at the top of the file." };

@@ -24,6 +24,20 @@ enum path_use {
     PATH_MADE,                        /* made by us: its folder must be there */
 };
 
+/* Which change of a setting can only take rights away (changes.h). Nothing said: none; then any change needs a second operator, which is the safe side for
+ * settings that come later. */
+enum narrows {
+    NARROWS_NEVER,
+    NARROWS_LESS,                     /* a smaller number */
+    NARROWS_LIMIT,                    /* the same, where 0 is no limit */
+    NARROWS_MORE,                     /* a larger number, or an entry more */
+    NARROWS_FEWER,                    /* an entry taken out */
+    NARROWS_PERSON,                   /* the same, unless that person's groups do more than give rights: operators and auditors watch others */
+    NARROWS_NEEDS,                    /* one more yes that is asked for */
+    NARROWS_ACTIONS,                  /* one more action that is refused */
+    NARROWS_HARMLESS,                 /* any: it lets nobody do anything */
+};
+
 struct section;
 struct setting {
     const char *name;
@@ -37,6 +51,11 @@ struct setting {
     size_t at, size, count_at;        /* where in the section's struct */
     const struct section *sub;
     const char *help;                 /* one or more sentences */
+    enum narrows narrows;
+    const char *narrowest;            /* as written in the file: becoming this only takes rights away; NULL: no such value */
+    bool machine;                     /* at the top: of this machine and process, not of the policy; takes effect without a second operator */
+    bool content;                     /* a path of which the file's content is policy: the content is kept with it */
+    bool gives;                       /* names groups, and that only gives their members rights */
 };
 
 struct section {

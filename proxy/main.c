@@ -33,6 +33,7 @@ static const struct command commands[] = {
     { "hold", "keep recordings from being deleted", cmd_hold },
     { "log", "take what a witness cosigned", cmd_log },
     { "events", "the list of audit events and their fields", cmd_events },
+    { "policy", "the config file beside the policy in force", cmd_policy },
     { "authz", NULL, cmd_authz },
     { "proxy", NULL, cmd_proxy },
     { "courier", NULL, cmd_courier },

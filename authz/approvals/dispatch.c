@@ -376,7 +376,7 @@ enum answered service_answer(struct service *s, struct peer *peer, const json_t 
         watch_exhausted(s, o.who.person->name, o.now_ms);
     }
     finish(&o, st, json_integer_value(n), out);
-    if (!broken && watch_lock(s, err) == OK)
+    if (!broken && watch_lock(s, err) == OK && in_force_switch(s, err) == OK)
         return ANSWERED;
     answer_done(out);                 /* nothing may be said that is perhaps not so */
     return SERVICE_BROKEN;

@@ -79,6 +79,9 @@ struct service {
     json_t *owners;                   /* {x5t: person} of certificates that asked something since the start */
     json_t *running;                  /* {item: peer id}: used, outcome not yet known */
     struct release_code codes[CODES_MAX];
+    struct config *wanted;            /* what the config file says, while that waits for operators' yes; NULL: nothing waits */
+    char in_force[65];                /* digest of the policy that counts, as the workers were told; "": whatever the file says */
+    bool switch_due;                  /* two operators said yes: once that is committed, take it */
     json_t *events, *outbox;          /* of the open transaction; committed, not yet taken */
     json_t *erase;                    /* held files to erase after the commit */
     uint64_t courier;                 /* the peer that sends notices; 0: none */
@@ -92,6 +95,7 @@ struct service {
     struct retention_state {
         bool suspended;               /* the clock leapt, and nobody has confirmed the time */
         bool reread, holds_stale;     /* after the commit: look again */
+        int64_t last_leaf_ms;         /* of the log, before this start wrote any; 0: there was none */
         int64_t offset_ms;            /* wall clock less monotonic clock, when it was last known to be right */
         int64_t next_ms, at_ms;       /* the pass over all sessions: when the next one is; last_ms and session that it stands at */
         char at[65];
@@ -380,6 +384,23 @@ MUST_CHECK enum status signing_changed(struct op *o);
 /* At a start: were they exchanged while nobody looked? */
 MUST_CHECK enum status signing_start(struct op *o);
 
+/* ---- in_force.c: which policy counts ---- */
+/* The config to run with, given what the file says: that, or the one the log names, while a wider one waits. accept: at the machine, by itself (`countersign
+ * policy accept`). Logs what it decides. *use is the caller's. BAD_CONFIG: the policy in force can't be read. */
+MUST_CHECK enum status in_force_choose(struct service *s, struct config *file, bool accept, struct config **use, struct err *err);
+/* After a config was taken: tell where to find it, and the workers. */
+void in_force_follow(struct service *s);
+/* Take what was agreed on in the transaction before. Not OK: end the process. */
+MUST_CHECK enum status in_force_switch(struct service *s, struct err *err);
+bool in_force_may_decide(const struct op *o);
+/* Does the change that this item is about still stand, to the letter? POLICY_CHANGED. */
+MUST_CHECK enum status in_force_check(struct op *o, const struct item *it);
+/* Two different operators, by the policy in force. */
+bool in_force_enough(const struct op *o, const struct approvals *a);
+MUST_CHECK enum status in_force_approved(struct op *o, const struct item *it);
+/* service.c: run with this config from now on; on failure the old one stays. */
+MUST_CHECK enum status service_take(struct service *s, struct config *c, struct err *err);
+
 /* ---- reconcile.c ---- */
 /* Compare the rows with the verified log. CORRUPT names the first that differs. */
 MUST_CHECK enum status reconcile(struct service *s, struct err *err);
@@ -394,7 +415,8 @@ void revoked_look(struct service *s);
 
 /* ---- retention.c: what is deleted when (retention.h) ---- */
 MUST_CHECK enum status upkeep_retention(struct op *o);    /* log what the config says, in an own transaction */
-MUST_CHECK enum status retention_start(struct op *o);     /* before the first leaf of a start */
+MUST_CHECK enum status retention_look_back(struct service *s, struct err *err);   /* when the log ends, before the first leaf of a start */
+MUST_CHECK enum status retention_start(struct op *o);
 MUST_CHECK enum status retention_tick(struct service *s, struct err *err);
 MUST_CHECK enum status holds_load(struct service *s, struct err *err);
 

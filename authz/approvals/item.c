@@ -49,6 +49,7 @@ enum status item_row(struct op *o, const char *id, json_t **out)
 {
     return id[0] == 'r'   ? store_row(o->s->store, out, &o->err, "SELECT * FROM request WHERE item = $1", "s", id)
            : id[0] == 'h' ? store_row(o->s->store, out, &o->err, "SELECT * FROM held WHERE item = $1", "s", id)
+           : id[0] == 'p' ? store_row(o->s->store, out, &o->err, "SELECT * FROM policy_change WHERE item = $1", "s", id)
                           : store_row(o->s->store, out, &o->err, "SELECT * FROM new_key WHERE item = $1", "s", id);
 }
 
@@ -61,7 +62,7 @@ enum status item_load(struct op *o, const char *id, struct item *out)
 {
     const struct ledger_entry *e = strlen(id) == ID_LEN ? ledger_find(log_ledger(o->s->log), id) : NULL;
     struct item it = { 0 };
-    if (e == NULL || (e->kind != LEDGER_REQUEST && e->kind != LEDGER_HELD && e->kind != LEDGER_NEW_KEY))
+    if (e == NULL || (e->kind != LEDGER_REQUEST && e->kind != LEDGER_HELD && e->kind != LEDGER_NEW_KEY && e->kind != LEDGER_POLICY))
         return fail(&o->err, NOT_FOUND, "There is no '%s'", id);
     it.kind = e->kind;
     it.state = e->state;
@@ -102,6 +103,8 @@ bool item_may_decide_self(const struct op *o, const struct item *it)
 {
     if (it->kind == LEDGER_NEW_KEY)
         return new_key_may_decide(o, it);
+    if (it->kind == LEDGER_POLICY)
+        return in_force_may_decide(o);
     return it->requester != NULL && o->who.person != it->requester
            && policy_may_approve(it->needs, it->need_count, it->requester, o->who.person);
 }
@@ -129,6 +132,8 @@ json_t *item_scope(const struct item *it, int64_t duration_s, const char *action
     const json_t *f = it->facts;
     if (it->kind == LEDGER_NEW_KEY)
         return statement_scope_key(str(f, "key"), str(f, "method"), str(f, "alg"), str(f, "label"));
+    if (it->kind == LEDGER_POLICY)
+        return statement_scope_policy(str(f, "was"), str(f, "changes"));
     if (it->kind == LEDGER_REQUEST) {
         json_t *scope = statement_scope_part(str(f, "tool"), duration_s ? duration_s : num(f, "duration_s"), str(f, "reason"), actions ? actions : item_actions(it),
                                              str(f, "extends"));
@@ -147,6 +152,8 @@ enum status item_set_state(struct op *o, const char *id, const char *from, const
                          ? store_run(o->s->store, &o->err, "UPDATE request SET state = $1 WHERE item = $2 AND state = $3", "sss", to, id, from)
                      : id[0] == 'h'
                          ? store_run(o->s->store, &o->err, "UPDATE held SET state = $1 WHERE item = $2 AND state = $3", "sss", to, id, from)
+                     : id[0] == 'p'
+                         ? store_run(o->s->store, &o->err, "UPDATE policy_change SET state = $1 WHERE item = $2 AND state = $3", "sss", to, id, from)
                          : store_run(o->s->store, &o->err, "UPDATE new_key SET state = $1 WHERE item = $2 AND state = $3", "sss", to, id, from);
     if (st == OK && store_changed(o->s->store) != 1)
         st = fail(&o->err, CORRUPT, "'%s' is not '%s' in the database", id, from);
@@ -185,7 +192,7 @@ const struct approval_key *approval_key_of(const struct op *o, const char *perso
 
 const char *item_purpose(const struct item *it)
 {
-    return it->kind == LEDGER_REQUEST ? "access" : it->kind == LEDGER_HELD ? "signoff" : "register-key";
+    return it->kind == LEDGER_REQUEST ? "access" : it->kind == LEDGER_HELD ? "signoff" : it->kind == LEDGER_POLICY ? "policy" : "register-key";
 }
 
 static const char *scope_actions(const json_t *scope)

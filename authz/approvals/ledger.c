@@ -45,6 +45,9 @@ static const struct change {
     { "auditor-key.retired", "auditor", LEDGER_AUDITOR, "live", "ended" },
     { "hold.placed", "hold", LEDGER_HOLD, NULL, "live" },
     { "hold.released", "hold", LEDGER_HOLD, "live", "ended" },
+    { "policy.proposed", "item", LEDGER_POLICY, NULL, "pending" },
+    { "policy.accepted", "what", LEDGER_IN_FORCE, NULL, "live" },
+    { "policy.released", "what", LEDGER_IN_FORCE, "live", "ended" },
 };
 
 static const char *const state_words[] = { "pending", "approved", "granted", "used",  "denied",
@@ -167,7 +170,9 @@ static enum status apply_one(struct ledger *l, const struct change *c, uint64_t 
                                 c->type, id);
     if (e == NULL)
         return make_entry(l, c, id, seq, content, err);
-    if ((c->kind != LEDGER_KEY && c->kind != LEDGER_AUDITOR) || strcmp(e->state, "ended") != 0)   /* a key may come back after it was removed; nothing else may */
+    bool again = c->kind == LEDGER_KEY || c->kind == LEDGER_AUDITOR ? strcmp(e->state, "ended") == 0   /* a key may come back after it was removed */
+                                                                    : c->kind == LEDGER_IN_FORCE;
+    if (!again || e->kind != c->kind)
         return fail(err, CORRUPT, "leaf %llu '%s': '%s' exists since leaf %llu", (unsigned long long)seq, c->type, id,
                     (unsigned long long)e->born);
     e->state = c->to;

@@ -341,7 +341,7 @@ static void on_hup(uv_signal_t *h, int signum)
     struct config *c = NULL;
     struct problems problems = { 0 };
     (void)signum;
-    enum status st = config_load(l->config_file, &c, &problems);
+    enum status st = config_load_text(l->config_file, &c, &problems);
     log_problems(&problems);
     problems_done(&problems);
     const char *fixed = st == OK ? config_needs_restart(service_config(l->service), c) : NULL;

@@ -26,6 +26,8 @@ static enum status check_decider(struct op *o, const struct item *it)
         return refuse_op(o, NOT_PENDING, "It is %s", it->state);
     if (num(it->facts, "expires_ms") <= o->now_ms)
         return refuse_op(o, NOT_PENDING, "It has expired");
+    if (it->kind == LEDGER_POLICY && in_force_check(o, it) != OK)
+        return REFUSED;
     if (it->tool != NULL)             /* a new key has none */
         policy_hash(o->s->config, it->tool, hash);
     if (it->tool != NULL && strcmp(hash, str(it->facts, "policy")) != 0)
@@ -145,7 +147,7 @@ static enum status check_key(struct op *o, const struct item *it, const struct p
         return refuse_op(o, KEY_TOO_NEW, "The key '%s' counts in %lld seconds", key, (long long)(w->from_s - now_s(o)));
     if (approval_key_of(o, person, key) == NULL)
         return refuse_op(o, KEY_NOT_REGISTERED, "No approval key with this fingerprint is registered to %s", person);
-    if (it->kind == LEDGER_NEW_KEY || strcmp(decision, "deny") == 0
+    if (it->kind == LEDGER_NEW_KEY || it->kind == LEDGER_POLICY || strcmp(decision, "deny") == 0
         || policy_method_counts(it->needs, it->need_count, place, method))
         return OK;
     return refuse_op(o, METHOD_REQUIRED, "The rules ask %s for another kind of signature than this key's ('%s')", person, method);
@@ -327,13 +329,15 @@ static enum status decide_yes(struct op *o, const struct item *it, const struct 
     }
     json_array_append_new(a.approved_by, approval_entry(s));
     approvals_narrow(&a, s->scope);
-    bool enough = approvals_enough(it, &a);
+    bool enough = it->kind == LEDGER_POLICY ? in_force_enough(o, &a) : approvals_enough(it, &a);
     if (it->kind == LEDGER_REQUEST && a.actions[0] == 0)
         st = refuse_op(o, WIDER_THAN_ASKED, "The others said yes to other actions, and nothing would be left");
     if (st == OK)
         st = keep_decision(o, it, object, s, yes, enough ? "approved" : "pending");
     if (st == OK && enough && it->kind == LEDGER_REQUEST)
         st = grant_issue_for(o, it, &a);
+    if (st == OK && enough && it->kind == LEDGER_POLICY)
+        st = in_force_approved(o, it);
     json_decref(a.approved_by);
     return st;
 }

@@ -257,6 +257,17 @@ static enum status new_keys(struct op *o, json_t **out)
                       " ORDER BY created_ms DESC LIMIT 20", "si", o->who.person->name, o->now_ms - INT64_C(7) * 86400 * 1000);
 }
 
+/* A change of the policy that waits for operators: one of them is told. */
+static enum status add_policy_change(struct op *o)
+{
+    json_t *row = NULL;
+    enum status st = is_operator(o) ? store_row(o->s->store, &row, &o->err, "SELECT item FROM policy_change WHERE state = 'pending' ORDER BY seq DESC LIMIT 1", "") : NOT_FOUND;
+    if (st == OK)
+        json_object_set(o->answer, "policy_change", json_object_get(row, "item"));
+    json_decref(row);
+    return st == NOT_FOUND ? OK : st;
+}
+
 enum status op_status(struct op *o)
 {
     json_t *requests = NULL, *grants = NULL, *held = NULL, *keys = NULL, *groups = json_array();
@@ -276,6 +287,8 @@ enum status op_status(struct op *o)
                         " SELECT * FROM held WHERE person = $1 AND created_ms > $2 ORDER BY created_ms DESC LIMIT 30", "si", p->name, o->now_ms - 24 * 3600 * 1000);
     if (st == OK)
         st = new_keys(o, &keys);
+    if (st == OK)
+        st = add_policy_change(o);
     for (size_t i = 0; i < p->group_count; i++)
         json_array_append_new(groups, json_string(p->groups[i]));
     if (st == OK) {
@@ -339,6 +352,7 @@ enum status op_pending(struct op *o)
                                 "SELECT item FROM ("
                                 "SELECT item, created_ms, person FROM request WHERE state = 'pending' UNION ALL "
                                 "SELECT item, created_ms, person FROM held WHERE state = 'pending' UNION ALL "
+                                "SELECT item, created_ms, person FROM policy_change WHERE state = 'pending' UNION ALL "
                                 "SELECT item, created_ms, person FROM new_key WHERE state = 'pending') AS open"
                                 " WHERE person <> $1 AND NOT EXISTS (SELECT 1 FROM decision WHERE decision.item = open.item AND decision.person = $1)"
                                 " ORDER BY created_ms, item LIMIT 1000", "s", o->who.person->name);

@@ -15,6 +15,8 @@ static enum status said_yes(struct op *o, const char *item, bool *out)
 static enum status end_it(struct op *o, const struct item *it, const char *why)
 {
     const char *session = str(it->facts, "session");
+    if (it->kind == LEDGER_POLICY && item_is(it, "approved"))
+        return refuse_op(o, NOT_PENDING, "The change is in force; undo it in the config file");
     if (it->kind == LEDGER_NEW_KEY && (item_is(it, "pending") || item_is(it, "approved")))
         return new_key_end(o, it->id, o->who.person->name, why);
     if (item_is(it, "pending") || item_is(it, "approved"))

@@ -33,6 +33,8 @@ enum status op_hello(struct op *o)
     json_object_set_new(o->answer, "instance", json_string(o->s->config->instance));
     json_object_set(o->answer, "jwks", o->s->jwks);
     json_object_set_new(o->answer, "log_key", json_string(key));
+    if (o->s->in_force[0] != 0)
+        json_object_set_new(o->answer, "policy", json_string(o->s->in_force));
     enum status st = is == ROLE_WORKER ? add_snapshot(o) : OK;
     if (st == OK)
         o->peer->role = is;

@@ -1,7 +1,7 @@
 /* reconcile: the rows against the log, at start. The log was verified before; a row that says something else was edited. */
 #include "authz/approvals/internal.h"
 
-enum { TABLES = 7 };
+enum { TABLES = 8 };
 
 struct check {
     struct service *s;
@@ -78,7 +78,7 @@ static enum status check_segment(void *arg, json_t *row, struct err *err)
 /* Rows made by leaves from..to. */
 static enum status check_tables(struct service *s, struct check *checks, size_t *decisions, uint64_t from, uint64_t to, struct err *err)
 {
-    static const char *const sql[] = { ROWS("request"), ROWS("held"), ROWS("access_grant"), ROWS("lock"), ROWS("new_key"), ROWS("review"), ROWS("delegation") };
+    static const char *const sql[] = { ROWS("request"), ROWS("held"), ROWS("access_grant"), ROWS("lock"), ROWS("new_key"), ROWS("review"), ROWS("delegation"), ROWS("policy_change") };
     enum status st = OK;
     for (size_t i = 0; i < TABLES && st == OK; i++)
         st = store_each(s->store, check_row, &checks[i], err, sql[i], "ii", (int64_t)from, (int64_t)to);
@@ -116,7 +116,7 @@ static enum status count_all(struct service *s, struct check checks[TABLES], str
 {
     static const char *const sql[] = { "SELECT count(*) AS n FROM request", "SELECT count(*) AS n FROM held", "SELECT count(*) AS n FROM access_grant",
                                        "SELECT count(*) AS n FROM lock", "SELECT count(*) AS n FROM new_key", "SELECT count(*) AS n FROM review",
-                                       "SELECT count(*) AS n FROM delegation" };
+                                       "SELECT count(*) AS n FROM delegation", "SELECT count(*) AS n FROM policy_change" };
     enum status st = OK;
     for (size_t i = 0; i < TABLES && st == OK; i++)
         st = count_rows(s, &checks[i], sql[i], err);
@@ -134,6 +134,7 @@ static enum status check_open(struct service *s, struct check checks[TABLES], st
         "SELECT new_key.*, leaf.content AS leaf_content FROM new_key LEFT JOIN leaf ON leaf.seq = new_key.seq WHERE new_key.state IN ('pending', 'approved')",
         "SELECT review.*, leaf.content AS leaf_content FROM review LEFT JOIN leaf ON leaf.seq = review.seq WHERE review.state IN ('pending', 'approved')",
         "SELECT delegation.*, leaf.content AS leaf_content FROM delegation LEFT JOIN leaf ON leaf.seq = delegation.seq WHERE delegation.state = 'live'",
+        "SELECT policy_change.*, leaf.content AS leaf_content FROM policy_change LEFT JOIN leaf ON leaf.seq = policy_change.seq WHERE policy_change.state IN ('pending', 'approved')",
     };
     size_t open[LEDGER_KINDS] = { 0 };
     enum status st = OK;
@@ -154,6 +155,7 @@ static enum status check_open(struct service *s, struct check checks[TABLES], st
         { s, LEDGER_REQUEST, "request", "item", 0 }, { s, LEDGER_HELD, "held", "item", 0 }, { s, LEDGER_GRANT, "access_grant", "grant_id", 0 },            \
         { s, LEDGER_LOCK, "lock", "lock_id", 0 }, { s, LEDGER_NEW_KEY, "new_key", "item", 0 },                                                             \
         { s, LEDGER_REVIEW, "review", "review", 0 }, { s, LEDGER_DELEGATION, "delegation", "delegation", 0 },                                                                                                      \
+        { s, LEDGER_POLICY, "policy_change", "item", 0 },                                                                                                  \
     }
 
 enum status reconcile_range(struct service *s, uint64_t from, uint64_t to, struct err *err)

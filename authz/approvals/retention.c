@@ -115,19 +115,24 @@ static enum status suspend(struct op *o, int64_t leap_ms, const char *why)
     return write_leaf(o, "retention.suspended", json_pack("{s:s, s:s, s:I}", "session", CLOCK_LEAVES, "why", why, "leap_ms", (json_int_t)leap_ms), NULL);
 }
 
-/* First of all that a start writes: the times of later leaves would hide the leap. */
+enum status retention_look_back(struct service *s, struct err *err)
+{
+    json_t *row = NULL;
+    enum status st = log_leaf_shown(s->log, log_size(s->log), &row, err);
+    s->retention.last_leaf_ms = st == OK ? num(row, "time_ms") : 0;
+    json_decref(row);
+    return st;
+}
+
 enum status retention_start(struct op *o)
 {
     struct service *s = o->s;
-    json_t *row = NULL;
     s->retention.offset_ms = clock_wall_ms() - clock_mono_ms();
     enum status st = suspended(s, &s->retention.suspended, &o->err);
-    if (st != OK || s->retention.suspended || !any_retention(s->config) || log_size(s->log) == 0)
+    if (st != OK || s->retention.suspended || !any_retention(s->config) || s->retention.last_leaf_ms == 0)
         return st;
-    st = log_leaf_shown(s->log, log_size(s->log), &row, &o->err);
-    int64_t leap = st == OK ? o->now_ms - num(row, "time_ms") : 0;
-    json_decref(row);
-    if (st == OK && leap > s->config->clock_leap_ms)
+    int64_t leap = o->now_ms - s->retention.last_leaf_ms;
+    if (leap > s->config->clock_leap_ms)
         st = suspend(o, leap, "the log has nothing from a long time before this start: the gateway was off, or its clock is wrong");
     return st;
 }

@@ -134,4 +134,12 @@ static const char *const to_alone[] = {
     "CREATE INDEX delegation_seq ON delegation (seq)",
     NULL,
 };
-const char *const *const store_steps[] = { to_2, to_notices, to_erasing, to_alone, NULL };
+static const char *const to_policy[] = {
+    "CREATE TABLE policy_change (item TEXT PRIMARY KEY, session TEXT NOT NULL, person TEXT NOT NULL, identity TEXT NOT NULL, x5t TEXT NOT NULL,"
+    " policy TEXT NOT NULL, was TEXT NOT NULL, changes TEXT NOT NULL, created_ms BIGINT NOT NULL, expires_ms BIGINT NOT NULL, state TEXT NOT NULL,"
+    " seq BIGINT NOT NULL, CHECK (state IN ('pending', 'approved', 'denied', 'expired', 'cancelled')))",
+    "CREATE INDEX policy_change_state ON policy_change (state, expires_ms)",
+    "CREATE INDEX policy_change_seq ON policy_change (seq)",
+    NULL,
+};
+const char *const *const store_steps[] = { to_2, to_notices, to_erasing, to_alone, to_policy, NULL };

@@ -71,11 +71,39 @@ enum status keys_load(const struct config *c, struct approval_keys *out, struct 
 static enum status first_leaf(struct op *o)
 {
     char key[44];
-    if (log_size(o->s->log) > 0)
-        return OK;
     b64url_encode(slice_of(log_public_key(o->s->log), 32), key);
     return write_leaf(o, "instance.created",
                 json_pack("{s:s, s:s, s:O}", "instance", o->s->config->instance, "log_key", key, "jwks", o->s->jwks), NULL);
+}
+
+static enum status begin_log(struct service *s, struct err *err)
+{
+    struct op o;
+    if (log_size(s->log) > 0)
+        return retention_look_back(s, err);   /* the times of later leaves would hide a leap of the clock */
+    enum status st = own_begin(s, &o, err);
+    if (st == OK)
+        st = first_leaf(&o);
+    return own_end(&o, st, err);
+}
+
+/* The file's policy, or the one that the log names. */
+static enum status choose_policy(struct service *s, bool accept, struct err *err)
+{
+    struct config *use = NULL;
+    enum status st = in_force_choose(s, s->config, accept, &use, err);
+    char *origin = st == OK ? config_origin(use, use->console_host) : NULL;
+    if (st == OK && origin == NULL)
+        st = fail(err, NO_MEMORY, "console");
+    if (st != OK) {
+        config_unref(use);
+        return st;
+    }
+    config_unref(s->config);
+    s->config = use;
+    free(s->console_origin);
+    s->console_origin = origin;
+    return OK;
 }
 
 static enum status bring_up_to_date(struct service *s, struct err *err)
@@ -86,8 +114,6 @@ static enum status bring_up_to_date(struct service *s, struct err *err)
         st = retention_start(&o);
     if (st == OK)
         st = signing_start(&o);
-    if (st == OK)
-        st = first_leaf(&o);
     if (st == OK)
         st = upkeep_config(&o);
     if (st == OK)
@@ -102,6 +128,11 @@ static bool held_is_open(void *arg, const char *id)
 }
 
 enum status service_open(struct config *c, struct service **out, struct err *err)
+{
+    return service_open_accepting(c, false, out, err);
+}
+
+enum status service_open_accepting(struct config *c, bool accept, struct service **out, struct err *err)
 {
     struct service *s = calloc(1, sizeof *s);
     if (s == NULL)
@@ -121,8 +152,6 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     if (st == OK)
         st = open_seal(s, err);
     if (st == OK)
-        st = keys_load(c, &s->keys, err);
-    if (st == OK)
         st = open_log(s, err);
     if (st == OK)
         st = reconcile(s, err);
@@ -139,11 +168,19 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     if (st == OK)
         st = delegations_load(s, err);
     if (st == OK)
+        st = begin_log(s, err);
+    if (st == OK)
+        st = choose_policy(s, accept, err);
+    if (st == OK)
+        st = keys_load(s->config, &s->keys, err);
+    if (st == OK)
         st = bring_up_to_date(s, err);
     if (st == OK)
         revoked_look(s);
     if (st == OK)
         teller_note(s, "gateway.started", json_pack("{s:s, s:s}", "version", COUNTERSIGN_VERSION, "process", "authz"));
+    if (st == OK)
+        in_force_follow(s);
     if (st == OK)
         service_remember(s);
     if (st == OK)
@@ -209,6 +246,7 @@ void service_close(struct service *s)
     OPENSSL_cleanse(s->codes, sizeof s->codes);
     watch_free(s);
     free(s->held_folder);
+    config_unref(s->wanted);
     config_unref(s->config);
     if (s->lock_fd >= 0)
         close(s->lock_fd);            /* last: nobody else may start before all is closed */

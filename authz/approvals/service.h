@@ -26,6 +26,8 @@ struct peer {
 /* Open the state folder of this config: lock it, verify the log, compare the rows, bring both up to date with the config. The config's
  * reference is shared, not taken. REFUSED: another authz runs. CORRUPT: something was altered. */
 MUST_CHECK enum status service_open(struct config *c, struct service **out, struct err *err);
+/* accept: a wider policy in the file counts at once, without operators; for the command at the machine only, which logs it as that. */
+MUST_CHECK enum status service_open_accepting(struct config *c, bool accept, struct service **out, struct err *err);
 void service_close(struct service *s);           /* NULL is fine */
 
 struct answer {

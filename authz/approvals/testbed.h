@@ -166,7 +166,7 @@ static struct config *testbed_load(const struct testbed *t)
 {
     struct config *c = NULL;
     struct problems problems = { 0 };
-    enum status st = config_load(t->config, &c, &problems);
+    enum status st = config_load_text(t->config, &c, &problems);
     for (size_t i = 0; i < problems.count; i++)
         fprintf(stderr, "%s\n", problems.text[i]);
     problems_done(&problems);

@@ -15,6 +15,7 @@ static enum status expire_items(struct op *o)
     enum status st = store_rows(o->s->store, &rows, &o->err,
                                 "SELECT item, session FROM request WHERE state = 'pending' AND expires_ms <= $1 UNION ALL "
                                 "SELECT item, session FROM new_key WHERE state = 'pending' AND expires_ms <= $1 UNION ALL "
+                                "SELECT item, session FROM policy_change WHERE state = 'pending' AND expires_ms <= $1 UNION ALL "
                                 "SELECT item, session FROM held WHERE state IN ('pending', 'approved') AND expires_ms <= $1 LIMIT 200", "i",
                                 o->now_ms);
     json_array_foreach(rows, i, row)
@@ -233,7 +234,7 @@ static void note_reload(struct service *s, const struct config *c, enum status s
     teller_note(s, st == OK ? "config.reloaded" : "config.refused", json_pack("{s:s, s:o, s:s}", "file", c->path, "policies", policies, "why", st == OK ? "" : err->text));
 }
 
-enum status service_reload(struct service *s, struct config *c, struct err *err)
+enum status service_take(struct service *s, struct config *c, struct err *err)
 {
     struct approval_keys keys, old_keys = s->keys;
     struct signing signing = { 0 };
@@ -288,7 +289,21 @@ enum status service_reload(struct service *s, struct config *c, struct err *err)
     return st;
 }
 
+enum status service_reload(struct service *s, struct config *c, struct err *err)
+{
+    struct config *use = NULL;
+    if (strcmp(c->instance, s->config->instance) != 0 || strcmp(c->state, s->config->state) != 0)
+        return fail(err, BAD_CONFIG, "`instance` and `state` cannot change while it runs; start anew");
+    enum status st = in_force_choose(s, c, false, &use, err);
+    if (st == OK)
+        st = service_take(s, use, err);
+    if (st == OK)
+        in_force_follow(s);
+    config_unref(use);
+    return st;
+}
+
 enum status service_renew_keys(struct service *s, struct err *err)
 {
-    return service_reload(s, s->config, err);
+    return service_take(s, s->config, err);
 }

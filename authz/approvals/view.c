@@ -69,22 +69,35 @@ static json_t *before_view(struct op *o, const json_t *row)
     return v;
 }
 
+/* A change of the policy waits for two persons of whatever group of operators. */
+static json_t *operators_view(const struct op *o)
+{
+    char groups[512] = "";
+    const struct config *c = o->s->config;
+    for (size_t i = 0; i < c->operator_count; i++) {
+        size_t n = strlen(groups);
+        snprintf(groups + n, sizeof groups - n, "%s%s", i > 0 ? " or " : "", c->operators[i]);
+    }
+    return json_pack("[{s:s, s:i}]", "group", groups, "count", 2);
+}
+
 json_t *view_item(struct op *o, const json_t *row)
 {
+    static const char *const policy_only[] = { "policy", "was", "changes", NULL };
     static const char *const both[] = { "state", "identity", "tool", "reason", NULL };
     static const char *const access_only[] = { "duration_s", NULL };
     static const char *const signoff_only[] = { "action",   "method",       "authority", "target",      "digest",
                                                 "body_len", "content_type", "grant_id",  "body_sha256", "outcome", "status", NULL };
     static const char *const key_only[] = { "key", "method", "alg", "label", "credential", "aaguid", NULL };
-    bool access = str(row, "item")[0] == 'r', key = str(row, "item")[0] == 'k';
-    json_t *v = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "id", str(row, "item"), "kind", access ? "access" : key ? "key" : "signoff",
+    bool access = str(row, "item")[0] == 'r', key = str(row, "item")[0] == 'k', policy = str(row, "item")[0] == 'p';
+    json_t *v = json_pack("{s:s, s:s, s:s, s:I, s:I, s:o, s:o}", "id", str(row, "item"), "kind", access ? "access" : key ? "key" : policy ? "policy" : "signoff",
                           "requester", str(row, "person"), "created", (json_int_t)(num(row, "created_ms") / 1000), "expires",
-                          (json_int_t)(num(row, "expires_ms") / 1000), "needs", needs_view(o, row, access), "decisions",
+                          (json_int_t)(num(row, "expires_ms") / 1000), "needs", policy ? operators_view(o) : needs_view(o, row, access), "decisions",
                           decisions_view(o, str(row, "item")));
     if (v == NULL)
         return NULL;
     copy(v, row, both);
-    copy(v, row, access ? access_only : key ? key_only : signoff_only);
+    copy(v, row, access ? access_only : key ? key_only : policy ? policy_only : signoff_only);
     const struct web_key *web = key ? web_key_find(o->s, str(row, "key")) : NULL;
     if (web != NULL && strcmp(str(row, "state"), "approved") == 0)
         json_object_set_new(v, "counts_from", json_integer((json_int_t)web->from_s));
@@ -100,9 +113,9 @@ json_t *view_item(struct op *o, const json_t *row)
         json_object_set(v, "extends", json_object_get(row, "extends"));
     if (access && strcmp(str(row, "state"), "granted") == 0)
         json_object_set(v, "grant_id", json_object_get(row, "session"));
-    if (!access && !o->only_shows)    /* not in lists */
+    if (!access && !policy && !o->only_shows)    /* not in lists */
         json_object_set_new(v, "before", before_view(o, row));
-    if (!key && !o->only_shows)
+    if (!key && !policy && !o->only_shows)
         json_object_set_new(v, "budget", budget_of_item(o, row));
     if (!key)
         escalation_view(o, row, v);

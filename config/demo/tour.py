@@ -6,7 +6,9 @@ Each step is one line; the first that is not as promised says what was expected 
 import argparse
 import hashlib
 import html
+import os
 import re
+import signal
 import subprocess
 import tarfile
 import time
@@ -32,7 +34,7 @@ class Tour:
         self.export_body = self.exported = ""
 
     def play(self):
-        for chapter in (self.refused, self.asking, self.working, self.exporting, self.stopping, self.looking):
+        for chapter in (self.refused, self.asking, self.working, self.exporting, self.widening, self.stopping, self.looking):
             chapter()
 
     # 1. Nobody gets in without a certificate and a grant.
@@ -197,7 +199,40 @@ class Tour:
         held = self.export(http="1.1").refused("signoff-required")["held_id"]
         expect(held != self.held_id, "a new held request", held)
 
-    # 5. Stop means now.
+    # 5. Nobody widens the policy alone.
+
+    def widening(self):
+        self.tell("olga makes bob a signer of exports, in the config file: nothing changes, it waits for two operators", self.edit_people)
+        self.tell("olga signs exactly that change: one yes is not enough, and bob, who is no operator, has none", self.one_operator)
+        self.tell("carol, the second operator, signs it too: now it counts", self.second_operator)
+
+    def bobs_groups(self):
+        return self.bob.does_json("status")["groups"]
+
+    def edit_people(self):
+        people = self.demo.state / "gateway" / "people.conf"
+        text = people.read_text()
+        wider = re.sub(r'(name = "bob".*?groups = \[ )', r'\1"security", ', text, count=1)
+        expect(wider != text, "bob's line in people.conf", text)
+        people.write_text(wider)
+        os.kill(self.demo.gateway_pid, signal.SIGHUP)
+        item = until(lambda: next((i for i in self.olga.does_json("pending")["items"] if i["kind"] == "policy"), None), 10, "the change to wait")
+        expect(item["changes"] == "group security gains bob", "that change, in words", item)
+        expect("security" not in self.bobs_groups(), "bob to be in no other group than before", self.bobs_groups())
+        self.change_id = item["id"]
+        return self.change_id
+
+    def one_operator(self):
+        expect_in("group security gains bob", self.olga.does("approve", self.change_id, "--yes"), "what olga is shown")
+        self.olga.may_not("approve", self.change_id, "--yes")
+        self.bob.may_not("approve", self.change_id, "--yes")
+        expect("security" not in self.bobs_groups(), "bob to be in no other group than before", self.bobs_groups())
+
+    def second_operator(self):
+        expect_in("group security gains bob", self.carol.does("approve", self.change_id, "--yes"), "what carol is shown")
+        until(lambda: "security" in self.bobs_groups(), 10, "bob to be in security")
+
+    # 6. Stop means now.
 
     def stopping(self):
         self.tell("olga locks alice: an idle connection and two downloads in flight end at once", self.lock)
@@ -231,7 +266,7 @@ class Tour:
             self.alice.get(self.demo.tool + "/admin/", http=http).refused("locked")
         self.export().refused("locked")
 
-    # 6. What happened can be looked at, and nobody can change it unseen.
+    # 7. What happened can be looked at, and nobody can change it unseen.
 
     def looking(self):
         self.tell("alice can't look at sessions: she is no auditor", lambda: self.alice.may_not("sessions") and None)
@@ -334,8 +369,10 @@ def main():
     options.add_argument("--countersign", required=True)
     options.add_argument("--domain", required=True)
     options.add_argument("--port", type=int, required=True)
+    options.add_argument("--gateway-pid", type=int, required=True)
     given = options.parse_args()
     demo = Demo(given.state, given.countersign, given.domain, given.port)
+    demo.gateway_pid = given.gateway_pid
     story = Story()
     try:
         tour = Tour(demo, story)

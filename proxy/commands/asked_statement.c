@@ -71,6 +71,14 @@ static enum status check_new_key(const struct asked *a, const json_t *scope, str
     return OK;
 }
 
+/* A yes to a policy is a yes to its digest; the words are those that were shown. */
+static enum status check_policy(const struct asked *a, const struct statement *s, struct err *err)
+{
+    if (!is(s->policy, json_text(a->item, "policy")) || !is(json_text(s->scope, "was"), json_text(a->item, "was")))
+        return differs(err, "policy");
+    return strcmp(json_text(s->scope, "changes"), json_text(a->item, "changes")) == 0 ? OK : differs(err, "list of changes");
+}
+
 static bool same(const json_t *scope, const char *name, struct slice ours)
 {
     const json_t *v = json_object_get(scope, name);
@@ -120,7 +128,8 @@ enum status asked_statement_check(const struct asked *a, const json_t *object, s
     if (!is(s.instance, a->instance))
         return differs(err, "gateway");
     bool new_key = item_is_new_key(a->item);
-    if (!is(s.purpose, signoff ? "signoff" : new_key ? "register-key" : "access") || signoff != (a->held != NULL))
+    bool policy = item_is_policy(a->item);
+    if (!is(s.purpose, signoff ? "signoff" : new_key ? "register-key" : policy ? "policy" : "access") || signoff != (a->held != NULL))
         return differs(err, "purpose");
     if (!is(s.decision, a->decision))
         return differs(err, "decision");
@@ -136,7 +145,7 @@ enum status asked_statement_check(const struct asked *a, const json_t *object, s
         return differs(err, "kind of statement");
     st = check_persons(a, &s, err);
     if (st == OK)
-        st = signoff ? check_signoff(a, s.scope, err) : new_key ? check_new_key(a, s.scope, err) : check_access(a, s.scope, err);
+        st = signoff ? check_signoff(a, s.scope, err) : new_key ? check_new_key(a, s.scope, err) : policy ? check_policy(a, &s, err) : check_access(a, s.scope, err);
     if (st != OK)
         return st;
     if (s.iat_s > a->now_s + SKEW_S)

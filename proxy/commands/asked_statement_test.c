@@ -72,6 +72,36 @@ static void an_honest_statement_passes(void **state)
     story_end(&s);
 }
 
+/* A change of the policy: what is signed is the new one's digest, and the words that were shown. */
+static void a_policy_is_the_one_shown(void **state)
+{
+    static const struct { const char *name, *purpose, *policy, *was, *changes; enum status expected; } rows[] = {
+        { "honest", "policy", "new", "old", "group a gains b", OK },
+        { "another policy", "policy", "evil", "old", "group a gains b", REFUSED },
+        { "another before", "policy", "new", "older", "group a gains b", REFUSED },
+        { "other words", "policy", "new", "old", "group a gains b\ngroup c gains d", REFUSED },
+        { "no words", "policy", "new", "old", "", REFUSED },
+        { "another purpose", "register-key", "new", "old", "group a gains b", BAD_INPUT },
+    };
+    (void)state;
+    json_t *item = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s}", "id", "pol_1", "kind", "policy", "requester", "-", "identity", "-", "policy", "new", "was", "old", "changes",
+                             "group a gains b");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err err = { 0 };
+        json_t *scope = statement_scope_policy(rows[i].was, rows[i].changes);
+        struct statement s = { .instance = "acme", .purpose = rows[i].purpose, .decision = "approve", .id = "stm_1", .requester = "-", .identity = "-", .approver = "carol",
+            .key = "KEY", .method = "command-line", .iat_s = NOW, .exp_s = NOW + 600, .policy = rows[i].policy, .scope = scope };
+        json_t *object = statement_make(&s);
+        struct asked asked = { .instance = "acme", .decision = "approve", .person = "carol", .key = "KEY", .item = item, .now_s = NOW + 5 };
+        enum status st = asked_statement_check(&asked, object, &err);
+        if (st != rows[i].expected)
+            fail_msg("%s: %s", rows[i].name, err.text);
+        json_decref(object);
+        json_decref(scope);
+    }
+    json_decref(item);
+}
+
 static const struct lie {
     const char *name, *member, *scope_member, *value;
     int64_t number;                   /* when value is NULL */
@@ -233,7 +263,7 @@ static void the_approver_sees_everything_but_credentials(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_honest_statement_passes), cmocka_unit_test(a_lie_is_never_signed), cmocka_unit_test(lies_about_access_are_never_signed),
+        cmocka_unit_test(an_honest_statement_passes), cmocka_unit_test(a_policy_is_the_one_shown), cmocka_unit_test(a_lie_is_never_signed), cmocka_unit_test(lies_about_access_are_never_signed),
         cmocka_unit_test(the_requester_cannot_answer), cmocka_unit_test(time_counts), cmocka_unit_test(an_item_that_says_less_matches_nothing),
         cmocka_unit_test(bytes_are_compared_with_the_item), cmocka_unit_test(one_byte_more_is_another_digest),
         cmocka_unit_test(the_approver_sees_everything_but_credentials),

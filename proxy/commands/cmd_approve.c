@@ -89,7 +89,7 @@ static enum status fetch_item(struct answer *a, struct err *err)
     if (!json_text_is(a->item, "id", a->id))
         return fail(err, BAD_INPUT, "the gateway answered with another request than '%s'. Nothing was signed", a->id);
     a->is_signoff = item_is_signoff(a->item);
-    return a->is_signoff || json_text_is(a->item, "kind", "access") || item_is_new_key(a->item) ? OK : fail(err, BAD_INPUT, "'%s' is of a kind this command does not know", a->id);
+    return a->is_signoff || json_text_is(a->item, "kind", "access") || item_is_new_key(a->item) || item_is_policy(a->item) ? OK : fail(err, BAD_INPUT, "'%s' is of a kind this command does not know", a->id);
 }
 
 /* The bytes that wait, and what they compute to. */
@@ -170,6 +170,10 @@ static void show(const struct answer *a, FILE *out)
     fputs(approve ? "YES. " : "NO. ", out);
     if (approve && a->is_signoff)
         fputs("Exactly this request may be sent to the tool once, by the one who asked.\n", out);
+    else if (approve && item_is_policy(a->item))
+        fputs("The policy becomes this one, for everybody, once two different operators have said yes.\n", out);
+    else if (item_is_policy(a->item))
+        fputs("The policy stays as it is. Whoever edits the config file should undo the change there.\n", out);
     else if (approve && item_is_new_key(a->item))
         fputs("What this key signs counts as its owner's. Ask them, in person or by phone, to read you the fingerprint above.\n", out);
     else if (approve)

@@ -38,7 +38,7 @@ static struct config *load(const char *path)
 {
     struct config *c = NULL;
     struct problems problems = { 0 };
-    enum status st = config_load(path, &c, &problems);
+    enum status st = config_load_text(path, &c, &problems);
     for (size_t i = 0; i < problems.count; i++)
         fprintf(stderr, "%s\n", problems.text[i]);
     problems_done(&problems);

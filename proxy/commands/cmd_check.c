@@ -2,6 +2,7 @@
 #include "proxy/commands/commands.h"
 
 #include "config/config.h"
+#include "proxy/commands/policy_compare.h"
 #include "proxy/commands/probe.h"
 #include "proxy/net/upstream_tls.h"
 
@@ -86,6 +87,21 @@ static void print_text(const char *file, const struct problems *p, const struct 
                c->person_count == 1 ? "person" : "people", warnings, warnings == 1 ? "" : "s");
 }
 
+/* A good file may still not count. */
+static void print_not_in_force(const char *file)
+{
+    struct changes changes;
+    struct err err = { .text = "" };
+    bool differs;
+    enum status st = policy_compare(file, &differs, &changes, &err);
+    if (st != OK)
+        printf("%s: it can't be compared with the policy in force: %s\n", file, err.text);
+    else if (differs)
+        printf("%s: %zu change%s of the policy in force, of which %zu need%s the signatures of two operators first; countersign policy show -c FILE lists them\n", file, changes.count,
+               changes.count == 1 ? "" : "s", changes.wider, changes.wider == 1 ? "s" : "");
+    changes_done(&changes);
+}
+
 /* What only shows when the files are used. */
 static enum status use_files(const struct config *c, struct problems *p)
 {
@@ -136,6 +152,8 @@ int cmd_check(int argc, char **argv)
         print_json(file, &p, st == OK && !unusable);
     else
         print_text(file, &p, st == OK ? c : NULL, p.count - before);
+    if (st == OK && !json)
+        print_not_in_force(file);
     problems_done(&p);
     config_unref(c);
     return st == OK && !unusable ? EXIT_DONE : EXIT_REFUSED;

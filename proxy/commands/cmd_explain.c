@@ -1,5 +1,6 @@
 /* countersign explain: what the policy in a config would say to a request, and why. Local: it asks no gateway, and says nothing of grants that exist. */
 #include "proxy/commands/commands.h"
+#include "proxy/commands/policy_compare.h"
 
 #include "authz/policy.h"
 #include "config/forms.h"
@@ -61,6 +62,18 @@ static bool split_url(const char *url, struct slice *host, struct slice *target)
     return host->len > 0 && target->ptr[0] == '/';
 }
 
+/* What a file says that is not in force is what would be. */
+static void say_not_in_force(const char *path)
+{
+    struct changes changes;
+    struct err err;
+    bool differs;
+    if (policy_compare(path, &differs, &changes, &err) == OK && differs && changes.count > 0)
+        fprintf(stderr, "countersign: this file is not the policy in force: %zu changes, %zu of them need two operators; countersign policy show -c FILE lists them\n", changes.count,
+                changes.wider);
+    changes_done(&changes);
+}
+
 static int load(struct explain *e)
 {
     struct problems p;
@@ -70,6 +83,7 @@ static int load(struct explain *e)
     problems_done(&p);
     if (st != OK)
         return command_failed("the config '%s' has problems; solve them first", e->config_path);
+    say_not_in_force(e->config_path);
     e->person = config_person(e->c, slice_str(e->identity));
     e->tool = policy_tool_at(e->c, e->host);
     if (e->tool == NULL && slice_eq(e->host, slice_str(e->c->console_host)))

@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <uv.h>
 
-enum { RESTART_MIN_MS = 100, RESTART_MAX_MS = 5000, STEADY_MS = 10000, DAY_MS = 24 * 3600 * 1000, SETTLE_MS = 100, WATCHES = 2 };
+enum { RESTART_MIN_MS = 100, RESTART_MAX_MS = 5000, STEADY_MS = 10000, DAY_MS = 24 * 3600 * 1000, SETTLE_MS = 100, WATCHES = 3 };
 
 struct child {
     struct parent *parent;
@@ -244,7 +244,7 @@ static void reload(struct parent *p)
     if (p->stopping || p->handover.going)
         return;
     notify_reloading();
-    enum status st = config_load(p->config_path, &fresh, &problems);
+    enum status st = config_load_in_force(p->config_path, &fresh, &problems);
     for (size_t i = 0; i < problems.count; i++)
         log_warn("config.problem", "text", problems.text[i]);
     problems_done(&problems);
@@ -282,6 +282,8 @@ static void on_file_event(uv_fs_event_t *w, const char *name, int events, int st
     struct parent *p = w->data;
     (void)events;
     const char *watched[] = { p->config->crl, p->config->approval_keys };
+    if (w == &p->watches[2] && status == 0 && name != NULL && strcmp(name, "in-force") == 0)   /* another policy counts from now on */
+        uv_timer_start(&p->settle, on_settled, SETTLE_MS, 0);
     for (size_t i = 0; status == 0 && name != NULL && i < sizeof watched / sizeof *watched; i++) {
         const char *slash = watched[i] ? strrchr(watched[i], '/') : NULL;
         if (slash != NULL && strcmp(slash + 1, name) == 0)
@@ -301,10 +303,22 @@ static void watch(struct parent *p, size_t i, const char *path)
         log_warn("watch.failed", "folder", dir, "next", "after changing the CRL or the approval keys, send SIGHUP");
 }
 
+/* authz puts the name of the policy that counts there (config_load_in_force). */
+static void watch_policy(struct parent *p)
+{
+    struct err err;
+    char *folder = config_path(p->config, "policy"), *file = config_path(p->config, "policy/in-force");
+    if (folder != NULL && file != NULL && (access(folder, F_OK) == 0 || (p->config->second_operator && file_mkdirs(folder, 0700, &err) == OK)))
+        watch(p, 2, file);
+    free(folder);
+    free(file);
+}
+
 static void watch_all(struct parent *p)
 {
     watch(p, 0, p->config->crl);
     watch(p, 1, p->config->approval_keys);
+    watch_policy(p);
 }
 
 static void renew_crl(struct parent *p)
@@ -458,7 +472,7 @@ static enum status take_places(struct parent *p, struct err *err)
 static enum status prepare(struct parent *p, struct err *err)
 {
     struct problems problems = { 0 };
-    enum status st = config_load(p->config_path, &p->config, &problems);
+    enum status st = config_load_in_force(p->config_path, &p->config, &problems);
     for (size_t i = 0; i < problems.count; i++)
         fprintf(stderr, "%s\n", problems.text[i]);
     if (st != OK)

@@ -97,6 +97,11 @@ static void print_status(const json_t *s, const char *port)
     fputs(", in the groups: ", stdout);
     print_list(json_array_member(s, "groups"));
     putchar('\n');
+    if (json_text(s, "policy_change")[0] != 0) {
+        fputs("The config file says another policy than the one in force; two operators have to sign it. Next: countersign approve ", stdout);
+        term_str(stdout, json_text(s, "policy_change"));
+        fputs(", or undo the change in the file\n", stdout);
+    }
     print_tools(json_array_member(s, "tools"), port);
     print_grants(json_array_member(s, "grants"), now_s);
     print_items("Your requests for access", json_array_member(s, "requests"), now_s);

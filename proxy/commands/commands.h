@@ -76,5 +76,6 @@ int cmd_explain(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_hold(int argc, char **argv);
 int cmd_log(int argc, char **argv);
+int cmd_policy(int argc, char **argv);
 
 #endif

@@ -47,6 +47,12 @@ static const char config_head[] =
     "  auditors  = [ \"auditor\" ];\n"
     "  operators = [ \"operator\" ];\n"
     "};\n"
+    "\n"
+    "# With true, a change of this file that could give anybody more than before counts only once two different operators have signed it (countersign pending,\n"
+    "# approve). Switch it on once everybody is set up and there are two operators: the file as it is then is what later changes are compared with.\n"
+    "policy = {\n"
+    "  second_operator = false;\n"
+    "};\n"
     "\n";
 
 static const char config_tools[] =

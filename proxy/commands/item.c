@@ -24,6 +24,11 @@ const char *basis_words(const char *basis)
     return strcmp(basis, "break-glass") == 0 ? "BREAK-GLASS" : strcmp(basis, "auto") == 0 ? "by rule" : "";
 }
 
+bool item_is_policy(const json_t *item)
+{
+    return json_text_is(item, "kind", "policy");
+}
+
 bool item_is_over(const json_t *item)
 {
     return !json_text_is(item, "state", "pending") && !json_text_is(item, "state", "approved");
@@ -47,7 +52,10 @@ void item_print_needs(FILE *out, const json_t *item)
         fprintf(out, "%s%lld %s of ", i ? " and " : "", count, count == 1 ? "person" : "persons");
         term_str(out, json_text(need, "group"));
     }
-    print_text(out, " (not ", item, "requester", ")");
+    if (item_is_policy(item))
+        fputs(" (two different persons)", out);
+    else
+        print_text(out, " (not ", item, "requester", ")");
 }
 
 static void print_decisions(FILE *out, const json_t *item)
@@ -116,7 +124,7 @@ void item_print_state(FILE *out, const json_t *item, int64_t now_s)
         item_print_needs(out, item);
         fprintf(out, " until %s (%s left)", words_time(expires, text), words_duration(expires - now_s, left));
     } else if (strcmp(state, "approved") == 0) {
-        fputs(item_is_new_key(item) ? "was confirmed" : "was approved", out);
+        fputs(item_is_new_key(item) ? "was confirmed" : item_is_policy(item) ? "is in force: approved" : "was approved", out);
         print_who_decided(out, item, "approve");
         if (item_is_new_key(item))
             fprintf(out, " and counts from %s", words_time(json_number(item, "counts_from"), text));
@@ -189,10 +197,27 @@ static void print_before(FILE *out, const json_t *before)
                 words_time(json_number(before, "last_at"), when));
 }
 
+/* A line each, so that none can pass for two. */
+static void print_changes(FILE *out, const json_t *item)
+{
+    for (const char *at = json_text(item, "changes"); *at != 0;) {
+        size_t n = strcspn(at, "\n");
+        fputs("    - ", out);
+        term_text(out, slice_of(at, n));
+        fputc('\n', out);
+        at += n + (at[n] == '\n');
+    }
+    print_text(out, "    from policy ", item, "was", "\n");
+    print_text(out, "    to policy   ", item, "policy", "\n");
+}
+
 static void print_asked(FILE *out, const json_t *item)
 {
     char text[WORDS_MAX];
-    if (item_is_signoff(item)) {
+    if (item_is_policy(item)) {
+        fputs("  a change of the policy, from the config file\n", out);
+        print_changes(out, item);
+    } else if (item_is_signoff(item)) {
         print_text(out, "  sign-off of '", item, "action", "' at ");
         print_text(out, "", item, "tool", "\n    ");
         print_text(out, "", item, "method", " https://");
@@ -226,9 +251,11 @@ void item_print(FILE *out, const json_t *item, int64_t now_s)
 {
     print_text(out, "", item, "id", "");
     print_asked(out, item);
-    print_text(out, "    asked by ", item, "requester", "");
-    print_text(out, " (", item, "identity", ")\n");
-    if (!item_is_new_key(item))
+    if (!item_is_policy(item)) {
+        print_text(out, "    asked by ", item, "requester", "");
+        print_text(out, " (", item, "identity", ")\n");
+    }
+    if (!item_is_new_key(item) && !item_is_policy(item))
         print_text(out, "    reason: ", item, "reason", "\n");
     if (json_text(item, "acting_for")[0] != 0)
         print_text(out, "    you would answer in the place of ", item, "acting_for", "\n");

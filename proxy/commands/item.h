@@ -20,6 +20,8 @@ bool item_is_new_key(const json_t *item);
 bool item_is_review(const json_t *item);
 /* How a grant came about, in words to be seen: "BREAK-GLASS", "by rule", or "" for the usual way. */
 const char *basis_words(const char *basis);
+/* A change of the policy. */
+bool item_is_policy(const json_t *item);
 bool item_is_over(const json_t *item);
 
 #endif

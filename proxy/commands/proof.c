@@ -41,7 +41,8 @@ static const json_t *made(const json_t *leaves, const char *item)
     json_t *leaf;
     json_array_foreach((json_t *)(uintptr_t)leaves, i, leaf) {
         const char *type = json_text(leaf, "type");
-        bool makes = strcmp(type, "request.created") == 0 || strcmp(type, "held.created") == 0 || strcmp(type, "key.proposed") == 0;
+        bool makes = strcmp(type, "request.created") == 0 || strcmp(type, "held.created") == 0 || strcmp(type, "key.proposed") == 0
+                     || strcmp(type, "policy.proposed") == 0;
         if (makes && json_text_is(json_object_get(leaf, "content"), "item", item))
             return json_object_get(leaf, "content");
     }
@@ -68,7 +69,8 @@ static bool is_about(const json_t *leaves, const json_t *answer)
     const char *name;
     json_t *value;
     if (facts == NULL || !json_text_is(facts, "person", json_text(statement, "requester"))
-        || !json_text_is(facts, "identity", json_text(statement, "identity")))
+        || !json_text_is(facts, "identity", json_text(statement, "identity"))
+        || (json_text_is(statement, "purpose", "policy") && !json_text_is(facts, "policy", json_text(statement, "policy"))))
         return false;
     json_object_foreach(json_object_get(statement, "scope"), name, value)
         if (!member_fits(facts, name, value) && !(strcmp(name, "answer") == 0 && json_text_is(statement, "decision", "deny")))

@@ -179,14 +179,36 @@ static void item_key(struct html *h, const json_t *item)
     page_when(h, "Counts from", item, "counts_from", false);
 }
 
+/* A change of the policy, a line each; then what is signed. */
+static void item_policy(struct html *h, const json_t *item)
+{
+    html_raw(h, "<dt>Changes</dt><dd><ul>");
+    for (const char *at = page_text(item, "changes"); *at != 0;) {
+        size_t n = strcspn(at, "\n");
+        html_raw(h, "<li>");
+        html_text(h, slice_of(at, n));
+        html_raw(h, "</li>");
+        at += n + (at[n] == '\n');
+    }
+    html_raw(h, "</ul></dd><dt>From policy</dt><dd><code>");
+    html_str(h, page_text(item, "was"));
+    html_raw(h, "</code></dd><dt>To policy</dt><dd><code>");
+    html_str(h, page_text(item, "policy"));
+    html_raw(h, "</code></dd>");
+}
+
 void page_item_terms(struct html *h, const json_t *item, bool mine)
 {
     char minutes[80];
     json_int_t duration_s = json_integer_value(json_object_get(item, "duration_s"));
-    bool pending = strcmp(page_text(item, "state"), "pending") == 0;
+    bool pending = strcmp(page_text(item, "state"), "pending") == 0, policy = strcmp(page_text(item, "kind"), "policy") == 0;
     html_raw(h, "<dl>");
-    if (!mine)
+    if (policy)
+        page_term(h, "Asks for", "a change of the policy, as the config file now says");
+    else if (!mine)
         page_term(h, "Who", page_text(item, "requester"));
+    if (policy)
+        item_policy(h, item);
     page_term(h, "Tool", page_text(item, "tool"));
     page_term(h, "Why", page_text(item, "reason"));
     if (duration_s > 0) {
@@ -215,7 +237,7 @@ void page_item_terms(struct html *h, const json_t *item, bool mine)
         item_waits(h, item);
     }
     item_decisions(h, item);
-    if (page_item_open(item))
+    if (page_item_open(item) && (pending || !policy))
         page_when(h, pending ? "Waits until" : "Can run until", item, "expires", true);
     html_raw(h, "</dl>\n");
 }

@@ -321,7 +321,8 @@ void page_take_back(struct html *h, const json_t *item, const char *viewer)
     json_int_t created = json_integer_value(json_object_get(item, "created"));
     last_s = (last_s > created ? last_s : created) + json_integer_value(json_object_get(item, "start_within_s"));   /* nobody said yes to some; some begin later */
     bool live = page_item_open(item) || (granted && last_s + json_integer_value(json_object_get(item, "duration_s")) > clock_wall_s());
-    if (strcmp(page_text(item, "kind"), "key") == 0 || !live || (!mine && !yes))
+    bool policy = strcmp(page_text(item, "kind"), "policy") == 0 && strcmp(page_text(item, "state"), "approved") == 0;
+    if (strcmp(page_text(item, "kind"), "key") == 0 || policy || !live || (!mine && !yes))
         return;
     html_raw(h, "<details><summary>");
     html_raw(h, mine && granted ? "End this access now" : mine ? "Withdraw it" : "Take your yes back");

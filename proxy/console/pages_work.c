@@ -64,6 +64,9 @@ static void shown_facts(struct html *h, const json_t *item)
     page_attribute(h, "data-acting-for", page_text(item, "acting_for"));
     snprintf(duration, sizeof duration, "%lld", (long long)json_integer_value(json_object_get(item, "start_within_s")));
     page_attribute(h, "data-start-within", duration);
+    page_attribute(h, "data-policy", page_text(item, "policy"));
+    page_attribute(h, "data-was", page_text(item, "was"));
+    page_attribute(h, "data-changes", page_text(item, "changes"));
     html_raw(h, " data-actions=\"");
     asked_actions(h, item);
     html_raw(h, "\"");
@@ -144,6 +147,7 @@ void page_item(struct html *h, const struct page_item *p)
         return;
     }
     html_begin(h, strcmp(kind, "key") == 0       ? "A new approval key"
+                  : strcmp(kind, "policy") == 0 ? "A change of the policy"
                   : strcmp(kind, "access") == 0 ? "A request for access"
                                                 : "A held request", "");
     if (p->done != NULL && !pending)

@@ -1,6 +1,7 @@
 #include "proxy/exchange/access.h"
 
 #include "authz/grant.h"
+#include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
 #include "proxy/base/log.h"
 
@@ -41,6 +42,8 @@ struct access {
     json_t *jwks;
     char *issuer, *log_key;
     unsigned count;
+    char policy[65], policy_before[65];   /* the policy that counts, and the one until policy_ms; "": whatever the file says */
+    int64_t policy_ms;
     int64_t next_exp_s;               /* no grant ends before: looking through thousands ten times a second would show */
 };
 
@@ -92,6 +95,25 @@ void access_free(struct access *a)
     free(a);
 }
 
+/* Which policy counts from now on; "" and none are the same. Something that is no digest fits no policy. */
+static void take_policy(struct access *a, const json_t *object)
+{
+    const char *digest = json_string_value(json_object_get(object, "policy"));
+    char fresh[65];
+    snprintf(fresh, sizeof fresh, "%s", digest == NULL || digest[0] == 0 || strlen(digest) == 64 ? (digest ? digest : "") : "?");
+    if (strcmp(fresh, a->policy) == 0)
+        return;
+    memcpy(a->policy_before, a->policy, sizeof a->policy);
+    memcpy(a->policy, fresh, sizeof a->policy);
+    a->policy_ms = clock_mono_ms();
+}
+
+bool access_policy_is(const struct access *a, const char *digest, int64_t now_ms, int64_t grace_ms)
+{
+    return a->policy[0] == 0 || strcmp(a->policy, digest) == 0
+           || (a->policy_before[0] != 0 && strcmp(a->policy_before, digest) == 0 && now_ms - a->policy_ms < grace_ms);
+}
+
 enum status access_reset(struct access *a, const json_t *hello, struct err *err)
 {
     const char *issuer = json_string_value(json_object_get(hello, "instance"));
@@ -104,6 +126,7 @@ enum status access_reset(struct access *a, const json_t *hello, struct err *err)
     if (st != OK)
         return st;
     forget_all(a);
+    take_policy(a, hello);
     jwt_keys_free(a->keys);
     a->keys = keys;
     json_decref(a->jwks);
@@ -259,6 +282,8 @@ enum status access_event(struct access *a, const json_t *event, int64_t now_s, b
         return take_grant(a, event, now_s, err);
     if (strcmp(name, "keys") == 0)
         return take_keys(a, event, err);
+    if (strcmp(name, "policy") == 0)
+        take_policy(a, event);
     if (strcmp(name, "lock") == 0) {
         *ends_live = true;
         return take_lock(a, json_object_get(event, "lock"), err);

@@ -36,6 +36,9 @@ MUST_CHECK enum status access_reset(struct access *a, const json_t *hello, struc
 /* Apply one event. *ends_live: something live may have to end (a lock, a grant that ended): sweep. */
 MUST_CHECK enum status access_event(struct access *a, const json_t *event, int64_t now_s, bool *ends_live, struct err *err);
 
+/* Does authz want this policy (its digest; "": the config's own) to be followed? The one before it may go on for grace_ms, while the new one is read. */
+bool access_policy_is(const struct access *a, const char *digest, int64_t now_ms, int64_t grace_ms);
+
 /* The live grant for this certificate (SHA-256 thumbprint) and tool, or NULL. */
 const struct live_grant *access_grant(const struct access *a, const unsigned char thumbprint[32], const char *tool, int64_t now_s);
 bool live_grant_allows(const struct live_grant *g, const char *action);

@@ -68,7 +68,7 @@ enum status snapshot_load(const char *config_path, const struct config *now, str
     struct snapshot *s = empty();
     if (s == NULL)
         return fail(err, NO_MEMORY, "snapshot");
-    enum status st = config_load(config_path, &s->config, &problems);
+    enum status st = config_load_in_force(config_path, &s->config, &problems);
     if (st != OK)
         (void)fail(err, st, "%s", problems.count ? problems.text[0] : "the config can't be read");
     problems_done(&problems);

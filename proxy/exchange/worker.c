@@ -150,10 +150,16 @@ static void on_stray(void *arg, const json_t *answer)
         log_warn("outcome.untold", "held", id, "outcome", "not-sent");
 }
 
+/* Is the config of this worker of the policy that authz says counts? For a moment after that changed: or was. */
+static bool policy_agrees(const struct worker *w, int64_t now_ms)
+{
+    return access_policy_is(w->access, w->snap->config->policy_digest, now_ms, w->snap->config->max_staleness_ms);
+}
+
 bool worker_fresh(const struct worker *w)
 {
-    int64_t heard = link_heard_ms(w->link);
-    return heard > 0 && clock_mono_ms() - heard <= FRESH_MS;
+    int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
+    return heard > 0 && now - heard <= FRESH_MS && policy_agrees(w, now);
 }
 
 bool worker_cut_off(const struct worker *w)
@@ -417,6 +423,12 @@ static void on_tick(uv_timer_t *t)
     access_log_flush(&w->access_log);
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
     bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
+    bool agrees = policy_agrees(w, now);
+    stale |= !agrees;
+    if (!agrees && !w->disagreed)
+        log_error("policy.other", "why", "the policy that was read here is not the one that authz says counts, so nothing is let through", "next",
+                  "send SIGHUP; if it stays, STATE/policy was changed by hand: restart the gateway");
+    w->disagreed = !agrees;
     if (heard > 0)
         w->lost_ms = heard;
     metric_set(&w->metrics.authz_heard_ms, (uint64_t)w->lost_ms);

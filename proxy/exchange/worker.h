@@ -69,6 +69,7 @@ struct worker {
     int64_t expired_checked_s;
     bool crl_ran_out;                 /* the snapshot's revocation list is past its end, and all connections were asked again */
     bool accepting, draining;
+    bool disagreed;                   /* authz says that another policy counts than that of `snap`, and it was logged */
     bool old_pools;                   /* some belong to an earlier snapshot, and go when they are idle */
     int64_t started_ms;
     int64_t drain_until_ms, stop_again_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */

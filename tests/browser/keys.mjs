@@ -412,6 +412,35 @@ await step('olga signs in his place, and says so; then he ends it', olga, async 
   expect(/Nobody answers in your place/.test(await text(bob)), 'no delegation', await text(bob));
 });
 
+await step('a wider policy waits for her, in words; other words than those are not signed', olga, async () => {
+  await olga.goto(facts.console + '/');
+  expect((await text(olga)).includes(facts.policy), 'the change among what waits', await text(olga));
+  await olga.goto(`${facts.console}/items/${facts.policy}`);
+  expect(/A change of the policy/.test(await text(olga)) && /group support gains nina/.test(await text(olga)) && /2 persons of operations/.test(await text(olga)), 'what changes', await text(olga));
+  for (const change of [s => { s.scope.changes = 'nothing much'; }, s => { s.policy = s.scope.was; }]) {
+    await olga.route('**/statement', async route => {
+      const answer = await route.fetch(), body = await answer.json();
+      change(body.statement);
+      await route.fulfill({ response: answer, json: body });
+    });
+    await olga.goto(`${facts.console}/items/${facts.policy}`);
+    await olga.getByRole('button', { name: 'Yes, sign it' }).click();
+    await says(olga, 'something else than this page shows');
+    await olga.unroute('**/statement');
+  }
+});
+
+await step('she signs it, and it waits for a second operator', olga, async () => {
+  await olga.goto(`${facts.console}/items/${facts.policy}`);
+  await olga.getByRole('button', { name: 'Yes, sign it' }).click();
+  await olga.waitForURL(/done=approve/);
+  expect(/waits for others/.test(await text(olga)) && /pending/.test(await text(olga)), 'a change that waits', await text(olga));
+  const said = countersign('sam', 'approve', facts.policy, '--yes');
+  expect(/is in force: approved by olga and sam/.test(said), 'a policy in force', said);
+  await olga.goto(`${facts.console}/items/${facts.policy}`);
+  expect(/approved/.test(await text(olga)) && !/Take your yes back/.test(await text(olga)), 'nothing left to do', await text(olga));
+});
+
 await step('a page of another origin can do none of this', olga, async () => {
   const r = await olga.context().request.post(facts.console + '/locks', { form: { kind: 'tool', value: 'support', reason: 'forged' }, headers: { 'Sec-Fetch-Site': 'cross-site', Origin: 'https://evil.example' } });
   expect(r.status() === 403, '403', r.status());

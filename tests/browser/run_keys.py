@@ -1,6 +1,7 @@
 """Approving in the browser: a gateway and a scripted tool, then Chromium with a virtual authenticator (keys.mjs)."""
 import json
 import os
+import signal
 import subprocess
 import sys
 
@@ -10,9 +11,9 @@ sys.path.insert(0, os.path.dirname(HERE))
 from run_story import chromium
 
 from harness.config_text import CONSOLE, SUPPORT
-from harness.gateway import TESTS, Gateway
+from harness.gateway import TESTS, Gateway, write_config
 from harness.origin import Origin
-from harness.people import give_grant, hold
+from harness.people import give_grant, hold, wait_until
 
 # What a requester may write to hurt whoever looks at it: in a reason, a target, a form's names and values.
 ATTACK = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">"
@@ -26,9 +27,18 @@ def with_more(config):
     config["tools"][0].update(budget={"requests": 40}, break_glass={"groups": ["support"]})
 
 
+def propose_policy(gateway):
+    """A wider group, in the config file: the item that waits for two operators."""
+    next(p for p in gateway.config["people"] if p["name"] == "nina")["groups"].append("support")
+    write_config(gateway.state, gateway.config)
+    os.kill(gateway.process.pid, signal.SIGHUP)
+    olga = gateway.person("olga")
+    return wait_until(lambda: next((i["id"] for i in olga.pending() if i["kind"] == "policy"), None), what="the change of the policy")
+
+
 def main():
     origin = Origin()
-    gateway = Gateway(origin, keys={"delay": "0s"}, change=with_more)
+    gateway = Gateway(origin, keys={"delay": "0s"}, policy={"second_operator": True}, change=with_more)
     try:
         alice, bob = gateway.person("alice"), gateway.person("bob")
         give_grant(alice, bob)
@@ -38,8 +48,9 @@ def main():
         asked = gateway.person("mallory").ask(reason="ticket 4712: " + ATTACK)
         assert asked.status == 201, asked.body
         facts = {"console": f"https://{CONSOLE}:{gateway.port}", "tool": f"https://{SUPPORT}:{gateway.port}", "ca": gateway.ca, "countersign": gateway.binary,
-                 "people": {n: {"cert": gateway.creds[n].cert, "key": gateway.creds[n].key} for n in ("alice", "bob", "carol", "olga", "mallory")},
+                 "people": {n: {"cert": gateway.creds[n].cert, "key": gateway.creds[n].key} for n in ("alice", "bob", "carol", "olga", "sam", "mallory")},
                  "held": item["id"], "second": second["id"], "third": third["id"], "asked": asked.json()["request"]["id"],
+                 "policy": propose_policy(gateway),
                  "output": os.path.join(TESTS, "output", "browser-keys"), "chromium": chromium(), "env": {k: gateway.env()[k] for k in ("ASAN_OPTIONS", "UBSAN_OPTIONS")}}
         path = os.path.join(gateway.folder, "facts.json")
         with open(path, "w", encoding="utf-8") as f:

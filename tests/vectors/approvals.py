@@ -196,7 +196,7 @@ def fits(facts, name, value):
 def check_proof(proof):
     """Each leaf has its digest, and each answer is about the item that the proof shows."""
     must(proof["format"] == "countersign-approval-v1", "this is another format")
-    made = {content(leaf)["item"]: content(leaf) for leaf in proof["leaves"] if leaf["type"] in ("request.created", "held.created", "key.proposed")}
+    made = {content(leaf)["item"]: content(leaf) for leaf in proof["leaves"] if leaf["type"] in ("request.created", "held.created", "key.proposed", "policy.proposed")}
     for leaf in proof["leaves"]:
         must(encode(hashlib.sha256(decode(leaf["salt"]) + canonical(leaf["content"])).digest()) == leaf["digest"], f"leaf {leaf['seq']} was changed")
         said = content(leaf).get("statement")
@@ -204,6 +204,7 @@ def check_proof(proof):
             continue
         facts = made.get(content(leaf)["item"])
         must(facts is not None and facts["person"] == said["requester"] and facts["identity"] == said["identity"]
+             and (said["purpose"] != "policy" or facts["policy"] == said["policy"])
              and all(fits(facts, name, value) for name, value in said["scope"].items() if not (name == "answer" and said["decision"] == "deny")), "an answer is about something else")
 
 

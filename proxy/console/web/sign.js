@@ -89,7 +89,8 @@ function check(statement, form, decision, answer) {
     (shown.purpose !== 'access' || (scope.tool === shown.tool && scope.reason === shown.reason && String(scope.duration_s) === answer.duration &&
       sorted(scope.actions ?? '*') === sorted(answer.actions) && (scope.extends ?? '') === shown.extends &&
       String(scope.start_within_s ?? 0) === shown.startWithin)) && (scope.on_behalf_of ?? '') === shown.actingFor &&
-    (shown.purpose !== 'register-key' || scope.key === shown.newKey));
+    (shown.purpose !== 'register-key' || scope.key === shown.newKey) &&
+    (shown.purpose !== 'policy' || (statement.policy === shown.policy && scope.was === shown.was && scope.changes === shown.changes)));
 }
 
 async function sign(statement, webauthn) {
