@@ -142,7 +142,9 @@ void stage_authorize(struct exchange *x)
     const struct access *access = x->worker->access;
     struct slice release = SLICE("/.countersign/release/");
     if (!worker_fresh(x->worker)) {
-        refuse_stale(x);
+        x->after_tape = stage_authorize;
+        if (!worker_wait_authz(x->worker, &x->waiter))
+            refuse_stale(x);
         return;
     }
     const struct live_grant *g = access_grant(access, c->identity.thumbprint, x->tool->name, clock_wall_s());
@@ -245,7 +247,7 @@ void stage_judge(struct exchange *x)
 {
     const struct action *before = x->verdict.action;
     x->verdict = judge(x);
-    x->durable = x->verdict.action != NULL && (x->verdict.action->durable || x->verdict.requirement == NEED_SIGNOFF);
+    x->durable = policy_durable(&x->verdict) || x->verdict.requirement == NEED_SIGNOFF;
     if (!x->tape.open) {
         x->record = kept(x);
         exchange_begin_tape(x, act);

@@ -63,6 +63,7 @@ struct conn {
     bool passed;                      /* conn_put wrote: who waits for room is told with the next flush */
     bool ticket_due;                  /* the next write takes a session ticket along */
     bool counted;                     /* among the connections of its source */
+    bool settled;                     /* stream_settle was called */
     bool young;                       /* its handshake is not done: on worker->young, and counted so */
     bool crowded;                     /* its person has connections enough: it ends with this answer */
     bool cut;                         /* close by reset once `out` is written */

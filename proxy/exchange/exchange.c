@@ -283,26 +283,42 @@ void exchange_wait_tape(struct exchange *x)
     worker_wait(x->worker, &x->waiter);
 }
 
-static void try_begin(struct exchange *x)
+static enum status begin_tape(struct exchange *x, enum record_mode mode)
 {
     struct conn *c = x->conn;
     struct tape_session s = {
         .id = slice_str(x->grant_id), .identity = slice_str(c->identity.name), .person = slice_str(c->person->name),
         .tool = slice_str(x->tool->name), .host = slice_str(x->tool->host), .x5t = slice_str(c->identity.x5t),
     };
+    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .mode = mode,
+                              .names = &x->snap->secrets[x->tool - x->snap->config->tools] };
+    enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
+    if (st == FULL)
+        exchange_wait_tape(x);
+    return st;
+}
+
+enum status exchange_tape_refusal(struct exchange *x)
+{
+    if (x->tape.open || x->record != RECORD_OFF || x->refusal == NULL || tape_broken(x->worker->tape))
+        return OK;
+    enum status st = begin_tape(x, RECORD_METADATA);
+    if (st == OK)
+        x->record = RECORD_METADATA;
+    return st;
+}
+
+static void try_begin(struct exchange *x)
+{
     if (tape_broken(x->worker->tape)) {
         exchange_broken(x, 503, "recording-unavailable",
                         "The recording of this session can't be kept at the moment, so nothing is passed on.");
         return;
     }
-    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .mode = x->record,
-                              .redact_fields = x->tool->redact_fields, .redact_count = x->tool->redact_count };
-    enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
-    if (st == FULL)
-        exchange_wait_tape(x);
-    else if (st != OK)
+    enum status st = begin_tape(x, x->record);
+    if (st != OK && st != FULL)
         exchange_broken(x, 503, "recording-unavailable", "This request can't be recorded, so it is not passed on.");
-    else
+    else if (st == OK)
         x->after_tape(x);
 }
 
@@ -319,7 +335,9 @@ void exchange_begin_tape(struct exchange *x, void (*next)(struct exchange *x))
 static void exchange_wake(struct waiter *w)
 {
     struct exchange *x = (struct exchange *)((char *)w - offsetof(struct exchange, waiter));
-    if (x->state == X_TAPE) {
+    if (x->state == X_HEAD) {
+        x->after_tape(x);             /* authz is back, or stays away */
+    } else if (x->state == X_TAPE) {
         try_begin(x);
     } else if (tape_broken(x->worker->tape)) {
         exchange_broken(x, 503, "recording-unavailable", "The recording can't be kept at the moment.");

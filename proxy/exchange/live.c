@@ -68,9 +68,13 @@ static void forget_quiet(struct slot *slot, int64_t now_ms)
         }
 }
 
+/* No printf: two of these come with every request. */
 static void copy(char *out, size_t max, const char *text)
 {
-    snprintf(out, max, "%s", text ? text : "");
+    size_t len = text ? strnlen(text, max - 1) : 0;
+    if (len > 0)
+        memcpy(out, text, len);
+    out[len] = 0;
 }
 
 static struct live_session *find_or_make(struct slot *slot, const struct live_what *w, int64_t now_ms)

@@ -24,14 +24,19 @@ static void on_listener(uv_poll_t *p, int status, int events);
 
 /* ---- waiting for the tape ---- */
 
-void worker_wait(struct worker *w, struct waiter *x)
+static void append(struct waiter *list, struct waiter *x)
 {
     if (x->next != NULL)
         return;
-    x->prev = w->waiters.prev;
-    x->next = &w->waiters;
+    x->prev = list->prev;
+    x->next = list;
     x->prev->next = x;
-    w->waiters.prev = x;
+    list->prev = x;
+}
+
+void worker_wait(struct worker *w, struct waiter *x)
+{
+    append(&w->waiters, x);
 }
 
 void waiter_leave(struct waiter *x)
@@ -43,14 +48,37 @@ void waiter_leave(struct waiter *x)
     x->next = x->prev = NULL;
 }
 
-void worker_wake(struct worker *w)
+static void wake_all(struct worker *w, struct waiter *list)
 {
-    worker_wait(w, &w->mark);         /* who waits again meanwhile comes behind it, and no waking can take it away */
-    for (struct waiter *x; (x = w->waiters.next) != &w->mark;) {
+    if (w->mark.next != NULL)         /* from within a waking, since the connection to authz just broke: they look again when it is back */
+        return;
+    append(list, &w->mark);           /* who waits again meanwhile comes behind it, and no waking can take it away */
+    for (struct waiter *x; (x = list->next) != &w->mark;) {
         waiter_leave(x);
         x->wake(x);
     }
     waiter_leave(&w->mark);
+}
+
+void worker_wake(struct worker *w)
+{
+    wake_all(w, &w->waiters);
+}
+
+enum { RETURNING_MAX = 1024 };
+bool worker_wait_authz(struct worker *w, struct waiter *x)
+{
+    if (!link_returning(w->link) || w->returning_count == RETURNING_MAX)
+        return false;
+    append(&w->returning, x);
+    w->returning_count++;
+    return true;
+}
+
+static void wake_returning(struct worker *w)
+{
+    w->returning_count = 0;
+    wake_all(w, &w->returning);
 }
 
 static void on_wake(uv_poll_t *p, int status, int events)
@@ -124,8 +152,11 @@ static void on_event(void *arg, const json_t *event)
     bool synced = name != NULL && strcmp(name, "synced") == 0;
     if (ends_live || synced)
         sweep(w, false);
-    if (synced)
+    if (synced) {
         start_accepting(w);
+        wake_returning(w);
+        worker_wake(w);               /* who waited for an answer of the authz before */
+    }
 }
 
 /* A sign-off was used up for a client that had gone: nothing of it is sent, and the history has to say so. */
@@ -411,6 +442,8 @@ static void on_tick(uv_timer_t *t)
         start_accepting(w);
     if (w->old_pools)
         drop_pools(w, w->snap);
+    if (w->returning.next != &w->returning && !link_returning(w->link))
+        wake_returning(w);            /* it has been away for too long */
     if (tape_broken(w->tape))
         worker_wake(w);              /* nobody else would tell them */
     if (w->draining)
@@ -513,6 +546,7 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     w->lost_ms = w->started_ms = clock_mono_ms();
     metric_set(&w->metrics.authz_heard_ms, (uint64_t)w->lost_ms);
     w->waiters.next = w->waiters.prev = &w->waiters;
+    w->returning.next = w->returning.prev = &w->returning;
     w->access = access_new();
     w->sources = o->sources;
     w->live = o->live;

@@ -24,6 +24,8 @@ struct snapshot {
     struct trust *trust;              /* the CA and the revocation list as of now */
     SSL_CTX *tls;
     char (*policies)[65];             /* policy_hash of each tool, in the config's order */
+    struct secret_names *secrets;     /* what is never recorded of each tool, likewise; in `memory` */
+    struct arena memory;
     char *console_origin;             /* "https://console.example:8443" */
     char hsts[32];                    /* "max-age=31536000" */
 };
@@ -72,6 +74,8 @@ struct worker {
     int64_t started_ms;
     int64_t drain_until_ms, stop_again_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
     struct waiter waiters, mark;      /* mark: the end of one round of waking */
+    struct waiter returning;          /* requests that came while authz was being started anew, and so many */
+    unsigned returning_count;
     struct metrics metrics;
     struct access_log access_log;
     struct refused refused;
@@ -115,6 +119,8 @@ void worker_join(struct worker *w);
 struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool);
 /* Is authz fresh enough to begin something new? */
 bool worker_fresh(const struct worker *w);
+/* It is not, but may be in a moment, since it is being started anew: x waits for that, at most two seconds, and then looks again. False: no use, or too many wait. */
+bool worker_wait_authz(struct worker *w, struct waiter *x);
 void worker_wait(struct worker *w, struct waiter *x);
 void waiter_leave(struct waiter *x);
 /* All who wait look again; from the loop, never from within an exchange. */

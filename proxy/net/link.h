@@ -23,12 +23,14 @@ struct link_handlers {
 /* socket_path is copied. NULL: no memory. */
 struct link *link_new(struct loop *l, const char *socket_path, const struct link_handlers *h);
 /* Ask. Takes the reference to message (an object without "n"). fds are borrowed until the return. The answer comes once, always later; 0 when authz is away or the queue (256) is
- * full: then it never comes. Else a number for link_cancel. */
+ * full: then it never comes. Else a number for link_cancel. While authz is being started anew (link_returning) up to 64 calls wait for it: they are sent when it is back, or answered with NULL. */
 int64_t link_call(struct link *k, json_t *message, const int *fds, size_t fd_count, link_answer *done, void *arg);
 /* The answer is not wanted any more; done will not be called. 0 is fine. */
 void link_cancel(struct link *k, int64_t n);
 /* The monotonic time of the last word from authz; 0 before the first `synced`. */
 int64_t link_heard_ms(const struct link *k);
+/* Is the connection down, or its snapshot not here yet, and this for less than two seconds? One that is there and silent is not returning. */
+bool link_returning(const struct link *k);
 /* Call often (every 100 ms): reconnects, times out. */
 void link_tick(struct link *k);
 void link_close(struct link *k);      /* frees itself once the loop has run */

@@ -385,9 +385,11 @@ static const struct {
 void redact_field(const struct fingerprint *f, const struct secret_names *names, struct slice name, struct slice value,
                   const struct redact_out *out)
 {
+    static const bool firsts[256] = { ['a'] = true, ['c'] = true, ['j'] = true, ['p'] = true, ['s'] = true, ['x'] = true };
     if (value.len == 0)
         return;
-    for (size_t i = 0; i < sizeof credentials / sizeof credentials[0]; i++)
+    bool may_be = name.len > 0 && firsts[ascii_lower(name.ptr[0])];
+    for (size_t i = 0; may_be && i < sizeof credentials / sizeof credentials[0]; i++)
         if (slice_ieq(name, credentials[i].name)) {
             credentials[i].redact(f, value, out);
             return;

@@ -67,6 +67,19 @@ def test_a_killed_authz_is_restarted_and_everything_answered_is_still_there(g, o
     assert sorted(r.body for r in origin.requests if r.path == "/export") == [b"audience=approved", b"audience=done"]
 
 
+def test_requests_wait_for_an_authz_that_is_started_anew(g):
+    """For two seconds; a refusal that came sooner is a request that need not have failed."""
+    alice = g.person("alice")
+    for target in ("/probe", "/probe", "/probe"):
+        g.kill("authz")
+        until = time.monotonic() + 1
+        while time.monotonic() < until:
+            begun = time.monotonic()
+            status = status_of(alice, target)
+            assert status == 200 or time.monotonic() - begun >= 1.5, f"{status} after {time.monotonic() - begun:.2f} s"
+        wait_recovered(alice)
+
+
 def recorded_bodies(g):
     path = os.path.join(g.state, "recordings", f"{g.session}.tar")
     try:
