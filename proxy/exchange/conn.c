@@ -42,6 +42,7 @@ static void on_closed(struct stream *s)
     bbuf_done(&c->in);
     bbuf_done(&c->out);
     free(c->cert_field);
+    h1_seen_done(&c->seen);
     free(c->sni);
     snapshot_unref(c->snap);
     free(c);
@@ -258,6 +259,7 @@ void conn_rest(struct conn *c)
 {
     free(c->cert_field);
     c->cert_field = NULL;
+    h1_seen_done(&c->seen);
 }
 
 static void judge_certificate(struct conn *c, struct snapshot *s)

@@ -48,7 +48,7 @@ struct exchange *exchange_new(struct conn *c, const struct front *front, void *s
     x->front = front;
     x->stream = stream;
     x->started_ms = clock_wall_ms();
-    x->begun_ms = clock_mono_ms();
+    x->begun_ms = c->worker->loop.now_ms;
     metric_add(&c->worker->metrics.active_requests, 1);
     x->reply_fd = -1;
     x->waiter.wake = exchange_wake;
@@ -83,15 +83,13 @@ void exchange_free(struct exchange *x)
     waiter_leave(&x->waiter);
     if (x->tape.open)
         tape_close(x->worker->tape, &x->tape, x->why || websocket_closed(x) ? x->why : "cut");
-    if (x->live != NULL) {
-        exchange_count(x);
-        live_end(x->worker->live, x->worker->index, x->live, x->ws != NULL, clock_wall_ms());
-    }
+    if (x->live != NULL)
+        live_end(x->worker->live, x->worker->index, x->live, x->ws != NULL, x->request_bytes - x->live_received, x->response_bytes - x->live_sent, clock_wall_ms());
     metric_add(&x->worker->metrics.active_requests, (uint64_t)-1);
     if (x->request.method.len > 0) {
         access_log_put(&x->worker->access_log, x);
         metrics_exchange(&x->worker->metrics, c->protocol == &protocol_h2, x->head_sent ? x->response.status : 0,
-                         (uint64_t)(clock_mono_ms() - x->begun_ms), x->request_bytes, x->response_bytes, x->refusal);
+                         (uint64_t)(c->worker->loop.now_ms - x->begun_ms), x->request_bytes, x->response_bytes, x->refusal);
         if (c->person != NULL && refusal_counts(x->refusal))
             refused_add(x->worker, &c->identity);
     }

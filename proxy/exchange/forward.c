@@ -50,7 +50,7 @@ void stage_forward(struct exchange *x)
     }
     exchange_enter(x, X_ASK);
     json_t *m = json_pack("{s:s,s:o,s:s,s:s}", "op", "assertion", "who", exchange_who(x), "tool", x->tool->name, "grant_id", x->grant_id);
-    x->call = link_call(x->worker->link, m, NULL, 0, on_assertion, x);
+    x->call = link_ask(x->worker->link, m, on_assertion, x);
     if (x->call == 0) {
         forward_outcome(x, "not-sent");
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides can't be reached, so nothing was sent.");

@@ -139,12 +139,14 @@ void live_add(struct live *l, unsigned worker, struct live_session *s, uint64_t 
     pthread_mutex_unlock(&l->slots[worker].mutex);
 }
 
-void live_end(struct live *l, unsigned worker, struct live_session *s, bool websocket, int64_t now_ms)
+void live_end(struct live *l, unsigned worker, struct live_session *s, bool websocket, uint64_t received, uint64_t sent, int64_t now_ms)
 {
     if (s == NULL)
         return;
     pthread_mutex_lock(&l->slots[worker].mutex);
     s->active--;
+    s->received += received;
+    s->sent += sent;
     s->websockets -= websocket;
     s->last_ms = now_ms;
     pthread_mutex_unlock(&l->slots[worker].mutex);

@@ -143,7 +143,7 @@ void stage_spend(struct exchange *x)
     }
     exchange_enter(x, X_ASK);
     x->wants = wants;
-    x->call = x->leases++ < ASKED_MAX ? link_call(x->worker->link, lease_message(x, wants), NULL, 0, on_lease, x) : 0;
+    x->call = x->leases++ < ASKED_MAX ? link_ask(x->worker->link, lease_message(x, wants), on_lease, x) : 0;
     if (x->call == 0)
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides can't be reached, so nothing was sent.");
 }
@@ -191,7 +191,7 @@ static void ask_bytes(struct exchange *x, struct purse *p)
     b->worker = x->worker;
     memcpy(b->grant_id, x->grant_id, sizeof b->grant_id);
     json_t *wants = json_pack("[{s:s, s:i}]", "name", "bytes_out", "amount", BYTES_AT_ONCE);
-    if (wants != NULL && link_call(x->worker->link, lease_message(x, wants), NULL, 0, on_bytes, b) != 0)
+    if (wants != NULL && link_ask(x->worker->link, lease_message(x, wants), on_bytes, b) != 0)
         purse_set_asking(p, true);
     else
         free(b);

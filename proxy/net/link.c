@@ -15,7 +15,8 @@ struct call {
     int64_t n, until_ms;
     link_answer *done;
     void *arg;
-    json_t *message;                  /* not sent yet, and its descriptors; NULL: sent */
+    bool waits, again;                /* it is not sent yet; it may be sent once more, should this connection break */
+    json_t *message;                  /* to be sent, with its descriptors; NULL: never (again) */
     int fds[MSG_FDS_MAX];
     size_t fd_count;
 };
@@ -45,9 +46,10 @@ static void link_gone(uv_handle_t *h)
 }
 
 /* What it held for sending goes. */
-static void call_done(struct link *k, struct call *c)
+static void forget_message(struct link *k, struct call *c)
 {
-    k->waiting -= c->message != NULL;
+    k->waiting -= c->waits;
+    c->waits = false;
     json_decref(c->message);
     while (c->fd_count > 0)
         close(c->fds[--c->fd_count]);
@@ -58,7 +60,7 @@ static struct call take_out(struct link *k, size_t i)
 {
     struct call c = k->calls[i];
     k->calls[i] = k->calls[--k->call_count];
-    call_done(k, &c);
+    forget_message(k, &c);
     return c;
 }
 
@@ -69,12 +71,22 @@ static void answer_nothing(struct link *k, size_t i)
         c.done(c.arg, NULL, NULL, 0);
 }
 
-/* Those that were sent: nobody knows what became of them. A call that is answered may make another, behind it. */
+/* Those that were sent: nobody knows what became of them, so they are over, unless asking twice does no harm. A call that is answered may make another, behind it. */
 static void drop_calls(struct link *k)
 {
-    for (size_t i = k->call_count; i-- > 0;)
-        if (i < k->call_count && k->calls[i].message == NULL)
+    for (size_t i = k->call_count; i-- > 0;) {
+        struct call *c = &k->calls[i];
+        if (c->waits)
+            continue;
+        if (!c->again || k->waiting == WAITING_MAX) {
             answer_nothing(k, i);
+            continue;
+        }
+        c->again = false;
+        c->waits = true;
+        c->until_ms = clock_mono_ms() + RETURN_MS;
+        k->waiting++;
+    }
 }
 
 static bool is_connected(const struct link *k)
@@ -126,20 +138,29 @@ static enum status send_call(struct link *k, int64_t n, json_t *message, const i
     return st;
 }
 
+static void was_sent(struct link *k, struct call *c)
+{
+    c->until_ms = clock_mono_ms() + CALL_MS;
+    k->waiting -= c->waits;
+    c->waits = false;
+    if (!c->again)
+        forget_message(k, c);
+}
+
 /* authz is back: what waited for it is asked now. */
 static void send_waiting(struct link *k)
 {
     for (size_t i = k->call_count; i-- > 0;) {
         struct call *c = &k->calls[i];
-        enum status st = c->message != NULL ? send_call(k, c->n, c->message, c->fds, c->fd_count) : FULL;
+        if (!c->waits)
+            continue;
+        enum status st = send_call(k, c->n, c->message, c->fds, c->fd_count);
         if (st == CLOSED)
             return;                   /* those not sent wait on */
-        if (st == OK) {
-            c->until_ms = clock_mono_ms() + CALL_MS;
-            call_done(k, c);
-        } else if (c->message != NULL) {
+        if (st == OK)
+            was_sent(k, c);
+        else
             answer_nothing(k, i);
-        }
     }
 }
 
@@ -227,44 +248,53 @@ struct link *link_new(struct loop *l, const char *socket_path, const struct link
     return k;
 }
 
-/* Until it is back. */
-static int64_t wait_for_it(struct link *k, json_t *message, const int *fds, size_t fd_count, link_answer *done, void *arg)
+/* Until it is back. c's message and descriptors become its own. */
+static bool wait_for_it(struct link *k, struct call *c, const int *fds, size_t fd_count)
 {
-    struct call c = { ++k->next_n, k->lost_ms + RETURN_MS, done, arg, .message = message };
     if (!link_returning(k) || k->waiting == WAITING_MAX || fd_count > MSG_FDS_MAX)
-        return 0;
+        return false;
     for (size_t i = 0; i < fd_count; i++) {
-        c.fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
-        if (c.fds[i] < 0) {
-            while (c.fd_count > 0)
-                close(c.fds[--c.fd_count]);
-            return 0;
+        c->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
+        if (c->fds[i] < 0) {
+            while (c->fd_count > 0)
+                close(c->fds[--c->fd_count]);
+            return false;
         }
-        c.fd_count++;
+        c->fd_count++;
     }
-    json_incref(message);
+    c->until_ms = k->lost_ms + RETURN_MS;
+    c->waits = true;
     k->waiting++;
+    return true;
+}
+
+static int64_t call(struct link *k, struct call c, const int *fds, size_t fd_count)
+{
+    enum status st = CLOSED;
+    if (c.message == NULL || k->call_count == CALLS_MAX)
+        goto failed;
+    c.n = ++k->next_n;
+    if (is_connected(k) && k->heard_ms > 0)
+        st = send_call(k, c.n, c.message, fds, fd_count);
+    if (st == OK)
+        was_sent(k, &c);
+    else if (st != CLOSED || k->call_count == CALLS_MAX || !wait_for_it(k, &c, fds, fd_count))
+        goto failed;
     k->calls[k->call_count++] = c;
     return c.n;
+failed:
+    json_decref(c.message);
+    return 0;
 }
 
 int64_t link_call(struct link *k, json_t *message, const int *fds, size_t fd_count, link_answer *done, void *arg)
 {
-    int64_t n = 0;
-    if (message == NULL || k->call_count == CALLS_MAX)
-        goto done;
-    if (!is_connected(k) || k->heard_ms == 0) {
-        n = wait_for_it(k, message, fds, fd_count, done, arg);
-        goto done;
-    }
-    int64_t mine = ++k->next_n;
-    if (send_call(k, mine, message, fds, fd_count) != OK)
-        goto done;
-    n = mine;
-    k->calls[k->call_count++] = (struct call){ n, clock_mono_ms() + CALL_MS, done, arg, .message = NULL };
-done:
-    json_decref(message);
-    return n;
+    return call(k, (struct call){ .done = done, .arg = arg, .message = message }, fds, fd_count);
+}
+
+int64_t link_ask(struct link *k, json_t *message, link_answer *done, void *arg)
+{
+    return call(k, (struct call){ .done = done, .arg = arg, .message = message, .again = true }, NULL, 0);
 }
 
 void link_cancel(struct link *k, int64_t n)
@@ -272,10 +302,10 @@ void link_cancel(struct link *k, int64_t n)
     for (size_t i = 0; n != 0 && i < k->call_count; i++) {
         if (k->calls[i].n != n)
             continue;
-        if (k->calls[i].message != NULL)
+        if (k->calls[i].waits)
             (void)take_out(k, i);     /* it is never asked */
         else
-            k->calls[i].done = NULL;  /* the place stays until the answer, so that the count bounds what authz owes us */
+            k->calls[i].again = false, k->calls[i].done = NULL;   /* the place stays until the answer, so that the count bounds what authz owes us */
         return;
     }
 }

@@ -205,6 +205,25 @@ static void what_was_asked_is_not_asked_again(void **state)
     end(f);
 }
 
+static void questions_are_asked_again_once(void **state)
+{
+    struct field *f = begin();
+    (void)state;
+    authz_listens(f);
+    greet(f);
+    assert_true(link_ask(f->link, json_pack("{s:s}", "op", "who"), on_answer, f) != 0);
+    json_decref(hear(f));
+    authz_dies(f);
+    assert_int_equal(f->nothing, 0);
+    authz_listens(f);
+    greet(f);
+    json_decref(hear(f));
+    authz_dies(f);
+    assert_int_equal(f->nothing, 1);
+    assert_int_equal(f->answered, 0);
+    end(f);
+}
+
 static void not_many_and_not_for_long(void **state)
 {
     struct field *f = begin();
@@ -224,7 +243,7 @@ static void not_many_and_not_for_long(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(calls_wait_for_it), cmocka_unit_test(what_was_asked_is_not_asked_again),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(calls_wait_for_it), cmocka_unit_test(what_was_asked_is_not_asked_again), cmocka_unit_test(questions_are_asked_again_once),
                                         cmocka_unit_test(not_many_and_not_for_long) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
