@@ -142,9 +142,7 @@ void stage_authorize(struct exchange *x)
     const struct access *access = x->worker->access;
     struct slice release = SLICE("/.countersign/release/");
     if (!worker_fresh(x->worker)) {
-        x->after_tape = stage_authorize;
-        if (!worker_wait_authz(x->worker, &x->waiter))
-            refuse_stale(x);
+        refuse_stale(x);
         return;
     }
     const struct live_grant *g = access_grant(access, c->identity.thumbprint, x->tool->name, clock_wall_s());

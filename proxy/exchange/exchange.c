@@ -150,7 +150,7 @@ size_t exchange_tape_body(struct exchange *x)
             n = x->untaped;
         struct slice next = slice_of(bbuf_slice(&x->body).ptr + len - x->untaped, n);
         if (n == 0 || tape_body(x->worker->tape, &x->tape, TAPE_REQUEST, next) != OK) {
-            exchange_wait_tape(x);
+            exchange_wait(x);
             break;
         }
         x->untaped -= n;
@@ -276,7 +276,7 @@ void exchange_collect(struct exchange *x, size_t max, void (*next)(struct exchan
 
 /* ---- recording ---- */
 
-void exchange_wait_tape(struct exchange *x)
+void exchange_wait(struct exchange *x)
 {
     worker_wait(x->worker, &x->waiter);
 }
@@ -292,7 +292,7 @@ static enum status begin_tape(struct exchange *x, enum record_mode mode)
                               .names = &x->snap->secrets[x->tool - x->snap->config->tools] };
     enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
     if (st == FULL)
-        exchange_wait_tape(x);
+        exchange_wait(x);
     return st;
 }
 
@@ -334,7 +334,7 @@ static void exchange_wake(struct waiter *w)
 {
     struct exchange *x = (struct exchange *)((char *)w - offsetof(struct exchange, waiter));
     if (x->state == X_HEAD) {
-        x->after_tape(x);             /* authz is back, or stays away */
+        stage_identify(x);
     } else if (x->state == X_TAPE) {
         try_begin(x);
     } else if (tape_broken(x->worker->tape)) {

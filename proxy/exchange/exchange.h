@@ -127,7 +127,7 @@ struct exchange {
 
     /* recording */
     struct tape_exchange tape;
-    struct waiter waiter;             /* for room on the tape, for durability, or for authz to be back */
+    struct waiter waiter;             /* for room on the tape, for durability, or for a line to authz */
     void (*after_tape)(struct exchange *x);
     bool durable;
     enum record_mode record;          /* decided before the tape begins; RECORD_OFF: it never does, unless it is refused */
@@ -176,7 +176,7 @@ void exchange_collect(struct exchange *x, size_t max, void (*next)(struct exchan
 size_t exchange_tape_body(struct exchange *x);
 /* n bytes of x->body went on. */
 void exchange_took(struct exchange *x, size_t n);
-void exchange_wait_tape(struct exchange *x);
+void exchange_wait(struct exchange *x);
 /* Count what passed since the last time, for those who look. */
 void exchange_count(struct exchange *x);
 /* {identity, x5t, not_after} for authz. */

@@ -33,7 +33,7 @@ static bool durable_now(struct exchange *x)
 {
     if (!x->durable || x->durable_at == 0 || tape_durable(x->worker->tape) >= x->durable_at)
         return true;
-    exchange_wait_tape(x);
+    exchange_wait(x);
     return false;
 }
 
@@ -53,7 +53,7 @@ static bool step_head(struct exchange *x)
         if (st == OK && on_tape(x))
             st = tape_response(x->worker->tape, &x->tape, &x->response, x->from_tool);
         if (st == FULL)
-            exchange_wait_tape(x);
+            exchange_wait(x);
         else if (st != OK)
             respond_cut(x, "recording-unavailable");   /* it will never fit */
         if (st != OK)
@@ -101,13 +101,13 @@ static bool step_trailers(struct exchange *x)
     x->trailers_len = spend_fields_len(&x->response_trailers);
     if (!x->trailers_counted && !spend_covers(x, x->trailers_len)) {
         x->starved = true;
-        exchange_wait_tape(x);        /* woken when the budget is known */
+        exchange_wait(x);        /* woken when the budget is known */
         return false;
     }
     if (on_tape(x) && !x->trailers_taped) {
         enum status st = tape_trailers(x->worker->tape, &x->tape, &x->response_trailers);
         if (st == FULL)
-            exchange_wait_tape(x);
+            exchange_wait(x);
         else if (st != OK)
             respond_cut(x, "trailers-too-large");
         if (st != OK)
@@ -166,7 +166,7 @@ size_t respond_room(struct exchange *x)
         if (tape < room)
             room = tape;
         if (room == 0)
-            exchange_wait_tape(x);
+            exchange_wait(x);
     }
     return x->metered ? spend_room(x, room) : room;
 }
@@ -194,7 +194,7 @@ void respond_pass(struct exchange *x, struct slice data)
         return;
     }
     demand(x);
-    exchange_wait_tape(x);
+    exchange_wait(x);
 }
 
 void respond_end(struct exchange *x)

@@ -22,21 +22,16 @@ enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 30
 
 static void on_listener(uv_poll_t *p, int status, int events);
 
-/* ---- waiting for the tape ---- */
-
-static void append(struct waiter *list, struct waiter *x)
-{
-    if (x->next != NULL)
-        return;
-    x->prev = list->prev;
-    x->next = list;
-    x->prev->next = x;
-    list->prev = x;
-}
+/* ---- waiting, mostly for the tape ---- */
 
 void worker_wait(struct worker *w, struct waiter *x)
 {
-    append(&w->waiters, x);
+    if (x->next != NULL)
+        return;
+    x->prev = w->waiters.prev;
+    x->next = &w->waiters;
+    x->prev->next = x;
+    w->waiters.prev = x;
 }
 
 void waiter_leave(struct waiter *x)
@@ -48,37 +43,16 @@ void waiter_leave(struct waiter *x)
     x->next = x->prev = NULL;
 }
 
-static void wake_all(struct worker *w, struct waiter *list)
+void worker_wake(struct worker *w)
 {
-    if (w->mark.next != NULL)         /* from within a waking, since the connection to authz just broke: they look again when it is back */
+    if (w->mark.next != NULL)         /* from within a waking, since the line to authz just broke: they are woken again while it is */
         return;
-    append(list, &w->mark);           /* who waits again meanwhile comes behind it, and no waking can take it away */
-    for (struct waiter *x; (x = list->next) != &w->mark;) {
+    worker_wait(w, &w->mark);         /* who waits again meanwhile comes behind it, and no waking can take it away */
+    for (struct waiter *x; (x = w->waiters.next) != &w->mark;) {
         waiter_leave(x);
         x->wake(x);
     }
     waiter_leave(&w->mark);
-}
-
-void worker_wake(struct worker *w)
-{
-    wake_all(w, &w->waiters);
-}
-
-enum { RETURNING_MAX = 1024 };
-bool worker_wait_authz(struct worker *w, struct waiter *x)
-{
-    if (!link_returning(w->link) || w->returning_count == RETURNING_MAX)
-        return false;
-    append(&w->returning, x);
-    w->returning_count++;
-    return true;
-}
-
-static void wake_returning(struct worker *w)
-{
-    w->returning_count = 0;
-    wake_all(w, &w->returning);
 }
 
 static void on_wake(uv_poll_t *p, int status, int events)
@@ -154,8 +128,7 @@ static void on_event(void *arg, const json_t *event)
         sweep(w, false);
     if (synced) {
         start_accepting(w);
-        wake_returning(w);
-        worker_wake(w);               /* who waited for an answer of the authz before */
+        worker_wake(w);
     }
 }
 
@@ -175,6 +148,11 @@ bool worker_fresh(const struct worker *w)
 {
     int64_t heard = link_heard_ms(w->link);
     return heard > 0 && clock_mono_ms() - heard <= FRESH_MS;
+}
+
+bool worker_cut_off(const struct worker *w)
+{
+    return link_cut_off(w->link);
 }
 
 /* ---- connections ---- */
@@ -442,9 +420,7 @@ static void on_tick(uv_timer_t *t)
         start_accepting(w);
     if (w->old_pools)
         drop_pools(w, w->snap);
-    if (w->returning.next != &w->returning && !link_returning(w->link))
-        wake_returning(w);            /* it has been away for too long */
-    if (tape_broken(w->tape))
+    if (tape_broken(w->tape) || worker_cut_off(w))
         worker_wake(w);              /* nobody else would tell them */
     if (w->draining)
         finish_stopping(w);
@@ -546,7 +522,6 @@ enum status worker_start(const struct worker_options *o, struct worker **out, st
     w->lost_ms = w->started_ms = clock_mono_ms();
     metric_set(&w->metrics.authz_heard_ms, (uint64_t)w->lost_ms);
     w->waiters.next = w->waiters.prev = &w->waiters;
-    w->returning.next = w->returning.prev = &w->returning;
     w->access = access_new();
     w->sources = o->sources;
     w->live = o->live;

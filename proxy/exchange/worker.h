@@ -43,7 +43,7 @@ struct pool_entry {
     struct upstream_pool *pool;
 };
 
-struct waiter {                       /* somebody who waits for room on the tape, or for durability */
+struct waiter {                       /* somebody who waits for room on the tape, for durability, or for a new line to authz */
     struct waiter *next, *prev;
     void (*wake)(struct waiter *w);
 };
@@ -74,8 +74,6 @@ struct worker {
     int64_t started_ms;
     int64_t drain_until_ms, stop_again_ms, lost_ms;  /* lost_ms: when authz was last heard, over all connections to it */
     struct waiter waiters, mark;      /* mark: the end of one round of waking */
-    struct waiter returning;          /* requests that came while authz was being started anew, and so many */
-    unsigned returning_count;
     struct metrics metrics;
     struct access_log access_log;
     struct refused refused;
@@ -119,8 +117,8 @@ void worker_join(struct worker *w);
 struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool);
 /* Is authz fresh enough to begin something new? */
 bool worker_fresh(const struct worker *w);
-/* It is not, but may be in a moment, since it is being started anew: x waits for that, at most two seconds, and then looks again. False: no use, or too many wait. */
-bool worker_wait_authz(struct worker *w, struct waiter *x);
+/* Is there no line to authz just now, as after its end and before its next start? (A silent one is another matter: then the answer is no.) */
+bool worker_cut_off(const struct worker *w);
 void worker_wait(struct worker *w, struct waiter *x);
 void waiter_leave(struct waiter *x);
 /* All who wait look again; from the loop, never from within an exchange. */

@@ -94,9 +94,9 @@ static bool is_connected(const struct link *k)
     return k->polling && !uv_is_closing((const uv_handle_t *)&k->poll);
 }
 
-bool link_returning(const struct link *k)
+bool link_cut_off(const struct link *k)
 {
-    return (!is_connected(k) || k->heard_ms == 0) && clock_mono_ms() - k->lost_ms < RETURN_MS;
+    return !is_connected(k) || k->heard_ms == 0;
 }
 
 static void disconnect(struct link *k, const char *why)
@@ -251,7 +251,7 @@ struct link *link_new(struct loop *l, const char *socket_path, const struct link
 /* Until it is back. c's message and descriptors become its own. */
 static bool wait_for_it(struct link *k, struct call *c, const int *fds, size_t fd_count)
 {
-    if (!link_returning(k) || k->waiting == WAITING_MAX || fd_count > MSG_FDS_MAX)
+    if (!link_cut_off(k) || clock_mono_ms() - k->lost_ms >= RETURN_MS || k->waiting == WAITING_MAX || fd_count > MSG_FDS_MAX)
         return false;
     for (size_t i = 0; i < fd_count; i++) {
         c->fds[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3);
@@ -274,7 +274,7 @@ static int64_t call(struct link *k, struct call c, const int *fds, size_t fd_cou
     if (c.message == NULL || k->call_count == CALLS_MAX)
         goto failed;
     c.n = ++k->next_n;
-    if (is_connected(k) && k->heard_ms > 0)
+    if (!link_cut_off(k))
         st = send_call(k, c.n, c.message, fds, fd_count);
     if (st == OK)
         was_sent(k, &c);

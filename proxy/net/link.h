@@ -23,7 +23,7 @@ struct link_handlers {
 /* socket_path is copied. NULL: no memory. */
 struct link *link_new(struct loop *l, const char *socket_path, const struct link_handlers *h);
 /* Ask. Takes the reference to message (an object without "n"). fds are borrowed until the return. The answer comes once, always later; 0 when authz is away or the queue (256) is
- * full: then it never comes. Else a number for link_cancel. While authz is being started anew (link_returning) up to 64 calls wait for it: they are sent when it is back, or answered with NULL. */
+ * full: then it never comes. Else a number for link_cancel. For the first two seconds without a line up to 64 calls wait for the next one: they are sent then, or answered with NULL. */
 int64_t link_call(struct link *k, json_t *message, const int *fds, size_t fd_count, link_answer *done, void *arg);
 /* The same for what does no harm when it is asked twice: when the connection breaks before the answer, the next one is asked, once. */
 int64_t link_ask(struct link *k, json_t *message, link_answer *done, void *arg);
@@ -31,8 +31,8 @@ int64_t link_ask(struct link *k, json_t *message, link_answer *done, void *arg);
 void link_cancel(struct link *k, int64_t n);
 /* The monotonic time of the last word from authz; 0 before the first `synced`. */
 int64_t link_heard_ms(const struct link *k);
-/* Is the connection down, or its snapshot not here yet, and this for less than two seconds? One that is there and silent is not returning. */
-bool link_returning(const struct link *k);
+/* Is there no line just now, or one on which authz has not told everything yet? A line that fell silent is not cut off. */
+bool link_cut_off(const struct link *k);
 /* Call often (every 100 ms): reconnects, times out. */
 void link_tick(struct link *k);
 void link_close(struct link *k);      /* frees itself once the loop has run */

@@ -141,9 +141,9 @@ static void authz_dies(struct field *f)
     close(f->listener);
     unlink(f->path);
     f->peer = f->listener = -1;
-    for (unsigned i = 0; i < 3000 && !link_returning(f->link); i++)
+    for (unsigned i = 0; i < 3000 && !link_cut_off(f->link); i++)
         turn(f);
-    assert_true(link_returning(f->link));
+    assert_true(link_cut_off(f->link));
 }
 
 static void end(struct field *f)
@@ -164,7 +164,7 @@ static void calls_wait_for_it(void **state)
 {
     struct field *f = begin();
     (void)state;
-    assert_true(link_returning(f->link));
+    assert_true(link_cut_off(f->link));
     assert_true(ask(f, "first", NULL, 0) != 0);
     authz_listens(f);
     greet(f);
@@ -179,7 +179,7 @@ static void calls_wait_for_it(void **state)
     close(fds[1]);
     authz_listens(f);
     greet(f);
-    assert_false(link_returning(f->link));
+    assert_false(link_cut_off(f->link));
     expect(f, "second");
     for (unsigned i = 0; i < 300 && f->answered < 2; i++)
         turn(f);
@@ -236,7 +236,6 @@ static void not_many_and_not_for_long(void **state)
     while (f->nothing < waiting && clock_mono_ms() - from < 20000)
         turn(f);
     assert_int_equal(f->nothing, waiting);
-    assert_false(link_returning(f->link));
     assert_int_equal(ask(f, "later", NULL, 0), 0);
     end(f);
 }
