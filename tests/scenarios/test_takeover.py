@@ -55,6 +55,7 @@ def test_reloads_and_restarts_in_one_go(gw, http):
                 time.sleep(0.3)
             the_end(gw.take_over())
     load.check(at_least=200)
+    print(f"HTTP/{http}: {5 * TIMES} reloads, {TIMES} restarts, {load.done} requests, {load.failed} failed")
 
 
 def test_no_connection_is_refused(gw):
