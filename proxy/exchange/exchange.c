@@ -89,7 +89,7 @@ void exchange_free(struct exchange *x)
     if (x->request.method.len > 0) {
         access_log_put(&x->worker->access_log, x);
         metrics_exchange(&x->worker->metrics, c->protocol == &protocol_h2, x->head_sent ? x->response.status : 0,
-                         (uint64_t)(c->worker->loop.now_ms - x->begun_ms), x->request_bytes, x->response_bytes, x->refusal);
+                         c->worker->loop.now_ms > x->begun_ms ? (uint64_t)(c->worker->loop.now_ms - x->begun_ms) : 0, x->request_bytes, x->response_bytes, x->refusal);
         if (c->person != NULL && refusal_counts(x->refusal))
             refused_add(x->worker, &c->identity);
     }
