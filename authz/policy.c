@@ -6,7 +6,7 @@
  *   - an action that is content with a grant counts only for what it names in full: for each method reading there must be one, and every value
  *     of a field it has a condition on must match. Otherwise a second value could ride along with an allowed one, and default deny would be lost.
  * Loose readings of the path (case, %3A for ':', a '/' at the end, ";params", and '\' or '%2F' where the tool allows them) can make a verdict
- * stricter and never milder. */
+ * stricter and never milder: where another action that is content with a grant fits such a reading, what it wants recorded, durable and granted counts too. */
 #include "authz/judge.h"
 #include "authz/pattern.h"
 #include "config/index.h"
@@ -24,6 +24,8 @@ struct tally {
     struct best strict, loose_strict, grant;      /* what matched */
     struct best want_strict, want_loose, want_grant;   /* what may match once the body is read */
     uint64_t granted_methods;                     /* a bit for each of the request's methods that some grant action covers */
+    struct best also[POLICY_ALSO];                /* content with a grant, for each loose reading */
+    size_t reading;                               /* the one under way */
 };
 
 static unsigned rank(const struct action *a)
@@ -177,6 +179,18 @@ static void consider_grant(struct tally *t, const struct action *a, size_t at, c
     keep(&t->grant, a, at, false);
 }
 
+/* It gives no leave, so what is not known of the body counts as matching. */
+static void consider_also(struct tally *t, const struct action *a, size_t at, const struct policy_request *r)
+{
+    bool method = false;
+    for (size_t i = 0; i < r->method_count; i++)
+        method = method || names_method(a, r->methods[i], false);
+    if (!method || !fields_match(a->query, a->query_count, r->query, r->query_count, every_field))
+        return;
+    if (!r->body_seen || fields_match(a->body, a->body_count, r->body, r->body_count, every_field))
+        keep(&t->also[t->reading], a, at, true);
+}
+
 /* ---- candidates ----------------------------------------------------------------------------------------------- */
 
 static bool loosely(const struct tool *tool, size_t at, struct slice path)
@@ -196,14 +210,14 @@ static bool loosely(const struct tool *tool, size_t at, struct slice path)
 static void consider(struct tally *t, const struct tool *tool, size_t at, const struct policy_request *r, struct slice path, bool loose)
 {
     const struct action *a = &tool->actions[at];
-    if (loose && a->requirement == NEED_GRANT)
-        return;
     if (!(loose ? loosely(tool, at, path) : path_matches(a->path, path)))
         return;
-    if (a->requirement == NEED_GRANT)
-        consider_grant(t, a, at, r);
-    else
+    if (a->requirement != NEED_GRANT)
         consider_strict(t, a, at, r, loose);
+    else if (loose)
+        consider_also(t, a, at, r);
+    else
+        consider_grant(t, a, at, r);
 }
 
 static void consider_all(struct tally *t, const struct tool *tool, const struct policy_request *r, struct slice path, bool loose)
@@ -240,6 +254,7 @@ static bool consider_loosely(struct tally *t, const struct tool *tool, const str
         struct slice path = slice_of(loose, path_loosen(r->path, !keep_params, loose));
         if (has_dot_segment(path))
             return false;
+        t->reading = (size_t)keep_params;
         consider_all(t, tool, r, path, true);
     }
     return true;
@@ -288,6 +303,8 @@ struct judgement policy_judge_fully(const struct tool *tool, const struct policy
     j.verdict.action = best.action;
     j.verdict.requirement = best.action ? best.action->requirement : NEED_DENY;
     j.verdict.wants_body = !body_known(r) && wants_body(&t, &best);
+    for (size_t i = 0; i < POLICY_ALSO && j.verdict.requirement == NEED_GRANT; i++)
+        j.verdict.also[i] = t.also[i].action != best.action ? t.also[i].action : NULL;
     return j;
 }
 
@@ -296,10 +313,23 @@ struct verdict policy_judge(const struct tool *tool, const struct policy_request
     return policy_judge_fully(tool, r).verdict;
 }
 
+bool policy_durable(const struct verdict *v)
+{
+    bool durable = v->action != NULL && v->action->durable;
+    for (size_t i = 0; i < POLICY_ALSO; i++)
+        durable = durable || (v->also[i] != NULL && v->also[i]->durable);
+    return durable;
+}
+
 enum record_mode policy_record(const struct verdict *v)
 {
-    bool plain = v->action != NULL && v->requirement == NEED_GRANT && !v->action->durable && !v->wants_body;
-    return plain ? v->action->record : RECORD_FULL;
+    if (v->action == NULL || v->requirement != NEED_GRANT || v->wants_body || policy_durable(v))
+        return RECORD_FULL;
+    enum record_mode mode = v->action->record;
+    for (size_t i = 0; i < POLICY_ALSO; i++)   /* the smaller word keeps more */
+        if (v->also[i] != NULL && v->also[i]->record < mode)
+            mode = v->also[i]->record;
+    return mode;
 }
 
 const struct tool *policy_tool_at(const struct config *c, struct slice host)

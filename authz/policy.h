@@ -30,17 +30,22 @@ struct policy_request {
     bool body_unreadable;             /* there is a body, and it can't be read in full (type, coding, size): every body rule counts as matching */
 };
 
+/* Two loose readings of a path: with ";params" and without. */
+enum { POLICY_ALSO = 2 };
+
 struct verdict {
     enum requirement requirement;
     const struct action *action;      /* NULL: nothing matched, NEED_DENY */
     bool wants_body;                  /* body_seen was false and some action that could change the verdict has body rules: read it, ask again */
+    const struct action *also[POLICY_ALSO];   /* NEED_GRANT: the action that a tool which reads the path loosely takes it for, where that is another one; or NULL */
 };
 
 struct verdict policy_judge(const struct tool *tool, const struct policy_request *r);
 
 /* What is kept of a request with this verdict: what its action says if a grant is enough for it and it need not be durable; else, and while the body may
- * still change the verdict, all of it. */
+ * still change the verdict, all of it. Of `action` and `also` the one that keeps more counts, or is durable: nobody chooses by the spelling of a path. */
 enum record_mode policy_record(const struct verdict *v);
+bool policy_durable(const struct verdict *v);
 
 /* The tool served at this host (lower case, no port), or NULL. */
 const struct tool *policy_tool_at(const struct config *c, struct slice host);

@@ -266,7 +266,7 @@ static void test_index(void **state)
             random_text(path_parts, 10, 6, path, sizeof path);
             make_request(&a, "GET", path, "", "");
             struct verdict x = policy_judge(&plain, &a.r), y = policy_judge(&indexed, &a.r);
-            if (x.requirement != y.requirement || x.action != y.action)
+            if (x.requirement != y.requirement || x.action != y.action || memcmp(x.also, y.also, sizeof x.also) != 0)
                 fail_msg("'%s': %s or %s", path, x.action ? x.action->name : "none", y.action ? y.action->name : "none");
         }
         arena_done(&arena);
@@ -306,20 +306,61 @@ static void test_record(void **state)
         struct verdict v;
         enum record_mode want;
     } kept[] = {
-        { "as the action says: all", { NEED_GRANT, &keep, false }, RECORD_FULL },
-        { "as the action says: sizes", { NEED_GRANT, &sizes, false }, RECORD_METADATA },
-        { "as the action says: nothing", { NEED_GRANT, &none, false }, RECORD_OFF },
-        { "the body may make it another", { NEED_GRANT, &sizes, true }, RECORD_FULL },
-        { "the body may make it another, off", { NEED_GRANT, &none, true }, RECORD_FULL },
-        { "signed off", { NEED_SIGNOFF, &sizes, false }, RECORD_FULL },
-        { "refused", { NEED_DENY, &none, false }, RECORD_FULL },
-        { "no action", { NEED_DENY, NULL, false }, RECORD_FULL },
-        { "durable", { NEED_GRANT, &sure, false }, RECORD_FULL },
+        { "as the action says: all", { .requirement = NEED_GRANT, .action = &keep, .wants_body = false }, RECORD_FULL },
+        { "as the action says: sizes", { .requirement = NEED_GRANT, .action = &sizes, .wants_body = false }, RECORD_METADATA },
+        { "as the action says: nothing", { .requirement = NEED_GRANT, .action = &none, .wants_body = false }, RECORD_OFF },
+        { "the body may make it another", { .requirement = NEED_GRANT, .action = &sizes, .wants_body = true }, RECORD_FULL },
+        { "the body may make it another, off", { .requirement = NEED_GRANT, .action = &none, .wants_body = true }, RECORD_FULL },
+        { "signed off", { .requirement = NEED_SIGNOFF, .action = &sizes, .wants_body = false }, RECORD_FULL },
+        { "refused", { .requirement = NEED_DENY, .action = &none, .wants_body = false }, RECORD_FULL },
+        { "no action", { .requirement = NEED_DENY, .action = NULL, .wants_body = false }, RECORD_FULL },
+        { "durable", { .requirement = NEED_GRANT, .action = &sure, .wants_body = false }, RECORD_FULL },
     };
     (void)state;
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
         if (policy_record(&kept[i].v) != kept[i].want)
             fail_msg("%s", kept[i].name);
+}
+
+/* Nobody chooses by spelling: where a tool that ignores case, a '/' or ";params" reads another action, its wishes count too. */
+static void test_record_of_spellings(void **state)
+{
+    static struct action kinds[] = {
+        { .name = "static", .path = "/static/**", .requirement = NEED_GRANT, .record = RECORD_OFF },
+        { .name = "files", .methods = get, .method_count = 1, .path = "/Files/**", .requirement = NEED_GRANT, .record = RECORD_FULL },
+        { .name = "sure", .path = "/pay/*", .requirement = NEED_GRANT, .durable = true },
+        { .name = "form", .path = "/form", .body = &action_view, .body_count = 1, .requirement = NEED_GRANT, .record = RECORD_FULL },
+        { .name = "rest", .path = "/**", .requirement = NEED_GRANT, .record = RECORD_METADATA },
+    };
+    static const struct {
+        const char *name, *methods, *path, *body, *action, *also;
+        enum record_mode want;
+        bool durable;
+    } spelled[] = {
+        { "as written: nothing", "GET", "/static/a", "", "static", NULL, RECORD_OFF, false },
+        { "as written: all", "GET", "/Files/a", "", "files", NULL, RECORD_FULL, false },
+        { "as written: sizes", "GET", "/else", "", "rest", NULL, RECORD_METADATA, false },
+        { "a milder one spelled differently", "GET", "/Static/a", "", "rest", "static", RECORD_METADATA, false },
+        { "a stricter one spelled differently", "GET", "/files/a", "", "rest", "files", RECORD_FULL, false },
+        { "with params", "GET", "/Files;x/a", "", "rest", "files", RECORD_FULL, false },
+        { "of another method", "POST", "/files/a", "", "rest", NULL, RECORD_METADATA, false },
+        { "a durable one spelled differently", "GET", "/PAY/1", "", "rest", "sure", RECORD_FULL, true },
+        { "a '/' more", "GET", "/pay/1/", "", "rest", "sure", RECORD_FULL, true },
+        { "a body that says so", "POST", "/Form", "action=view", "rest", "form", RECORD_FULL, false },
+        { "a body that says something else", "POST", "/Form", "action=other", "rest", NULL, RECORD_METADATA, false },
+        { "a body that can't be read", "POST", "/Form", "!", "rest", "form", RECORD_FULL, false },
+    };
+    static struct tool by_case = { .name = "files", .actions = kinds, .action_count = sizeof kinds / sizeof kinds[0] };
+    (void)state;
+    for (size_t i = 0; i < sizeof spelled / sizeof spelled[0]; i++) {
+        struct asked a;
+        make_request(&a, spelled[i].methods, spelled[i].path, "", spelled[i].body);
+        struct verdict v = policy_judge(&by_case, &a.r);
+        const char *also = v.also[0] ? v.also[0]->name : v.also[1] ? v.also[1]->name : "";
+        if (v.requirement != NEED_GRANT || strcmp(v.action->name, spelled[i].action) != 0 || strcmp(also, spelled[i].also ? spelled[i].also : "") != 0 ||
+            policy_record(&v) != spelled[i].want || policy_durable(&v) != spelled[i].durable)
+            fail_msg("%s: %s, also %s, record %d", spelled[i].name, v.action ? v.action->name : "none", also, (int)policy_record(&v));
+    }
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------- */
@@ -399,7 +440,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verdicts), cmocka_unit_test(test_odd_requests), cmocka_unit_test(test_words), cmocka_unit_test(test_index),
-        cmocka_unit_test(test_walk_once), cmocka_unit_test(test_hash), cmocka_unit_test(test_record), cmocka_unit_test(test_people),
+        cmocka_unit_test(test_walk_once), cmocka_unit_test(test_hash), cmocka_unit_test(test_record), cmocka_unit_test(test_record_of_spellings), cmocka_unit_test(test_people),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

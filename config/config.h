@@ -112,7 +112,7 @@ struct distinct_limit {
 };
 struct budget {
     unsigned requests;
-    int64_t bytes_out;                /* of bodies and frames delivered to the person */
+    int64_t bytes_out;                /* of bodies, frames, trailers and 103s delivered to the person */
     struct action_limit *actions;
     size_t action_count;
     struct distinct_limit *distinct;

@@ -264,7 +264,7 @@ void view_messages(FILE *out, const struct archive_exchange *x)
         fputs(": ", out);
         term_text(out, m->opcode);
         fprintf(out, ", %s%s", words_bytes((size_t)m->length, size), m->compressed ? ", compressed" : "");
-        fputs(m->omitted ? ", not kept by policy" : "", out);
+        fputs(!m->omitted ? "" : x->sizes_only ? ", not kept by policy" : ", too long to be kept in full, or not readable", out);
         if (text && m->data.len > 0) {
             fputs(": ", out);
             term_text(out, slice_of(m->data.ptr, long_one ? MESSAGE_SHOWN : m->data.len));

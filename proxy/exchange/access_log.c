@@ -124,7 +124,7 @@ void access_log_put(struct access_log *l, const struct exchange *x)
     number(l, NUMBER("sent"), x->response_bytes);
     if (x->answered_ms > 0)
         number(l, NUMBER("first_ms"), since(x->begun_ms, x->answered_ms));
-    number(l, NUMBER("ms"), since(x->begun_ms, clock_mono_ms()));
+    number(l, NUMBER("ms"), since(x->begun_ms, x->worker->loop.now_ms));
     text(l, TEXT("refusal"), slice_str(x->refusal));
     if (x->why != x->refusal)
         text(l, TEXT("why"), slice_str(x->why));

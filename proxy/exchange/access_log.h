@@ -2,7 +2,7 @@
  * request would cost more than making the line.
  *
  * Members: time (when the request came), level, process, event, trace (trace id of traceparent, W3C Trace Context), source, protocol, tls, identity,
- * tool, action, grant, method, path, status (0: none was sent), received, sent (bytes of body), first_ms, ms (until the response head, until the end), refusal (the
+ * tool, action, grant, method, path, status (0: none was sent), received, sent (bytes of body, and of the fields of 103s and trailers), first_ms, ms (until the response head, until the end), refusal (the
  * type of the problem that was the answer), why (what went wrong). What there is none of is left out. Never the query: it may hold secrets. */
 #ifndef COUNTERSIGN_ACCESS_LOG_H
 #define COUNTERSIGN_ACCESS_LOG_H

@@ -245,7 +245,7 @@ void stage_judge(struct exchange *x)
 {
     const struct action *before = x->verdict.action;
     x->verdict = judge(x);
-    x->durable = x->verdict.action != NULL && (x->verdict.action->durable || x->verdict.requirement == NEED_SIGNOFF);
+    x->durable = policy_durable(&x->verdict) || x->verdict.requirement == NEED_SIGNOFF;
     if (!x->tape.open) {
         x->record = kept(x);
         exchange_begin_tape(x, act);

@@ -42,6 +42,7 @@ static void on_closed(struct stream *s)
     bbuf_done(&c->in);
     bbuf_done(&c->out);
     free(c->cert_field);
+    h1_seen_done(&c->seen);
     free(c->sni);
     snapshot_unref(c->snap);
     free(c);
@@ -258,11 +259,17 @@ void conn_rest(struct conn *c)
 {
     free(c->cert_field);
     c->cert_field = NULL;
+    h1_seen_done(&c->seen);
 }
 
 static void judge_certificate(struct conn *c, struct snapshot *s)
 {
     X509 *leaf = SSL_get1_peer_certificate(c->stream.ssl);
+    if (c->settled && leaf != NULL) { /* its key is gone (stream_settle) */
+        X509 *whole = X509_dup(leaf);
+        X509_free(leaf);
+        leaf = whole;
+    }
     c->cert = trust_check(s->trust, leaf, SSL_get_peer_cert_chain(c->stream.ssl), clock_wall_s(), &c->identity);
     c->person = c->cert == CERT_GOOD ? config_person(s->config, slice_str(c->identity.name)) : NULL;
     trust_drop_known(s->trust, SSL_get_peer_cert_chain(c->stream.ssl));
@@ -338,6 +345,7 @@ static void start_protocol(struct conn *c)
     }
     judge_certificate(c, c->snap);
     stream_settle(&c->stream);
+    c->settled = true;
     conn_share(c);
     metric_add(&c->worker->metrics.certificates_refused, c->cert != CERT_GOOD);
     if (c->cert != CERT_GOOD)

@@ -5,6 +5,7 @@
 #include "proxy/base/bbuf.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/worker.h"
+#include "proxy/http/h1.h"
 #include "proxy/net/stream.h"
 
 enum { CONN_IN_MAX = 64 * 1024, CONN_OUT_MAX = 64 * 1024, ADDRESS_MAX = 46 };
@@ -52,6 +53,7 @@ struct conn {
     const struct person *person;      /* in snap; NULL: nobody is listed for the identity */
     const struct tool *tool;          /* in snap: where its last request went, or NULL */
     struct share *share;              /* of the person; NULL: not known yet, or they have connections enough */
+    struct h1_seen seen;              /* HTTP/1.1: the last request's head, while it is in use */
     char *cert_field;                 /* ":base64 of the DER:" (RFC 9440), while it is in use: conn_cert_field */
     char served_grant[GRANT_ID_MAX + 1];   /* under which a tool's bytes last went out; they may still lie in `out` or in the kernel */
     char served_tool[TOOL_NAME_MAX + 1];
@@ -63,6 +65,7 @@ struct conn {
     bool passed;                      /* conn_put wrote: who waits for room is told with the next flush */
     bool ticket_due;                  /* the next write takes a session ticket along */
     bool counted;                     /* among the connections of its source */
+    bool settled;                     /* stream_settle was called */
     bool young;                       /* its handshake is not done: on worker->young, and counted so */
     bool crowded;                     /* its person has connections enough: it ends with this answer */
     bool cut;                         /* close by reset once `out` is written */

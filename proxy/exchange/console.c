@@ -81,7 +81,8 @@ void visit_ask(struct exchange *x, json_t *message, void (*then)(struct exchange
         json_decref(message);
         message = NULL;
     }
-    x->call = link_call(x->worker->link, message, NULL, 0, on_answer, x);
+    bool looks = slice_eq(x->request.method, SLICE("GET"));
+    x->call = looks ? link_ask(x->worker->link, message, on_answer, x) : link_call(x->worker->link, message, NULL, 0, on_answer, x);
     if (x->call == 0)
         refuse(x, 503, "authorization-unavailable", "Not available at the moment", "The process that decides can't be reached.",
                "Try again in a moment; if it stays so, tell the people who run this gateway.");

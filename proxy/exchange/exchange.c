@@ -49,7 +49,7 @@ struct exchange *exchange_new(struct conn *c, const struct front *front, void *s
     x->front = front;
     x->stream = stream;
     x->started_ms = clock_wall_ms();
-    x->begun_ms = clock_mono_ms();
+    x->begun_ms = c->worker->loop.now_ms;
     metric_add(&c->worker->metrics.active_requests, 1);
     x->reply_fd = -1;
     x->waiter.wake = exchange_wake;
@@ -85,15 +85,13 @@ void exchange_free(struct exchange *x)
     waiter_leave(&x->waiter);
     if (x->tape.open)
         tape_close(x->worker->tape, &x->tape, x->why || websocket_closed(x) ? x->why : "cut");
-    if (x->live != NULL) {
-        exchange_count(x);
-        live_end(x->worker->live, x->worker->index, x->live, x->ws != NULL, clock_wall_ms());
-    }
+    if (x->live != NULL)
+        live_end(x->worker->live, x->worker->index, x->live, x->ws != NULL, x->request_bytes - x->live_received, x->response_bytes - x->live_sent, clock_wall_ms());
     metric_add(&x->worker->metrics.active_requests, (uint64_t)-1);
     if (x->request.method.len > 0) {
         access_log_put(&x->worker->access_log, x);
         metrics_exchange(&x->worker->metrics, c->protocol == &protocol_h2, x->head_sent ? x->response.status : 0,
-                         (uint64_t)(clock_mono_ms() - x->begun_ms), x->request_bytes, x->response_bytes, x->refusal);
+                         c->worker->loop.now_ms > x->begun_ms ? (uint64_t)(c->worker->loop.now_ms - x->begun_ms) : 0, x->request_bytes, x->response_bytes, x->refusal);
         if (c->person != NULL && refusal_counts(x->refusal))
             refused_add(x->worker, &c->identity);
     }
@@ -285,26 +283,42 @@ void exchange_wait(struct exchange *x)
     worker_wait(x->worker, &x->waiter);
 }
 
-static void try_begin(struct exchange *x)
+static enum status begin_tape(struct exchange *x, enum record_mode mode)
 {
     struct conn *c = x->conn;
     struct tape_session s = {
         .id = slice_str(x->grant_id), .identity = slice_str(c->identity.name), .person = slice_str(c->person->name),
         .tool = slice_str(x->tool->name), .host = slice_str(x->tool->host), .x5t = slice_str(c->identity.x5t),
     };
+    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .mode = mode,
+                              .names = &x->snap->secrets[x->tool - x->snap->config->tools] };
+    enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
+    if (st == FULL)
+        exchange_wait(x);
+    return st;
+}
+
+enum status exchange_tape_refusal(struct exchange *x)
+{
+    if (x->tape.open || x->record != RECORD_OFF || x->refusal == NULL || tape_broken(x->worker->tape))
+        return OK;
+    enum status st = begin_tape(x, RECORD_METADATA);
+    if (st == OK)
+        x->record = RECORD_METADATA;
+    return st;
+}
+
+static void try_begin(struct exchange *x)
+{
     if (tape_broken(x->worker->tape)) {
         exchange_broken(x, 503, "recording-unavailable",
                         "The recording of this session can't be kept at the moment, so nothing is passed on.");
         return;
     }
-    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .mode = x->record,
-                              .redact_fields = x->tool->redact_fields, .redact_count = x->tool->redact_count };
-    enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
-    if (st == FULL)
-        exchange_wait(x);
-    else if (st != OK)
+    enum status st = begin_tape(x, x->record);
+    if (st != OK && st != FULL)
         exchange_broken(x, 503, "recording-unavailable", "This request can't be recorded, so it is not passed on.");
-    else
+    else if (st == OK)
         x->after_tape(x);
 }
 

@@ -115,7 +115,8 @@ struct exchange {
     bool from_tool, head_pending, head_sent, end_pending, no_body;
     uint64_t response_bytes;
     struct fields response_fields, response_trailers;
-    bool trailers_taped;
+    bool trailers_taped, trailers_counted;
+    size_t trailers_len;
     struct slice reply;               /* what is left of our own answer, in reply_owned */
     void *reply_owned;
     int reply_fd;                     /* a file to send instead, or -1 */
@@ -127,10 +128,10 @@ struct exchange {
 
     /* recording */
     struct tape_exchange tape;
-    struct waiter waiter;             /* for room on the tape, or for durability */
+    struct waiter waiter;             /* for room on the tape, for durability, or for a line to authz */
     void (*after_tape)(struct exchange *x);
-    bool durable, request_finished;
-    enum record_mode record;          /* decided before the tape begins; RECORD_OFF: it never does */
+    bool durable;
+    enum record_mode record;          /* decided before the tape begins; RECORD_OFF: it never does, unless it is refused */
     struct bbuf unsure;               /* durable: recorded, not yet fsynced, so not yet delivered */
     uint64_t durable_at;
     const char *refusal;              /* type of the problem that was the answer, or NULL */
@@ -168,6 +169,8 @@ void console_done(struct exchange *x);          /* when it is freed */
 void exchange_enter(struct exchange *x, enum exchange_state to);
 /* Put the head on the tape, then go on with `next`; waits for room. */
 void exchange_begin_tape(struct exchange *x, void (*next)(struct exchange *x));
+/* What would not be recorded at all and is refused, is: heads and sizes. OK also when there is nothing to do; FULL: woken when there is room. */
+MUST_CHECK enum status exchange_tape_refusal(struct exchange *x);
 /* Read the whole body, at most max bytes; then `next`, with x->collected or x->too_large set. */
 void exchange_collect(struct exchange *x, size_t max, void (*next)(struct exchange *x));
 /* Record what came in; what is on the tape may be passed on. Returns the bytes that may. */
@@ -192,6 +195,8 @@ void forward_outcome(struct exchange *x, const char *outcome);
 void respond_head(struct exchange *x, bool from_tool);
 size_t respond_room(struct exchange *x);
 void respond_body(struct exchange *x, struct slice data);        /* at most respond_room */
+/* A 103: recorded and counted, or left out. */
+void respond_interim(struct exchange *x, const struct message *m, const struct fields *fields);
 /* The second half of it: data is on the tape already. */
 void respond_pass(struct exchange *x, struct slice data);
 void respond_end(struct exchange *x);

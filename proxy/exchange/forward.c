@@ -50,7 +50,7 @@ void stage_forward(struct exchange *x)
     }
     exchange_enter(x, X_ASK);
     json_t *m = json_pack("{s:s,s:o,s:s,s:s}", "op", "assertion", "who", exchange_who(x), "tool", x->tool->name, "grant_id", x->grant_id);
-    x->call = link_call(x->worker->link, m, NULL, 0, on_assertion, x);
+    x->call = link_ask(x->worker->link, m, on_assertion, x);
     if (x->call == 0) {
         forward_outcome(x, "not-sent");
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides can't be reached, so nothing was sent.");
@@ -195,10 +195,10 @@ static void on_head(void *user, const struct message *m)
     stop_keeping(x);                  /* the tool has begun: it is not sent again */
     if (m->status < 200 && m->status != 101) {
         struct fields hints;
-        if (m->status != 103 || x->hints++ >= HINTS_MAX || (x->tape.open && tape_response(x->worker->tape, &x->tape, m, true) != OK))
+        if (m->status != 103 || x->hints++ >= HINTS_MAX)
             return;                   /* an interim response may be left out */
         public_fields(x, m, &hints);
-        x->front->interim(x, m->status, &hints);
+        respond_interim(x, m, &hints);
         return;
     }
     x->response = *m;
@@ -278,9 +278,20 @@ static bool may_send_again(const struct exchange *x, enum upstream_failure f)
     return f == UPSTREAM_REFUSED || (f == UPSTREAM_STALE && idempotent(x->request.method));
 }
 
-static void send_again(struct exchange *x)
+/* The recording says so: the tool may have seen the request more than once. */
+static void note_resend(struct exchange *x, enum upstream_failure f)
+{
+    struct slice text = arena_printf(&x->arena, "%s; sent again (%u)", f == UPSTREAM_STALE ? "the connection to the tool ended before an answer" : "the tool took nothing of it",
+                                     x->resends);
+    log_info("tool.resend", "tool", x->tool->name, "why", f == UPSTREAM_STALE ? "stale" : "refused");
+    if (x->tape.open && text.ptr != NULL)
+        (void)!tape_note(x->worker->tape, &x->tape, "resend", text);
+}
+
+static void send_again(struct exchange *x, enum upstream_failure f)
 {
     x->resends++;
+    note_resend(x, f);
     x->passed = 0;
     x->head_written = x->request_sent = false;
     take_upstream(x);
@@ -330,7 +341,7 @@ static void on_failed(void *user, enum upstream_failure f, const char *reason)
         return;
     }
     if (may_send_again(x, f))
-        send_again(x);
+        send_again(x, f);
     else
         give_up(x, f, reason);
 }

@@ -82,7 +82,7 @@ static void begin(struct conn *c, size_t head_len)
 {
     struct h1_conn *h = c->driver;
     struct refusal why = { 0 };
-    struct h1_limits limits = { .fields = c->snap->config->limits.fields };
+    struct h1_limits limits = { .fields = c->snap->config->limits.fields, .seen = &c->seen };
     struct exchange *x = h->x = exchange_new(c, &front_h1, NULL);
     if (x == NULL) {
         conn_close(c, false);

@@ -65,14 +65,16 @@ static struct h2_stream *stream_of(const struct exchange *x)
     return x->stream;
 }
 
+/* Names and values live as long as the exchange, which is longer than nghttp2 needs them: a frame whose stream has gone is not made any more. */
 static size_t make_nv(const struct fields *f, nghttp2_nv *nv, size_t max)
 {
+    enum { BORROWED = NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE };
     size_t n = 0;
     for (size_t i = 0; i < f->count && n < max; i++) {
         const struct field *e = &f->v[i];
         bool secret = slice_eq(e->name, SLICE("set-cookie"));
         nv[n++] = (nghttp2_nv){ (uint8_t *)(uintptr_t)e->name.ptr, (uint8_t *)(uintptr_t)e->value.ptr, e->name.len, e->value.len,
-                                secret ? NGHTTP2_NV_FLAG_NO_INDEX : NGHTTP2_NV_FLAG_NONE };
+                                (uint8_t)(secret ? BORROWED | NGHTTP2_NV_FLAG_NO_INDEX : BORROWED) };
     }
     return n;
 }

@@ -68,9 +68,13 @@ static void forget_quiet(struct slot *slot, int64_t now_ms)
         }
 }
 
+/* No printf: two of these come with every request. */
 static void copy(char *out, size_t max, const char *text)
 {
-    snprintf(out, max, "%s", text ? text : "");
+    size_t len = text ? strnlen(text, max - 1) : 0;
+    if (len > 0)
+        memcpy(out, text, len);
+    out[len] = 0;
 }
 
 static struct live_session *find_or_make(struct slot *slot, const struct live_what *w, int64_t now_ms)
@@ -135,12 +139,14 @@ void live_add(struct live *l, unsigned worker, struct live_session *s, uint64_t 
     pthread_mutex_unlock(&l->slots[worker].mutex);
 }
 
-void live_end(struct live *l, unsigned worker, struct live_session *s, bool websocket, int64_t now_ms)
+void live_end(struct live *l, unsigned worker, struct live_session *s, bool websocket, uint64_t received, uint64_t sent, int64_t now_ms)
 {
     if (s == NULL)
         return;
     pthread_mutex_lock(&l->slots[worker].mutex);
     s->active--;
+    s->received += received;
+    s->sent += sent;
     s->websockets -= websocket;
     s->last_ms = now_ms;
     pthread_mutex_unlock(&l->slots[worker].mutex);

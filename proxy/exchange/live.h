@@ -25,7 +25,7 @@ struct live_session *live_begin(struct live *l, unsigned worker, const struct li
 /* So many more bytes of content; s may be NULL. */
 void live_add(struct live *l, unsigned worker, struct live_session *s, uint64_t received, uint64_t sent, int64_t now_ms);
 /* It is over. */
-void live_end(struct live *l, unsigned worker, struct live_session *s, bool websocket, int64_t now_ms);
+void live_end(struct live *l, unsigned worker, struct live_session *s, bool websocket, uint64_t received, uint64_t sent, int64_t now_ms);
 /* Somebody looked within LIVE_WATCHED_MS: exchanges under way are worth counting too. */
 bool live_watched(const struct live *l, int64_t now_ms);
 /* An array, busiest first: {session, person, identity, tool, action, source, since_ms, last_ms, requests, requests_per_s, received, sent, active, websockets}; only of grants that are

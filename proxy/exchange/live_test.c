@@ -31,10 +31,10 @@ static void workers_add_up(void **state)
     assert_false(live_watched(l, 1000000));
     struct live_session *one = live_begin(l, 0, &view, 1000000), *two = live_begin(l, 2, &socket, 1002000);
     live_add(l, 0, one, 10, 2000, 1000500);
-    live_end(l, 0, one, false, 1000500);
+    live_end(l, 0, one, false, 0, 0, 1000500);
     live_add(l, 2, two, 5, 7, 1003000);
     for (int i = 0; i < 30; i++)
-        live_end(l, 1, live_begin(l, 1, &other, 1003000), false, 1003000);
+        live_end(l, 1, live_begin(l, 1, &other, 1003000), false, 0, 0, 1003000);
     json_t *all = live_read(l, is_live, "grt_gone", 1003500);
     assert_true(live_watched(l, 1003500) && !live_watched(l, 1009000));
     assert_int_equal(json_array_size(all), 2);
@@ -54,7 +54,7 @@ static void workers_add_up(void **state)
     for (size_t i = 0; i < 2; i++)
         assert_true(json_real_value(json_object_get(json_array_get(all, i), "requests_per_s")) < 0.01);
     json_decref(all);
-    live_end(l, 2, two, true, 1030000);
+    live_end(l, 2, two, true, 0, 0, 1030000);
     live_free(l);
 }
 
@@ -63,8 +63,8 @@ static void quiet_and_ended_sessions_go(void **state)
     struct live *l = live_new(1);
     struct live_what gone = what("grt_gone", "view", false), quiet = what("grt_quiet", "view", false), open = what("grt_open", "events", false);
     (void)state;
-    live_end(l, 0, live_begin(l, 0, &gone, 1000), false, 1000);
-    live_end(l, 0, live_begin(l, 0, &quiet, 1000), false, 1000);
+    live_end(l, 0, live_begin(l, 0, &gone, 1000), false, 0, 0, 1000);
+    live_end(l, 0, live_begin(l, 0, &quiet, 1000), false, 0, 0, 1000);
     struct live_session *s = live_begin(l, 0, &open, 1000);
     json_t *all = live_read(l, is_live, "grt_gone", 2000);
     assert_int_equal(json_array_size(all), 2);
@@ -73,7 +73,7 @@ static void quiet_and_ended_sessions_go(void **state)
     assert_int_equal(json_array_size(all), 1);
     assert_string_equal(json_string_value(json_object_get(json_array_get(all, 0), "session")), "grt_open");
     json_decref(all);
-    live_end(l, 0, s, false, 2000);
+    live_end(l, 0, s, false, 0, 0, 2000);
     live_free(l);
 }
 
@@ -88,7 +88,7 @@ static void too_many_are_not_counted(void **state)
         struct live_session *s = live_begin(l, 0, &w, 1000);
         assert_true((s != NULL) == (i < LIVE_SESSIONS_MAX));
         live_add(l, 0, s, 1, 1, 1000);
-        live_end(l, 0, s, false, 1000);
+        live_end(l, 0, s, false, 0, 0, 1000);
     }
     struct live_what later = what("grt_later", "view", false);
     assert_non_null(live_begin(l, 0, &later, 2000 + LIVE_QUIET_MS));

@@ -20,6 +20,16 @@ void respond_head(struct exchange *x, bool from_tool)
     respond_step(x);
 }
 
+/* What is only a hint may be left out: when there is no room for it on the tape or in the budget. */
+void respond_interim(struct exchange *x, const struct message *m, const struct fields *fields)
+{
+    size_t len = spend_fields_len(fields);
+    if (!spend_covers(x, len) || (on_tape(x) && tape_response(x->worker->tape, &x->tape, m, true) != OK))
+        return;
+    spend_fields(x, len);
+    x->front->interim(x, m->status, fields);
+}
+
 static bool durable_now(struct exchange *x)
 {
     if (!x->durable || x->durable_at == 0 || tape_durable(x->worker->tape) >= x->durable_at)
@@ -40,7 +50,9 @@ static void demand(struct exchange *x)
 static bool step_head(struct exchange *x)
 {
     if (x->head_pending) {
-        enum status st = on_tape(x) ? tape_response(x->worker->tape, &x->tape, &x->response, x->from_tool) : OK;
+        enum status st = exchange_tape_refusal(x);
+        if (st == OK && on_tape(x))
+            st = tape_response(x->worker->tape, &x->tape, &x->response, x->from_tool);
         if (st == FULL)
             exchange_wait(x);
         else if (st != OK)
@@ -86,9 +98,14 @@ static void step_unsure(struct exchange *x)
 /* Trailers go out with the end: recorded, and with room for them. False: not now, or never. */
 static bool step_trailers(struct exchange *x)
 {
-    size_t len = 0;
     if (x->response_trailers.count == 0)
         return true;
+    x->trailers_len = spend_fields_len(&x->response_trailers);
+    if (!x->trailers_counted && !spend_covers(x, x->trailers_len)) {
+        x->starved = true;
+        exchange_wait(x);        /* woken when the budget is known */
+        return false;
+    }
     if (on_tape(x) && !x->trailers_taped) {
         enum status st = tape_trailers(x->worker->tape, &x->tape, &x->response_trailers);
         if (st == FULL)
@@ -99,9 +116,10 @@ static bool step_trailers(struct exchange *x)
             return false;
         x->trailers_taped = true;
     }
-    for (size_t i = 0; i < x->response_trailers.count; i++)
-        len += x->response_trailers.v[i].name.len + x->response_trailers.v[i].value.len + 4;
-    return x->front->room(x) >= len;  /* else exchange_writable comes */
+    if (!x->trailers_counted)
+        spend_fields(x, x->trailers_len);
+    x->trailers_counted = true;
+    return x->front->room(x) >= x->trailers_len;   /* else exchange_writable comes */
 }
 
 static void step_end(struct exchange *x)
@@ -109,18 +127,7 @@ static void step_end(struct exchange *x)
     if (!step_trailers(x))
         return;
     if (on_tape(x)) {
-        if (x->request_done && x->untaped == 0 && !x->request_finished) {
-            if (tape_finish(x->worker->tape, &x->tape, TAPE_REQUEST, TAPE_COMPLETE) != OK) {
-                exchange_wait(x);
-                return;
-            }
-            x->request_finished = true;
-        }
-        if (tape_finish(x->worker->tape, &x->tape, TAPE_RESPONSE, TAPE_COMPLETE) != OK) {
-            exchange_wait(x);
-            return;
-        }
-        tape_close(x->worker->tape, &x->tape, x->why);
+        tape_end(x->worker->tape, &x->tape, x->request_done && x->untaped == 0, x->why);
         demand(x);
     }
     if (!durable_now(x))

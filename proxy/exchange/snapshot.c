@@ -20,6 +20,19 @@ static enum status hash_policies(struct snapshot *s, struct err *err)
     return OK;
 }
 
+static enum status fold_names(struct snapshot *s, struct err *err)
+{
+    const struct config *c = s->config;
+    enum status st = OK;
+    arena_init(&s->memory, SIZE_MAX / 2);   /* as large as the config is */
+    s->secrets = arena_zalloc(&s->memory, (c->tool_count + 1) * sizeof *s->secrets);
+    if (s->secrets == NULL)
+        return fail(err, NO_MEMORY, "snapshot");
+    for (size_t i = 0; i < c->tool_count && st == OK; i++)
+        st = secret_names_copy(c->tools[i].redact_fields, c->tools[i].redact_count, &s->memory, &s->secrets[i]);
+    return st == OK ? OK : fail(err, st, "snapshot");
+}
+
 /* A proxy that starts while the revocation list is damaged has none before to keep. Without any, everybody is refused with a page that says so: better than
  * connections that nobody answers. */
 static enum status load_trust(struct snapshot *s, bool first, struct err *err)
@@ -45,6 +58,8 @@ static enum status complete(struct snapshot *s, bool first, SSL_CTX *spare, stru
     snprintf(s->hsts, sizeof s->hsts, "max-age=%lld", (long long)(s->config->hsts_ms / 1000));
     if (st == OK)
         st = hash_policies(s, err);
+    if (st == OK)
+        st = fold_names(s, err);
     if (st == OK && (s->console_origin = config_origin(s->config, s->config->console_host)) == NULL)
         st = fail(err, NO_MEMORY, "snapshot");
     if (st == OK)
@@ -106,6 +121,7 @@ void snapshot_unref(struct snapshot *s)
     trust_free(s->trust);
     SSL_CTX_free(s->tls);
     free(s->policies);
+    arena_done(&s->memory);
     free(s->console_origin);
     free(s);
 }

@@ -87,18 +87,34 @@ static void on_lease(void *arg, const json_t *answer, const int *fds, size_t fd_
     json_decref(wants);
 }
 
-static void refuse_action(struct exchange *x)
+static void refuse_action(struct exchange *x, const struct action *a)
 {
     char detail[256], link[512];
-    snprintf(detail, sizeof detail, "Your grant is for some actions of '%s' only, and '%s' is not among them.", x->tool->name, x->verdict.action->name);
+    snprintf(detail, sizeof detail, "Your grant is for some actions of '%s' only, and '%s' is not among them.", x->tool->name, a ? a->name : "");
     snprintf(link, sizeof link, "%s/?tool=%s", x->snap->console_origin, x->tool->name);
     struct problem p = { .status = 403, .type = "action-not-granted", .title = "Your grant does not cover this", .detail = detail,
                          .next = "If your work needs it, ask for it: another person approves it.", .link = link, .link_text = "Ask for more" };
     reply_problem(x, &p);
 }
 
+/* The action that the grant does not cover: also one that the tool may take a spelling of the path for. */
+static bool is_granted(const struct exchange *x, const struct live_grant *g, const struct action **missing)
+{
+    const struct verdict *v = &x->verdict;
+    *missing = v->action;
+    if (v->action == NULL || !live_grant_allows(g, v->action->name))
+        return false;
+    for (size_t i = 0; i < POLICY_ALSO; i++)
+        if (v->also[i] != NULL && !live_grant_allows(g, v->also[i]->name)) {
+            *missing = v->also[i];
+            return false;
+        }
+    return true;
+}
+
 void stage_spend(struct exchange *x)
 {
+    const struct action *missing;
     const struct live_grant *g = access_grant_by_id(x->worker->access, x->grant_id);
     struct purse *p = g ? g->purse : NULL;
     struct spend s;
@@ -106,8 +122,8 @@ void stage_spend(struct exchange *x)
         exchange_broken(x, 503, "authorization-unavailable", "The grant ended at this moment, so nothing was sent.");
         return;
     }
-    if (x->verdict.action == NULL || !live_grant_allows(g, x->verdict.action->name)) {
-        refuse_action(x);
+    if (!is_granted(x, g, &missing)) {
+        refuse_action(x, missing);
         return;
     }
     if (p == NULL) {
@@ -127,7 +143,7 @@ void stage_spend(struct exchange *x)
     }
     exchange_enter(x, X_ASK);
     x->wants = wants;
-    x->call = x->leases++ < ASKED_MAX ? link_call(x->worker->link, lease_message(x, wants), NULL, 0, on_lease, x) : 0;
+    x->call = x->leases++ < ASKED_MAX ? link_ask(x->worker->link, lease_message(x, wants), on_lease, x) : 0;
     if (x->call == 0)
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides can't be reached, so nothing was sent.");
 }
@@ -175,17 +191,18 @@ static void ask_bytes(struct exchange *x, struct purse *p)
     b->worker = x->worker;
     memcpy(b->grant_id, x->grant_id, sizeof b->grant_id);
     json_t *wants = json_pack("[{s:s, s:i}]", "name", "bytes_out", "amount", BYTES_AT_ONCE);
-    if (wants != NULL && link_call(x->worker->link, lease_message(x, wants), NULL, 0, on_bytes, b) != 0)
+    if (wants != NULL && link_ask(x->worker->link, lease_message(x, wants), on_bytes, b) != 0)
         purse_set_asking(p, true);
     else
         free(b);
     json_decref(wants);
 }
 
-/* A frame's head goes out as a whole. */
+/* A frame's head and trailers go out as a whole. */
 static bool enough(const struct exchange *x, int64_t left)
 {
-    return left >= (x->state == X_TUNNEL ? FRAME_LEAST : 1);
+    int64_t least = x->state == X_TUNNEL ? FRAME_LEAST : 1;
+    return left >= (x->trailers_len > (size_t)least ? (int64_t)x->trailers_len : least);
 }
 
 size_t spend_room(struct exchange *x, size_t room)
@@ -206,6 +223,31 @@ size_t spend_room(struct exchange *x, size_t room)
 void spend_bytes(struct exchange *x, size_t n)
 {
     struct purse *p = x->metered && x->from_tool ? purse_of(x) : NULL;
+    if (p != NULL)
+        purse_take_bytes(p, n);
+}
+
+size_t spend_fields_len(const struct fields *f)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < f->count; i++)
+        len += f->v[i].name.len + f->v[i].value.len + 4;
+    return len;
+}
+
+bool spend_covers(struct exchange *x, size_t n)
+{
+    struct purse *p = x->metered ? purse_of(x) : NULL;
+    if (p == NULL || purse_bytes(p) >= (int64_t)n)
+        return true;
+    ask_bytes(x, p);
+    return false;
+}
+
+void spend_fields(struct exchange *x, size_t n)
+{
+    struct purse *p = x->metered ? purse_of(x) : NULL;
+    x->response_bytes += n;
     if (p != NULL)
         purse_take_bytes(p, n);
 }

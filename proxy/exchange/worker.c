@@ -46,6 +46,8 @@ void waiter_leave(struct waiter *x)
 
 void worker_wake(struct worker *w)
 {
+    if (w->mark.next != NULL)         /* from within a waking, since the line to authz just broke: they are woken again while it is */
+        return;
     worker_wait(w, &w->mark);         /* who waits again meanwhile comes behind it, and no waking can take it away */
     for (struct waiter *x; (x = w->waiters.next) != &w->mark;) {
         waiter_leave(x);

@@ -25,6 +25,8 @@ struct snapshot {
     struct trust *trust;              /* the CA and the revocation list as of now */
     SSL_CTX *tls;
     char (*policies)[65];             /* policy_hash of each tool, in the config's order */
+    struct secret_names *secrets;     /* what is never recorded of each tool, likewise; in `memory` */
+    struct arena memory;
     char *console_origin;             /* "https://console.example:8443" */
     char hsts[32];                    /* "max-age=31536000" */
 };

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-static const struct h1_limits limits = { 100 };
+static const struct h1_limits limits = { .fields = 100 };
 
 /* "name: value" lines of what is sent for a request with these fields. */
 static enum status sent(const char *method, const char *fields, struct forward_request f, char *text, size_t max)

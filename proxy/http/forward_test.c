@@ -12,7 +12,7 @@
 
 #include <stdio.h>
 
-static const struct h1_limits limits = { 100 };
+static const struct h1_limits limits = { .fields = 100 };
 
 struct fixture {
     struct arena arena;

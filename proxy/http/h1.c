@@ -1,5 +1,6 @@
 #include "proxy/http/h1_internal.h"
 
+#include "proxy/base/block.h"
 #include "proxy/http/syntax.h"
 
 #include <llhttp.h>
@@ -170,6 +171,26 @@ static enum parse read_again(struct slice head, enum h1_kind kind, const struct 
     return PARSE_OK;
 }
 
+/* Programs that poll send and get the same head again and again. */
+static bool seen_before(const struct h1_seen *s, struct slice head)
+{
+    return s != NULL && s->len == head.len && memcmp(s->head, head.ptr, head.len) == 0;
+}
+
+static void remember(struct h1_seen *s, struct slice head)
+{
+    if (s == NULL || head.len > H1_SEEN_MAX || (s->head == NULL && (s->head = block_new(H1_SEEN_MAX)) == NULL))
+        return;
+    memcpy(s->head, head.ptr, head.len);
+    s->len = head.len;
+}
+
+void h1_seen_done(struct h1_seen *s)
+{
+    block_free(s->head, H1_SEEN_MAX);
+    *s = (struct h1_seen){ NULL, 0 };
+}
+
 static void lower_names(unsigned char *copy, const unsigned char *base, const struct fields *f)
 {
     for (size_t i = 0; i < f->count; i++) {
@@ -187,7 +208,7 @@ static size_t count_lines(struct slice s)
     return n;
 }
 
-enum parse h1_read_head(struct slice head, enum h1_kind kind, size_t max_fields, struct arena *arena, struct h1_head *out,
+enum parse h1_read_head(struct slice head, enum h1_kind kind, const struct h1_limits *limits, struct arena *arena, struct h1_head *out,
                         struct refusal *why)
 {
     unsigned bad = kind == H1_REQUEST ? 400 : 502, large = kind == H1_REQUEST ? 431 : 502;
@@ -197,7 +218,7 @@ enum parse h1_read_head(struct slice head, enum h1_kind kind, size_t max_fields,
     if (lines < 2)
         return h1_refuse(why, bad, "not a whole head");
     lines -= 2;
-    if (lines > max_fields)
+    if (lines > limits->fields)
         return h1_refuse(why, large, "too many fields");
     unsigned char *copy = arena_alloc(arena, head.len);
     struct field *v = arena_alloc(arena, (lines ? lines : 1) * sizeof *v);
@@ -209,8 +230,11 @@ enum parse h1_read_head(struct slice head, enum h1_kind kind, size_t max_fields,
     if (reason != NULL)
         return h1_refuse(why, bad, reason);
     struct fields fields = { v, lines, lines };
-    if (read_again(own, kind, &fields, why) != PARSE_OK)
-        return PARSE_BAD;
+    if (!seen_before(limits->seen, head)) {
+        if (read_again(own, kind, &fields, why) != PARSE_OK)
+            return PARSE_BAD;
+        remember(limits->seen, head);
+    }
     lower_names(copy, copy, &fields);
     *out = (struct h1_head){ h1_start_line(own), fields };
     return PARSE_OK;

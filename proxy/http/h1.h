@@ -18,8 +18,17 @@ enum { H1_HEAD_MAX = 32 * 1024 };
  * be good. Bytes before `from` were scanned by an earlier call. A single CRLF before a request line is skipped by the caller (RFC 9112 s2.2). */
 enum parse h1_head_length(struct slice buf, size_t from, size_t *len_out);
 
+/* The last head of a connection that two parsers read alike: the same bytes again need no second reading. Zeroed at birth; 1 KiB while in use. */
+enum { H1_SEEN_MAX = 1024 };
+struct h1_seen {
+    unsigned char *head;
+    size_t len;
+};
+void h1_seen_done(struct h1_seen *s);
+
 struct h1_limits {
     size_t fields;
+    struct h1_seen *seen;             /* or NULL */
 };
 
 /* Parse a whole request head (as measured above); out's slices point into `arena` (head is copied there once). target is not normalised here: raw_target is set. */

@@ -11,7 +11,7 @@ struct h1_head {
 };
 enum h1_kind { H1_REQUEST, H1_RESPONSE };
 /* Scan, run llhttp, compare. PARSE_OK or PARSE_BAD. The request line or status line is the caller's to look at *before* (see h1_start_line). */
-enum parse h1_read_head(struct slice head, enum h1_kind kind, size_t max_fields, struct arena *arena, struct h1_head *out,
+enum parse h1_read_head(struct slice head, enum h1_kind kind, const struct h1_limits *limits, struct arena *arena, struct h1_head *out,
                         struct refusal *why);
 /* The first line of a head that ends with an empty line; len 0 when it is broken. */
 struct slice h1_start_line(struct slice head);

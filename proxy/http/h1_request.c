@@ -122,7 +122,7 @@ enum parse h1_parse_request(struct slice head, const struct h1_limits *limits, s
         return PARSE_BAD;
     if (slice_eq(m.method, SLICE("CONNECT")) || slice_eq(m.method, SLICE("TRACE")))
         return h1_refuse(why, 501, "CONNECT and TRACE are not served");
-    if (h1_read_head(head, H1_REQUEST, limits->fields, arena, &h, why) != PARSE_OK)
+    if (h1_read_head(head, H1_REQUEST, limits, arena, &h, why) != PARSE_OK)
         return PARSE_BAD;
     m.method.ptr = h.start_line.ptr;
     m.raw_target.ptr = h.start_line.ptr + m.method.len + 1;

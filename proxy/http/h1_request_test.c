@@ -150,7 +150,7 @@ static const struct row rows[] = {
     ROW("upgrade with content", "POST / HTTP/1.1\r\n" H "Connection: upgrade\r\nUpgrade: h2c\r\nContent-Length: 1\r\n" E, 400),
 };
 
-static const struct h1_limits limits = { 100 };
+static const struct h1_limits limits = { .fields = 100 };
 
 static void test_rows(void **state)
 {
@@ -261,7 +261,7 @@ static void test_limits(void **state)
     struct refusal why;
     (void)state;
     arena_init(&arena, 1 << 20);
-    struct h1_limits two = { 2 };
+    struct h1_limits two = { .fields = 2 };
     assert_int_equal(h1_parse_request(SLICE("GET / HTTP/1.1\r\n" H "A: 1\r\n" E), &two, &arena, &m, &why), PARSE_OK);
     assert_int_equal(h1_parse_request(SLICE("GET / HTTP/1.1\r\n" H "A: 1\r\nB: 2\r\n" E), &two, &arena, &m, &why), PARSE_BAD);
     assert_int_equal(why.status, 431);

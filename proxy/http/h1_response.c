@@ -54,7 +54,7 @@ enum parse h1_parse_response(struct slice head, const struct h1_limits *limits, 
     struct h1_control c;
     struct h1_head h;
     if (split_status_line(h1_start_line(head), &m, why) != PARSE_OK ||
-        h1_read_head(head, H1_RESPONSE, limits->fields, arena, &h, why) != PARSE_OK)
+        h1_read_head(head, H1_RESPONSE, limits, arena, &h, why) != PARSE_OK)
         return PARSE_BAD;
     m.fields = h.fields;
     h1_gather(&m.fields, &c);

@@ -11,7 +11,7 @@
 #define OK200 "HTTP/1.1 200 OK\r\n"
 #define E "\r\n"
 
-static const struct h1_limits limits = { 100 };
+static const struct h1_limits limits = { .fields = 100 };
 
 struct row {
     const char *name, *method;

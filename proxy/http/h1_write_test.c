@@ -54,7 +54,7 @@ static void test_heads(void **state)
         if (!slice_eq(got, slice_str(rows[i].expected)))
             fail_msg("row '%s': %.*s", rows[i].name, SLICE_ARG(got));
         /* What we write, we would take. */
-        const struct h1_limits limits = { 10 };
+        const struct h1_limits limits = { .fields = 10 };
         if (h1_parse_response(got, &limits, SLICE("GET"), &arena, &m, &why) != PARSE_OK)
             fail_msg("row '%s': %s", rows[i].name, why.reason);
         for (size_t room = 0; room < got.len; room++) {

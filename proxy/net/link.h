@@ -23,8 +23,10 @@ struct link_handlers {
 /* socket_path is copied. NULL: no memory. */
 struct link *link_new(struct loop *l, const char *socket_path, const struct link_handlers *h);
 /* Ask. Takes the reference to message (an object without "n"). fds are borrowed until the return. The answer comes once, always later; 0 when authz is away or the queue (256) is
- * full: then it never comes. Else a number for link_cancel. */
+ * full: then it never comes. Else a number for link_cancel. For the first two seconds without a line up to 64 calls wait for the next one: they are sent then, or answered with NULL. */
 int64_t link_call(struct link *k, json_t *message, const int *fds, size_t fd_count, link_answer *done, void *arg);
+/* The same for what does no harm when it is asked twice: when the connection breaks before the answer, the next one is asked, once. */
+int64_t link_ask(struct link *k, json_t *message, link_answer *done, void *arg);
 /* The answer is not wanted any more; done will not be called. 0 is fine. */
 void link_cancel(struct link *k, int64_t n);
 /* The monotonic time of the last word from authz; 0 before the first `synced`. */

@@ -114,7 +114,6 @@ enum io stream_handshake(struct stream *s)
 static void empty_key(EVP_PKEY *key)
 {
     (void)EVP_PKEY_set_type(key, EVP_PKEY_get_base_id(key));
-    EVP_PKEY_free(key);
 }
 
 void stream_settle(struct stream *s)
@@ -122,9 +121,16 @@ void stream_settle(struct stream *s)
     EVP_PKEY *key = NULL;
     if (s->ssl == NULL)
         return;
-    if (SSL_get_peer_tmp_key(s->ssl, &key) == 1)
+    if (SSL_get_peer_tmp_key(s->ssl, &key) == 1) {
         empty_key(key);
-    if (SSL_get_tmp_key(s->ssl, &key) == 1)
+        EVP_PKEY_free(key);
+    }
+    if (SSL_get_tmp_key(s->ssl, &key) == 1) {
+        empty_key(key);
+        EVP_PKEY_free(key);
+    }
+    X509 *leaf = SSL_get0_peer_certificate(s->ssl);
+    if (leaf != NULL && (key = X509_get0_pubkey(leaf)) != NULL)
         empty_key(key);
     forget_errors();
 }

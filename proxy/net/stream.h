@@ -36,7 +36,8 @@ bool stream_open(struct stream *s, struct loop *l, int fd, SSL *ssl, void (*read
 void stream_want(struct stream *s, int events);
 /* TLS only: go on with the handshake. */
 enum io stream_handshake(struct stream *s);
-/* The handshake is over: forget what only it needed. The two keys that were exchanged, P-256 ones at least, take 4 KiB for as long as the connection stays. */
+/* The handshake is over: forget what only it needed. The two keys that were exchanged and the one of the peer's certificate, P-256 ones at least, take 6 KiB for as long as the
+ * connection stays. A certificate without its key can be written, but not verified: for that X509_dup reads it anew. */
 void stream_settle(struct stream *s);
 /* Let the next write take a TLS 1.3 session ticket along. A ticket holds the client's certificate, and making one costs a third of a whole handshake: it is for
  * clients that come back, and with them for those whose key is in a token and asks for a touch each time. TLS 1.2 has sent its own in the handshake. */

@@ -121,7 +121,7 @@ static void read_head(struct wire *w)
         struct upstream *u = w->use;
         size_t len = 0;
         struct refusal why = { 0 };
-        struct h1_limits limits = { .fields = RESPONSE_FIELDS_MAX };
+        struct h1_limits limits = { .fields = RESPONSE_FIELDS_MAX, .seen = &w->seen };
         enum parse p = h1_head_length(bbuf_slice(&w->in), w->scanned, &len);
         if (p == PARSE_MORE && bbuf_len(&w->in) >= H1_HEAD_MAX)
             p = PARSE_BAD;

@@ -59,6 +59,7 @@ struct wire {
     /* HTTP/1.1 */
     struct message response;
     struct h1_body body;
+    struct h1_seen seen;
     size_t scanned;
     bool request_done, paused, kept, chunked, wrote, answered;   /* kept: it has served before; answered: a byte came */
 };

@@ -21,6 +21,7 @@ static void on_closed(struct stream *s)
         h2_close(w);
     bbuf_done(&w->in);
     bbuf_done(&w->out);
+    h1_seen_done(&w->seen);
     free(w);
     pool_free_if_done(p);
 }

@@ -21,7 +21,7 @@ struct archive_ws_message {
     struct slice from, opcode;        /* "client", "tool" or "gateway"; "text", "binary", "close", "ping", "pong" */
     struct slice data;                /* unmasked; at most 16 MiB of it */
     uint64_t length;                  /* all of it, with what is not kept */
-    bool omitted;                     /* policy wanted its bytes not kept: data is empty */
+    bool omitted;                     /* policy wanted its bytes not kept, and data is empty; or it was compressed and could not be read in full */
     bool compressed;                  /* data is what permessage-deflate (RFC 7692) made */
     bool cut;                         /* it never ended */
 };

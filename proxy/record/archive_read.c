@@ -168,7 +168,7 @@ static enum status on_head(void *to, const struct warc_head *h)
         return st;
     a->message->records++;
     a->message->complete = h->segment_number == 0 || h->segment_last;
-    a->message->cut |= h->truncated.len > 0 && !slice_eq(h->truncated, SLICE("policy"));
+    a->message->cut |= h->truncated.len > 0 && !slice_eq(h->truncated, SLICE("policy")) && !slice_eq(h->truncated, SLICE("length"));
     a->message->omitted += h->omitted;
     a->item->closed |= h->ends_well;
     a->item->pub.sizes_only |= slice_eq(h->kept, SLICE("metadata"));
@@ -335,7 +335,7 @@ static enum status publish_socket(struct archive_item *x)
         s->pub.opcode = slice_str(s->opcode);
         s->pub.data = slice_of(s->m.bytes.data, s->m.bytes.len);
         s->pub.length = s->m.total + s->m.omitted;
-        s->pub.omitted = x->pub.sizes_only;
+        s->pub.omitted = x->pub.sizes_only || s->m.omitted > 0;
         s->pub.cut = s->m.cut || !s->m.complete;
         x->socket_pub[i] = s->pub;
     }

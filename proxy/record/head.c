@@ -1,7 +1,5 @@
 #include "proxy/record/head.h"
 
-#include <stdio.h>
-
 static void put_ring(void *to, struct slice s)
 {
     ring_put(to, s);
@@ -107,9 +105,11 @@ uint32_t head_put_request(struct ring_out *o, const struct fingerprint *f, const
 void head_put_response(struct ring_out *o, const struct fingerprint *f, const struct secret_names *names, const struct message *m,
                        bool drop_length)
 {
-    char line[64];
-    int n = snprintf(line, sizeof line, " %03u %s\r\n", m->status % 1000, reason_of(m->status));
+    unsigned status = m->status % 1000;
+    char code[] = { ' ', (char)('0' + status / 100), (char)('0' + status / 10 % 10), (char)('0' + status % 10), ' ' };
     ring_put(o, version_text(m));
-    ring_put(o, slice_of(line, n > 0 ? (size_t)n : 0));
+    ring_put(o, slice_of(code, sizeof code));
+    ring_put(o, slice_str(reason_of(m->status)));
+    ring_put(o, SLICE("\r\n"));
     put_fields(o, f, names, m, drop_length);
 }

@@ -1,6 +1,8 @@
 /* WebSocket messages: recorded one by one, whatever the ring, the segments and a change of recorders do. */
 #include "proxy/record/record_test.h"
 
+#include <zlib.h>
+
 static const unsigned char mask[4] = { 0xa1, 0, 0x5c, 0xff };
 
 struct said {
@@ -28,6 +30,7 @@ struct talk {
     struct test_ring ring;
     struct tape_exchange x;
     struct arena arena;
+    struct secret_names names;
     unsigned controls;
 };
 
@@ -61,7 +64,7 @@ static size_t say(struct talk *t, unsigned which, size_t at, size_t piece)
     return at + n;
 }
 
-static void begin(struct talk *t, size_t ring_bytes, enum record_mode mode)
+static void begin_with(struct talk *t, size_t ring_bytes, enum record_mode mode, char *const *secrets, size_t secret_count)
 {
     struct field v[2][8];
     struct tape_session session = test_session("grt_ws");
@@ -71,10 +74,17 @@ static void begin(struct talk *t, size_t ring_bytes, enum record_mode mode)
     test_ring_make(&t->ring, ring_bytes);
     t->tape = test_tape(&t->ring);
     arena_init(&t->arena, 65536);
-    assert_int_equal(tape_begin(t->tape, &t->x, &session, &request, &(struct tape_keep){ .action = SLICE("use"), .mode = mode }, &t->arena), OK);
+    assert_int_equal(secret_names_copy(secrets, secret_count, &t->arena, &t->names), OK);
+    struct tape_keep keep = { .action = SLICE("use"), .mode = mode, .names = &t->names };
+    assert_int_equal(tape_begin(t->tape, &t->x, &session, &request, &keep, &t->arena), OK);
     assert_int_equal(tape_response(t->tape, &t->x, &response, true), OK);
     assert_int_equal(tape_finish(t->tape, &t->x, TAPE_REQUEST, TAPE_COMPLETE), OK);
     assert_int_equal(tape_finish(t->tape, &t->x, TAPE_RESPONSE, TAPE_COMPLETE), OK);
+}
+
+static void begin(struct talk *t, size_t ring_bytes, enum record_mode mode)
+{
+    begin_with(t, ring_bytes, mode, NULL, 0);
 }
 
 /* Message after message of each direction, the two directions taking turns. */
@@ -179,8 +189,73 @@ static void messages_are_read_back(void **state)
     }
 }
 
+/* Compressed ones lose their secrets as others do, whatever the ring; what can't be read is known by its size. */
+static void compressed_messages_are_read(void **state)
+{
+    static const size_t rings[] = { 4096, 65536 }, pieces[] = { 7, 5000 };
+    static char *const secrets[] = { (char *)(uintptr_t)"password" };
+    (void)state;
+    for (size_t round = 0; round < 4; round++) {
+        struct test_dir dir;
+        struct test_authz authz;
+        struct talk t;
+        unsigned char packed[4][8192];
+        size_t len[4] = { 0, 0, 0, 0 };
+        char *large = malloc(60001), *kept = malloc(60001);
+        z_stream z = { 0 };
+        memset(large, 'x', 60000);
+        memcpy(large, "{\"password\":\"hunter2\",\"a\":\"", 27);
+        memcpy(large + 59998, "\"}", 3);
+        int kept_len = snprintf(kept, 60001, "{\"password\":\"removed\",\"a\":\"%s", large + 27);
+        const char *const says[] = { "{\"user\":1,\"password\":\"hunter2\"}", large, "{\"user\":1,\"password\":\"hunter2\"}" };
+        assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
+        for (size_t i = 0; i < 3; i++) {
+            z.next_in = (Bytef *)(uintptr_t)says[i];
+            z.avail_in = (uInt)strlen(says[i]);
+            z.next_out = packed[i];
+            z.avail_out = sizeof packed[i];
+            assert_int_equal(deflate(&z, Z_SYNC_FLUSH), Z_OK);
+            len[i] = sizeof packed[i] - z.avail_out - 4;
+        }
+        deflateEnd(&z);
+        len[3] = 9;
+        memcpy(packed[3], "\xff\xff nonse", 9);
+        test_dir_make(&dir);
+        test_authz_start(&authz, dir.path);
+        begin_with(&t, rings[round & 1], RECORD_FULL, secrets, 1);
+        struct recorder *r = test_recorder(dir.path, &authz, &t.ring, 1, 100, 20000);
+        for (size_t i = 0; i < 4; i++)
+            for (size_t at = 0; at < len[i]; at += pieces[round >> 1]) {
+                size_t n = len[i] - at < pieces[round >> 1] ? len[i] - at : pieces[round >> 1];
+                struct tape_message m = { .from = TAPE_TOOL, .opcode = 1, .compressed = true, .first = at == 0, .last = at + n == len[i], .data = slice_of(packed[i] + at, n) };
+                give(&t, &m);
+            }
+        tape_close(t.tape, &t.x, NULL);
+        recorder_stop(r);
+        struct archive *a = test_archive(dir.path, "grt_ws");
+        const struct archive_exchange *x = archive_at(a, 0);
+        const char *const want[] = { "{\"user\":1,\"password\":\"removed\"}", kept, "{\"user\":1,\"password\":\"removed\"}" };
+        assert_int_equal(x->message_count, 4);
+        for (size_t i = 0; i < 3; i++) {
+            assert_true(slice_eq(x->messages[i].data, slice_str(want[i])));
+            assert_false(x->messages[i].compressed || x->messages[i].cut || x->messages[i].omitted);
+        }
+        assert_true(x->messages[3].omitted && !x->messages[3].cut && x->messages[3].data.len == 0 && x->messages[3].length == 9);
+        assert_true(kept_len == 60000);
+        archive_free(a);
+        test_verify_whole(dir.path, "grt_ws", &authz);
+        test_authz_stop(&authz);
+        tape_free(t.tape);
+        arena_done(&t.arena);
+        test_ring_free(&t.ring);
+        test_dir_remove(dir.path);
+        free(large);
+        free(kept);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(messages_are_read_back) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(messages_are_read_back), cmocka_unit_test(compressed_messages_are_read) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

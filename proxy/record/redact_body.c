@@ -24,7 +24,7 @@ static enum body_kind kind_of_type(struct slice type)
     if (ends_with(type, SLICE("/json")) || ends_with(type, SLICE("+json")) || ends_with(type, SLICE("json-seq"))
         || ends_with(type, SLICE("ndjson")) || ends_with(type, SLICE("jsonl")) || ends_with(type, SLICE("/csp-report")))
         return BODY_JSON;
-    return BODY_OTHER;
+    return slice_ieq(type, SLICE("text/plain")) ? BODY_TEXT : BODY_OTHER;
 }
 
 static struct slice unquote(struct slice v)
@@ -58,15 +58,20 @@ static enum body_kind read_type(struct slice value, unsigned char *boundary_out,
     enum body_kind kind = kind_of_type(type);
     if (kind != BODY_OTHER && slice_find(type, ',') < type.len)
         return BODY_UNREADABLE;
-    if (kind == BODY_OTHER)   /* a list of types, one of which might be read */
-        return slice_find(value, ',') < value.len && kind_of_type(slice_trim(slice_from(value, slice_find(value, ',') + 1))) != BODY_OTHER
-                   ? BODY_UNREADABLE : BODY_OTHER;
+    if (kind == BODY_OTHER || kind == BODY_TEXT) {   /* a list of types, one of which might be read */
+        size_t comma = slice_find(value, ',');
+        enum body_kind next = comma < value.len ? kind_of_type(slice_trim(slice_from(value, comma + 1))) : BODY_OTHER;
+        if (next != BODY_OTHER && next != BODY_TEXT)
+            return BODY_UNREADABLE;
+        if (kind == BODY_OTHER)
+            return BODY_OTHER;
+    }
     while (rest.len > 0) {
         struct slice param = take_until(&rest, ';'), v = param;
         struct slice name = take_until(&v, '=');
         if (name.len >= 7 && slice_ieq(slice_of(name.ptr, 7), SLICE("charset")) && !charset_is_ascii_like(unquote(v)))
-            return BODY_UNREADABLE;
-        if (name.len < 8 || !slice_ieq(slice_of(name.ptr, 8), SLICE("boundary")))
+            return kind == BODY_TEXT ? BODY_OTHER : BODY_UNREADABLE;
+        if (kind == BODY_TEXT || name.len < 8 || !slice_ieq(slice_of(name.ptr, 8), SLICE("boundary")))
             continue;
         if (name.len > 8 || boundary.len > 0 || !boundary_ok(unquote(v)))
             return BODY_UNREADABLE;
@@ -82,23 +87,23 @@ static enum body_kind read_type(struct slice value, unsigned char *boundary_out,
 
 enum body_kind body_kind_of(const struct fields *fields, unsigned char *boundary_out, size_t *boundary_len_out)
 {
-    const struct field *type = NULL;
+    enum body_kind kind = BODY_OTHER;
     bool coded = false, readable = false;
     size_t types = 0;
     *boundary_len_out = 0;
     for (size_t i = 0; i < fields->count; i++) {
         const struct field *f = &fields->v[i];
         if (slice_ieq(f->name, SLICE("content-type"))) {
-            type = f;
+            kind = read_type(f->value, boundary_out, boundary_len_out);
             types++;
-            readable |= read_type(f->value, boundary_out, boundary_len_out) != BODY_OTHER;
+            readable |= kind != BODY_OTHER && kind != BODY_TEXT;
         } else if (slice_ieq(f->name, SLICE("content-encoding")) && !slice_ieq(f->value, SLICE("identity")) && f->value.len > 0) {
             coded = true;
         }
     }
-    if (type == NULL || !readable)
-        return BODY_OTHER;
-    return coded || types > 1 ? BODY_UNREADABLE : read_type(type->value, boundary_out, boundary_len_out);
+    if (!coded && types <= 1)
+        return kind;
+    return readable ? BODY_UNREADABLE : BODY_OTHER;
 }
 
 void body_redactor_init(struct body_redactor *r, enum body_kind kind, const struct secret_names *names, struct slice boundary)
@@ -112,6 +117,8 @@ void body_redactor_init(struct body_redactor *r, enum body_kind kind, const stru
         r->s.multipart.delimiter_len = boundary.len + 2;
         r->s.multipart.matching = true;
     }
+    if (kind == BODY_TEXT)
+        r->s.text.packets = true;
 }
 
 enum status body_redactor_feed(struct body_redactor *r, struct slice data, const struct redact_out *out, size_t *taken_out)
@@ -124,6 +131,9 @@ enum status body_redactor_feed(struct body_redactor *r, struct slice data, const
         return json_feed(&r->s.json, r->names, data, out, taken_out);
     case BODY_MULTIPART:
         return multipart_feed(&r->s.multipart, r->names, data, out, taken_out);
+    case BODY_TEXT:
+        text_feed(&r->s.text, r->names, data, out);
+        return OK;
     case BODY_UNREADABLE:
         *taken_out = 0;
         return BAD_INPUT;

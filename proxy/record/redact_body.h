@@ -2,7 +2,7 @@
  *
  * Three grammars are read: application/x-www-form-urlencoded, JSON (also "+json", NDJSON, json-seq) and multipart/form-data. A secret value becomes the word "removed".
  * What breaks its grammar, or what two parsers might read differently (a bare LF before a boundary, a second name in a part), ends the reading: from there on nothing can be
- * vouched for. Other types pass unchanged. */
+ * vouched for. text/plain may hold such texts too, and says so in its first bytes (redact_text.c). Other types pass unchanged. */
 #ifndef COUNTERSIGN_REDACT_BODY_H
 #define COUNTERSIGN_REDACT_BODY_H
 
@@ -13,10 +13,11 @@ enum body_kind {
     BODY_FORM,
     BODY_JSON,
     BODY_MULTIPART,
+    BODY_TEXT,                        /* text/plain: scripts send JSON so, and Engine.IO its packets */
     BODY_UNREADABLE,                  /* of such a type, but coded, in a foreign charset, with two types, without boundary … */
 };
 
-enum { JSON_DEPTH_MAX = 256, PART_HEAD_MAX = 1024, BOUNDARY_MAX = 70 };
+enum { JSON_DEPTH_MAX = 256, PART_HEAD_MAX = 1024, BOUNDARY_MAX = 70, TEXT_LEAD_MAX = 64 };
 
 struct form_state {
     unsigned state;
@@ -42,6 +43,19 @@ struct multipart_state {
     unsigned char head[PART_HEAD_MAX];
 };
 
+/* A text that says by its first bytes what it is; zeroed at its beginning but for the first two. */
+struct text_state {
+    bool packets;                     /* several may follow each other, 0x1e between them or none (Engine.IO 4 and 3) */
+    bool no_forms;                    /* 'password=…' is a line of some file */
+    enum { TEXT_LEAD, TEXT_FORM, TEXT_JSON, TEXT_PLAIN } what;
+    size_t lead_len;
+    unsigned char lead[TEXT_LEAD_MAX];
+    union {
+        struct form_state form;
+        struct json_state json;
+    } s;
+};
+
 struct body_redactor {
     enum body_kind kind;
     const struct secret_names *names;
@@ -49,6 +63,7 @@ struct body_redactor {
         struct form_state form;
         struct json_state json;
         struct multipart_state multipart;
+        struct text_state text;
     } s;
 };
 
@@ -59,6 +74,10 @@ void body_redactor_init(struct body_redactor *r, enum body_kind kind, const stru
  * broken; *taken_out says how many bytes of data were dealt with before that. The redactor must not be used afterwards. */
 enum { BODY_REDACT_SLACK = 96 };
 MUST_CHECK enum status body_redactor_feed(struct body_redactor *r, struct slice data, const struct redact_out *out, size_t *taken_out);
+
+/* Another text begins. Feeding it never fails: what has no grammar is kept as it came. */
+void text_begin(struct text_state *s);
+void text_feed(struct text_state *s, const struct secret_names *names, struct slice data, const struct redact_out *out);
 
 /* The three grammars. */
 enum status form_feed(struct form_state *s, const struct secret_names *names, struct slice data, const struct redact_out *out);

@@ -50,7 +50,7 @@ static void every_message_however_it_is_cut(void **state)
             struct slice said = slice_str(rows[i].said);
             char kept[1024];
             size_t len = 0;
-            struct message_redactor *r = NULL;
+            struct text_state *r = NULL;
             struct arena arena;
             arena_init(&arena, 65536);
             for (size_t at = 0; at < said.len; at += piece) {

@@ -125,6 +125,26 @@ static void fields(void **state)
     }
 }
 
+/* Each name of the table in redact.c is found by the short cut before it. */
+static void credentials_are_found(void **state)
+{
+    static const char *const names[] = {
+        "authorization", "proxy-authorization", "cookie", "cookie2", "set-cookie", "set-cookie2", "authentication-info", "proxy-authentication-info", "countersign-grant",
+        "countersign-assertion", "x-api-key", "api-key", "apikey", "x-apikey", "x-auth", "x-auth-token", "x-auth-key", "x-access-token", "x-session-token", "x-csrftoken",
+        "x-csrf-token", "x-xsrf-token", "x-amz-security-token", "x-goog-api-key", "x-goog-iam-authorization-token", "x-vault-token", "x-gitlab-token", "private-token", "job-token",
+        "x-forwarded-access-token", "x-shopify-access-token", "X-Vault-Token", "Cookie",
+    };
+    struct fixture *x = *state;
+    struct secret_names none = { 0 };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct sink k = { .len = 0 };
+        struct redact_out out = { put, &k };
+        redact_field(&x->f, &none, slice_str(names[i]), SLICE("S3CRET"), &out);
+        if (strstr(k.text, "S3CRET") != NULL || strstr(k.text, "fp:") == NULL)
+            fail_msg("%s is kept: %s", names[i], k.text);
+    }
+}
+
 static void queries(void **state)
 {
     static const struct {
@@ -218,6 +238,16 @@ static const struct {
     { "json, trailing comma", BODY_JSON, "{\"a\":1,}", "{\"a\":1,", true },
     { "json, utf-16", BODY_JSON, "{\x01\"\x01", "{", true },
     { "json, closed twice", BODY_JSON, "{}}", "{}", true },
+    { "text, JSON of a script", BODY_TEXT, "{\"token\":\"S3CRET\",\"b\":1}", "{\"token\":\"removed\",\"b\":1}", false },
+    { "text, a form", BODY_TEXT, "a=1&token=S3CRET&b=2", "a=1&token=removed&b=2", false },
+    { "text, words", BODY_TEXT, "to be: token=x", "to be: token=x", false },
+    { "text, packets", BODY_TEXT, "42[\"a\",{\"token\":\"S3CRET\"}]\x1e" "2\x1e" "42[{\"password\":[\"S3CRET\"]}]", "42[\"a\",{\"token\":\"removed\"}]\x1e" "2\x1e" "42[{\"password\":\"removed\"}]", false },
+    { "text, packet after words", BODY_TEXT, "4hello !\x1e" "4{\"token\":\"S3CRET\"}", "4hello !\x1e" "4{\"token\":\"removed\"}", false },
+    { "text, packet cut off in a secret", BODY_TEXT, "4{\"token\":\"S3CRET\x1e" "4{\"token\":\"S3CRET\"}", "4{\"token\":\"removed\"\x1e" "4{\"token\":\"removed\"}", false },
+    { "text, packets with lengths", BODY_TEXT, "85:42[\"a\",{\"token\":\"S3CRET\"}]2:4028:42[\"b\",{\"token\":\"S3CRET\"}]", "85:42[\"a\",{\"token\":\"removed\"}]2:4028:42[\"b\",{\"token\":\"removed\"}]", false },
+    { "text, JSON that breaks off", BODY_TEXT, "{\"token\":\"S3CRET\",}x {\"token\":1}", "{\"token\":\"removed\",}x {\"token\":1}", false },
+    { "text, closed twice", BODY_TEXT, "{}}{\"token\":1}", "{}}{\"token\":1}", false },
+    { "text, a mark at the beginning", BODY_TEXT, "\x1e\x1e{\"token\":\"S3CRET\"}\x1e", "\x1e\x1e{\"token\":\"removed\"}\x1e", false },
     { "multipart", BODY_MULTIPART, PART(CD "\"password\"", "S3CRET") PART(CD "\"b\"", "2") END, PART(CD "\"password\"", "removed") PART(CD "\"b\"", "2") END, false },
     { "multipart, unquoted", BODY_MULTIPART, PART(CD "token", "S3CRET") END, PART(CD "token", "removed") END, false },
     { "multipart, percent", BODY_MULTIPART, PART(CD "\"%74oken\"", "S3CRET") END, PART(CD "\"%74oken\"", "removed") END, false },
@@ -318,6 +348,14 @@ static void kinds(void **state)
         { "multipart/form-data; boundary*=a", NULL, NULL, BODY_UNREADABLE, "" },
         { "multipart/form-data; boundary=\"a b\"", NULL, NULL, BODY_UNREADABLE, "" },
         { "multipart/form-data; boundary=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", NULL, NULL, BODY_UNREADABLE, "" },
+        { "text/plain;charset=UTF-8", NULL, NULL, BODY_TEXT, "" },
+        { "text/plain; charset=utf-16", NULL, NULL, BODY_OTHER, "" },
+        { "text/plain", NULL, "text/html", BODY_OTHER, "" },
+        { "text/plain", "gzip", NULL, BODY_OTHER, "" },
+        { "text/plain", NULL, "application/json", BODY_UNREADABLE, "" },
+        { "text/plain, application/json", NULL, NULL, BODY_UNREADABLE, "" },
+        { "text/plain; charset=utf-8, application/json", NULL, NULL, BODY_UNREADABLE, "" },
+        { "text/plain, text/html", NULL, NULL, BODY_OTHER, "" },
         { "image/png", NULL, NULL, BODY_OTHER, "" },
         { "", NULL, NULL, BODY_OTHER, "" },
     };
@@ -355,7 +393,7 @@ static void deep_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names), cmocka_unit_test(fields), cmocka_unit_test(queries), cmocka_unit_test(fingerprints),
+        cmocka_unit_test(names), cmocka_unit_test(fields), cmocka_unit_test(credentials_are_found), cmocka_unit_test(queries), cmocka_unit_test(fingerprints),
         cmocka_unit_test(every_split), cmocka_unit_test(kinds), cmocka_unit_test(deep_json),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

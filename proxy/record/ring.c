@@ -87,7 +87,7 @@ static void copy_in(struct ring_out *o, uint64_t at, const void *from, size_t n)
         memcpy(o->data, (const unsigned char *)from + first, n - first);
 }
 
-void ring_put(struct ring_out *o, struct slice s)
+void ring_put_slowly(struct ring_out *o, struct slice s)
 {
     if (o->full || s.len > o->limit - o->at) {
         o->full = true;
@@ -96,17 +96,6 @@ void ring_put(struct ring_out *o, struct slice s)
     if (s.len)
         copy_in(o, o->at, s.ptr, s.len);
     o->at += s.len;
-}
-
-void ring_put_u32(struct ring_out *o, uint32_t v)
-{
-    ring_put(o, slice_of(&v, sizeof v));
-}
-
-void ring_put_string(struct ring_out *o, struct slice s)
-{
-    ring_put_u32(o, (uint32_t)s.len);
-    ring_put(o, s);
 }
 
 void ring_patch_u32(struct ring_out *o, uint64_t at, uint32_t v)

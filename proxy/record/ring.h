@@ -77,10 +77,29 @@ size_t ring_free(const struct ring_out *o);
 /* Begin a group of entries that may use all room but `keep` bytes. */
 void ring_start(struct ring_out *o, size_t keep);
 void ring_entry_start(struct ring_out *o, unsigned kind, unsigned flags, uint64_t exchange, int64_t wall_ms, struct slice session);
-void ring_put(struct ring_out *o, struct slice s);
-void ring_put_u32(struct ring_out *o, uint32_t v);
+void ring_put_slowly(struct ring_out *o, struct slice s);     /* across the edge, or there is no room */
+/* A head takes some hundred of these. */
+static inline void ring_put(struct ring_out *o, struct slice s)
+{
+    size_t i = (size_t)(o->at & o->mask);
+    if (o->full || s.len > o->limit - o->at || s.len > o->mask + 1 - i) {
+        ring_put_slowly(o, s);
+        return;
+    }
+    if (s.len)
+        memcpy(o->data + i, s.ptr, s.len);
+    o->at += s.len;
+}
+static inline void ring_put_u32(struct ring_out *o, uint32_t v)
+{
+    ring_put(o, slice_of(&v, sizeof v));
+}
 /* u32 length and the bytes. */
-void ring_put_string(struct ring_out *o, struct slice s);
+static inline void ring_put_string(struct ring_out *o, struct slice s)
+{
+    ring_put_u32(o, (uint32_t)s.len);
+    ring_put(o, s);
+}
 /* Write over a u32 of this group. */
 void ring_patch_u32(struct ring_out *o, uint64_t at, uint32_t v);
 void ring_entry_end(struct ring_out *o);

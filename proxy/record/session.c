@@ -212,11 +212,12 @@ static enum status take_omitted(struct record_exchange *x, const struct ring_ent
 }
 
 /* A piece of a message, or how long it was. */
-static enum status add_message_piece(const struct record_exchange *x, struct record_message *m, const struct ring_cursor *payload)
+static enum status add_message_piece(struct record_message *m, const struct record_message *new, const struct ring_cursor *payload)
 {
     struct ring_cursor c = *payload;
     uint64_t n;
-    if (!x->sizes_only)
+    m->what |= new->what & MESSAGE_OMITTED;
+    if (!(new->what & MESSAGE_OMITTED))
         return add_pieces(&m->side, payload);
     if (!take_count(&c, &n))
         return CORRUPT;
@@ -228,7 +229,7 @@ static enum status add_message_piece(const struct record_exchange *x, struct rec
 static enum status take_control(struct session *s, const struct session_context *c, struct record_exchange *x, struct record_message *m,
                                 const struct ring_cursor *payload)
 {
-    enum status st = add_message_piece(x, m, payload);
+    enum status st = add_message_piece(m, m, payload);
     if (st == OK)
         st = record_message_write(s, c, x, m, true, false);
     free(m->side.v);
@@ -246,7 +247,7 @@ static enum status take_data(struct session *s, const struct session_context *c,
         m->side.v = before.side.v;    /* the room of the one before */
         m->side.cap = before.side.cap;
     }
-    enum status st = add_message_piece(x, m, payload);
+    enum status st = add_message_piece(m, new, payload);
     if (st == OK && (new->what & MESSAGE_LAST))
         st = record_message_write(s, c, x, m, true, false);
     if (st != OK) {                   /* nothing was taken */
@@ -266,7 +267,7 @@ static enum status take_message(struct session *s, const struct session_context 
     struct record_message *m = &x->message[which];
     uint32_t opcode, what;
     if (!ring_take_u32(&payload, &opcode) || !ring_take_u32(&payload, &what) || opcode > 15 || x->side[1].status != 101
-        || x->sizes_only != ((what & MESSAGE_OMITTED) != 0))
+        || (x->sizes_only && !(what & MESSAGE_OMITTED)))
         return CORRUPT;
     struct record_message new = { .side = { .state = MESSAGE_OPEN }, .opcode = opcode, .what = what, .towards_client = which != 0,
                                   .number = x->messages + 1 };

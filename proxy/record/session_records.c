@@ -78,6 +78,17 @@ static void say_omitted(struct warc_record *r, const struct record_exchange *x, 
         r->truncated = "policy";
 }
 
+/* Of a message of a WebSocket that could not be read in full: the same. */
+static void say_unread(struct warc_record *r, const struct record_message *m, bool complete, bool cut)
+{
+    if (!complete || !(m->what & MESSAGE_OMITTED))
+        return;
+    r->omits = true;
+    r->omitted = m->side.body;
+    if (!cut)
+        r->truncated = "length";
+}
+
 static const char *const message_type[2] = { "application/http;msgtype=request", "application/http;msgtype=response" };
 
 enum status record_side_write(struct session *s, const struct session_context *c, struct record_exchange *x, unsigned side, bool complete,
@@ -157,6 +168,7 @@ enum status record_message_write(struct session *s, const struct session_context
         r.total_length = side->total + side->len;
     }
     warc_id(x->ring, x->id, ID_MESSAGE + (unsigned)m->number, side->records + 1, r.id);
+    say_unread(&r, m, complete, cut);
     say_omitted(&r, x, side, complete, cut);
     enum status st = write_record(s, c, &r);
     if (st != OK)

@@ -67,7 +67,8 @@ static void run(const struct row *row)
     struct arena arena;
     struct field v[2][8];
     char password[] = "password";
-    char *const names[] = { password };
+    char *const words[] = { password };
+    struct secret_names names;
     struct tape_session session = test_session("grt_sizes");
     struct message request = test_request("POST", "/login?password=hunter2", "content-type: application/json\ncontent-length: 5\n", v[0], 8);
     struct message response = test_response(200, "content-type: application/json\n", v[1], 8);
@@ -79,7 +80,8 @@ static void run(const struct row *row)
     arena_init(&arena, 65536);
     struct recorder *r = test_recorder(dir.path, &authz, &ring, 1, 100, row->segment);
     struct tape *t = test_tape(&ring);
-    struct tape_keep keep = { .action = SLICE("poll"), .mode = RECORD_METADATA, .redact_fields = names, .redact_count = 1 };
+    struct tape_keep keep = { .action = SLICE("poll"), .mode = RECORD_METADATA, .names = &names };
+    assert_int_equal(secret_names_copy(words, 1, &arena, &names), OK);
     assert_int_equal(tape_begin(t, &x, &session, &request, &keep, &arena), OK);
     pass(t, &ring, &x, TAPE_REQUEST, row->request, row->piece);
     assert_int_equal(tape_finish(t, &x, TAPE_REQUEST, TAPE_COMPLETE), OK);

@@ -60,6 +60,12 @@ void tape_memory_init(void *memory, size_t ring_bytes)
     ring_memory_init(memory, ring_bytes);
 }
 
+void tape_start(struct tape *t, size_t keep)
+{
+    t->now_ms = clock_wall_ms();
+    ring_start(&t->ring, keep);
+}
+
 /* The recorder may sleep through what it need not hurry for; now it must. */
 static void wake_recorder(const struct tape *t)
 {
@@ -121,7 +127,7 @@ static void put_body(void *to, struct slice s)
 
 static void put_note(struct tape *t, const struct tape_own *own, uint64_t exchange, struct slice name, struct slice value)
 {
-    ring_entry_start(&t->ring, ENTRY_NOTE, 0, exchange, clock_wall_ms(), own->session);
+    ring_entry_start(&t->ring, ENTRY_NOTE, 0, exchange, t->now_ms, own->session);
     ring_put_string(&t->ring, name);
     ring_put(&t->ring, value);
     ring_entry_end(&t->ring);
@@ -130,7 +136,7 @@ static void put_note(struct tape *t, const struct tape_own *own, uint64_t exchan
 static void put_finish(struct tape *t, const struct tape_own *own, uint64_t exchange, enum tape_side side, enum tape_end how)
 {
     unsigned flags = (side == TAPE_RESPONSE ? ENTRY_RESPONSE_SIDE : 0u) | (how == TAPE_TRUNCATED ? ENTRY_CUT : 0u);
-    ring_entry_start(&t->ring, ENTRY_FINISH, flags, exchange, clock_wall_ms(), own->session);
+    ring_entry_start(&t->ring, ENTRY_FINISH, flags, exchange, t->now_ms, own->session);
     ring_entry_end(&t->ring);
 }
 
@@ -141,12 +147,14 @@ static enum status make_redactor(struct tape_own *own, const struct message *m, 
     size_t boundary_len;
     enum body_kind kind = body_kind_of(&m->fields, boundary, &boundary_len);
     *out = NULL;
-    if (kind == BODY_OTHER || m->framing == BODY_NONE || own->names.count == 0)
+    if (kind == BODY_OTHER || m->framing == BODY_NONE || own->names->count == 0)
         return OK;
     struct body_redactor *r = arena_alloc(own->arena, sizeof *r);
     if (r == NULL)
         return NO_MEMORY;
-    body_redactor_init(r, kind, &own->names, slice_of(boundary, boundary_len));
+    body_redactor_init(r, kind, own->names, slice_of(boundary, boundary_len));
+    if (kind == BODY_TEXT)
+        r->s.text.no_forms = m->status != 0;
     *out = r;
     return OK;
 }
@@ -176,7 +184,7 @@ static void put_begin(struct tape *t, const struct tape_own *own, uint64_t id, c
 {
     struct ring_out *o = &t->ring;
     enum entry_keep kept = keep->mode == RECORD_FULL ? ENTRY_KEEP_ALL : ENTRY_KEEP_SIZES;
-    ring_entry_start(o, ENTRY_BEGIN, 0, id, clock_wall_ms(), own->session);
+    ring_entry_start(o, ENTRY_BEGIN, 0, id, t->now_ms, own->session);
     ring_put_u32(o, m->version | (uint32_t)kept << ENTRY_KEEP_SHIFT);
     ring_put_u32(o, (uint32_t)m->method.len);
     uint64_t target_at = o->at;
@@ -184,7 +192,7 @@ static void put_begin(struct tape *t, const struct tape_own *own, uint64_t id, c
     const struct slice strings[] = { s->identity, s->person, s->tool, s->host, s->x5t, keep->action, m->authority };
     for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++)
         ring_put_string(o, strings[i]);
-    ring_patch_u32(o, target_at, head_put_request(o, &t->fingerprint, &own->names, m, own->request != NULL));
+    ring_patch_u32(o, target_at, head_put_request(o, &t->fingerprint, own->names, m, own->request != NULL));
     ring_entry_end(o);
     if (request_is_whole(m))
         put_finish(t, own, id, TAPE_REQUEST, TAPE_COMPLETE);
@@ -200,7 +208,7 @@ static enum status commit_begin(struct tape *t, const struct tape_own *own, uint
                                 const struct tape_keep *keep)
 {
     for (unsigned tries = 0; tries < 2; tries++) {
-        ring_start(&t->ring, t->reserved + own->reserve);
+        tape_start(t, t->reserved + own->reserve);
         put_begin(t, own, id, s, m, keep);
         if (ring_commit(&t->ring) == OK)
             return OK;
@@ -221,6 +229,8 @@ static bool surely_full(const struct tape *t, const struct message *m)
     return ring_free(&t->ring) < t->reserved + need;
 }
 
+static const struct secret_names no_names;
+
 enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tape_session *s, const struct message *request, const struct tape_keep *keep,
                        struct arena *arena)
 {
@@ -234,10 +244,8 @@ enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tap
     struct slice session = arena_copy(arena, s->id);
     if (own == NULL || session.ptr == NULL)
         return NO_MEMORY;
-    *own = (struct tape_own){ .session = session, .arena = arena, .reserve = reserve_for(session.len) };
-    enum status st = secret_names_copy(keep->redact_fields, keep->redact_count, arena, &own->names);
-    if (st == OK && !sizes_only)
-        st = make_redactor(own, request, &own->request);
+    *own = (struct tape_own){ .session = session, .names = keep->names ? keep->names : &no_names, .arena = arena, .reserve = reserve_for(session.len) };
+    enum status st = sizes_only ? OK : make_redactor(own, request, &own->request);
     bool unreadable = own->request != NULL && own->request->kind == BODY_UNREADABLE;
     if (st == OK && unreadable)
         st = withhold(t, own);
@@ -272,11 +280,11 @@ static void put_response(struct tape *t, const struct tape_own *own, uint64_t id
 {
     struct ring_out *o = &t->ring;
     bool readable = r != NULL && r->kind != BODY_UNREADABLE;
-    ring_entry_start(o, ENTRY_RESPONSE, 0, id, clock_wall_ms(), own->session);
+    ring_entry_start(o, ENTRY_RESPONSE, 0, id, t->now_ms, own->session);
     ring_put_u32(o, m->version);
     ring_put_u32(o, m->status);
     ring_put_u32(o, from_tool);
-    head_put_response(o, &t->fingerprint, &own->names, m, readable);
+    head_put_response(o, &t->fingerprint, own->names, m, readable);
     ring_entry_end(o);
     if (r != NULL && !readable)
         put_note(t, own, id, SLICE("response-body"), SLICE("not-redacted: coded, or of more than one type"));
@@ -293,7 +301,7 @@ enum status tape_response(struct tape *t, struct tape_exchange *x, const struct 
     if (st != OK)
         return st;
     for (unsigned tries = 0;; tries++) {
-        ring_start(&t->ring, t->reserved);
+        tape_start(t, t->reserved);
         put_response(t, own, x->id, response, from_tool, r);
         if (ring_commit(&t->ring) == OK)
             break;
@@ -359,8 +367,8 @@ static enum status body_omitted(struct tape *t, struct tape_exchange *x, enum ta
 {
     const struct tape_own *own = x->redactor[0];
     for (unsigned tries = 0; tries < 2; tries++) {
-        ring_start(&t->ring, t->reserved);
-        ring_entry_start(&t->ring, ENTRY_OMITTED, side == TAPE_RESPONSE ? ENTRY_RESPONSE_SIDE : 0, x->id, clock_wall_ms(), own->session);
+        tape_start(t, t->reserved);
+        ring_entry_start(&t->ring, ENTRY_OMITTED, side == TAPE_RESPONSE ? ENTRY_RESPONSE_SIDE : 0, x->id, t->now_ms, own->session);
         tape_put_omitted(t, bytes);
         ring_entry_end(&t->ring);
         if (ring_commit(&t->ring) == OK)
@@ -393,9 +401,9 @@ enum status tape_body(struct tape *t, struct tape_exchange *x, enum tape_side si
         if (ring_free(&t->ring) < need + t->reserved)
             return FULL;
     }
-    struct body_sink sink = { .tape = t, .exchange = x->id, .session = own->session, .now_ms = clock_wall_ms(),
+    struct body_sink sink = { .tape = t, .exchange = x->id, .session = own->session, .now_ms = t->now_ms,
                               .flags = side == TAPE_RESPONSE ? ENTRY_RESPONSE_SIDE : 0 };
-    ring_start(&t->ring, t->reserved);
+    tape_start(t, t->reserved);
     enum status st = body_redacted(t, x, &sink, side, data);
     if (st != OK)
         return st;
@@ -419,7 +427,7 @@ static void put_withheld_note(struct tape *t, struct tape_exchange *x)
 /* The ends of an exchange use the room that tape_begin reserved for it. */
 static void start_reserved(struct tape *t, const struct tape_own *own)
 {
-    ring_start(&t->ring, t->reserved - own->reserve);
+    tape_start(t, t->reserved - own->reserve);
 }
 
 static void commit_reserved(struct tape *t, struct tape_own *own)
@@ -456,12 +464,12 @@ static enum status commit_note(struct tape *t, struct tape_exchange *x, struct s
 {
     const struct tape_own *own = x->redactor[0];
     for (unsigned tries = 0; tries < 2; tries++) {
-        ring_start(&t->ring, t->reserved);
-        ring_entry_start(&t->ring, ENTRY_NOTE, 0, x->id, clock_wall_ms(), own->session);
+        tape_start(t, t->reserved);
+        ring_entry_start(&t->ring, ENTRY_NOTE, 0, x->id, t->now_ms, own->session);
         ring_put_string(&t->ring, name);
         ring_put(&t->ring, value);
         if (trailers != NULL)
-            head_put_trailers(&t->ring, &t->fingerprint, &own->names, trailers);
+            head_put_trailers(&t->ring, &t->fingerprint, own->names, trailers);
         ring_entry_end(&t->ring);
         if (ring_commit(&t->ring) == OK)
             return OK;
@@ -485,24 +493,39 @@ enum status tape_trailers(struct tape *t, struct tape_exchange *x, const struct 
     return commit_note(t, x, SLICE("response-trailers"), (struct slice){ 0 }, trailers);
 }
 
-void tape_close(struct tape *t, struct tape_exchange *x, const char *why)
+/* Both sides get their end, if they have none yet, and then the exchange. */
+static void close_with(struct tape *t, struct tape_exchange *x, const enum tape_end how[2], const char *why)
 {
-    if (!x->open)
-        return;
     struct tape_own *own = x->redactor[0];
     struct slice word = slice_str(why);
     if (word.len > ENTRY_WHY_MAX)
         word.len = ENTRY_WHY_MAX;
     start_reserved(t, own);
-    end_side(t, x, TAPE_REQUEST, TAPE_TRUNCATED);
-    end_side(t, x, TAPE_RESPONSE, TAPE_TRUNCATED);
-    ring_entry_start(&t->ring, ENTRY_CLOSE, 0, x->id, clock_wall_ms(), own->session);
+    end_side(t, x, TAPE_REQUEST, how[TAPE_REQUEST]);
+    end_side(t, x, TAPE_RESPONSE, how[TAPE_RESPONSE]);
+    ring_entry_start(&t->ring, ENTRY_CLOSE, 0, x->id, t->now_ms, own->session);
     ring_put(&t->ring, word);
     ring_entry_end(&t->ring);
     commit_reserved(t, own);
     t->reserved -= own->reserve;
+    for (unsigned side = 0; side < 2; side++)
+        message_inflater_free(own->inflaters[side]);
     x->open = false;
     x->redactor[0] = x->redactor[1] = NULL;
+}
+
+void tape_close(struct tape *t, struct tape_exchange *x, const char *why)
+{
+    static const enum tape_end how[2] = { TAPE_TRUNCATED, TAPE_TRUNCATED };
+    if (x->open)
+        close_with(t, x, how, why);
+}
+
+void tape_end(struct tape *t, struct tape_exchange *x, bool request_whole, const char *why)
+{
+    const enum tape_end how[2] = { request_whole ? TAPE_COMPLETE : TAPE_TRUNCATED, TAPE_COMPLETE };
+    assert(x->open && x->state[TAPE_RESPONSE] != SIDE_NONE);
+    close_with(t, x, how, why);
 }
 
 uint64_t tape_position(const struct tape *t) { return t->ring.head; }

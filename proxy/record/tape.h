@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "proxy/http/message.h"
+#include "proxy/record/redact.h"
 
 struct tape;
 
@@ -34,7 +35,7 @@ struct tape_exchange {
     unsigned char state[2];
 };
 
-/* Attach to ring memory made by tape_memory_make; `fields` are the names whose values are never kept (struct tool.redact_fields are given at begin). wake_fd: an eventfd
+/* Attach to ring memory made by tape_memory_make; wake_fd: an eventfd
  * that the recorder signals. */
 MUST_CHECK enum status tape_open(void *memory, size_t size, int wake_fd, const unsigned char fingerprint_key[32], struct tape **out,
                                  struct err *err);
@@ -50,8 +51,7 @@ size_t tape_room(const struct tape *t);
 struct tape_keep {
     struct slice action;
     enum record_mode mode;            /* RECORD_FULL, or RECORD_METADATA: of bodies and messages only how long they are. RECORD_OFF is not for here */
-    char *const *redact_fields;       /* names whose values are never kept */
-    size_t redact_count;
+    const struct secret_names *names; /* whose values are never kept; borrowed until tape_close. NULL: none */
 };
 
 /* Begin an exchange: writes the request head. FULL: nothing was written, try again when woken. */
@@ -66,7 +66,7 @@ enum tape_speaker { TAPE_CLIENT, TAPE_TOOL, TAPE_GATEWAY };
 struct tape_message {
     enum tape_speaker from;           /* TAPE_GATEWAY: to the client, in the tool's place */
     unsigned opcode;                  /* RFC 6455 s11.8; of the message, not 0 */
-    bool first, last, compressed;     /* compressed: by permessage-deflate, and kept so */
+    bool first, last, compressed;     /* compressed: by permessage-deflate; kept as what it says where secrets are to be taken out, else as it came */
     const unsigned char *mask;        /* four bytes, or NULL: data is not masked. Kept is what was meant */
     unsigned mask_at;
     struct slice data;
@@ -79,6 +79,8 @@ MUST_CHECK enum status tape_note(struct tape *t, struct tape_exchange *x, const 
 MUST_CHECK enum status tape_trailers(struct tape *t, struct tape_exchange *x, const struct fields *trailers);
 /* The end. Sides not finished count as cut off. Always succeeds: its room is reserved by tape_begin. `why`: a word, or NULL when all went well. */
 void tape_close(struct tape *t, struct tape_exchange *x, const char *why);
+/* The same when the response is whole, and the request too or not. */
+void tape_end(struct tape *t, struct tape_exchange *x, bool request_whole, const char *why);
 
 /* Durability: the position after the last thing written; ask that everything up to now be written and fsynced soon; the position that is. */
 uint64_t tape_position(const struct tape *t);

@@ -37,6 +37,7 @@ static uint64_t play(struct tape *t, const struct test_ring *ring, const struct 
 {
     static char password[] = "password", token[] = "token";
     char *const redact[] = { password, token };
+    struct secret_names names;
     struct arena arena;
     struct tape_exchange x = { 0 };
     struct field v[2][16];
@@ -44,7 +45,8 @@ static uint64_t play(struct tape *t, const struct test_ring *ring, const struct 
     struct message request = test_request(s->method, s->target, s->request_fields, v[0], 16), response = test_response(200, s->response_fields, v[1], 16);
     enum status st;
     arena_init(&arena, 64 * 1024);
-    WHEN_ROOM(tape_begin(t, &x, &session, &request, &(struct tape_keep){ .action = SLICE("read"), .redact_fields = redact, .redact_count = 2 }, &arena));
+    must(secret_names_copy(redact, 2, &arena, &names), "names");
+    WHEN_ROOM(tape_begin(t, &x, &session, &request, &(struct tape_keep){ .action = SLICE("read"), .names = &names }, &arena));
     put_all(t, ring, &x, TAPE_REQUEST, s->request_body, s->piece);
     WHEN_ROOM(tape_finish(t, &x, TAPE_REQUEST, TAPE_COMPLETE));
     WHEN_ROOM(tape_response(t, &x, &response, true));

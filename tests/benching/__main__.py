@@ -13,6 +13,7 @@ import time
 from benching import cases, processes, proxies, report
 
 NAMES = ("nginx", "haproxy", "countersign", "countersign-metadata", "countersign-off", "haproxy-jwt", "nginx-auth")
+LADEN = {"countersign-few": (10, 10, 10), "countersign-many": (1000, 5000, 10000)}      # tools, rules, grants; only when asked for
 FULL_BULK, QUICK_BULK = 1024 * cases.MIB, 256 * cases.MIB
 
 
@@ -29,7 +30,7 @@ def options():
     o = p.parse_args()
     o.rounds = o.rounds or (2 if o.quick else 3)
     o.proxies = o.proxies.split(",") if o.proxies else list(NAMES)
-    if not cases.chosen(o.only) or set(o.proxies) - set(NAMES) or any("=" not in v for v in o.variant) or o.rounds < 1:
+    if not cases.chosen(o.only) or set(o.proxies) - set(NAMES) - set(LADEN) or any("=" not in v for v in o.variant) or o.rounds < 1:
         p.error("no such case, proxy or number of rounds; see tests/bench --help")
     return o
 
@@ -53,7 +54,10 @@ class Field:
         self.unused = [] if "countersign" in self.o.proxies else [gateway]
         for name in self.o.proxies:
             kind = proxies.Nginx if name.startswith("nginx") else proxies.Haproxy
-            if name.startswith("countersign"):
+            if name in LADEN:
+                more = self.proxies[name] = proxies.Laden(name, self.origin, *LADEN[name])
+                more.run()
+            elif name.startswith("countersign"):
                 more = self.proxies[name] = gateway if name == "countersign" else proxies.Countersign(name, self.origin, record=name.split("-")[1])
                 more.run()
             else:

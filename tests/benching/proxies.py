@@ -14,6 +14,7 @@ from harness import config_text
 from harness.certificates import b64url
 from harness.config_text import SUPPORT
 from harness.gateway import Gateway
+from harness.people import Person, canonical, detached_jws
 
 CONNECTIONS = 8000
 MIB = 1 << 20
@@ -234,6 +235,51 @@ class Countersign(Proxy):
         complaint = self.gateway.stop()
         if complaint:
             print(f"bench: {self.name}: {complaint}; log {self.gateway.log_path}")
+
+
+class Laden(Countersign):
+    """Countersign with so many tools, rules and grants, all of them valid, metadata recorded; most rules are of the tool that is asked."""
+
+    def __init__(self, name, origin, tools, rules, grants):
+        self.tools, self.rules, self.grants = tools, rules, grants
+        super().__init__(name, origin, record="metadata")
+
+    def others(self):
+        return [f"other{i:04}" for i in range(1, self.tools)]
+
+    def askers(self):
+        return [f"asker{i:02}" for i in range(max(1, -(-self.grants // max(1, self.tools - 1))))]
+
+    def change(self, config, origin):
+        super().change(config, origin)
+        support = config["tools"][0]
+        more = self.rules - (self.tools - 1) - len(support["actions"])
+        support["actions"] += [config_text.action(f"rule{i:04}", f"/area{i % 50}/rule{i:04}/**", "grant" if i % 2 else "signoff") for i in range(more)]
+        config["tools"] += [config_text.tool(n, f"{n}.{config_text.DOMAIN}", origin.port, [config_text.action("use", "/**")], max_duration="1h") for n in self.others()]
+        config["people"] += [{"name": n, "identities": [f"{n}@{config_text.DOMAIN}"], "groups": ["support"]} for n in self.askers()]
+
+    def grant(self):
+        super().grant()
+        bob = self.gateway.person("bob")
+        left = self.grants - 1
+        with bob.h1(config_text.CONSOLE) as yes:
+            for name in self.askers():
+                cred = self.gateway.issue_person(f"{name}@{config_text.DOMAIN}", name)
+                with Person(self.gateway, name, cred).h1(config_text.CONSOLE) as asks:
+                    for tool in self.others()[:left]:
+                        self.one_grant(asks, yes, bob.cred, tool)
+                        left -= 1
+
+    @staticmethod
+    def one_grant(asks, yes, cred, tool):
+        def call(c, path, body):
+            r = c.request("POST", path, [("Content-Type", "application/json")], json.dumps(body).encode())
+            if r.status not in (200, 201):
+                raise RuntimeError(f"{path}: {r.status} {r.body[:300]!r}")
+            return r.json()
+        asked = call(asks, "/api/v1/requests", {"tool": tool, "reason": "tests/bench", "duration_s": 3600})["request"]["id"]
+        statement = call(yes, f"/api/v1/items/{asked}/statement", {"decision": "approve", "key": cred.fingerprint()})["statement"]
+        call(yes, "/api/v1/decisions", {"statement_id": statement["id"], "jws": detached_jws(cred.private_key(), cred.fingerprint(), canonical(statement))})
 
 
 class Token:

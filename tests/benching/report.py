@@ -29,6 +29,9 @@ def table(case, results):
         cells = "".join(f"{form.format(r[key]):>12}" for _, key, form in columns)
         off = results.get("countersign-off", {}).get(columns[0][1], 0)
         price = f"   {r[columns[0][1]] / off:.2f} of unrecorded" if off and name in ("countersign", "countersign-metadata") else ""
+        few = results.get("countersign-few", {}).get(columns[0][1], 0)
+        if few and name == "countersign-many":
+            price += f"   {r[columns[0][1]] / few:.2f} of few"
         lines.append(f"  {name:<20}{cells}" + (f"{ratio[name]:>9.2f}" if name in ratio else "") + price)
         threads = r.get("threads_cpu_s_per_1000", {})
         if name.startswith("countersign") and sum(threads.values()) > 0:

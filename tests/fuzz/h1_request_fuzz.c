@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct h1_limits limits = { 64 };
+static const struct h1_limits limits = { .fields = 64 };
 
 static void check_length(struct slice head)
 {
@@ -34,7 +34,7 @@ static void write_and_read_again(const struct message *m, struct arena *arena)
     bbuf_init(&out, 256 * 1024);
     enum status st = forward_write_request(&f, &out);
     assert(st == OK);
-    const struct h1_limits more = { 128 };
+    const struct h1_limits more = { .fields = 128 };
     if (bbuf_len(&out) <= H1_HEAD_MAX) {
         enum parse p = h1_parse_request(bbuf_slice(&out), &more, arena, &again, &why);
         assert(p == PARSE_OK);

@@ -8,7 +8,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct h1_limits limits = { 64 };
+static const struct h1_limits limits = { .fields = 64 };
 
 static void write_and_read_again(const struct message *m, struct slice method, struct arena *arena)
 {
@@ -24,7 +24,7 @@ static void write_and_read_again(const struct message *m, struct slice method, s
     bbuf_init(&out, 256 * 1024);
     st = h1_write_response_head(&head, &out);
     assert(st == OK);
-    const struct h1_limits more = { 128 };
+    const struct h1_limits more = { .fields = 128 };
     if (bbuf_len(&out) <= H1_HEAD_MAX) {
         enum parse p = h1_parse_response(bbuf_slice(&out), &more, method, arena, &again, &why);
         assert(p == PARSE_OK && again.status == m->status && again.framing == m->framing);

@@ -34,7 +34,7 @@ static bool passes(struct slice name, struct slice value)
 
 static void write_and_read(const struct message *m, struct arena *arena)
 {
-    const struct h1_limits limits = { 256 };
+    const struct h1_limits limits = { .fields = 256 };
     struct forward_request f = { .message = m, .host = m->authority, .client_address = SLICE("::1"), .public_host = m->authority };
     struct bbuf out;
     struct message again;

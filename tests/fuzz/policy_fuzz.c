@@ -56,7 +56,7 @@ static void judge_both_ways(struct action *actions, size_t count, struct slice p
     arena_init(&arena, 1 << 20);
     indexed.index = action_index_new(&arena, actions, count);
     struct verdict x = policy_judge(&plain, &r), y = policy_judge(&indexed, &r);
-    if (indexed.index == NULL || x.requirement != y.requirement || x.action != y.action || (x.action == NULL && x.requirement != NEED_DENY))
+    if (indexed.index == NULL || x.requirement != y.requirement || x.action != y.action || memcmp(x.also, y.also, sizeof x.also) != 0 || (x.action == NULL && x.requirement != NEED_DENY))
         abort();
     policy_explain(&plain, &r, words, sizeof words);
     arena_done(&arena);

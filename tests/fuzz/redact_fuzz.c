@@ -1,4 +1,4 @@
-/* Bodies of any bytes through each redactor: the same for every split, and never longer than promised. The first byte chooses the grammar, the second the piece. */
+/* Bodies of any bytes through each redactor: the same for every split, and never longer than promised. The first byte chooses the grammar (from 128 on text), the second the piece. */
 #include "proxy/record/redact_body.h"
 
 #include <stdint.h>
@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     a.data = malloc(a.cap);
     b.data = malloc(b.cap);
     if (a.data != NULL && b.data != NULL && body.len > 0) {
-        enum body_kind kind = kinds[data[0] % 3];
+        enum body_kind kind = data[0] >= 128 ? BODY_TEXT : kinds[data[0] % 3];
         size_t x = redact(kind, &names, body, body.len, &a), y = redact(kind, &names, body, (size_t)data[1] % 17 + 1, &b);
         if (x != y || a.len != b.len || memcmp(a.data, b.data, a.len) != 0)
             abort();

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static size_t keep(const struct secret_names *names, struct slice said, size_t piece, bool masked, unsigned char *out, size_t most)
 {
     static const unsigned char mask[4] = { 0x5a, 0, 0xff, 1 };
-    struct message_redactor *r = NULL;
+    struct text_state *r = NULL;
     struct arena arena;
     size_t len = 0;
     arena_init(&arena, 65536);

@@ -141,6 +141,21 @@ def test_off_keeps_nothing_but_the_log_line(gw, origin, alice, session, proto, m
     assert b"static-body" not in everything and f" {path} ".encode() not in everything
 
 
+@pytest.mark.parametrize("proto", PROTOS)
+def test_a_refusal_of_what_is_not_recorded_is_recorded(gw, origin, alice, session, proto):
+    path = f"/static/broken-{proto}.css"
+
+    async def script(request, conn):
+        conn.abort()
+    origin.on(path, script)
+    assert alice.get(path, proto=proto).status == 502
+    e = recorded(gw, session, f" {path} ")
+    assert e.response.startswith(b"HTTP/1.1 502") and field_of(e, "response", "countersign-from") == "gateway"
+    assert field_of(e, "response", "countersign-record") == "metadata"
+    line = wait_until(lambda: next((x for x in gw.log_lines() if x.get("path") == path), None), 10, "its line in the access log")
+    assert line["record"] == "metadata" and line["refusal"] == "tool-broke-off"
+
+
 def test_off_is_for_plain_requests_only(gw, origin, alice, session):
     assert alice.request("GET", "/static/with-body", [("Content-Type", "text/plain")], b"a body says-much").status == 200
     assert recorded(gw, session, "/static/with-body").request_body == b"a body says-much"

@@ -44,6 +44,20 @@ def test_no_request_fails_under_load(gw, http):
     load.check(at_least=200)
 
 
+@pytest.mark.limit(1800)
+@pytest.mark.parametrize("http", ["1", "2"])
+def test_reloads_and_restarts_in_one_go(gw, http):
+    """What stands in issue 3: 100 reloads and 20 restarts under one load, and no request fails."""
+    with Load(gw, http) as load:
+        for _ in range(TIMES):
+            for _ in range(5):
+                os.kill(gw.process.pid, signal.SIGHUP)
+                time.sleep(0.3)
+            the_end(gw.take_over())
+    load.check(at_least=200)
+    print(f"HTTP/{http}: {5 * TIMES} reloads, {TIMES} restarts, {load.done} requests, {load.failed} failed")
+
+
 def test_no_connection_is_refused(gw):
     import threading
     enough, refused = threading.Event(), []
