@@ -1,6 +1,7 @@
 /* dispatch: the table of what may be asked by whom, and one message's way through it. */
 #include "authz/approvals/internal.h"
 
+#include "authz/touched.h"
 #include "certs/trust.h"
 
 #include <unistd.h>
@@ -98,6 +99,7 @@ static const struct field segment_fields[] = {
     { "bytes", FIELD_NUMBER, 0, most, false, false },
     { "ring", FIELD_NUMBER, 0, most, false, false },
     { "position", FIELD_NUMBER, 0, most, false, false },
+    { "touched", FIELD_WORDS, 1, TOUCHED_MAX, true, false },
     END
 };
 static const struct field sessions_fields[] = {
@@ -108,6 +110,7 @@ static const struct field sessions_fields[] = {
     { "state", FIELD_TEXT, 0, 16, true, TYPED },
     { "action", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     { "grant", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
+    { "customer", FIELD_TEXT, 1, 1024, true, TYPED },
     { "since", FIELD_NUMBER, 0, most, true, TYPED },
     { "until", FIELD_NUMBER, 0, most, true, TYPED },
     { "from", FIELD_NUMBER, 0, most, true, TYPED },

@@ -99,4 +99,10 @@ static const char *const to_2[] = {
     "CREATE INDEX segment_seq ON segment (seq)",
     NULL,
 };
-const char *const *const store_steps[] = { to_2, NULL };
+/* What a session touches, by keyed hash (authz/touched.h): only to find it by. */
+static const char *const to_3[] = {
+    "CREATE TABLE touched (hash TEXT NOT NULL, session TEXT NOT NULL, first_ms BIGINT NOT NULL, last_ms BIGINT NOT NULL, segments BIGINT NOT NULL,"
+    " PRIMARY KEY (hash, session))",
+    NULL,
+};
+const char *const *const store_steps[] = { to_2, to_3, NULL };

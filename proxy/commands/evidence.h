@@ -20,6 +20,9 @@ struct evidence {
 
 /* Session facts and recording, for purpose "show", "replay", "verify", "export" or "incident" (which the gateway logs). */
 MUST_CHECK enum status evidence_fetch(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err);
+/* The same with only what lists the exchanges (archive_list) in place of the recording; and then all of the recording after all. */
+MUST_CHECK enum status evidence_fetch_listing(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err);
+MUST_CHECK enum status evidence_fetch_rest(struct client *c, struct evidence *e, struct err *err);
 /* All pages of the log, with the content of the leaves about this session (none when e->session is ""), and the log key (unless it is there already). */
 MUST_CHECK enum status evidence_fetch_log(struct client *c, struct evidence *e, struct err *err);
 /* The same from files. log and log_key may be NULL. */

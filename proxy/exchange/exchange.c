@@ -6,6 +6,7 @@
 #include "proxy/exchange/access_log.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/shares.h"
+#include "proxy/exchange/spend.h"
 #include "proxy/exchange/websocket.h"
 
 #include <assert.h>
@@ -295,7 +296,7 @@ static void try_begin(struct exchange *x)
                         "The recording of this session can't be kept at the moment, so nothing is passed on.");
         return;
     }
-    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .mode = x->record,
+    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .names = x->names, .mode = x->record,
                               .redact_fields = x->tool->redact_fields, .redact_count = x->tool->redact_count };
     enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
     if (st == FULL)
@@ -310,10 +311,12 @@ void exchange_begin_tape(struct exchange *x, void (*next)(struct exchange *x))
 {
     exchange_enter(x, X_TAPE);
     x->after_tape = next;
-    if (x->record == RECORD_OFF)
+    if (x->record == RECORD_OFF) {
         next(x);
-    else
-        try_begin(x);
+        return;
+    }
+    spend_name(x);
+    try_begin(x);
 }
 
 static void exchange_wake(struct waiter *w)
