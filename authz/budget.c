@@ -29,7 +29,8 @@ json_t *budget_claim(const struct budget *b)
     for (size_t i = 0; i < b->action_count; i++)
         put_line(claim, "action:", b->actions[i].action, b->actions[i].max);
     for (size_t i = 0; i < b->distinct_count; i++)
-        put_line(claim, "distinct:", b->distinct[i].name, b->distinct[i].max);
+        if (b->distinct[i].max > 0)
+            put_line(claim, "distinct:", b->distinct[i].name, b->distinct[i].max);
     return claim;
 }
 
@@ -132,6 +133,8 @@ enum status budget_values(const struct budget *b, struct slice path, const struc
     struct found f = { .v = out };
     for (size_t i = 0; i < b->distinct_count; i++) {
         const struct distinct_limit *d = &b->distinct[i];
+        if (d->max == 0)
+            continue;
         if (d->path != NULL)
             count_path(&f, d, path);
         for (size_t k = 0; d->query != NULL && k < query_count; k++)
@@ -140,4 +143,159 @@ enum status budget_values(const struct budget *b, struct slice path, const struc
     }
     *count_out = f.count;
     return f.full ? FULL : OK;
+}
+
+/* ---- names ---- */
+
+struct names {
+    char *out;
+    size_t len;
+};
+
+static bool is_plain(unsigned char c)
+{
+    return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'z') || (c != 0 && strchr("-._~@:", c) != NULL);
+}
+
+static size_t put_encoded(char *out, struct slice value)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t n = 0;
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = value.ptr[i];
+        if (is_plain(c)) {
+            out[n++] = (char)c;
+            continue;
+        }
+        out[n++] = '%';
+        out[n++] = digits[c >> 4];
+        out[n++] = digits[c & 15];
+    }
+    return n;
+}
+
+/* Is it there already, as a whole? */
+static bool named(const struct names *n, const char *one, size_t len)
+{
+    for (size_t at = 0, end; at < n->len; at = end + 1) {
+        end = at + slice_find(slice_of(n->out + at, n->len - at), ',');
+        if (end - at == len && memcmp(n->out + at, one, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+static size_t put_one(char one[BUDGET_NAMED_MAX], const char *name, struct slice value)
+{
+    unsigned char hash[32];
+    size_t len = (size_t)snprintf(one, BUDGET_NAME_MAX, "%s=", name);
+    if (value.len <= BUDGET_NAMED_BYTES)
+        return len + put_encoded(one + len, value);
+    sha256_one(value, hash);
+    len += put_encoded(one + len, slice_of(value.ptr, BUDGET_NAMED_BYTES));
+    one[len++] = '~';
+    hex_encode(slice_of(hash, 8), one + len);
+    return len + HEX_LEN(8);
+}
+
+static void put_name(struct names *n, const char *name, struct slice value)
+{
+    char one[BUDGET_NAMED_MAX];
+    if (value.len == 0)
+        return;
+    size_t len = put_one(one, name, value);
+    if (named(n, one, len) || n->len + len + 1 > BUDGET_NAMES_MAX)
+        return;
+    if (n->len > 0)
+        n->out[n->len++] = ',';
+    memcpy(n->out + n->len, one, len);
+    n->len += len;
+}
+
+static int hex_digit(unsigned char c)
+{
+    unsigned char l = ascii_lower(c);
+    return c >= '0' && c <= '9' ? c - '0' : l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
+}
+
+/* "jos%C3%A9" in a path is "josé" in a query. */
+static size_t decode(struct slice in, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < in.len; i++) {
+        int high = in.len - i > 2 && in.ptr[i] == '%' ? hex_digit(in.ptr[i + 1]) : -1, low = high >= 0 ? hex_digit(in.ptr[i + 2]) : -1;
+        out[n++] = (char)(low >= 0 ? high << 4 | low : in.ptr[i]);
+        i += low >= 0 ? 2 : 0;
+    }
+    return n;
+}
+
+/* Matched without regard to spelling, named in the letters that came. */
+static void name_loosely(struct names *n, const struct distinct_limit *d, struct slice path, bool strip)
+{
+    char pattern[PATTERN_MAX + 1], loose[PATH_COUNTED_MAX], plain[PATH_COUNTED_MAX];
+    struct slice value;
+    struct slice want = slice_of(pattern, path_loosen(slice_str(d->path), false, pattern));
+    if (!walk(want, slice_of(loose, path_loosen(path, strip, loose)), &value))
+        return;
+    (void)path_plain(path, strip, plain);
+    put_name(n, d->name, slice_of(plain + ((const char *)value.ptr - loose), value.len));
+}
+
+static void name_path(struct names *n, const struct distinct_limit *d, struct slice path)
+{
+    char text[PATH_COUNTED_MAX];
+    struct slice value;
+    if (path.len > sizeof text) {
+        put_name(n, d->name, path);
+        return;
+    }
+    bool exact = walk(slice_str(d->path), path, &value);
+    if (exact)
+        put_name(n, d->name, slice_of(text, decode(value, text)));
+    if (exact && slice_find(value, ';') == value.len && slice_find(value, '%') == value.len)
+        return;                       /* there is no other way to read it */
+    if (!exact)
+        name_loosely(n, d, path, false);
+    name_loosely(n, d, path, true);
+}
+
+size_t budget_names(const struct budget *b, struct slice path, const struct reading *query, size_t query_count, char out[BUDGET_NAMES_MAX])
+{
+    struct names n = { out, 0 };
+    for (size_t i = 0; i < b->distinct_count; i++) {
+        const struct distinct_limit *d = &b->distinct[i];
+        if (d->path != NULL)
+            name_path(&n, d, path);
+        for (size_t k = 0; d->query != NULL && k < query_count; k++)
+            if (slice_ieq(slice_str(d->query), query[k].name))
+                put_name(&n, d->name, query[k].value);
+    }
+    return n.len;
+}
+
+bool budget_name_typed(const char *typed, char out[BUDGET_NAMED_MAX])
+{
+    const char *eq = strchr(typed, '='), *value = eq ? eq + 1 : typed;
+    char name[BUDGET_NAME_MAX] = "customer", text[1024];
+    size_t len = strlen(value);
+    if (eq != NULL && (eq == typed || (size_t)(eq - typed) >= sizeof name - 1))
+        return false;
+    if (eq != NULL)
+        snprintf(name, sizeof name, "%.*s", (int)(eq - typed), typed);
+    if (len == 0 || len > sizeof text)
+        return false;
+    size_t n = put_one(out, name, slice_of(text, decode(slice_of(value, len), text)));
+    out[n] = 0;
+    return true;
+}
+
+bool budget_name_next(struct slice *names, struct slice *one)
+{
+    size_t n = slice_find(*names, ',');
+    if (names->len == 0)
+        return false;
+    *one = slice_of(names->ptr, n);
+    *names = slice_from(*names, n < names->len ? n + 1 : n);
+    return true;
 }

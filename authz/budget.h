@@ -23,8 +23,19 @@ struct budget_value {
     unsigned char digest[32];         /* SHA-256 of name, NUL, value */
     char shown[BUDGET_SHOWN_MAX];     /* the value for people: printable ASCII, escaped, cut */
 };
-/* The counted values in this request, each once. FULL: more than BUDGET_VALUES_MAX; refuse it. */
+/* The counted values (of what has a limit) in this request, each once. FULL: more than BUDGET_VALUES_MAX; refuse it. */
 MUST_CHECK enum status budget_values(const struct budget *b, struct slice path, const struct reading *query, size_t query_count,
                                      struct budget_value out[BUDGET_VALUES_MAX], size_t *count_out);
+
+/* What a request touches by all of `distinct`, limited or not, in words for its record: "customer=17,customer=18", each once. Values are percent-encoded but for letters,
+ * digits and -._~@: ; what a tool might read behind another spelling of the path is named as that tool would read it, so one customer has one name. Values of more than
+ * BUDGET_NAMED_BYTES end in '~' and the beginning of their SHA-256. Returns the length; what does not fit is left out, which takes more than BUDGET_VALUES_MAX values. */
+enum { BUDGET_NAMED_BYTES = 48, BUDGET_NAMES_MAX = BUDGET_VALUES_MAX * 256 };
+enum { BUDGET_NAMED_MAX = 256 };   /* of one, with its NUL */
+size_t budget_names(const struct budget *b, struct slice path, const struct reading *query, size_t query_count, char out[BUDGET_NAMES_MAX]);
+/* What people type, as it stands there: "17" is "customer=17", "audience=5" is itself. False: no name is like that. */
+bool budget_name_typed(const char *typed, char out[BUDGET_NAMED_MAX]);
+/* The next one of such a list; false at its end. */
+bool budget_name_next(struct slice *names, struct slice *one);
 
 #endif

@@ -86,6 +86,67 @@ static void test_query(void **state)
     assert_int_equal(budget_values(&budget, SLICE("/x"), query, 40, v, &count), FULL);
 }
 
+static char page[] = "page", page_path[] = "/pages/{p}";
+static struct distinct_limit unlimited[] = { { customer, counted, NULL, 0 }, { account, NULL, parameter, 0 }, { page, page_path, NULL, 1 } };
+
+/* What is only named is not counted, and has the same name in every spelling. */
+static void test_names(void **state)
+{
+    static const char seventy[] = "/customers/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    static const struct { const char *name, *path, *names; } rows[] = {
+        { "plain", "/customers/17", "customer=17" },
+        { "below", "/customers/17/orders/3", "customer=17" },
+        { "letters stay", "/customers/Ab-c_d.e~f@g:h", "customer=Ab-c_d.e~f@g:h" },
+        { "others are encoded", "/customers/a,b=c", "customer=a%2Cb%3Dc" },
+        { "encoded already", "/customers/jos%C3%A9", "customer=jos%C3%A9" },
+        { "a broken encoding", "/customers/5%", "customer=5%25" },
+        { "other case of the path", "/CUSTOMERS/Ab", "customer=Ab" },
+        { "params before", "/customers;x=1/17", "customer=17" },
+        { "params behind: both readings", "/customers/17;v=1", "customer=17%3Bv%3D1,customer=17" },
+        { "two slashes", "//customers/17", "customer=17" },
+        { "backslash", "/customers\\17", "customer=17" },
+        { "encoded twice", "/customers%252F17", "customer=17" },
+        { "another limit", "/pages/7", "page=7" },
+        { "the list", "/customers/", "" },
+        { "nothing", "/", "" },
+        { "long", seventy, "customer=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa~" },
+    };
+    const struct budget b = { .distinct = unlimited, .distinct_count = 3 };
+    struct budget_value v[BUDGET_VALUES_MAX];
+    char out[BUDGET_NAMES_MAX];
+    size_t count = 9;
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        size_t n = budget_names(&b, slice_str(rows[i].path), NULL, 0, out), want = strlen(rows[i].names);
+        bool cut = want > 0 && rows[i].names[want - 1] == '~';
+        if (n < want || (!cut && n != want) || (cut && n != want + 16) || memcmp(out, rows[i].names, want) != 0)
+            fail_msg("%s: '%.*s'", rows[i].name, (int)n, out);
+    }
+    struct reading query[] = { { SLICE("account_id"), SLICE("1") }, { SLICE("Account_ID"), SLICE("\xc3\xa9") }, { SLICE("account_id"), SLICE("1") }, { SLICE("account_id"), SLICE("") } };
+    size_t n = budget_names(&b, SLICE("/customers/2"), query, 4, out);
+    assert_true(slice_eq(slice_of(out, n), SLICE("customer=2,account=1,account=%C3%A9")));
+    assert_int_equal(budget_values(&b, SLICE("/customers/2"), query, 4, v, &count), OK);
+    assert_int_equal(count, 0);
+    json_t *claim = budget_claim(&b);
+    assert_int_equal(json_object_size(claim), 1);
+    json_decref(claim);
+}
+
+static void test_typed_names(void **state)
+{
+    static const struct { const char *typed, *name; } rows[] = {
+        { "17", "customer=17" }, { "customer=17", "customer=17" }, { "account=5", "account=5" }, { "jos\xc3\xa9", "customer=jos%C3%A9" }, { "jos%C3%A9", "customer=jos%C3%A9" },
+        { "a=b=c", "a=b%3Dc" }, { "100%", "customer=100%25" }, { "", NULL }, { "=5", NULL }, { "account=", NULL },
+    };
+    char name[BUDGET_NAMED_MAX];
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (budget_name_typed(rows[i].typed, name) != (rows[i].name != NULL) || (rows[i].name != NULL && strcmp(name, rows[i].name) != 0))
+            fail_msg("%s: %s", rows[i].typed, name);
+    struct slice list = SLICE("a=1,b=2"), one;
+    assert_true(budget_name_next(&list, &one) && slice_eq(one, SLICE("a=1")) && budget_name_next(&list, &one) && slice_eq(one, SLICE("b=2")) && !budget_name_next(&list, &one));
+}
+
 static void test_claim(void **state)
 {
     static char export[] = "export";
@@ -117,6 +178,6 @@ static void test_claim(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_paths), cmocka_unit_test(test_different_values_differ), cmocka_unit_test(test_query),
-                                        cmocka_unit_test(test_claim) };
+                                        cmocka_unit_test(test_names), cmocka_unit_test(test_typed_names), cmocka_unit_test(test_claim) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

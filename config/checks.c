@@ -3,6 +3,7 @@
 
 #include <pwd.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 enum { HOUR_MS = 3600000 };
@@ -200,6 +201,9 @@ static void check_budget(struct load *l, const struct tool *t, const config_sett
         const struct distinct_limit *d = &t->budget.distinct[i];
         if ((d->path == NULL) == (d->query == NULL))
             report(l, element_of(distinct, i), NULL, "counts %s; expected either `path` or `query`", d->path ? "two things" : "nothing");
+        for (size_t k = 0; d->query != NULL && k < t->redact_count; k++)
+            if (strcasecmp(d->query, t->redact_fields[k]) == 0)
+                report(l, element_of(distinct, i), "query", "\"%s\" is one of `redact_fields`, so its values are secret; what is counted is named in recordings", d->query);
         if (d->name != NULL)
             names[name_count++] = (struct named){ d->name, element_of(distinct, i), i };
     }

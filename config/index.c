@@ -75,7 +75,7 @@ static size_t decode_once(char *text, size_t len)
     return n;
 }
 
-size_t path_loosen(struct slice in, bool strip_params, char *out)
+size_t path_plain(struct slice in, bool strip_params, char *out)
 {
     size_t len = in.len, n = 0;
     if (strip_params)
@@ -85,11 +85,19 @@ size_t path_loosen(struct slice in, bool strip_params, char *out)
     if (len && memchr(out, '%', len) != NULL)
         len = decode_once(out, decode_once(out, len));
     for (size_t i = 0; i < len; i++) {
-        char c = out[i] == '\\' ? '/' : (char)ascii_lower((unsigned char)out[i]);
+        char c = out[i] == '\\' ? '/' : out[i];
         if (c != '/' || n == 0 || out[n - 1] != '/')
             out[n++] = c;
     }
     return n > 0 && out[n - 1] == '/' ? n - 1 : n;
+}
+
+size_t path_loosen(struct slice in, bool strip_params, char *out)
+{
+    size_t n = path_plain(in, strip_params, out);
+    for (size_t i = 0; i < n; i++)
+        out[i] = (char)ascii_lower((unsigned char)out[i]);
+    return n;
 }
 
 /* ---- making --------------------------------------------------------------------------------------------------- */

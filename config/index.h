@@ -35,6 +35,8 @@ bool action_walk_next(struct action_walk *w, size_t *action_out);
  * `strip_params` without ";params". Tools differ in what they take for the same path, so a stricter rule must also catch the spellings
  * that only some tools read that way (authz/policy.c). out holds in.len bytes; returns the length, which is never larger. */
 size_t path_loosen(struct slice in, bool strip_params, char *out);
+/* The same, but for the case of letters, which stays: byte for byte as long. */
+size_t path_plain(struct slice in, bool strip_params, char *out);
 /* The loose pattern of an action, made once. */
 const char *action_index_loose(const struct action_index *x, size_t action);
 

@@ -177,7 +177,8 @@ static const struct setting distinct_limit_settings[] = {
     { "path", SHAPE_TEXT, NONE, .form = &form_counted_path, AT(distinct_limit, path),
       .help = "Path with the counted segment in braces: `/customers/{customer}/**`. `*` stands for one segment, a final `/**` for any that follow, or none." },
     { "query", SHAPE_TEXT, NONE, .form = &form_field, AT(distinct_limit, query), .help = "Or the name of a query parameter, on any path; each of its values counts." },
-    { "max", SHAPE_COUNT, .fallback = NULL, .min = 1, .max = 100000, AT(distinct_limit, max), .narrows = NARROWS_LESS, .help = "So many different values." },
+    { "max", SHAPE_COUNT, .fallback = "0", .max = 100000, AT(distinct_limit, max), .narrows = NARROWS_LIMIT,
+      .help = "So many different values; 0: no limit, they are only named in the recording, so that reports say which customers somebody touched." },
     { 0 },
 };
 static const struct section distinct_limit_section = { "tools.budget.distinct", distinct_limit_settings, sizeof(struct distinct_limit),

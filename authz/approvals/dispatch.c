@@ -1,6 +1,7 @@
 /* dispatch: the table of what may be asked by whom, and one message's way through it. */
 #include "authz/approvals/notices.h"
 
+#include "authz/touched.h"
 #include "certs/trust.h"
 
 #include <unistd.h>
@@ -103,6 +104,7 @@ static const struct field segment_fields[] = {
     { "bytes", FIELD_NUMBER, 0, most, false, false },
     { "ring", FIELD_NUMBER, 0, most, false, false },
     { "position", FIELD_NUMBER, 0, most, false, false },
+    { "touched", FIELD_WORDS, 1, TOUCHED_MAX, true, false },
     END
 };
 static const struct field sessions_fields[] = {
@@ -114,6 +116,7 @@ static const struct field sessions_fields[] = {
     { "action", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     { "grant", FIELD_TEXT, 0, ID_TEXT, true, TYPED },
     { "basis", FIELD_TEXT, 0, 32, true, TYPED },
+    { "customer", FIELD_TEXT, 1, 1024, true, TYPED },
     { "since", FIELD_NUMBER, 0, most, true, TYPED },
     { "until", FIELD_NUMBER, 0, most, true, TYPED },
     { "from", FIELD_NUMBER, 0, most, true, TYPED },

@@ -1,6 +1,11 @@
 /* Sessions, their segments and the log: what the recorder reports and what auditors read. */
 #include "authz/approvals/internal.h"
 
+#include "authz/budget.h"
+#include "authz/touched.h"
+
+#include <openssl/crypto.h>
+
 enum { LEAVES_MAX = 1000 };
 
 /* ---- segments ---- */
@@ -27,16 +32,32 @@ static enum status make_session(struct op *o, const char *session)
     return st;
 }
 
+/* So that the session is found by it. One statement for a hash: a segment has few, and at most TOUCHED_MAX. */
+static enum status keep_touched(struct op *o, const char *session)
+{
+    const json_t *list = json_object_get(o->m, "touched");
+    enum status st = OK;
+    for (size_t i = 0; i < json_array_size(list) && st == OK; i++)
+        st = store_run(o->s->store, &o->err,
+                       "INSERT INTO touched (hash, session, first_ms, last_ms, segments) VALUES ($1, $2, $3, $4, 1) ON CONFLICT (hash, session) DO UPDATE"
+                       " SET last_ms = $4, segments = touched.segments + 1", "ssii", json_string_value(json_array_get(list, i)), session, num(o->m, "from_ms"),
+                       num(o->m, "to_ms"));
+    return st;
+}
+
 static enum status keep_segment(struct op *o, const char *session)
 {
     const json_t *m = o->m;
     uint64_t seq = 0;
+    json_t *touched = json_object_get(m, "touched");
     enum status st = write_leaf(o, "segment",
-                          json_pack("{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "session", session, "number", (json_int_t)num(m, "number"),
+                          json_pack("{s:s, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:O*}", "session", session, "number", (json_int_t)num(m, "number"),
                                     "digest", str(m, "digest"), "from_ms", (json_int_t)num(m, "from_ms"), "to_ms",
                                     (json_int_t)num(m, "to_ms"), "exchanges", (json_int_t)num(m, "exchanges"), "bytes",
                                     (json_int_t)num(m, "bytes"), "ring", (json_int_t)num(m, "ring"), "position",
-                                    (json_int_t)num(m, "position")), &seq);
+                                    (json_int_t)num(m, "position"), "touched", touched), &seq);
+    if (st == OK)
+        st = keep_touched(o, session);
     if (st == OK)
         st = store_run(o->s->store, &o->err,
                        "INSERT INTO segment (session, number, digest, from_ms, to_ms, exchanges, bytes, seq)"
@@ -90,12 +111,33 @@ static int64_t asked_ms(const struct op *o, const char *name, int64_t usual)
     return v == NULL ? usual : s < (int64_t)1 << 40 ? s * 1000 : INT64_MAX;
 }
 
+/* What to look for; "": nothing is asked for. REFUSED: no session can be found by that. */
+static enum status asked_hash(struct op *o, char hash[TOUCHED_LEN + 1])
+{
+    unsigned char key[32];
+    char name[BUDGET_NAMED_MAX];
+    const char *typed = str(o->m, "customer");
+    hash[0] = 0;
+    if (typed[0] == 0)
+        return OK;
+    if (!budget_name_typed(typed, name))
+        return refuse_op(o, BAD_REQUEST, "'customer' is an id, or NAME=ID for what the policy counts under another name");
+    enum status st = touched_key(o->s->config, key, &o->err);
+    if (st == OK)
+        touched_hash(key, slice_str(name), hash);
+    OPENSSL_cleanse(key, sizeof key);
+    return st == NOT_FOUND ? refuse_op(o, BAD_REQUEST, "This gateway has no keys/fingerprint.key, so sessions can't be found by customer") : st;
+}
+
 enum status op_sessions(struct op *o)
 {
+    char hash[TOUCHED_LEN + 1];
     json_t *rows = NULL, *list = json_array(), *row;
     size_t i, bytes = 0;
     int64_t until = asked_ms(o, "until", INT64_MAX), from = num(o->m, "from");
     enum status st = auditors_only(o);
+    if (st == OK)
+        st = asked_hash(o, hash);
     if (st == OK)
         st = store_rows(o->s->store, &rows, &o->err,
                         "SELECT session.*, access_grant.ended_ms, access_grant.basis FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
@@ -104,9 +146,10 @@ enum status op_sessions(struct op *o)
                         " AND ($7 = '' OR ($7 = 'live') = (COALESCE(access_grant.state, '') = 'live'))"
                         " AND ($8 = '' OR EXISTS (SELECT 1 FROM held WHERE held.session = session.session AND held.action = $8))"
                         " AND ($9 = '' OR access_grant.basis = $9)"
-                        " ORDER BY started_ms DESC, session.session LIMIT 200 OFFSET $10", "ssiisssssi", str(o->m, "person"), str(o->m, "tool"),
+                        " AND ($10 = '' OR EXISTS (SELECT 1 FROM touched WHERE touched.hash = $10 AND touched.session = session.session))"
+                        " ORDER BY started_ms DESC, session.session LIMIT 200 OFFSET $11", "ssiissssssi", str(o->m, "person"), str(o->m, "tool"),
                         asked_ms(o, "since", 0), until, str(o->m, "identity"), str(o->m, "grant"), str(o->m, "state"),
-                        str(o->m, "action"), str(o->m, "basis"), from);
+                        str(o->m, "action"), str(o->m, "basis"), hash, from);
     json_array_foreach(rows, i, row)
         if (!page_add(list, &bytes, view_session(o, row)))
             break;

@@ -142,4 +142,10 @@ static const char *const to_policy[] = {
     "CREATE INDEX policy_change_seq ON policy_change (seq)",
     NULL,
 };
-const char *const *const store_steps[] = { to_2, to_notices, to_erasing, to_alone, to_policy, NULL };
+/* What a session touches, by keyed hash (authz/touched.h): only to find it by. */
+static const char *const to_touched[] = {
+    "CREATE TABLE touched (hash TEXT NOT NULL, session TEXT NOT NULL, first_ms BIGINT NOT NULL, last_ms BIGINT NOT NULL, segments BIGINT NOT NULL,"
+    " PRIMARY KEY (hash, session))",
+    NULL,
+};
+const char *const *const store_steps[] = { to_2, to_notices, to_erasing, to_alone, to_policy, to_touched, NULL };

@@ -4,6 +4,7 @@
 #include "proxy/commands/commands.h"
 #include "proxy/commands/evidence.h"
 #include "proxy/commands/incident.h"
+#include "proxy/commands/listing_fetch.h"
 #include "proxy/commands/session_list.h"
 #include "proxy/commands/words.h"
 #include "proxy/commands/wrong_usage.h"
@@ -28,12 +29,9 @@ static enum status one_session(struct asked *a, struct client *c, const struct a
 {
     struct evidence e = { 0 };
     struct archive *archive = NULL;
-    enum status st = evidence_fetch(c, id, "incident", &e, err);
-    if (st == OK && e.recording != NULL) {
-        st = archive_open(e.recording, keys, &archive, err);
-        if (st == REFUSED)
-            st = OK;
-    }
+    enum status st = listing_fetch(c, id, "incident", keys, false, &e, &archive, err);
+    if (st == REFUSED && e.recording != NULL)
+        st = OK;
     if (st == OK && archive != NULL && archive_bad_segments(archive) > 0)
         fprintf(stderr, "countersign: %zu segments of %s cannot be read, and are left out. Next: countersign verify %s\n", archive_bad_segments(archive), id, id);
     if (st == OK)
@@ -141,7 +139,7 @@ int cmd_incident(int argc, char **argv)
         { 0 },
     };
     const struct usage usage = { "countersign incident --identity ADDRESS --from TIME [--to TIME] [--json|--csv|--html] [--output FILE]",
-        "What somebody did: sessions, actions, signed-off requests with size and digest and who signed, refusals, locks. Each line names its proof: session, record, segment and\n"
+        "What somebody did: sessions, actions, customers touched, signed-off requests with size and digest and who signed, refusals, locks. Each line names its proof: session, record, segment and\n"
         "log leaf. Making it is written in the log." PROFILE_HELP, options, 0, 0, &a.json };
     char **args;
     size_t count;

@@ -120,6 +120,7 @@ int cmd_sessions(int argc, char **argv)
         { "action", 0, "NAME", "only those in which this action was held for a sign-off", &f->action, NULL, false },
         { "grant", 0, "ID", "only under this grant", &f->grant, NULL, false },
         { "basis", 0, "BASIS", "only those that came about so: approved, break-glass, auto", &f->basis, NULL, false },
+        { "customer", 0, "ID", "only those in which this customer was asked for, as the policy counts them; NAME=ID for what it counts under another name", &f->customer, NULL, false },
         { "most", 0, "N", "at most so many (200)", &a.most_text, NULL, false },
         PROFILE_OPTIONS(a.profile),
         { 0 },

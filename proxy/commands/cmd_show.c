@@ -6,6 +6,7 @@
 #include "proxy/commands/evidence.h"
 #include "proxy/commands/item.h"
 #include "proxy/commands/exchange_filter.h"
+#include "proxy/commands/listing_fetch.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
@@ -52,6 +53,14 @@ static void print_facts(const struct show *show, const struct evidence *e, const
     printf(exchange_filter_any(&show->filter) ? "\nOf %zu exchanges those that fit:\n" : "\n%zu exchanges:\n", archive_count(a));
 }
 
+/* Where an index was to be had, the exchanges come from it; what none covers is read itself. */
+static void print_source(const struct archive *a)
+{
+    struct archive_source from = archive_source(a);
+    if (from.unindexed > 0)
+        printf("\nNo index covers %zu of the segments (what is newest, or was written before there were indexes, or when a recorder died): they were read themselves.\n", from.unindexed);
+}
+
 static int show_list(const struct show *show, const struct evidence *e, const struct archive *a)
 {
     bool json = show->json;
@@ -70,6 +79,7 @@ static int show_list(const struct show *show, const struct evidence *e, const st
     int code = archive_bad_segments(a) > 0 ? EXIT_REFUSED : EXIT_DONE;
     if (!json) {
         json_decref(list);
+        print_source(a);
         if (archive_count(a) > 0)
             puts("\nNext: --exchange N shows one in full; countersign replay plays them as they were seen.");
         return code;
@@ -130,6 +140,15 @@ static int show_archive(const struct show *s, const struct evidence *e, const st
     return s->raw != NULL ? show_raw(s, x) : show_exchange(e, x, s->number, s->json);
 }
 
+/* A list comes from the indexes; one exchange in full from its segments. */
+static enum status fetch(const struct show *s, struct client *client, const char *session, const struct age_keys *keys, struct evidence *e, struct archive **a, struct err *err)
+{
+    if (s->number == 0)
+        return listing_fetch(client, session, "show", keys, s->json, e, a, err);
+    enum status st = evidence_fetch(client, session, "show", e, err);
+    return st == OK ? archive_open(e->recording, keys, a, err) : st;
+}
+
 static int show_run(struct show *s, const char *session)
 {
     struct err err = { 0 };
@@ -141,14 +160,16 @@ static int show_run(struct show *s, const char *session)
     if (s->file == NULL) {
         st = client_open(&s->profile, &client, &err);
         if (st == OK)
-            st = evidence_fetch(client, session, "show", &e, &err);
+            st = auditor_keys(&s->profile, &keys, &err);
+        if (st == OK)
+            st = fetch(s, client, session, keys, &e, &a, &err);
     } else {
         st = evidence_load(s->file, s->log, NULL, session, &e, &err);
+        if (st == OK)
+            st = auditor_keys(&s->profile, &keys, &err);
+        if (st == OK)
+            st = s->number == 0 ? listing_of_file(e.recording, keys, s->json, &a, &err) : archive_open(e.recording, keys, &a, &err);
     }
-    if (st == OK)
-        st = auditor_keys(&s->profile, &keys, &err);
-    if (st == OK)
-        st = archive_open(e.recording, keys, &a, &err);
     int code = st == OK ? show_archive(s, &e, a) : client_failed(client, &err);
     archive_free(a);
     age_keys_free(keys);
@@ -177,7 +198,7 @@ static const char *check(struct show *s, size_t count)
     if (s->output != NULL && s->raw == NULL)
         return "--output goes with --raw";
     if (s->number != 0 && exchange_filter_any(&s->filter))
-        return "--exchange names one; --action, --method, --path, --status, --since and --until are for the list";
+        return "--exchange names one; --action, --method, --path, --status, --customer, --since and --until are for the list";
     return exchange_filter_read(&s->filter, clock_wall_s());
 }
 

@@ -34,13 +34,18 @@ static FILE *nameless_file(struct err *err)
     return f;
 }
 
-static enum status download(struct client *c, struct evidence *e, struct err *err)
+/* what: "recording", or "listing?purpose=show". */
+static enum status download(struct client *c, struct evidence *e, const char *what, struct err *err)
 {
-    char path[128];
+    char path[160];
+    if (e->file != NULL)
+        fclose(e->file);
+    free(e->recording);
+    e->recording = NULL;
     e->file = nameless_file(err);
     if (e->file == NULL)
         return IO_FAILED;
-    snprintf(path, sizeof path, "/api/v1/sessions/%s/recording", e->session);
+    snprintf(path, sizeof path, "/api/v1/sessions/%s/%s", e->session, what);
     enum status st = client_download(c, path, e->file, recording_max, err);
     if (st == OK && asprintf(&e->recording, "/proc/self/fd/%d", fileno(e->file)) < 0) {
         e->recording = NULL;
@@ -95,7 +100,7 @@ static enum status without_recording(const char *session, const json_t *leaf, co
     return fail(err, NOT_FOUND, "the recording of %s was %s. Next: countersign verify %s, or countersign incident, show what the log still says of it", session, text, session);
 }
 
-enum status evidence_fetch(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err)
+static enum status fetch_both(struct client *c, const char *session, const char *purpose, const char *what, struct evidence *out, struct err *err)
 {
     struct evidence e = { 0 };
     enum status st = OK;
@@ -106,12 +111,29 @@ enum status evidence_fetch(struct client *c, const char *session, const char *pu
     if (erased != NULL)
         st = without_recording(session, erased, purpose, err);
     else if (st == OK)
-        st = download(c, &e, err);
+        st = download(c, &e, what, err);
     if (st == OK)
         *out = e;
     else
         evidence_done(&e);
     return st;
+}
+
+enum status evidence_fetch(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err)
+{
+    return fetch_both(c, session, purpose, "recording", out, err);
+}
+
+enum status evidence_fetch_listing(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err)
+{
+    char what[64];
+    snprintf(what, sizeof what, "listing?purpose=%s", purpose);
+    return fetch_both(c, session, purpose, what, out, err);
+}
+
+enum status evidence_fetch_rest(struct client *c, struct evidence *e, struct err *err)
+{
+    return download(c, e, "recording", err);
 }
 
 /* Take one page's leaves over, and say where the next begins (0: that was all). */

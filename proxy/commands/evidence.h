@@ -23,6 +23,9 @@ struct evidence {
 MUST_CHECK enum status evidence_fetch(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err);
 /* "erased by retention on ..., as logged in leaf N". */
 void evidence_erased_text(uint64_t seq, int64_t time_ms, char *out, size_t max);
+/* The same with only what lists the exchanges (archive_list) in place of the recording; and then all of the recording after all. */
+MUST_CHECK enum status evidence_fetch_listing(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err);
+MUST_CHECK enum status evidence_fetch_rest(struct client *c, struct evidence *e, struct err *err);
 /* All pages of the log, with the content of the leaves about this session (none when e->session is ""), and the log key (unless it is there already). */
 MUST_CHECK enum status evidence_fetch_log(struct client *c, struct evidence *e, struct err *err);
 /* The same from files. log and log_key may be NULL. */

@@ -1,8 +1,10 @@
 #include "proxy/commands/incident.h"
 
+#include "authz/budget.h"
 #include "proxy/base/codec.h"
 #include "proxy/commands/item.h"
 #include "proxy/commands/session_view.h"
+#include "proxy/commands/tally.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
 
@@ -13,7 +15,10 @@ enum status incident_begin(struct incident *i, struct err *err)
     i->lines = json_array();
     i->tools = json_object();
     i->actions = json_object();
-    return i->lines && i->tools && i->actions ? OK : fail(err, NO_MEMORY, "report");
+    i->touched = json_object();
+    i->secrets = json_object();
+    i->known = json_object();
+    return i->known && i->lines && i->tools && i->actions && i->touched && i->secrets ? OK : fail(err, NO_MEMORY, "report");
 }
 
 void incident_done(struct incident *i)
@@ -21,6 +26,9 @@ void incident_done(struct incident *i)
     json_decref(i->lines);
     json_decref(i->tools);
     json_decref(i->actions);
+    json_decref(i->touched);
+    json_decref(i->secrets);
+    json_decref(i->known);
 }
 
 /* What a tool or a person sent is not always UTF-8. */
@@ -36,25 +44,53 @@ static void count_one(json_t *names, const char *name)
     json_object_set_new(names, name, json_integer(json_number(names, name) + 1));
 }
 
-/* The line, with what every line of a session has; kept by the report. NULL: no memory. */
+/* What every line of a session has, and every line about an exchange: how to find and prove it. For json_pack. */
+#define LINE_HEAD "{s:s, s:I, s:s, s:s, s:s, s:s, "
+#define LINE_HEAD_OF(kind, time_ms, session) "kind", (kind), "time_ms", (json_int_t)(time_ms), "session", json_text(session, "id"), "tool", json_text(session, "tool"), "person", \
+    json_text(session, "person"), "identity", json_text(session, "identity")
+#define LINE_PROOF "s:I, s:o, s:i, s:I}"
+#define LINE_PROOF_OF(w, number, x) "exchange", (json_int_t)(number), "record", text_of((x)->response_record.len > 0 ? (x)->response_record : (x)->request_record), "segment", \
+    (int)(x)->first_segment, "leaf", (json_int_t)leaf_of_segment(&(w)->seqs, (x)->first_segment)
+
+/* The line; kept by the report. NULL: no memory. */
 static json_t *add_line(struct incident *i, const char *kind, int64_t time_ms, const json_t *session)
 {
-    json_t *line = json_pack("{s:s, s:I, s:s, s:s, s:s, s:s}", "kind", kind, "time_ms", (json_int_t)time_ms, "session", json_text(session, "id"), "tool",
-                             json_text(session, "tool"), "person", json_text(session, "person"), "identity", json_text(session, "identity"));
+    json_t *line = json_pack(LINE_HEAD "}", LINE_HEAD_OF(kind, time_ms, session));
     return line != NULL && json_array_append_new(i->lines, line) == 0 ? line : NULL;
 }
 
 /* ---- what the log says ---- */
 
-/* The leaf that holds a segment's digest; 0: it is not logged yet. */
-static int64_t leaf_of_segment(const json_t *info, unsigned number)
+/* The leaves that hold segments' digests, by their numbers; 0: not logged yet. */
+struct seqs {
+    int64_t *v;
+    size_t count;
+};
+
+static enum status seqs_make(const json_t *info, struct seqs *s)
 {
+    enum { NUMBER_MAX = 1000000 };
     size_t k;
     json_t *leaf;
+    int64_t most = 0;
     json_array_foreach(json_array_member(info, "leaves"), k, leaf)
-        if (json_text_is(leaf, "type", "segment") && json_number(json_object_get(leaf, "content"), "number") == (int64_t)number)
-            return json_number(leaf, "seq");
-    return 0;
+        if (json_text_is(leaf, "type", "segment") && json_number(json_object_get(leaf, "content"), "number") > most)
+            most = json_number(json_object_get(leaf, "content"), "number");
+    most = most < NUMBER_MAX ? most : NUMBER_MAX;
+    *s = (struct seqs){ calloc((size_t)most + 1, sizeof *s->v), (size_t)most + 1 };
+    if (s->v == NULL)
+        return NO_MEMORY;
+    json_array_foreach(json_array_member(info, "leaves"), k, leaf) {
+        int64_t number = json_text_is(leaf, "type", "segment") ? json_number(json_object_get(leaf, "content"), "number") : 0;
+        if (number > 0 && number <= most)
+            s->v[number] = json_number(leaf, "seq");
+    }
+    return OK;
+}
+
+static int64_t leaf_of_segment(const struct seqs *s, unsigned number)
+{
+    return number < s->count ? s->v[number] : 0;
 }
 
 /* Who said yes to a held request: names, and the leaf of the last yes. */
@@ -141,66 +177,76 @@ static const char *digest_of(const struct archive_exchange *x, char out[HEX_LEN(
 {
     unsigned char raw[32];
     out[0] = 0;
-    if (x->response_body.len != x->response_bytes)   /* more than is kept in memory: the record's own digest tells */
+    if (x->response_sha256.len == HEX_LEN(32)) {
+        memcpy(out, x->response_sha256.ptr, HEX_LEN(32));
+        out[HEX_LEN(32)] = 0;
+        return out;
+    }
+    if (x->response_body.len != x->response_bytes)   /* not kept, or more than is kept in memory */
         return out;
     sha256_one(x->response_body, raw);
     hex_encode(slice_of(raw, sizeof raw), out);
     return out;
 }
 
-static enum status exchange_line(struct incident *i, const char *kind, const json_t *info, size_t number, const struct archive_exchange *x, json_t **out,
-                                 struct err *err)
+/* One session while its lines are made. */
+struct walk {
+    struct incident *report;
+    const json_t *info;
+    struct seqs seqs;
+    struct tally *actions, *touched, *secrets;
+};
+
+static enum status exchange_line(struct walk *w, const char *kind, size_t number, const struct archive_exchange *x, json_t **out)
 {
     struct slice method, target;
     char digest[HEX_LEN(32) + 1];
+    const json_t *session = json_object_get(w->info, "session");
     head_request_line(x->request_head, &method, &target);
-    json_t *line = add_line(i, kind, x->started_ms, json_object_get(info, "session"));
-    json_t *more = json_pack("{s:o, s:o, s:o, s:i, s:I, s:I, s:s, s:I, s:o, s:i, s:I}", "action", text_of(x->action), "method", text_of(method), "target",
-                             text_of(target), "status", (int)x->status, "request_bytes", (json_int_t)x->request_bytes, "response_bytes",
-                             (json_int_t)x->response_bytes, "sha256", digest_of(x, digest), "exchange", (json_int_t)number, "record",
-                             text_of(x->response_record.len > 0 ? x->response_record : x->request_record), "segment", (int)x->first_segment, "leaf",
-                             (json_int_t)leaf_of_segment(info, x->first_segment));
-    bool good = line != NULL && more != NULL && json_object_update(line, more) == 0;
-    json_decref(more);
+    json_t *line = json_pack(LINE_HEAD "s:o, s:o, s:o, s:i, s:I, s:I, s:s, s:o*, " LINE_PROOF, LINE_HEAD_OF(kind, x->started_ms, session), "action", text_of(x->action),
+                             "method", text_of(method), "target", text_of(target), "status", (int)x->status, "request_bytes", (json_int_t)x->request_bytes,
+                             "response_bytes", (json_int_t)x->response_bytes, "sha256", digest_of(x, digest), "touched", x->names.len > 0 ? text_of(x->names) : NULL,
+                             LINE_PROOF_OF(w, number, x));
     *out = line;
-    return good ? OK : fail(err, NO_MEMORY, "report");
+    return line != NULL && json_array_append_new(w->report->lines, line) == 0 ? OK : NO_MEMORY;
 }
 
-/* The first of its action in this session has the line, the others are counted there. */
-static enum status count_action(struct incident *i, json_t *seen, const json_t *info, size_t number, const struct archive_exchange *x, struct err *err)
+static bool count_list(struct tally **all, struct slice list, size_t number, const struct archive_exchange *x)
 {
-    char name[256];
-    snprintf(name, sizeof name, "%.*s", x->action.len > 0 ? (int)(x->action.len < 200 ? x->action.len : 200) : 1,
-             x->action.len > 0 ? (const char *)x->action.ptr : "-");
-    json_t *line = json_object_get(seen, name);
-    if (line == NULL) {
-        enum status st = exchange_line(i, "action", info, number, x, &line, err);
-        if (st != OK || json_object_set(seen, name, line) != 0)
-            return st != OK ? st : fail(err, NO_MEMORY, "report");
-        json_object_del(line, "sha256");
-        json_object_set_new(line, "response_bytes", json_integer(0));
-        json_object_set_new(line, "request_bytes", json_integer(0));
-    }
-    count_one(line, "count");
-    count_one(i->actions, name);
-    json_object_set_new(line, "response_bytes", json_integer(json_number(line, "response_bytes") + (int64_t)x->response_bytes));
-    json_object_set_new(line, "request_bytes", json_integer(json_number(line, "request_bytes") + (int64_t)x->request_bytes));
-    json_object_set_new(line, "last_ms", json_integer(x->started_ms));
-    return OK;
+    struct slice one;
+    bool good = true;
+    while (good && budget_name_next(&list, &one))
+        good = tally_count(all, one, number, x);
+    return good;
 }
 
-static enum status take_exchange(struct incident *i, json_t *seen, const json_t *info, size_t number, const struct archive_exchange *x, struct err *err)
+/* Counted: what was done, whom it touched, which secrets came back. Only answers of the tool show anything. */
+static enum status count(struct walk *w, size_t number, const struct archive_exchange *x, bool refused)
 {
+    struct slice action = x->action.len > 0 ? x->action : SLICE("-");
+    if (!refused && !tally_count(&w->actions, action, number, x))
+        return NO_MEMORY;
+    if (!x->from_tool)
+        return OK;
+    if (x->removed > 0 && !tally_count(&w->secrets, SLICE("removed"), number, x))
+        return NO_MEMORY;
+    w->report->removed += x->removed;
+    return count_list(&w->touched, x->names, number, x) && count_list(&w->secrets, x->secrets, number, x) ? OK : NO_MEMORY;
+}
+
+static enum status take_exchange(struct walk *w, size_t number, const struct archive_exchange *x)
+{
+    struct incident *i = w->report;
     const char *held = json_text(x->notes, "signoff");
     bool refused = !x->from_tool && x->status >= 400, ran = held[0] != 0;
     json_t *line = NULL;
     i->exchanges++;
     i->bytes += x->response_bytes;
-    enum status st = refused ? OK : count_action(i, seen, info, number, x, err);
+    enum status st = count(w, number, x, refused);
     if (st == OK && (ran || refused))   /* one that ran and got no answer may have had its effect all the same */
-        st = exchange_line(i, ran ? "export" : "refusal", info, number, x, &line, err);
+        st = exchange_line(w, ran ? "export" : "refusal", number, x, &line);
     if (st == OK && ran) {
-        json_object_set_new(line, "by", who_said_yes(info, held));
+        json_object_set_new(line, "by", who_said_yes(w->info, held));
         json_object_set_new(line, "text", json_string(held));
     } else if (st == OK && refused) {
         json_object_set_new(line, "text", text_of(x->why));
@@ -208,28 +254,70 @@ static enum status take_exchange(struct incident *i, json_t *seen, const json_t 
     i->exports += ran;
     i->refusals += refused;
     if (st == OK && i->all_exchanges)
-        st = exchange_line(i, "exchange", info, number, x, &line, err);
+        st = exchange_line(w, "exchange", number, x, &line);
+    return st;
+}
+
+/* ---- what was counted ---- */
+
+/* The first of its kind in this session has the line, the others are counted there. sum: what all sessions came to. */
+static enum status tally_lines(struct walk *w, const struct tally *all, const char *kind, json_t *sum)
+{
+    const json_t *session = json_object_get(w->info, "session");
+    for (const struct tally *t = all; t != NULL; t = t->hh.next) {
+        struct slice method, target;
+        const struct archive_exchange *x = t->first;
+        head_request_line(x->request_head, &method, &target);
+        json_t *line = json_pack(LINE_HEAD "s:o, s:o, s:o, s:i, s:I, s:I, s:I, s:I, s:s, " LINE_PROOF, LINE_HEAD_OF(kind, x->started_ms, session), "action", text_of(x->action),
+                                 "method", text_of(method), "target", text_of(target), "status", (int)x->status, "request_bytes", (json_int_t)t->request_bytes,
+                                 "response_bytes", (json_int_t)t->response_bytes, "count", (json_int_t)t->count, "last_ms", (json_int_t)t->last_ms, "touched",
+                                 strcmp(kind, "action") == 0 ? "" : t->name, LINE_PROOF_OF(w, t->number, x));
+        if (line == NULL || json_array_append_new(w->report->lines, line) != 0
+            || json_object_set_new(sum, t->name, json_integer(json_number(sum, t->name) + (json_int_t)t->count)) != 0)
+            return NO_MEMORY;
+    }
+    return OK;
+}
+
+static enum status walk_exchanges(struct walk *w, const struct archive *a)
+{
+    struct incident *i = w->report;
+    enum status st = seqs_make(w->info, &w->seqs);
+    for (size_t k = 0; st == OK && k < archive_count(a); k++) {
+        const struct archive_exchange *x = archive_at(a, k);
+        if (x->started_ms >= i->from_ms && x->started_ms < i->to_ms)
+            st = take_exchange(w, k + 1, x);
+    }
+    if (st == OK)
+        st = tally_lines(w, w->actions, "action", i->actions);
+    if (st == OK)
+        st = tally_lines(w, w->touched, "customer", i->touched);
+    if (st == OK)
+        st = tally_lines(w, w->secrets, "secret", i->secrets);
+    tally_free(&w->actions);
+    tally_free(&w->touched);
+    tally_free(&w->secrets);
+    free(w->seqs.v);
     return st;
 }
 
 enum status incident_session(struct incident *i, const json_t *info, const struct archive *a, struct err *err)
 {
     const json_t *session = json_object_get(info, "session");
-    json_t *seen = json_object();
+    struct walk w = { .report = i, .info = info };
     i->sessions++;
     i->sealed += a == NULL;
+    i->unindexed += a != NULL ? archive_source(a).unindexed : 0;
     count_one(i->tools, json_text(session, "tool"));
-    enum status st = seen != NULL ? session_line(i, info, session, a != NULL, err) : fail(err, NO_MEMORY, "report");
-    for (size_t k = 0; a != NULL && st == OK && k < archive_count(a); k++) {
-        const struct archive_exchange *x = archive_at(a, k);
-        if (x->started_ms >= i->from_ms && x->started_ms < i->to_ms)
-            st = take_exchange(i, seen, info, k + 1, x, err);
-    }
+    count_one(i->known, json_text(session, "id"));
+    count_one(i->known, json_text(session, "person"));
+    enum status st = session_line(i, info, session, a != NULL, err);
+    if (st == OK && a != NULL && walk_exchanges(&w, a) != OK)
+        st = fail(err, NO_MEMORY, "report");
     if (st == OK)
         st = review_line(i, info, session, err);
     if (st == OK)
         st = ended_line(i, info, session, err);
-    json_decref(seen);
     return st;
 }
 
@@ -238,14 +326,7 @@ enum status incident_session(struct incident *i, const json_t *info, const struc
 static bool concerns(const struct incident *i, const json_t *lock)
 {
     const char *value = json_text(lock, "value");
-    size_t k;
-    json_t *line;
-    if (strcmp(value, i->who) == 0)
-        return true;
-    json_array_foreach(i->lines, k, line)
-        if (json_text_is(line, "session", value) || (json_text_is(lock, "kind", "person") && json_text_is(line, "person", value)))
-            return true;
-    return false;
+    return strcmp(value, i->who) == 0 || json_object_get(i->known, value) != NULL;
 }
 
 enum status incident_locks(struct incident *i, const json_t *locks, struct err *err)

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-static const char *const columns[] = { "time", "kind", "session", "tool", "person", "identity", "action", "method", "target", "status", "count",
+static const char *const columns[] = { "time", "kind", "session", "tool", "person", "identity", "action", "touched", "method", "target", "status", "count", "last",
                                        "request_bytes", "response_bytes", "sha256", "by", "exchange", "record", "segment", "leaf", "text" };
 enum { COLUMNS = sizeof columns / sizeof *columns };
 
@@ -17,6 +17,8 @@ static char *cell(const json_t *line, const char *name)
     const json_t *v = json_object_get(line, name);
     if (strcmp(name, "time") == 0)
         return strdup(words_time(json_number(line, "time_ms") / 1000, time));
+    if (strcmp(name, "last") == 0)
+        return strdup(json_object_get(line, "last_ms") ? words_time(json_number(line, "last_ms") / 1000, time) : "");
     if (json_is_string(v))
         return strdup(json_string_value(v));
     if (json_is_integer(v))
@@ -52,10 +54,10 @@ static void each_cell(FILE *out, const struct incident *i, void (*put)(FILE *, c
 
 json_t *incident_json(const struct incident *i)
 {
-    return json_pack("{s:s, s:I, s:I, s:{s:i, s:i, s:I, s:I, s:I, s:I, s:O, s:O}, s:O}", "identity", i->who, "from_ms", (json_int_t)i->from_ms, "to_ms",
+    return json_pack("{s:s, s:I, s:I, s:{s:i, s:i, s:I, s:I, s:I, s:I, s:O, s:O, s:O, s:O, s:I}, s:O}", "identity", i->who, "from_ms", (json_int_t)i->from_ms, "to_ms",
                      (json_int_t)i->to_ms, "summary", "sessions", (int)i->sessions, "not_opened", (int)i->sealed, "exchanges", (json_int_t)i->exchanges,
                      "response_bytes", (json_int_t)i->bytes, "exports", (json_int_t)i->exports, "refusals", (json_int_t)i->refusals, "tools", i->tools,
-                     "actions", i->actions, "lines", i->lines);
+                     "actions", i->actions, "customers", i->touched, "secrets", i->secrets, "secrets_removed", (json_int_t)i->removed, "lines", i->lines);
 }
 
 /* ---- CSV (RFC 4180) ---- */
@@ -127,6 +129,8 @@ void incident_html(FILE *out, const struct incident *i)
             (unsigned long long)i->exchanges, words_bytes(i->bytes, bytes), (unsigned long long)i->exports, (unsigned long long)i->refusals);
     put_counts(out, "Tools", i->tools);
     put_counts(out, "Actions", i->actions);
+    put_counts(out, "Customers touched (how often)", i->touched);
+    put_counts(out, "Secrets in answers, by fingerprint; removed: without one", i->secrets);
     fputs("</dl>\n<table><tr>", out);
     for (size_t c = 0; c < COLUMNS; c++)
         fprintf(out, "<th>%s</th>", columns[c]);
@@ -157,7 +161,9 @@ static void put_line(FILE *out, const json_t *line)
     free(kind);
     put_part(out, line, "  ", "tool", "");
     put_part(out, line, "  ", "action", "");
+    put_part(out, line, "  ", "touched", "");
     put_part(out, line, " x ", "count", "");
+    put_part(out, line, " until ", "last", "");
     put_part(out, line, "  ", "method", "");
     put_part(out, line, " ", "target", "");
     put_part(out, line, "  ", "status", "");
@@ -177,6 +183,26 @@ static const char *s(unsigned long long count)
     return count == 1 ? "" : "s";
 }
 
+/* What the question after an incident is: whom does it concern? */
+static void put_touched(FILE *out, const struct incident *i)
+{
+    const char *name;
+    json_t *n;
+    size_t customers = json_object_size(i->touched), secrets = json_object_size(i->secrets) - (json_object_get(i->secrets, "removed") != NULL);
+    if (customers > 0)
+        fprintf(out, "Customers touched: %zu, as the policy counts them:", customers);
+    json_object_foreach(i->touched, name, n) {
+        fputs("  ", out);
+        term_str(out, name);
+        fprintf(out, " (%lld)", (long long)json_integer_value(n));
+    }
+    fputs(customers > 0 ? "\n" : "", out);
+    if (secrets > 0 || i->removed > 0)
+        fprintf(out, "Secrets seen: %zu by fingerprint, and %llu values taken out of bodies\n", secrets, (unsigned long long)i->removed);
+    if (i->unindexed > 0)
+        fprintf(out, "%zu segments were read themselves, since no index covers them (yet).\n", i->unindexed);
+}
+
 void incident_text(FILE *out, const struct incident *i)
 {
     char from[WORDS_MAX], to[WORDS_MAX], bytes[WORDS_MAX];
@@ -190,6 +216,7 @@ void incident_text(FILE *out, const struct incident *i)
     if (i->sealed > 0)
         fprintf(out, "%u session%s could not be opened: of %s only what the log says is here. Next: --auditor-key FILE\n", i->sealed, s(i->sealed),
                 i->sealed == 1 ? "it" : "those");
+    put_touched(out, i);
     fputc('\n', out);
     json_array_foreach(i->lines, k, line)
         put_line(out, line);

@@ -16,6 +16,7 @@ static enum status fetch_page(struct client *c, const struct session_filter *f, 
 {
     const struct { const char *name, *value; } texts[] = {
         { "person", f->person }, { "identity", f->identity }, { "tool", f->tool }, { "state", f->state }, { "action", f->action }, { "grant", f->grant }, { "basis", f->basis },
+        { "customer", f->customer },
     };
     char *path = strdup("/api/v1/sessions");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)

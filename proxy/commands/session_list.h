@@ -8,7 +8,7 @@
 
 /* NULL and -1: any. */
 struct session_filter {
-    const char *person, *identity, *tool, *state, *action, *grant, *basis;
+    const char *person, *identity, *tool, *state, *action, *grant, *basis, *customer;
     int64_t since_s, until_s;
 };
 

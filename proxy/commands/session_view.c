@@ -1,4 +1,6 @@
 #include "proxy/commands/session_view.h"
+
+#include "authz/budget.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
 
@@ -191,13 +193,17 @@ void view_exchange_line(FILE *out, size_t number, const struct archive_exchange 
         fprintf(out, "  %u", x->status);
     else
         fputs("  no answer", out);
-    fprintf(out, "  %s", words_bytes(x->response_body.len + (size_t)x->response_omitted, size));
-    if (x->request_body.len + x->request_omitted > 0)
-        fprintf(out, " (sent %s)", words_bytes(x->request_body.len + (size_t)x->request_omitted, size));
+    fprintf(out, "  %s", words_bytes((size_t)(x->response_bytes + x->response_omitted), size));
+    if (x->request_bytes + x->request_omitted > 0)
+        fprintf(out, " (sent %s)", words_bytes((size_t)(x->request_bytes + x->request_omitted), size));
     if (x->sizes_only)
         fputs(", bodies not kept by policy", out);
     fputs("  ", out);
     term_text(out, x->action.len > 0 ? x->action : SLICE("-"));
+    if (x->names.len > 0) {
+        fputs("  ", out);
+        term_text(out, x->names);
+    }
     if (!x->from_tool)
         fputs("  answered by the gateway", out);
     print_notes(out, x, leaves);
@@ -228,6 +234,16 @@ static json_t *messages_json(const struct archive_exchange *x)
     return list;
 }
 
+/* ["customer=17", "customer=18"] */
+static json_t *names_json(struct slice names)
+{
+    json_t *list = json_array();
+    struct slice one;
+    while (budget_name_next(&names, &one))
+        json_array_append_new(list, text_of(one));
+    return list;
+}
+
 json_t *view_exchange_json(size_t number, const struct archive_exchange *x, const json_t *leaves)
 {
     struct slice method, target;
@@ -235,13 +251,19 @@ json_t *view_exchange_json(size_t number, const struct archive_exchange *x, cons
     head_request_line(x->request_head, &method, &target);
     json_t *o = json_pack("{s:I, s:I, s:I, s:I, s:o, s:o, s:i, s:I, s:I, s:o, s:o, s:b, s:b, s:b, s:i, s:i}", "number", (json_int_t)number, "id", (json_int_t)x->id,
                           "started_ms", (json_int_t)x->started_ms, "ended_ms", (json_int_t)x->ended_ms, "method", text_of(method), "target", text_of(target),
-                          "status", (int)x->status, "request_bytes", (json_int_t)(x->request_body.len + x->request_omitted), "response_bytes",
-                          (json_int_t)(x->response_body.len + x->response_omitted),
+                          "status", (int)x->status, "request_bytes", (json_int_t)(x->request_bytes + x->request_omitted), "response_bytes",
+                          (json_int_t)(x->response_bytes + x->response_omitted),
                           "action", text_of(x->action), "why", text_of(x->why), "from_tool", x->from_tool, "request_cut", x->request_cut, "response_cut",
                           x->response_cut, "first_segment", (int)x->first_segment, "last_segment", (int)x->last_segment);
     if (x->sizes_only)
         json_object_update_new(o, json_pack("{s:s, s:I, s:I}", "record", "metadata", "request_omitted", (json_int_t)x->request_omitted, "response_omitted",
                                             (json_int_t)x->response_omitted));
+    if (x->names.len > 0)
+        json_object_set_new(o, "touched", names_json(x->names));
+    if (x->secrets.len > 0)
+        json_object_set_new(o, "secrets", names_json(x->secrets));
+    if (x->removed > 0)
+        json_object_set_new(o, "removed", json_integer((json_int_t)x->removed));
     if (x->notes != NULL)
         json_object_set_new(o, "notes", json_deep_copy(x->notes));
     if (x->message_count > 0)

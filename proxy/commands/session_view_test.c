@@ -72,7 +72,7 @@ static void exchanges_become_lines_and_say_who_said_yes(void **state)
     size_t len = 0;
     json_t *l = leaves(), *notes = json_pack("{s:s}", "held", "hld_1");
     struct archive_exchange x = { .id = 9, .started_ms = 1769860800123, .request_head = SLICE("POST /export\x1b HTTP/1.1\r\n\r\n"), .request_body = SLICE("ids=7"),
-        .response_body = SLICE("a,b\n"), .status = 200, .from_tool = true, .action = SLICE("export"), .notes = notes, .response_cut = true, .why = SLICE("lock") };
+        .response_body = SLICE("a,b\n"), .request_bytes = 5, .response_bytes = 4, .status = 200, .from_tool = true, .action = SLICE("export"), .notes = notes, .response_cut = true, .why = SLICE("lock") };
     FILE *f = open_memstream(&text, &len);
     view_exchange_line(f, 3, &x, l);
     fclose(f);

@@ -60,6 +60,14 @@ void term_text(FILE *out, struct slice s)
 {
     char unit[TERM_UNIT_MAX];
     while (s.len > 0) {
+        size_t plain = 0;             /* nearly all of nearly all texts */
+        while (plain < s.len && s.ptr[plain] >= ' ' && s.ptr[plain] < 0x7f)
+            plain++;
+        if (plain > 0)
+            fwrite(s.ptr, 1, plain, out);
+        s = slice_from(s, plain);
+        if (s.len == 0)
+            break;
         size_t used = term_unit(s, unit);
         fputs(unit, out);
         s = slice_from(s, used);

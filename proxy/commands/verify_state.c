@@ -132,7 +132,7 @@ static enum status examine(struct state *s, const unsigned char key[32], const c
     audit_close(a);
     char *tiles = file_join(s->folder, "log");
     if (st == OK)
-        st = tiles ? verify_tiles(tiles, key, instance, NULL, s->findings, &s->published, err) : fail(err, NO_MEMORY, "path");
+        st = tiles ? verify_tiles(tiles, key, instance, later_text, s->findings, &s->published, err) : fail(err, NO_MEMORY, "path");
     free(tiles);
     return st;
 }

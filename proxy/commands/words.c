@@ -113,13 +113,20 @@ char *words_time(int64_t seconds, char out[WORDS_MAX])
     return out;
 }
 
+/* A list has a million of them: no library is asked. */
 char *words_clock(int64_t wall_ms, char out[WORDS_MAX])
 {
-    char text[CLOCK_TEXT_MAX];
     if (wall_ms < 0 || wall_ms / 1000 > INT64_C(253402300799))
         return memcpy(out, "--:--:--.---", 13);
-    clock_rfc3339(wall_ms, text);
-    snprintf(out, WORDS_MAX, "%.12s", text + 11);
+    unsigned ms = (unsigned)(wall_ms % 86400000), parts[] = { ms / 3600000, ms / 60000 % 60, ms / 1000 % 60 };
+    for (size_t i = 0; i < 3; i++) {
+        out[3 * i] = (char)('0' + parts[i] / 10);
+        out[3 * i + 1] = (char)('0' + parts[i] % 10);
+        out[3 * i + 2] = i < 2 ? ':' : '.';
+    }
+    for (size_t i = 0; i < 3; i++, ms /= 10)
+        out[11 - i] = (char)('0' + ms % 10);
+    out[12] = 0;
     return out;
 }
 

@@ -12,6 +12,7 @@ enum api_result {
     API_JSON,                         /* the answer's members */
     API_RAW,                          /* the answer's descriptor, as bytes */
     API_RECORDING,                    /* the session's recording file */
+    API_LISTING,                      /* of that what lists its exchanges: indexes, and segments that none covers */
     API_ACTIVITY,                     /* what the workers say goes on now; authz is not asked */
 };
 

@@ -118,7 +118,7 @@ static void send_file(struct exchange *x, const char *type, int fd)
     reply_file(x, type, fd, (uint64_t)sb.st_size);
 }
 
-static void send_recording(struct exchange *x, const struct visit *v)
+static int open_recording(const struct exchange *x, const struct visit *v)
 {
     char name[128];
     snprintf(name, sizeof name, "recordings/%s.tar", v->call.id);
@@ -126,7 +126,29 @@ static void send_recording(struct exchange *x, const struct visit *v)
                      ? config_path(x->snap->config, name) : NULL;
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
     free(path);
-    send_file(x, "application/x-tar", fd);
+    return fd;
+}
+
+/* Its indexes, and the segments that none covers, as a tar of their own. */
+static void send_listing(struct exchange *x, const struct visit *v)
+{
+    struct stat sb;
+    struct err err;
+    struct listing l = { 0 };
+    struct stretch_of_file *parts = NULL, *kept = NULL;
+    size_t count = 0;
+    int fd = open_recording(x, v);
+    enum status st = fd >= 0 && fstat(fd, &sb) == 0 ? listing_walk(fd, (uint64_t)sb.st_size, &l, &err) : NOT_FOUND;
+    if (st == OK)
+        st = listing_stretches(&l, (uint64_t)sb.st_size, &parts, &count);
+    if (st == OK && (kept = arena_alloc(&x->arena, count * sizeof *kept)) != NULL)
+        memcpy(kept, parts, count * sizeof *kept);
+    listing_done(&l);
+    free(parts);
+    if (kept != NULL)
+        reply_file_parts(x, "application/x-tar", fd, kept, count);
+    else
+        send_file(x, "application/x-tar", fd);   /* all of it: a damaged one is for the reader to make sense of */
 }
 
 static void on_api(struct exchange *x, struct visit *v, const json_t *answer, int fd)
@@ -136,7 +158,11 @@ static void on_api(struct exchange *x, struct visit *v, const json_t *answer, in
         return;
     }
     if (v->call.result == API_RECORDING) {
-        send_recording(x, v);
+        send_file(x, "application/x-tar", open_recording(x, v));
+        return;
+    }
+    if (v->call.result == API_LISTING) {
+        send_listing(x, v);
         return;
     }
     json_t *out = api_answer(answer);

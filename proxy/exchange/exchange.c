@@ -7,6 +7,7 @@
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/hold_wait.h"
 #include "proxy/exchange/shares.h"
+#include "proxy/exchange/spend.h"
 #include "proxy/exchange/websocket.h"
 
 #include <assert.h>
@@ -290,7 +291,7 @@ static enum status begin_tape(struct exchange *x, enum record_mode mode)
         .id = slice_str(x->grant_id), .identity = slice_str(c->identity.name), .person = slice_str(c->person->name),
         .tool = slice_str(x->tool->name), .host = slice_str(x->tool->host), .x5t = slice_str(c->identity.x5t),
     };
-    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .mode = mode,
+    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .touched = x->names, .mode = mode,
                               .names = &x->snap->secrets[x->tool - x->snap->config->tools] };
     enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
     if (st == FULL)
@@ -326,10 +327,12 @@ void exchange_begin_tape(struct exchange *x, void (*next)(struct exchange *x))
 {
     exchange_enter(x, X_TAPE);
     x->after_tape = next;
-    if (x->record == RECORD_OFF)
+    if (x->record == RECORD_OFF) {
         next(x);
-    else
-        try_begin(x);
+        return;
+    }
+    spend_name(x);
+    try_begin(x);
 }
 
 static void exchange_wake(struct waiter *w)

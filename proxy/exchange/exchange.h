@@ -14,6 +14,7 @@
 #include "proxy/http/message.h"
 #include "proxy/http/readings.h"
 #include "proxy/net/upstream.h"
+#include "proxy/record/listing.h"
 #include "proxy/record/tape.h"
 
 struct conn;
@@ -119,7 +120,9 @@ struct exchange {
     size_t trailers_len;
     struct slice reply;               /* what is left of our own answer, in reply_owned */
     void *reply_owned;
-    int reply_fd;                     /* a file to send instead, or -1 */
+    int reply_fd;                     /* a file to send instead, or -1; in stretches, the first of which is under way */
+    struct stretch_of_file *reply_parts;
+    size_t reply_part_count;
     uint64_t reply_left;
 
     /* for those who look at what is live (live.h) */
@@ -132,6 +135,7 @@ struct exchange {
     void (*after_tape)(struct exchange *x);
     bool durable;
     enum record_mode record;          /* decided before the tape begins; RECORD_OFF: it never does, unless it is refused */
+    struct slice names;               /* which customers and the like it touches (budget_names), for the recording */
     struct bbuf unsure;               /* durable: recorded, not yet fsynced, so not yet delivered */
     uint64_t durable_at;
     const char *refusal;              /* type of the problem that was the answer, or NULL */
@@ -217,6 +221,8 @@ void reply_redirect(struct exchange *x, const char *location);
 void reply_bytes(struct exchange *x, unsigned status, const char *content_type, struct slice body, const struct fields *more);
 /* Send a file; takes fd. */
 void reply_file(struct exchange *x, const char *content_type, int fd, uint64_t len);
+/* Only these stretches of it, one behind the other; they live in the arena. */
+void reply_file_parts(struct exchange *x, const char *content_type, int fd, struct stretch_of_file *parts, size_t count);
 bool prefers_html(const struct exchange *x);
 void reply_pump(struct exchange *x);
 

@@ -81,7 +81,20 @@ void reply_bytes(struct exchange *x, unsigned status, const char *content_type, 
 
 void reply_file(struct exchange *x, const char *content_type, int fd, uint64_t len)
 {
+    struct stretch_of_file *all = arena_alloc(&x->arena, sizeof *all);
+    if (all != NULL)
+        *all = (struct stretch_of_file){ 0, len };
+    reply_file_parts(x, content_type, fd, all, all != NULL);
+}
+
+void reply_file_parts(struct exchange *x, const char *content_type, int fd, struct stretch_of_file *parts, size_t count)
+{
+    uint64_t len = 0;
+    for (size_t i = 0; i < count; i++)
+        len += parts[i].len;
     x->reply_fd = fd;
+    x->reply_parts = parts;
+    x->reply_part_count = count;
     x->reply_left = is_head(x) ? 0 : len;
     begin_reply(x, 200, content_type, len, NULL);
 }
@@ -90,17 +103,24 @@ static bool pump_file(struct exchange *x)
 {
     unsigned char piece[16384];
     size_t room = respond_room(x);
+    while (x->reply_part_count > 1 && x->reply_parts->len == 0) {
+        x->reply_parts++;
+        x->reply_part_count--;
+    }
+    struct stretch_of_file *part = x->reply_parts;
     if (room > sizeof piece)
         room = sizeof piece;
-    if (room > x->reply_left)
-        room = (size_t)x->reply_left;
+    if (room > part->len)
+        room = (size_t)part->len;
     if (room == 0)
         return false;
-    ssize_t n = read(x->reply_fd, piece, room);
+    ssize_t n = pread(x->reply_fd, piece, room, (off_t)part->from);
     if (n <= 0) {
         respond_cut(x, "file-read-failed");   /* shorter than it was a moment ago */
         return false;
     }
+    part->from += (uint64_t)n;
+    part->len -= (uint64_t)n;
     x->reply_left -= (uint64_t)n;
     respond_body(x, slice_of(piece, (size_t)n));
     return true;

@@ -30,6 +30,18 @@ static enum status spend_of(const struct exchange *x, struct spend *out)
     return budget_values(&x->tool->budget, path, x->query.v, x->query.count, out->values, &out->value_count);
 }
 
+/* The request may be another one than came in: a held one that is released. */
+void spend_name(struct exchange *x)
+{
+    struct readings query = { 0 };
+    char text[BUDGET_NAMES_MAX];
+    x->names = (struct slice){ 0 };
+    if (x->tool->budget.distinct_count == 0 || readings_query(x->request.query, &x->arena, &query) != OK)
+        return;
+    size_t n = budget_names(&x->tool->budget, x->request.path, query.v, query.count, text);
+    x->names = arena_copy(&x->arena, slice_of(text, n));
+}
+
 static void refuse_many(struct exchange *x)
 {
     struct problem p = { .status = 403, .type = "budget-exhausted", .title = "This request names too many things at once",

@@ -6,6 +6,8 @@
 
 /* What running this request takes, for `hold`; NULL: nothing is limited, or *too_many. The caller's. */
 json_t *spend_wanted(struct exchange *x, bool *too_many);
+/* Which customers and the like this request touches, for its recording: x->names. */
+void spend_name(struct exchange *x);
 /* From now on its bytes count, if the grant limits them. */
 void spend_meter(struct exchange *x);
 /* The room that the budget leaves; asks for more in time, and wakes the exchange. */

@@ -93,7 +93,7 @@ static enum status read_content(struct segment_reader *r, int fd, const struct t
 }
 
 /* A damaged segment is noted, and the rest read; only want of memory ends it. */
-static enum status read_segment(struct archive *a, const struct age_keys *keys, int fd, const struct tar_member *m, struct err *err)
+enum status archive_read_segment(struct archive *a, const struct age_keys *keys, int fd, const struct tar_member *m, struct err *err)
 {
     if (m->sealed && keys == NULL)
         return fail(err, REFUSED, "the recording is sealed to its auditors' keys, and none was given. Next: --auditor-key FILE, with the secret key of one of them");
@@ -135,7 +135,7 @@ static enum status note_gap(struct archive *a, unsigned expected, unsigned found
     return archive_add_bad(a, found > expected ? expected : found, text);
 }
 
-static enum status read_members(struct archive *a, const struct age_keys *keys, int fd, uint64_t size, struct err *err)
+enum status archive_read_members(struct archive *a, const struct age_keys *keys, int fd, uint64_t size, struct err *err)
 {
     uint64_t at = 0;
     unsigned expected = 1;
@@ -156,8 +156,8 @@ static enum status read_members(struct archive *a, const struct age_keys *keys, 
             continue;
         }
         st = note_gap(a, expected, m.number);
-        if (st == OK)
-            st = read_segment(a, keys, fd, &m, err);
+        if (st == OK && m.kind == TAR_RECORDS)
+            st = archive_read_segment(a, keys, fd, &m, err);
         free(m.comment);
         if (st != OK)
             return st;
@@ -168,6 +168,11 @@ static enum status read_members(struct archive *a, const struct age_keys *keys, 
 
 enum status archive_open(const char *path, const struct age_keys *keys, struct archive **out, struct err *err)
 {
+    return archive_open_by(path, keys, archive_read_members, out, err);
+}
+
+enum status archive_open_by(const char *path, const struct age_keys *keys, archive_read_call *read, struct archive **out, struct err *err)
+{
     struct stat sb;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -177,7 +182,7 @@ enum status archive_open(const char *path, const struct age_keys *keys, struct a
     if (st == OK && (fstat(fd, &sb) != 0 || !S_ISREG(sb.st_mode)))
         st = fail(err, IO_FAILED, "'%s' is not a file", path);
     if (st == OK)
-        st = read_members(a, keys, fd, (uint64_t)sb.st_size, err);
+        st = read(a, keys, fd, (uint64_t)sb.st_size, err);
     if (st == OK && a->sealed > 0 && a->opened == 0)
         st = fail(err, REFUSED, "this key opens none of the recording's %zu sealed segments: they are sealed to other auditors' keys. Next: try another key", a->sealed);
     if (st == OK && archive_finish(a) != OK)
@@ -208,11 +213,14 @@ void archive_free(struct archive *a)
         free(x->socket_pub);
         free(x->action);
         free(x->why);
+        free(x->names);
+        free(x->secrets);
         json_decref(x->notes);
         free(x);
     }
     for (size_t i = 0; i < a->bad_count; i++)
         free(a->bad[i].text);
+    archive_rows_free(a);
     free(a->bad);
     free(a->sorted);
     warc_bytes_done(&a->json);
@@ -221,12 +229,17 @@ void archive_free(struct archive *a)
 
 size_t archive_count(const struct archive *a)
 {
-    return a->count;
+    return a->sorted_count;
+}
+
+struct archive_source archive_source(const struct archive *a)
+{
+    return (struct archive_source){ a->unindexed, a->bad_indexes, a->untold };
 }
 
 const struct archive_exchange *archive_at(const struct archive *a, size_t i)
 {
-    return &a->sorted[i]->pub;
+    return a->sorted[i];
 }
 
 size_t archive_bad_segments(const struct archive *a)

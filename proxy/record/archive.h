@@ -36,6 +36,11 @@ struct archive_exchange {
     unsigned status;                  /* 0: no response */
     bool request_cut, response_cut, from_tool;
     struct slice action, why;
+    uint64_t message_total;           /* WebSocket messages, also when `messages` does not have them (archive_list) */
+    struct slice secrets;             /* fingerprints in the response's head: "set-cookie=fp:…,x-api-key=fp:…" (secrets.h) */
+    uint64_t removed;                 /* values that redaction took out of the response's body */
+    struct slice response_sha256;     /* hex, where the index has it: of what ran under a sign-off */
+    struct slice names;               /* "customer=17,customer=18": what the request touches, as the policy counts it */
     uint64_t request_bytes, response_bytes;   /* all that was recorded of the bodies, which may be more than is kept here */
     struct slice request_record, response_record;   /* the WARC-Record-ID of each side's first record */
     const json_t *notes;              /* object: name → value */
@@ -46,6 +51,14 @@ struct archive_exchange {
 
 /* Read the whole recording from a file. keys open what is sealed; NULL: none. REFUSED: it is sealed, and none of it to these keys. Bodies larger than 16 MiB are kept in part (body slices hold the first part; the lengths in `notes` tell). */
 MUST_CHECK enum status archive_open(const char *path, const struct age_keys *keys, struct archive **out, struct err *err);
+/* The same exchanges, but without bodies and messages, and with only the first line of heads: from the indexes (index.h), which costs a hundredth, and from the segments that none covers.
+ * It may be a file that has only these (GET /api/v1/sessions/ID/listing). */
+MUST_CHECK enum status archive_list(const char *path, const struct age_keys *keys, struct archive **out, struct err *err);
+/* How it was read: segments opened for want of an index, indexes that could not be read, exchanges with WebSocket messages that are only counted. */
+struct archive_source {
+    size_t unindexed, bad_indexes, untold;
+};
+struct archive_source archive_source(const struct archive *a);
 void archive_free(struct archive *a);
 size_t archive_count(const struct archive *a);
 /* By start time. Borrowed from the archive. */

@@ -62,9 +62,9 @@ enum status archive_copy_warc(const char *path, const struct age_keys *keys, FIL
             break;
         }
         free(m.comment);
-        if (st == OK)
+        if (st == OK && m.kind == TAR_RECORDS)
             st = copy_member(fd, &m, keys, to, err);
-        count += st == OK;
+        count += st == OK && m.kind == TAR_RECORDS;
         at = m.end;
     }
     close(fd);

@@ -1,6 +1,8 @@
 #include "proxy/record/archive_read.h"
 
 #include "proxy/record/comment.h"
+#include "proxy/record/entry.h"
+#include "proxy/record/secrets.h"
 
 #include <stdlib.h>
 
@@ -80,7 +82,11 @@ static enum status start_message(struct archive_item *x, const struct warc_head 
     else
         x->pub.from_tool = slice_eq(h->from, SLICE("tool"));
     *out = m;
-    return side == 0 ? set_text(&x->action, h->action) : OK;
+    if (side != 0)
+        return OK;
+    if (h->names.len > 0 && set_text(&x->names, h->names) != OK)
+        return NO_MEMORY;
+    return set_text(&x->action, h->action);
 }
 
 static enum status start_socket_message(struct archive_item *x, const struct warc_head *h, struct archive_message **out)
@@ -157,8 +163,12 @@ static enum status on_head(void *to, const struct warc_head *h)
     }
     if (h->type == WARC_CONTINUATION) {
         st = continue_message(a->item, h, &a->message);
-        if (st == NOT_FOUND)
+        if (st == NOT_FOUND) {
+            a->item->stray += h->length;
+            a->item->pub.removed += h->removed;
+            a->item->closed |= h->ends_well;
             return OK;
+        }
     } else if (h->type == WARC_RESOURCE) {
         st = start_socket_message(a->item, h, &a->message);
     } else {
@@ -171,6 +181,7 @@ static enum status on_head(void *to, const struct warc_head *h)
     a->message->cut |= h->truncated.len > 0 && !slice_eq(h->truncated, SLICE("policy")) && !slice_eq(h->truncated, SLICE("length"));
     a->message->omitted += h->omitted;
     a->item->closed |= h->ends_well;
+    a->item->pub.removed += h->removed;
     a->item->pub.sizes_only |= slice_eq(h->kept, SLICE("metadata"));
     return OK;
 }
@@ -361,14 +372,23 @@ static enum status publish(struct archive_item *x)
     p->response_bytes = x->message[1].total - (x->message[1].total < x->message[1].head_len ? x->message[1].total : x->message[1].head_len);
     p->request_record = slice_str(x->message[0].id);
     p->response_record = slice_str(x->message[1].id);
+    p->response_bytes += x->stray;
+    p->message_total = x->socket_count;
     p->request_omitted = x->message[0].omitted;
     p->response_omitted = x->message[1].omitted;
     p->request_cut = x->message[0].cut || !x->message[0].complete;
     p->response_cut = x->message[1].records > 0 && (x->message[1].cut || !x->message[1].complete);
     if (!x->closed && set_text(&x->why, SLICE("not-closed")) != OK)
         return NO_MEMORY;
+    char secrets[SECRETS_MAX];
+    size_t len = secrets_in_head(p->response_head, secrets);
+    if (len > 0 && set_text(&x->secrets, slice_of(secrets, len)) != OK)
+        return NO_MEMORY;
+    p->secrets = slice_str(x->secrets);
     p->action = slice_str(x->action);
     p->why = slice_str(x->why);
+    const char *late = json_string_value(json_object_get(x->notes, NOTE_NAMES));   /* a segment closed before they came */
+    p->names = slice_str(x->names ? x->names : late);
     p->notes = x->notes;
     if (x->socket_count > 0)
         qsort(x->socket, x->socket_count, sizeof *x->socket, by_number);
@@ -380,23 +400,38 @@ static enum status publish(struct archive_item *x)
 
 static int by_start(const void *a, const void *b)
 {
-    const struct archive_item *x = *(struct archive_item *const *)a, *y = *(struct archive_item *const *)b;
-    if (x->pub.started_ms != y->pub.started_ms)
-        return x->pub.started_ms < y->pub.started_ms ? -1 : 1;
+    const struct archive_exchange *x = *(const struct archive_exchange *const *)a, *y = *(const struct archive_exchange *const *)b;
+    if (x->started_ms != y->started_ms)
+        return x->started_ms < y->started_ms ? -1 : 1;
     return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* Indexes have them in the order of their ends, which is nearly that of their beginnings: sorting is worth a look first. */
+static void sort(struct archive *a)
+{
+    size_t i = 1;
+    while (i < a->sorted_count && by_start(&a->sorted[i - 1], &a->sorted[i]) <= 0)
+        i++;
+    if (i < a->sorted_count)
+        qsort(a->sorted, a->sorted_count, sizeof *a->sorted, by_start);
 }
 
 enum status archive_finish(struct archive *a)
 {
-    size_t n = 0;
-    a->sorted = malloc((a->count ? a->count : 1) * sizeof(struct archive_item *));
+    size_t most = a->count + a->row_count;
+    a->sorted = malloc((most ? most : 1) * sizeof *a->sorted);
     if (a->sorted == NULL)
         return NO_MEMORY;
     for (struct archive_item *x = a->items; x != NULL; x = x->hh.next) {
         if (publish(x) != OK)
             return NO_MEMORY;
-        a->sorted[n++] = x;
+        archive_merge_row(a, &x->pub);
     }
-    qsort(a->sorted, n, sizeof(struct archive_item *), by_start);
+    for (size_t i = 0; i < a->row_count; i++)
+        if (a->rows[i].id != 0)
+            a->sorted[a->sorted_count++] = &a->rows[i];
+    for (struct archive_item *x = a->items; x != NULL; x = x->hh.next)
+        a->sorted[a->sorted_count++] = &x->pub;
+    sort(a);
     return OK;
 }

@@ -3,6 +3,7 @@
 #define COUNTERSIGN_ARCHIVE_READ_H
 
 #include "proxy/record/archive.h"
+#include "proxy/record/tar.h"
 #include "proxy/record/warc.h"
 
 #include <uthash.h>
@@ -43,7 +44,8 @@ struct archive_item {
     struct archive_socket_message *socket;
     struct archive_ws_message *socket_pub;
     size_t socket_count, socket_cap, socket_open[2];   /* open: 1 + index of the message under way from the tool, from the client */
-    char *action, *why;
+    char *action, *why, *names, *secrets;
+    uint64_t stray;                   /* bytes of messages whose beginning lies in segments that were not read */
     json_t *notes;
     bool closed;
     UT_hash_handle hh;
@@ -55,8 +57,16 @@ struct archive_bad {
 };
 
 struct archive {
-    struct archive_item *items, **sorted;
-    size_t count;
+    struct archive_item *items;
+    const struct archive_exchange **sorted;
+    size_t count, sorted_count;       /* items; all exchanges */
+    /* from indexes (archive_list.c) */
+    struct archive_exchange *rows;    /* id 0: none any more */
+    size_t row_count, row_cap, text_count;
+    char **texts;                     /* what rows point into; of the last slab_used of slab_len bytes are taken */
+    size_t slab_len, slab_used;
+    struct archive_loose *loose;
+    size_t unindexed, bad_indexes, untold;
     struct archive_bad *bad;
     size_t bad_count;
     uint64_t kept;
@@ -70,6 +80,14 @@ struct archive {
 };
 
 MUST_CHECK enum status archive_add_bad(struct archive *a, unsigned number, const char *text);
+/* archive.c: the frame, and what it is filled with. */
+typedef enum status archive_read_call(struct archive *a, const struct age_keys *keys, int fd, uint64_t size, struct err *err);
+MUST_CHECK enum status archive_open_by(const char *path, const struct age_keys *keys, archive_read_call *read, struct archive **out, struct err *err);
+archive_read_call archive_read_members;
+MUST_CHECK enum status archive_read_segment(struct archive *a, const struct age_keys *keys, int fd, const struct tar_member *m, struct err *err);
+/* archive_list.c: what an index says of an exchange that segments tell in part is put to it. */
+void archive_merge_row(struct archive *a, struct archive_exchange *x);
+void archive_rows_free(struct archive *a);
 /* The callbacks for a warc_reader. */
 struct warc_events archive_events(struct archive *a);
 /* A segment ended in the middle of a record. */

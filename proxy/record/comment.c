@@ -26,6 +26,15 @@ char *comment_write(const json_t *object)
     return text;
 }
 
+struct index_cover comment_cover(const char *text)
+{
+    json_t *o = comment_read(text), *cover = json_object_get(o, "index");
+    json_int_t from = json_integer_value(json_array_get(cover, 0)), to = json_integer_value(json_array_get(cover, 1));
+    bool good = json_array_size(cover) == 2 && from > 0 && to >= from && to <= 999999999;
+    json_decref(o);
+    return good ? (struct index_cover){ (unsigned)from, (unsigned)to } : (struct index_cover){ 0 };
+}
+
 uint32_t comment_crc(uint32_t before, struct slice s)
 {
     return crc32_gzip_refl(before, s.ptr, s.len);

@@ -6,7 +6,7 @@
  *   BODY       rest: bytes; flag RESPONSE_SIDE or not
  *   OMITTED    u64 in two halves, the low one first: so many bytes of body passed and are not kept; flag RESPONSE_SIDE or not
  *   MESSAGE    opcode, what (enum entry_message); rest: bytes of a WebSocket message, unmasked, or how many, as in OMITTED; flag RESPONSE_SIDE: towards the client
- *   FINISH     flags RESPONSE_SIDE, CUT
+ *   FINISH     flags RESPONSE_SIDE, CUT; of a response whose body lost values to redaction: how many
  *   NOTE       string name; rest: value
  *   CLOSE      rest: why, empty when all went well */
 #ifndef COUNTERSIGN_ENTRY_H
@@ -48,5 +48,9 @@ enum {
     ENTRY_WHY_MAX = 64,
     ENTRY_KEEP_SHIFT = 16,
 };
+
+/* Notes that are no notes: what they say has a place of its own. */
+#define NOTE_ACTION "action"          /* another one than BEGIN said */
+#define NOTE_NAMES "names"            /* "customer=17,customer=18"; right behind BEGIN, so that the request's record has it */
 
 #endif

@@ -63,10 +63,24 @@ void keeper_seal_with(struct keeper *k, struct age_sealer *sealer)
     k->context.sealer = sealer;
 }
 
+enum status keeper_touch_with(struct keeper *k, const unsigned char key[32], struct err *err)
+{
+    enum status st = fingerprint_init(&k->touched, key, err);
+    k->context.touched = st == OK ? &k->touched : NULL;
+    return st;
+}
+
 void keeper_know_ring(struct keeper *k, const struct ring_header *ring)
 {
     if (k->context.ring_count < SESSION_RINGS_MAX)
         k->context.ring[k->context.ring_count++] = ring;
+}
+
+/* Those from `from` on are not to be. */
+static void drop_unsynced(struct keeper *k, size_t from)
+{
+    while (k->unsynced_count > from)
+        json_decref(k->unsynced[--k->unsynced_count].touched);
 }
 
 void keeper_close(struct keeper *k)
@@ -81,6 +95,9 @@ void keeper_close(struct keeper *k)
     warc_writer_free(k->context.warc);
     age_sealer_free(k->context.sealer);
     warc_bytes_done(&k->sealed);
+    warc_bytes_done(&k->packed);
+    fingerprint_done(&k->touched);
+    drop_unsynced(k, 0);
     free(k->unsynced);
     free(k->instance);
     if (k->dir_fd >= 0)
@@ -135,8 +152,10 @@ static void restore_leaf(struct restoring *r, const struct tar_member *m, const 
     leaf.ring = (uint64_t)json_integer_value(json_object_get(o, "last_ring"));
     leaf.position = (uint64_t)json_integer_value(json_object_get(o, "position"));
     memcpy(leaf.session, r->s->id, sizeof leaf.session);
-    if (session_file_digest(fd, m, leaf.digest, NULL) == OK && add_unsynced(r->k, &leaf) == OK)
+    if (session_file_digest(fd, m, leaf.digest, NULL) == OK && add_unsynced(r->k, &leaf) == OK) {
+        r->k->unsynced[r->k->unsynced_count - 1].touched = json_incref(json_object_get(o, "touched"));
         r->s->leaves_waiting++;
+    }
 }
 
 static void restore_member(void *to, const struct tar_member *m, int fd)
@@ -198,11 +217,12 @@ static enum status open_session(struct keeper *k, struct slice id, struct sessio
             st = fail(err, NO_MEMORY, "session");
     }
     if (st != OK) {
-        k->unsynced_count = leaves_before;
+        drop_unsynced(k, leaves_before);
         session_free(s);
         return st;
     }
     s->used_ms = k->now_ms;
+    s->index_from = s->file.number + 1;   /* what a forerunner did not index, readers look up in its segments */
     s->file.dirty = true;   /* what a dead process wrote last was not synced; and a new file has a new name */
     k->dir_dirty = true;
     k->files_open++;
@@ -301,37 +321,43 @@ static enum status reopen(struct keeper *k, struct session *s, struct err *err)
 }
 
 /* Into memory that all sessions share: what could not be written is sealed anew, under a new key, when it is tried again. */
-static enum status seal_content(struct keeper *k, const struct session *s, struct slice *out, struct err *err)
+static enum status seal_content(struct keeper *k, struct slice clear, struct slice *out, struct err *err)
 {
-    *out = slice_of(s->out.data, s->out.len);
+    *out = clear;
     if (k->context.sealer == NULL)
         return OK;
     k->sealed.len = 0;
     if (k->sealed.cap > SEALED_KEPT)
         warc_bytes_done(&k->sealed);
-    enum status st = age_seal(k->context.sealer, *out, &k->sealed, err);
+    enum status st = age_seal(k->context.sealer, clear, &k->sealed, err);
     *out = slice_of(k->sealed.data, k->sealed.len);
     return st;
 }
 
-static enum status append(struct keeper *k, struct session *s, struct err *err)
+/* A member, and the leaf that it will get. index: what it covers; NULL: it is a segment. */
+static enum status append(struct keeper *k, struct session *s, struct slice clear, const struct index_cover *index, struct err *err)
 {
-    struct session_segment seg = { .time_ms = s->to_ms, .sealed = k->context.sealer != NULL };
-    enum status st = seal_content(k, s, &seg.content, err);
-    char *comment = st == OK ? session_comment(s, &k->context, seg.content) : NULL;
+    struct session_segment seg = { .time_ms = s->to_ms, .kind = index ? TAR_INDEX : TAR_RECORDS, .sealed = k->context.sealer != NULL };
+    enum status st = seal_content(k, clear, &seg.content, err);
+    char *comment = st == OK ? session_comment(s, &k->context, seg.content, index) : NULL;
     if (comment == NULL)
         return st == OK ? fail(err, NO_MEMORY, "the header of a segment") : st;
     seg.comment = slice_str(comment);
     struct leaf leaf = { .from_ms = s->from_ms, .to_ms = s->to_ms, .exchanges = s->begun, .ring = s->last_ring_id48,
                          .position = s->last_position };
-    st = add_unsynced(k, &leaf);   /* room first: a segment in the file must get its leaf */
+    if (s->touched_count > 0 && index == NULL && (leaf.touched = session_touched_json(s)) == NULL)
+        st = NO_MEMORY;
     if (st == OK)
-        st = session_file_append(&s->file, &seg, err);
-    else
-        st = fail(err, st, "leaf");
+        st = add_unsynced(k, &leaf);   /* room first: a segment in the file must get its leaf */
+    if (st != OK) {
+        json_decref(leaf.touched);
+        free(comment);
+        return fail(err, st, "leaf");
+    }
+    st = session_file_append(&s->file, &seg, err);
     free(comment);
     if (st != OK) {
-        k->unsynced_count -= k->unsynced_count > 0;
+        drop_unsynced(k, k->unsynced_count - 1);
         return st;
     }
     struct leaf *l = &k->unsynced[k->unsynced_count - 1];
@@ -341,6 +367,35 @@ static enum status append(struct keeper *k, struct session *s, struct err *err)
     memcpy(l->digest, seg.digest, sizeof l->digest);
     s->leaves_waiting++;
     return OK;
+}
+
+/* All that ended is in the file: its lines follow. */
+static enum status append_index(struct keeper *k, struct session *s, struct err *err)
+{
+    struct index_cover cover = session_index_cover(s);
+    enum status st = s->file.fd < 0 ? reopen(k, s, err) : OK;
+    k->packed.len = 0;
+    if (st == OK && session_index_pack(s, &k->context, &k->packed) != OK)
+        st = fail(err, NO_MEMORY, "an index");
+    if (st == OK)
+        st = append(k, s, slice_of(k->packed.data, k->packed.len), &cover, err);
+    if (st == OK)
+        session_index_written(s);
+    return st;
+}
+
+static bool may_index(const struct keeper *k, const struct session *s)
+{
+    return s->index.len > 0 && !s->sealed && !session_has_news(s) && leaves_waiting(k->leaves) < LEAVES_MAX;
+}
+
+enum status keeper_index_all(struct keeper *k, struct err *err)
+{
+    enum status st = OK;
+    for (struct session *s = k->sessions; s != NULL && st == OK; s = s->hh.next)
+        if (may_index(k, s))
+            st = append_index(k, s, err);
+    return st;
 }
 
 enum status keeper_flush(struct keeper *k, struct session *s, struct err *err)
@@ -355,13 +410,13 @@ enum status keeper_flush(struct keeper *k, struct session *s, struct err *err)
     if (st == OK && !s->sealed && session_seal(s, &k->context) != OK)
         st = fail(err, NO_MEMORY, "a segment");
     if (st == OK)
-        st = append(k, s, err);
+        st = append(k, s, slice_of(s->out.data, s->out.len), NULL, err);
     if (st != OK)
         return st;
     session_written(s);
     for (size_t i = 0; i < k->ring_count; i++)
         s->unwritten[i] = UINT64_MAX;
-    return OK;
+    return s->index.len >= INDEX_BYTES && may_index(k, s) ? append_index(k, s, err) : OK;
 }
 
 enum status keeper_flush_before(struct keeper *k, size_t ring, uint64_t position, struct err *err)
@@ -469,6 +524,11 @@ void keeper_tidy(struct keeper *k)
     HASH_ITER(hh, k->sessions, s, next) {
         if (k->now_ms - s->used_ms < KEEPER_IDLE_MS || session_has_news(s) || s->file.dirty)
             continue;
+        if (s->index.len > 0) {       /* forgotten when that is on the disk; and while it can't be, later */
+            if (may_index(k, s))
+                (void)!append_index(k, s, NULL);
+            continue;
+        }
         if (s->file.fd >= 0) {
             session_file_close(&s->file);
             k->files_open--;

@@ -13,6 +13,8 @@ enum { KEEPER_FILES_MAX = 256, KEEPER_IDLE_MS = 60000 };
 struct keeper {
     struct session_context context;
     struct warc_bytes sealed;         /* the segment that is being appended, as an age file */
+    struct warc_bytes packed;         /* an index before it is sealed */
+    struct fingerprint touched;       /* keyed for what can be searched; context.touched points here when it is */
     char *instance;
     int dir_fd, open_fd;              /* recordings, recordings/open */
     struct record_pool pool;
@@ -31,6 +33,8 @@ MUST_CHECK enum status keeper_open(struct keeper *k, const char *state, const ch
                                    struct err *err);
 /* Segments are sealed by this from now on; NULL: kept readable. Takes it. */
 void keeper_seal_with(struct keeper *k, struct age_sealer *sealer);
+/* What segments touch can be searched under this key (authz/touched.h). */
+MUST_CHECK enum status keeper_touch_with(struct keeper *k, const unsigned char key[32], struct err *err);
 /* A ring whose open exchanges may be found in files. Before keeper_recover. */
 void keeper_know_ring(struct keeper *k, const struct ring_header *ring);
 void keeper_close(struct keeper *k);
@@ -56,7 +60,9 @@ bool keeper_log_full(const struct keeper *k);
 /* End the exchanges whose producer is gone. */
 typedef bool keeper_is_dead(void *to, const struct record_exchange *x);
 MUST_CHECK enum status keeper_end_dead(struct keeper *k, keeper_is_dead *is_dead, void *to, struct err *err);
-/* Close files and forget sessions that were idle for a minute. */
+/* Write the index of all that ended and that none holds yet; sessions with something unwritten are left out. */
+MUST_CHECK enum status keeper_index_all(struct keeper *k, struct err *err);
+/* Write the index of, close files of, and forget sessions that were idle for a minute. */
 void keeper_tidy(struct keeper *k);
 
 #endif

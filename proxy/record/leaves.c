@@ -39,19 +39,21 @@ enum status leaves_new(const char *authz_socket, leaves_done_call *done, void *t
     return OK;
 }
 
+static struct leaf *at(struct leaves *l, size_t i)
+{
+    return &l->queue[(l->first + i) % LEAVES_MAX];
+}
+
 void leaves_free(struct leaves *l)
 {
     if (l == NULL)
         return;
     if (l->fd >= 0)
         close(l->fd);
+    for (size_t i = 0; i < l->count; i++)
+        json_decref(at(l, i)->touched);
     free(l->socket);
     free(l);
-}
-
-static struct leaf *at(struct leaves *l, size_t i)
-{
-    return &l->queue[(l->first + i) % LEAVES_MAX];
 }
 
 enum status leaves_put(struct leaves *l, const struct leaf *leaf)
@@ -125,9 +127,14 @@ static json_t *leaf_json(const struct leaf *f, uint64_t n)
 {
     char digest[B64URL_LEN(32) + 1];
     b64url_encode(slice_of(f->digest, sizeof f->digest), digest);
-    return json_pack("{sI ss ss si ss sI sI sI sI sI sI}", "n", (json_int_t)n, "op", "segment", "session", f->session, "number", (int)f->number,
+    json_t *o = json_pack("{sI ss ss si ss sI sI sI sI sI sI}", "n", (json_int_t)n, "op", "segment", "session", f->session, "number", (int)f->number,
                      "digest", digest, "from_ms", (json_int_t)f->from_ms, "to_ms", (json_int_t)f->to_ms, "exchanges", (json_int_t)f->exchanges,
                      "bytes", (json_int_t)f->bytes, "ring", (json_int_t)f->ring, "position", (json_int_t)f->position);
+    if (o != NULL && f->touched != NULL && json_object_set(o, "touched", f->touched) != 0) {
+        json_decref(o);
+        o = NULL;
+    }
+    return o;
 }
 
 static void send_leaves(struct leaves *l, int64_t now_ms)
@@ -154,6 +161,7 @@ static void take_out(struct leaves *l, size_t i, bool confirmed)
     l->count--;
     l->in_flight--;
     l->done(l->to, &gone, confirmed);
+    json_decref(gone.touched);
 }
 
 /* Another segment has that number in the log: sending again won't change it. Anything else may pass (a full disk, a lock). */

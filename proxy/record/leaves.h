@@ -9,6 +9,7 @@
 #include "proxy/base/status.h"
 #include "proxy/record/ring.h"
 
+#include <jansson.h>
 #include <stdint.h>
 
 enum { LEAVES_MAX = 1024 };
@@ -19,6 +20,7 @@ struct leaf {
     unsigned char digest[32];
     int64_t from_ms, to_ms;
     uint64_t exchanges, bytes, ring, position;
+    json_t *touched;                  /* hashes of what it touches (authz/touched.h), or NULL; the leaf's own */
     uint64_t sent_as;                 /* message number; 0: not sent on this connection */
 };
 
@@ -28,7 +30,7 @@ typedef void leaves_done_call(void *to, const struct leaf *leaf, bool confirmed)
 struct leaves;
 MUST_CHECK enum status leaves_new(const char *authz_socket, leaves_done_call *done, void *to, struct leaves **out);
 void leaves_free(struct leaves *l);
-/* FULL. */
+/* Takes the leaf over. FULL: not. */
 MUST_CHECK enum status leaves_put(struct leaves *l, const struct leaf *leaf);
 size_t leaves_waiting(const struct leaves *l);
 /* Send and receive what is possible; never blocks. */

@@ -86,18 +86,39 @@ static enum status deflate_piece(struct packer *p, struct slice s, bool last, st
     return OK;
 }
 
-static enum status write_deflated(struct packer *p, struct slice head, const struct slice *block, size_t count, bool own_tables, struct warc_bytes *to)
+static enum status start_member(struct packer *p, bool own_tables)
 {
     isal_deflate_reset(&p->z);
     p->z.level = own_tables;
     p->z.gzip_flag = IGZIP_GZIP;      /* which the reset forgets */
-    if (isal_deflate_set_hufftables(&p->z, &p->tables, !own_tables && p->tuned ? IGZIP_HUFFTABLE_CUSTOM : IGZIP_HUFFTABLE_DEFAULT) != COMP_OK)
-        return CORRUPT;
-    enum status st = deflate_piece(p, head, false, to);
+    int done = isal_deflate_set_hufftables(&p->z, &p->tables, !own_tables && p->tuned ? IGZIP_HUFFTABLE_CUSTOM : IGZIP_HUFFTABLE_DEFAULT);
+    return done == COMP_OK ? OK : CORRUPT;
+}
+
+static enum status write_deflated(struct packer *p, struct slice head, const struct slice *block, size_t count, bool own_tables, struct warc_bytes *to)
+{
+    enum status st = start_member(p, own_tables);
+    if (st != OK)
+        return st;
+    st = deflate_piece(p, head, false, to);
     for (size_t i = 0; i < count && st == OK; i++)
         if (block[i].len > 0)
             st = deflate_piece(p, block[i], false, to);
     return st == OK ? deflate_piece(p, SLICE("\r\n\r\n"), true, to) : st;
+}
+
+enum status pack_lines(struct packer *p, const struct slice *piece, size_t count, struct warc_bytes *to)
+{
+    size_t before = to->len;
+    enum status st = start_member(p, true);
+    for (size_t i = 0; i < count && st == OK; i++)
+        if (piece[i].len > 0)
+            st = deflate_piece(p, piece[i], false, to);
+    if (st == OK)
+        st = deflate_piece(p, (struct slice){ 0 }, true, to);
+    if (st != OK)
+        to->len = before;
+    return st;
 }
 
 /* Stored. */

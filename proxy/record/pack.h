@@ -13,5 +13,7 @@ struct packer *packer_new(void);
 void packer_free(struct packer *p);
 /* Append head, the pieces of the block, and what ends a record, as one member. NO_MEMORY: nothing was appended. */
 MUST_CHECK enum status pack(struct packer *p, struct slice head, const struct slice *block, size_t count, struct warc_bytes *to);
+/* Append plain text of many alike lines as one member. Likewise. */
+MUST_CHECK enum status pack_lines(struct packer *p, const struct slice *piece, size_t count, struct warc_bytes *to);
 
 #endif

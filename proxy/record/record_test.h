@@ -330,6 +330,48 @@ TEST_UNUSED static struct age_keys *test_keys(const char *dir)
     return keys;
 }
 
+static bool test_same(struct slice a, struct slice b)
+{
+    return slice_eq(a, b) || (a.len == 0 && b.len == 0);
+}
+
+/* The indexes, and the segments that none covers, tell of each exchange what all segments tell. */
+TEST_UNUSED static void test_listing_agrees(const char *path, const struct age_keys *keys, const struct archive *a)
+{
+    struct archive *l = NULL;
+    struct err err = { "" };
+    if (archive_list(path, keys, &l, &err) != OK)
+        fail_msg("%s", err.text);
+    assert_int_equal(archive_bad_segments(l), 0);
+    assert_int_equal(archive_source(l).bad_indexes, 0);
+    assert_int_equal(archive_count(l), archive_count(a));
+    for (size_t i = 0; i < archive_count(a); i++) {
+        const struct archive_exchange *x = archive_at(a, i), *y = archive_at(l, i);
+        struct slice line = slice_of(x->request_head.ptr, slice_find(x->request_head, '\r')), told = slice_of(y->request_head.ptr, slice_find(y->request_head, '\r'));
+        bool same = x->id == y->id && x->started_ms == y->started_ms && x->status == y->status && x->from_tool == y->from_tool && x->sizes_only == y->sizes_only
+                    && test_same(line, told) && test_same(x->action, y->action) && test_same(x->why, y->why) && test_same(x->names, y->names)
+                    && test_same(x->secrets, y->secrets) && x->removed == y->removed && x->first_segment == y->first_segment
+                    && test_same(x->status ? x->response_record : x->request_record, y->status ? y->response_record : y->request_record)
+                    && x->request_bytes == y->request_bytes && x->response_bytes == y->response_bytes && x->request_omitted == y->request_omitted
+                    && x->response_omitted == y->response_omitted && x->request_cut == y->request_cut && x->response_cut == y->response_cut
+                    && x->message_total == y->message_total && x->ended_ms == y->ended_ms && x->last_segment == y->last_segment;
+        if (!same)
+            fail_msg("exchange %zu (%llu, index: %s): '%.*s' '%.*s'; status %u %u, segments %u-%u %u-%u, bytes %llu/%llu %llu/%llu, omitted %llu/%llu %llu/%llu, cut %d%d %d%d, "
+                     "why '%.*s' '%.*s', messages %llu %llu, times %lld-%lld %lld-%lld, removed %llu %llu, names '%.*s' '%.*s', records '%.*s' '%.*s', action '%.*s' '%.*s'", i,
+                     (unsigned long long)x->id, y->request_head.len == told.len ? "yes" : "no", (int)line.len, (const char *)line.ptr, (int)told.len, (const char *)told.ptr, x->status,
+                     y->status, x->first_segment, x->last_segment, y->first_segment, y->last_segment, (unsigned long long)x->request_bytes,
+                     (unsigned long long)x->response_bytes, (unsigned long long)y->request_bytes, (unsigned long long)y->response_bytes,
+                     (unsigned long long)x->request_omitted, (unsigned long long)x->response_omitted, (unsigned long long)y->request_omitted,
+                     (unsigned long long)y->response_omitted, x->request_cut, x->response_cut, y->request_cut, y->response_cut, (int)x->why.len,
+                     (const char *)x->why.ptr, (int)y->why.len, (const char *)y->why.ptr, (unsigned long long)x->message_total, (unsigned long long)y->message_total,
+                     (long long)x->started_ms, (long long)x->ended_ms, (long long)y->started_ms, (long long)y->ended_ms, (unsigned long long)x->removed,
+                     (unsigned long long)y->removed, (int)x->names.len, (const char *)x->names.ptr, (int)y->names.len, (const char *)y->names.ptr,
+                     (int)x->response_record.len, (const char *)x->response_record.ptr, (int)y->response_record.len, (const char *)y->response_record.ptr,
+                     (int)x->action.len, (const char *)x->action.ptr, (int)y->action.len, (const char *)y->action.ptr);
+    }
+    archive_free(l);
+}
+
 TEST_UNUSED static struct archive *test_archive(const char *dir, const char *session)
 {
     char path[256];
@@ -339,6 +381,7 @@ TEST_UNUSED static struct archive *test_archive(const char *dir, const char *ses
     test_recording_path(path, dir, session);
     if (archive_open(path, keys, &a, &err) != OK)
         fail_msg("%s", err.text);
+    test_listing_agrees(path, keys, a);
     age_keys_free(keys);
     for (size_t i = 0; i < archive_bad_segments(a); i++) {
         unsigned number;

@@ -5,6 +5,7 @@
 #include "proxy/record/keeper.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -100,7 +101,7 @@ static enum status take_entry(struct recorder *r, size_t i, const struct ring_en
     }
     if (st != OK)
         r->rings[i].in.pos = e->pos;
-    return st == OK && s->raw >= r->segment_bytes ? keeper_flush(&r->keeper, s, err) : st;
+    return st == OK && (s->raw >= r->segment_bytes || s->touched_count >= SESSION_TOUCHED_FULL) ? keeper_flush(&r->keeper, s, err) : st;
 }
 
 /* Read what is there, at most a turn's worth, so that no ring waits long for another. */
@@ -292,10 +293,8 @@ static bool all_kept(const struct recorder *r)
     return !has_news(r) && leaves_waiting(r->keeper.leaves) == 0;
 }
 
-/* The end: everything that is on the tapes, at once, for as long as it makes sense. */
-static void wind_up(struct recorder *r)
+static void keep_all(struct recorder *r, int64_t give_up)
 {
-    int64_t give_up = clock_mono_ms() + STOP_MS;
     while (!all_kept(r) && clock_mono_ms() < give_up) {
         bool more;
         r->tick_ms = 0;
@@ -304,6 +303,17 @@ static void wind_up(struct recorder *r)
         if (!more && leaves_waiting(r->keeper.leaves) > 0)
             (void)poll(&fd, 1, 20);
     }
+}
+
+/* The end: everything that is on the tapes, at once, for as long as it makes sense; and then its index. */
+static void wind_up(struct recorder *r)
+{
+    struct err err = { "" };
+    int64_t give_up = clock_mono_ms() + STOP_MS;
+    keep_all(r, give_up);
+    if (all_kept(r) && keeper_index_all(&r->keeper, &err) != OK)
+        log_warn("record.not-indexed", "why", err.text);   /* readers look into the segments instead */
+    keep_all(r, give_up);
     if (!all_kept(r))
         log_warn("record.stopped-early", "why", "not everything could be written or logged; the next start goes on");
 }
@@ -361,6 +371,19 @@ static void recorder_free(struct recorder *r)
     free(r);
 }
 
+/* Without the key nothing can be searched, and all else goes on. */
+static enum status start_searching(struct recorder *r, const struct config *c, struct err *err)
+{
+    unsigned char key[32];
+    enum status st = touched_key(c, key, err);
+    if (st == OK)
+        st = keeper_touch_with(&r->keeper, key, err);
+    else if (st == NOT_FOUND)
+        st = OK;
+    OPENSSL_cleanse(key, sizeof key);
+    return st;
+}
+
 static enum status start_sealing(struct recorder *r, const struct config *c, struct err *err)
 {
     struct age_sealer *sealer = NULL;
@@ -399,6 +422,8 @@ enum status recorder_start(const struct config *c, const char *authz_socket, con
         st = keeper_open(&r->keeper, c->state, c->instance, authz_socket, count, err);
     if (st == OK)
         st = start_sealing(r, c, err);
+    if (st == OK)
+        st = start_searching(r, c, err);
     if (st == OK)
         st = ring_bell_fd() >= 0 ? OK : fail(err, IO_FAILED, "eventfd: %s", strerror(errno));
     if (st == OK)

@@ -144,6 +144,22 @@ enum status body_redactor_feed(struct body_redactor *r, struct slice data, const
     return OK;
 }
 
+unsigned body_redactor_removed(const struct body_redactor *r)
+{
+    switch (r->kind) {
+    case BODY_FORM:
+        return r->s.form.removed;
+    case BODY_JSON:
+        return r->s.json.removed;
+    case BODY_MULTIPART:
+        return r->s.multipart.removed;
+    case BODY_UNREADABLE:
+    case BODY_OTHER:
+        break;
+    }
+    return 0;
+}
+
 /* form = pair *( ( "&" / ";" ) pair ); pair = key [ "=" value ]. Any bytes are a form; ';' splits for finding names, and a secret value reaches
  * to the next '&', so that neither reading leaves a secret behind. */
 enum { FORM_KEY, FORM_VALUE, FORM_SECRET_START, FORM_SECRET };
@@ -186,6 +202,7 @@ enum status form_feed(struct form_state *s, const struct secret_names *names, st
             if (c != '&') {
                 redact_put(out, slice_of(data.ptr + from, i - from));
                 redact_put(out, SLICE(REDACT_REMOVED));
+                s->removed++;
             }
             s->state = c == '&' ? FORM_KEY : FORM_SECRET;
             break;

@@ -20,13 +20,13 @@ enum body_kind {
 enum { JSON_DEPTH_MAX = 256, PART_HEAD_MAX = 1024, BOUNDARY_MAX = 70, TEXT_LEAD_MAX = 64 };
 
 struct form_state {
-    unsigned state;
+    unsigned state, removed;          /* removed: values taken out so far, as in the others */
     size_t key_len;
     unsigned char key[REDACT_KEY_MAX];
 };
 
 struct json_state {
-    unsigned state, unicode, digits;
+    unsigned state, unicode, digits, removed;
     unsigned depth, skip_depth;
     bool in_key, secret_next, skipping;
     uint64_t seen;                    /* bytes so far, for the byte order mark */
@@ -36,7 +36,7 @@ struct json_state {
 };
 
 struct multipart_state {
-    unsigned state, line, tail;
+    unsigned state, line, tail, removed;
     bool closing, skipping, prev_cr, matching;
     size_t matched, delimiter_len, head_len, line_len;
     unsigned char delimiter[BOUNDARY_MAX + 2];
@@ -78,6 +78,9 @@ MUST_CHECK enum status body_redactor_feed(struct body_redactor *r, struct slice 
 /* Another text begins. Feeding it never fails: what has no grammar is kept as it came. */
 void text_begin(struct text_state *s);
 void text_feed(struct text_state *s, const struct secret_names *names, struct slice data, const struct redact_out *out);
+
+/* How many values were taken out so far. */
+unsigned body_redactor_removed(const struct body_redactor *r);
 
 /* The three grammars. */
 enum status form_feed(struct form_state *s, const struct secret_names *names, struct slice data, const struct redact_out *out);

@@ -257,6 +257,7 @@ enum status json_feed(struct json_state *s, const struct secret_names *names, st
         if (value_starts_here(s, c)) {
             redact_put(out, slice_of(data.ptr + from, i - from));
             redact_put(out, SLICE("\"" REDACT_REMOVED "\""));
+            s->removed++;
             s->skipping = true;
             s->skip_depth = s->depth;
         }

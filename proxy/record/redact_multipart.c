@@ -191,6 +191,7 @@ enum status multipart_feed(struct multipart_state *s, const struct secret_names 
             if (part_is_secret(s, names)) {
                 redact_put(out, slice_of(data.ptr + from, i + 1 - from));
                 redact_put(out, SLICE(REDACT_REMOVED));
+                s->removed++;
                 s->skipping = true;
             }
         } else if (delimited) {

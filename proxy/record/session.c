@@ -4,6 +4,7 @@
 #include "proxy/base/codec.h"
 #include "proxy/record/comment.h"
 #include "proxy/record/entry.h"
+#include "proxy/record/secrets.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct session *session_new(struct slice id, size_t ring_count)
     for (size_t i = 0; i < ring_count; i++)
         s->unwritten[i] = UINT64_MAX;
     memcpy(s->id, id.ptr, id.len);
+    s->index_from = 1;
     return s;
 }
 
@@ -33,6 +35,8 @@ void session_free(struct session *s)
         session_drop(s, NULL, s->exchanges);
     session_file_close(&s->file);
     warc_bytes_done(&s->out);
+    warc_bytes_done(&s->index);
+    free(s->touched);
     free(s->unwritten);
     free(s);
 }
@@ -109,11 +113,15 @@ static bool take_text(struct ring_cursor *c, char *out, size_t out_max)
 static enum status make_uri(struct record_exchange *x, struct slice authority, const struct ring_cursor *head, uint32_t method_len, uint32_t target_len)
 {
     char target[RECORD_URI_MAX];
-    struct ring_cursor c = *head, skipped;
+    struct ring_cursor c = *head, method;
     if (target_len > sizeof target)
         target_len = sizeof target;
-    if (!ring_take_parts(&c, (size_t)method_len + 1, &skipped) || !ring_take(&c, target, target_len))
+    if (!ring_take_parts(&c, (size_t)method_len + 1, &method) || !ring_take(&c, target, target_len))
         return CORRUPT;
+    size_t kept = method_len < sizeof x->method ? method_len : sizeof x->method - 1;
+    if (!ring_take(&method, x->method, kept))
+        return CORRUPT;
+    x->method[kept] = 0;
     return record_exchange_uri(x, authority, slice_of(target, target_len));
 }
 
@@ -161,6 +169,27 @@ static enum status take_begin(struct session *s, const struct session_context *c
     return OK;
 }
 
+/* Which secrets the head shows, by their fingerprints. */
+static enum status look_for_secrets(struct record_exchange *x, struct ring_cursor head)
+{
+    enum { LOOKED_AT = 32 * 1024 };
+    unsigned char joined[LOOKED_AT];
+    char text[SECRETS_MAX];
+    struct slice all = head.part[0];
+    if (head.part[1].len > 0) {       /* across the ring's edge */
+        size_t n = ring_left(&head) < sizeof joined ? ring_left(&head) : sizeof joined;
+        if (!ring_take(&head, joined, n))
+            return CORRUPT;
+        all = slice_of(joined, n);
+    }
+    size_t len = secrets_in_head(all, text);
+    if (len == 0)
+        return OK;
+    free(x->secrets);
+    x->secrets = strndup(text, len);
+    return x->secrets ? OK : NO_MEMORY;
+}
+
 static enum status take_response(struct session *s, const struct session_context *c, struct record_exchange *x, const struct ring_entry *e,
                                  struct ring_cursor payload)
 {
@@ -171,7 +200,9 @@ static enum status take_response(struct session *s, const struct session_context
         return CORRUPT;
     if (status < 200 && status != 101)
         return record_interim(s, c, x, e->wall_ms, payload.part, version, (unsigned)(e->pos & 0xffffffff));
-    enum status st = add_pieces(side, &payload);
+    enum status st = look_for_secrets(x, payload);
+    if (st == OK)
+        st = add_pieces(side, &payload);
     if (st != OK)
         return st;
     side->state = MESSAGE_OPEN;
@@ -187,9 +218,15 @@ static enum status take_body(struct record_exchange *x, const struct ring_entry 
     if (side->state != MESSAGE_OPEN || x->sizes_only)
         return CORRUPT;
     enum status st = add_pieces(side, payload);
-    if (st == OK)
-        side->body += ring_left(payload);
-    return st;
+    if (st != OK)
+        return st;
+    side->body += ring_left(payload);
+    if ((e->flags & ENTRY_RESPONSE_SIDE) && x->sha256 != NULL
+        && (EVP_DigestUpdate(x->sha256, payload->part[0].ptr, payload->part[0].len) != 1 || EVP_DigestUpdate(x->sha256, payload->part[1].ptr, payload->part[1].len) != 1)) {
+        EVP_MD_CTX_free(x->sha256);   /* then the line has no digest, and the record is what counts */
+        x->sha256 = NULL;
+    }
+    return OK;
 }
 
 static bool take_count(struct ring_cursor *c, uint64_t *out)
@@ -280,8 +317,12 @@ static enum status take_message(struct session *s, const struct session_context 
 static enum status take_finish(struct session *s, const struct session_context *c, struct record_exchange *x, const struct ring_entry *e)
 {
     unsigned which = e->flags & ENTRY_RESPONSE_SIDE;
+    struct ring_cursor payload = ring_cursor(e);
+    uint32_t removed;
     if (x->side[which].state != MESSAGE_OPEN)
         return CORRUPT;
+    if (which == 1 && ring_take_u32(&payload, &removed))
+        x->removed = removed;
     x->side[which].cut = (e->flags & ENTRY_CUT) != 0;
     if (which == 0 || x->side[1].status == 101)   /* what a tunnel carries follows its head */
         return record_side_write(s, c, x, which, true, x->side[which].cut, false);
@@ -297,7 +338,19 @@ static bool is_word(const char *name)
     return true;
 }
 
-static enum status take_note(struct record_exchange *x, struct ring_cursor payload)
+/* What a sign-off let run is worth a digest of its own: reports name it. */
+static void digest_answer(struct record_exchange *x)
+{
+    if (x->sha256 != NULL || x->sizes_only || x->side[1].state != MESSAGE_NONE)
+        return;
+    x->sha256 = EVP_MD_CTX_new();
+    if (x->sha256 == NULL || EVP_DigestInit_ex(x->sha256, EVP_sha256(), NULL) != 1) {
+        EVP_MD_CTX_free(x->sha256);
+        x->sha256 = NULL;
+    }
+}
+
+static enum status take_note(struct session *s, const struct session_context *c, struct record_exchange *x, struct ring_cursor payload)
 {
     char name[ENTRY_NAME_MAX + 1], value[ENTRY_VALUE_MAX];
     if (!take_text(&payload, name, sizeof name) || !is_word(name))
@@ -305,13 +358,23 @@ static enum status take_note(struct record_exchange *x, struct ring_cursor paylo
     size_t len = ring_left(&payload) < sizeof value ? ring_left(&payload) : sizeof value;
     if (!ring_take(&payload, value, len))
         return CORRUPT;
-    if (strcmp(name, "action") == 0) {   /* what the body said made it another one than the head alone */
+    if (strcmp(name, NOTE_NAMES) == 0 && x->names == NULL && x->side[0].records == 0) {
+        if (session_touch(s, c, slice_of(value, len)) != OK)
+            return NO_MEMORY;
+        x->names = strndup(value, len);
+        return x->names ? OK : NO_MEMORY;
+    }
+    if (strcmp(name, NOTE_ACTION) == 0) {   /* what the body said made it another one than the head alone */
         record_exchange_action(x, slice_of(value, len));
         x->action_changed = true;
         return OK;
     }
+    if (strcmp(name, "signoff") == 0)
+        digest_answer(x);
     if (x->notes == NULL)
         x->notes = json_object();
+    if (session_index_note(x, name, slice_of(value, len)) != OK)
+        return NO_MEMORY;
     return notes_add(x->notes, name, slice_of(value, len)) ? OK : NO_MEMORY;
 }
 
@@ -329,11 +392,15 @@ enum status session_end_exchange(struct session *s, const struct session_context
     for (unsigned i = 0; i < 2 && st == OK; i++)
         if (x->message[i].side.state == MESSAGE_OPEN)
             st = record_message_write(s, c, x, &x->message[i], true, true);
-    for (unsigned i = 0; i < 2 && st == OK; i++)
+    for (unsigned i = 0; i < 2 && st == OK; i++) {
+        x->side[i].cut |= x->side[i].state == MESSAGE_OPEN;
         if (x->side[i].state == MESSAGE_OPEN || x->side[i].state == MESSAGE_ENDED)
-            st = record_side_write(s, c, x, i, true, x->side[i].state == MESSAGE_OPEN || x->side[i].cut, well);
+            st = record_side_write(s, c, x, i, true, x->side[i].cut, well);
+    }
     if (st == OK && !well)
         st = record_metadata(s, c, x, true, why);
+    if (st == OK)
+        st = session_index_end(s, x, why);
     if (st == OK)
         session_drop(s, c, x);
     return st;
@@ -371,7 +438,7 @@ static enum status take_kind(struct session *s, const struct session_context *c,
     case ENTRY_FINISH:
         return take_finish(s, c, x, e);
     case ENTRY_NOTE:
-        return take_note(x, payload);
+        return take_note(s, c, x, payload);
     case ENTRY_CLOSE:
         return take_close(s, c, x, e, payload);
     default:
@@ -427,6 +494,7 @@ void session_written(struct session *s)
     if (s->out.cap > 4u << 20)
         warc_bytes_done(&s->out);
     s->raw = 0;
+    s->touched_count = 0;
     s->begun = 0;
     s->sealed = false;
 }

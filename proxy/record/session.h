@@ -3,7 +3,10 @@
 #ifndef COUNTERSIGN_SESSION_H
 #define COUNTERSIGN_SESSION_H
 
+#include "authz/touched.h"
 #include "proxy/record/age.h"
+#include "proxy/record/index.h"
+#include "proxy/record/redact.h"
 #include "proxy/record/ring.h"
 #include "proxy/record/session_file.h"
 #include "proxy/record/warc.h"
@@ -11,7 +14,11 @@
 #include <jansson.h>
 #include <uthash.h>
 
-enum { SESSION_RINGS_MAX = 64, SESSION_TEXT_MAX = 256, RECORD_URI_MAX = 8192, SESSION_BUCKETS = 64 };
+enum { SESSION_RINGS_MAX = 64, SESSION_TEXT_MAX = 256, RECORD_URI_MAX = 8192, SESSION_BUCKETS = 64, METHOD_KEPT_MAX = 24,
+       SESSION_TOUCHED_FULL = TOUCHED_MAX - 32 };   /* then its segment closes: one more exchange fits */
+
+/* Parts of record ids (warc_id): which record of the exchange. The first WebSocket message is RECORD_ID_MESSAGE + 1. */
+enum { RECORD_ID_REQUEST, RECORD_ID_RESPONSE, RECORD_ID_NOTES, RECORD_ID_INTERIM, RECORD_ID_INFO, RECORD_ID_END, RECORD_ID_MESSAGE };
 
 /* One direction of an exchange. */
 enum side_state {
@@ -47,12 +54,21 @@ struct record_exchange {
     char *uri;
     size_t uri_cap;
     char action[SESSION_TEXT_MAX];
+    char *names;                      /* "customer=17,customer=18": what it touches; NULL: nothing that is counted */
     bool action_changed;              /* since the request's record */
     bool sizes_only;                  /* no bodies and messages, only how long they are */
     struct record_side side[2];
     struct record_message message[2]; /* towards the tool, towards the client */
     uint64_t messages;                /* how many began */
     json_t *notes;                    /* not yet written; NULL: none */
+    /* for its line in the index */
+    char method[METHOD_KEPT_MAX];
+    unsigned first_segment;           /* where its first record is; 0: not known, a forerunner wrote it */
+    uint64_t offset;                  /* of it in there */
+    char *secrets;                    /* in the response's head (secrets.h); NULL: none */
+    uint64_t removed;                 /* values taken out of the response's body */
+    json_t *told;                     /* all notes so far, cut short; NULL: none */
+    EVP_MD_CTX *sha256;               /* of the response's body, when a sign-off let it run; NULL: it did not */
     struct record_exchange *next, *prev, *same;   /* all of the session; those in the same bucket */
 };
 
@@ -85,6 +101,10 @@ struct session {
     int64_t from_ms, to_ms;
     unsigned begun;                   /* exchanges that began in it */
     bool sealed;                      /* closed and compressed, not yet in the file */
+    char (*touched)[TOUCHED_LEN + 1]; /* hashes of what its exchanges touch */
+    size_t touched_count;
+    struct warc_bytes index;          /* lines of what ended since the last index */
+    unsigned index_from;              /* the first segment whose ends are all in it */
     uint64_t *unwritten;              /* for each ring of the recorder the first entry that no file holds; UINT64_MAX: none */
     uint64_t last_ring_id48, last_position;   /* what the leaf names */
     /* the log */
@@ -101,6 +121,7 @@ struct session_context {
     struct warc_writer *warc;
     struct record_pool *pool;         /* NULL: none */
     struct age_sealer *sealer;        /* NULL: segments are kept readable */
+    const struct fingerprint *touched;   /* with the key of authz/touched.h; NULL: nothing can be searched */
     const struct ring_header *ring[SESSION_RINGS_MAX];   /* whose keys open what a segment's header says of open exchanges */
     size_t ring_count;
 };
@@ -128,8 +149,8 @@ MUST_CHECK enum status session_take(struct session *s, const struct session_cont
 bool session_has_news(const struct session *s);
 /* Close the segment: everything pending is in s->out. NO_MEMORY: try again. */
 MUST_CHECK enum status session_seal(struct session *s, const struct session_context *c);
-/* What stands in the pax header of the segment whose content (sealed already) this is; malloc'd. NULL: no memory. */
-char *session_comment(const struct session *s, const struct session_context *c, struct slice content);
+/* What stands in the pax header of the segment whose content (sealed already) this is, or of the index that covers so much; malloc'd. NULL: no memory. */
+char *session_comment(const struct session *s, const struct session_context *c, struct slice content, const struct index_cover *index);
 /* After the segment was appended: a new one begins. */
 void session_written(struct session *s);
 /* From a member of its file. */
@@ -137,6 +158,17 @@ void session_restore(struct session *s, const struct session_context *c, const j
 /* Its producer is gone: what is open is cut off, and it ends with this reason. */
 MUST_CHECK enum status session_end_exchange(struct session *s, const struct session_context *c, struct record_exchange *x, const char *why,
                                             int64_t now_ms);
+
+/* session_index.c. A note, also for the index; the exchange has ended, its records are written into the segment that is being built; the index as a gzip member, once all is in the file;
+ * what it covers; it was written. */
+MUST_CHECK enum status session_index_note(struct record_exchange *x, const char *name, struct slice value);
+MUST_CHECK enum status session_index_end(struct session *s, const struct record_exchange *x, const char *why);
+MUST_CHECK enum status session_index_pack(const struct session *s, const struct session_context *c, struct warc_bytes *to);
+struct index_cover session_index_cover(const struct session *s);
+void session_index_written(struct session *s);
+/* An exchange touches these; what the segment's leaf says of it, as a new array (NULL: no memory). */
+MUST_CHECK enum status session_touch(struct session *s, const struct session_context *c, struct slice names);
+json_t *session_touched_json(const struct session *s);
 
 /* session_box.c: where an open exchange goes to, kept for the next recorder where only a process that holds its ring can read it. box: malloc'd base64url text,
  * NULL: no memory, or nobody here has that ring. */

@@ -301,7 +301,7 @@ enum status session_file_append(struct session_file *f, struct session_segment *
     static const unsigned char zeros[TAR_BLOCK];
     unsigned char *front;
     size_t front_len, padding = (size_t)(tar_padded(s->content.len) - s->content.len);
-    enum status st = tar_front(f->number + 1, s->sealed, s->time_ms / 1000, s->comment, s->content.len, &front, &front_len);
+    enum status st = tar_front(f->number + 1, s->kind, s->sealed, s->time_ms / 1000, s->comment, s->content.len, &front, &front_len);
     if (st != OK)
         return fail(err, st, "the header of segment %u cannot be made", f->number + 1);
     const struct slice parts[] = { slice_of(front, front_len), s->content, slice_of(zeros, padding) };

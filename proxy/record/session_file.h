@@ -30,6 +30,7 @@ void session_file_close(struct session_file *f);
 struct session_segment {
     int64_t time_ms;
     struct slice comment, content;
+    enum tar_kind kind;
     bool sealed;                      /* content is an age file */
     unsigned char digest[32];         /* out: SHA-256 of all bytes of the member */
     uint64_t bytes;                   /* out: how many */

@@ -19,6 +19,16 @@ static void reset(struct record_exchange *x)
     x->messages = 0;
     x->sizes_only = x->action_changed = false;
     x->action[0] = 0;
+    free(x->names);
+    free(x->secrets);
+    x->names = x->secrets = NULL;
+    x->method[0] = 0;
+    x->first_segment = 0;
+    x->offset = x->removed = 0;
+    json_decref(x->told);
+    x->told = NULL;
+    EVP_MD_CTX_free(x->sha256);
+    x->sha256 = NULL;
     json_decref(x->notes);
     x->notes = NULL;
     x->next = x->prev = x->same = NULL;

@@ -10,9 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Parts of record ids (warc_id): which record of the exchange. The first WebSocket message is ID_MESSAGE + 1. */
-enum { ID_REQUEST, ID_RESPONSE, ID_NOTES, ID_INTERIM, ID_INFO, ID_END, ID_MESSAGE };
-
 static unsigned segment_number(const struct session *s)
 {
     return s->file.number + 1;
@@ -48,7 +45,7 @@ enum status record_info(struct session *s, const struct session_context *c, int6
     struct slice block = slice_of(text, len);
     struct warc_record r = { .type = WARC_INFO, .date_ms = now_ms, .content_type = "application/warc-fields", .block = &block,
                              .block_count = 1 };
-    warc_id(name, segment_number(s), ID_INFO, 0, r.id);
+    warc_id(name, segment_number(s), RECORD_ID_INFO, 0, r.id);
     memcpy(s->info_id, r.id, sizeof s->info_id);
     return warc_write(c->warc, &r, &s->out);
 }
@@ -97,8 +94,8 @@ enum status record_side_write(struct session *s, const struct session_context *c
     struct record_side *m = &x->side[side];
     char origin[WARC_ID_MAX], request[WARC_ID_MAX];
     bool first = m->records == 0, whole = first && complete;
-    warc_id(x->ring, x->id, ID_REQUEST, 1, request);
-    warc_id(x->ring, x->id, side ? ID_RESPONSE : ID_REQUEST, 1, origin);
+    warc_id(x->ring, x->id, RECORD_ID_REQUEST, 1, request);
+    warc_id(x->ring, x->id, side ? RECORD_ID_RESPONSE : RECORD_ID_REQUEST, 1, origin);
     struct warc_record r = {
         .type = !first ? WARC_CONTINUATION : side ? WARC_RESPONSE : WARC_REQUEST,
         .date_ms = first && !side ? x->started_ms : x->last_ms,
@@ -109,24 +106,33 @@ enum status record_side_write(struct session *s, const struct session_context *c
         .content_type = first ? message_type[side] : NULL,
         .segment_number = whole ? 0 : m->records + 1,
         .ends_well = ends_well && side,
+        .removed = complete && side ? x->removed : 0,
         .block = m->v,
         .block_count = m->count,
     };
-    warc_id(x->ring, x->id, side ? ID_RESPONSE : ID_REQUEST, m->records + 1, r.id);
+    warc_id(x->ring, x->id, side ? RECORD_ID_RESPONSE : RECORD_ID_REQUEST, m->records + 1, r.id);
     say_omitted(&r, x, m, complete, cut);
     if (first && side) {
         r.concurrent_to = slice_str(request);
         r.from = m->from_tool ? "tool" : "gateway";
     } else if (first) {
         r.action = slice_str(x->action);
+        r.names = slice_str(x->names);
     } else {
         r.segment_origin = slice_str(origin);
         r.segment_last = complete;
         r.total_length = m->total + m->len;
     }
-    enum status st = write_record(s, c, &r);
+    enum status st = s->out.len == 0 ? record_info(s, c, s->from_ms) : OK;
+    size_t offset = s->out.len;
+    if (st == OK)
+        st = write_record(s, c, &r);
     if (st != OK)
         return st;
+    if (first && !side) {
+        x->first_segment = segment_number(s);
+        x->offset = offset;
+    }
     m->records++;
     m->total += m->len;
     m->count = 0;
@@ -148,8 +154,8 @@ enum status record_message_write(struct session *s, const struct session_context
     struct record_side *side = &m->side;
     char origin[WARC_ID_MAX], request[WARC_ID_MAX];
     bool first = side->records == 0;
-    warc_id(x->ring, x->id, ID_REQUEST, 1, request);
-    warc_id(x->ring, x->id, ID_MESSAGE + (unsigned)m->number, 1, origin);
+    warc_id(x->ring, x->id, RECORD_ID_REQUEST, 1, request);
+    warc_id(x->ring, x->id, RECORD_ID_MESSAGE + (unsigned)m->number, 1, origin);
     struct warc_record r = {
         .type = first ? WARC_RESOURCE : WARC_CONTINUATION, .date_ms = x->last_ms, .target_uri = slice_str(x->uri), .exchange = x->id,
         .truncated = complete && cut ? "disconnect" : NULL, .segment_number = first && complete ? 0 : side->records + 1,
@@ -167,7 +173,7 @@ enum status record_message_write(struct session *s, const struct session_context
         r.segment_last = complete;
         r.total_length = side->total + side->len;
     }
-    warc_id(x->ring, x->id, ID_MESSAGE + (unsigned)m->number, side->records + 1, r.id);
+    warc_id(x->ring, x->id, RECORD_ID_MESSAGE + (unsigned)m->number, side->records + 1, r.id);
     say_unread(&r, m, complete, cut);
     say_omitted(&r, x, side, complete, cut);
     enum status st = write_record(s, c, &r);
@@ -186,11 +192,11 @@ enum status record_interim(struct session *s, const struct session_context *c, s
                            const struct slice head[2], unsigned version, unsigned number)
 {
     char request[WARC_ID_MAX];
-    warc_id(x->ring, x->id, ID_REQUEST, 1, request);
+    warc_id(x->ring, x->id, RECORD_ID_REQUEST, 1, request);
     struct warc_record r = { .type = WARC_RESPONSE, .date_ms = time_ms, .target_uri = slice_str(x->uri), .exchange = x->id,
                              .protocol = protocol_of(version), .from = "tool", .content_type = message_type[1],
                              .concurrent_to = slice_str(request), .block = head, .block_count = 2 };
-    warc_id(x->ring, x->id, ID_INTERIM, number, r.id);
+    warc_id(x->ring, x->id, RECORD_ID_INTERIM, number, r.id);
     return write_record(s, c, &r);
 }
 
@@ -220,11 +226,11 @@ enum status record_metadata(struct session *s, const struct session_context *c, 
     char *text = metadata_text(x, last, why);
     if (text == NULL)
         return NO_MEMORY;
-    warc_id(x->ring, x->id, ID_REQUEST, 1, request);
+    warc_id(x->ring, x->id, RECORD_ID_REQUEST, 1, request);
     struct slice block = slice_str(text);
     struct warc_record r = { .type = WARC_METADATA, .date_ms = x->last_ms, .target_uri = slice_str(x->uri), .exchange = x->id,
                              .concurrent_to = slice_str(request), .content_type = "application/json", .block = &block, .block_count = 1 };
-    warc_id(x->ring, x->id, last ? ID_END : ID_NOTES, segment_number(s), r.id);
+    warc_id(x->ring, x->id, last ? RECORD_ID_END : RECORD_ID_NOTES, segment_number(s), r.id);
     enum status st = write_record(s, c, &r);
     free(text);
     if (st == OK) {

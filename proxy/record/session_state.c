@@ -87,7 +87,18 @@ static json_t *rings_json(const struct session *s)
     return rings;
 }
 
-static char *comment_with(const struct session *s, const struct session_context *c, struct slice content, bool with_uris)
+/* What an index covers stands outside too: whoever hands it out needs no key to know which segments it spares. */
+static bool add_cover(json_t *o, const struct index_cover *cover)
+{
+    return json_object_set_new(o, "index", json_pack("[ii]", (int)cover->from, (int)cover->to)) == 0;
+}
+
+static bool add_touched(json_t *o, const struct session *s)
+{
+    return s->touched_count == 0 || json_object_set_new(o, "touched", session_touched_json(s)) == 0;
+}
+
+static char *comment_with(const struct session *s, const struct session_context *c, struct slice content, const struct index_cover *index, bool with_uris)
 {
     json_t *o = json_pack("{si ss si so so so so so sI sI si si sI sI sI so so}", "v", 1, "session", s->id, "number", (int)s->file.number + 1,
                           "identity", text(s->identity), "person", text(s->person), "tool", text(s->tool), "host", text(s->host), "x5t",
@@ -96,17 +107,21 @@ static char *comment_with(const struct session *s, const struct session_context 
                           "last_ring", (json_int_t)s->last_ring_id48, "position", (json_int_t)s->last_position, "crc32",
                           (json_int_t)comment_crc(0, content),
                           "ring", rings_json(s), "open", open_json(s, c, with_uris));
+    if (o != NULL && !(index != NULL ? add_cover(o, index) : add_touched(o, s))) {
+        json_decref(o);
+        o = NULL;
+    }
     char *line = o ? comment_write(o) : NULL;
     json_decref(o);
     return line;
 }
 
-char *session_comment(const struct session *s, const struct session_context *c, struct slice content)
+char *session_comment(const struct session *s, const struct session_context *c, struct slice content, const struct index_cover *index)
 {
-    char *line = comment_with(s, c, content, true);
+    char *line = comment_with(s, c, content, index, true);
     if (line != NULL && strlen(line) > COMMENT_ROOM) {
         free(line);
-        line = comment_with(s, c, content, false);
+        line = comment_with(s, c, content, index, false);
     }
     return line;
 }

@@ -17,7 +17,7 @@
 enum { NOTE_TEXT_MAX = 128 };
 static size_t reserve_for(size_t session_len)
 {
-    return 2 * ring_entry_size(session_len, 0) + ring_entry_size(session_len, ENTRY_WHY_MAX)
+    return ring_entry_size(session_len, 0) + ring_entry_size(session_len, sizeof(uint32_t)) + ring_entry_size(session_len, ENTRY_WHY_MAX)
            + ring_entry_size(session_len, sizeof(uint32_t) + ENTRY_NAME_MAX + NOTE_TEXT_MAX);
 }
 
@@ -137,6 +137,8 @@ static void put_finish(struct tape *t, const struct tape_own *own, uint64_t exch
 {
     unsigned flags = (side == TAPE_RESPONSE ? ENTRY_RESPONSE_SIDE : 0u) | (how == TAPE_TRUNCATED ? ENTRY_CUT : 0u);
     ring_entry_start(&t->ring, ENTRY_FINISH, flags, exchange, t->now_ms, own->session);
+    if (side == TAPE_RESPONSE && own->removed > 0)
+        ring_put_u32(&t->ring, own->removed);
     ring_entry_end(&t->ring);
 }
 
@@ -194,6 +196,8 @@ static void put_begin(struct tape *t, const struct tape_own *own, uint64_t id, c
         ring_put_string(o, strings[i]);
     ring_patch_u32(o, target_at, head_put_request(o, &t->fingerprint, own->names, m, own->request != NULL));
     ring_entry_end(o);
+    if (keep->touched.len > 0)
+        put_note(t, own, id, SLICE(NOTE_NAMES), keep->touched);
     if (request_is_whole(m))
         put_finish(t, own, id, TAPE_REQUEST, TAPE_COMPLETE);
 }
@@ -218,9 +222,9 @@ static enum status commit_begin(struct tape *t, const struct tape_own *own, uint
 }
 
 /* Asked before anything is taken from the arena, so that a caller may try as often as it is woken. An estimate: on an emptier ring the head itself tells. */
-static bool surely_full(const struct tape *t, const struct message *m)
+static bool surely_full(const struct tape *t, const struct message *m, size_t names)
 {
-    size_t need = 2 * (m->target.len + m->authority.len) + 1024;
+    size_t need = 2 * (m->target.len + m->authority.len) + names + 1024;
     for (size_t i = 0; i < m->fields.count; i++)
         need += m->fields.v[i].name.len + 2 * m->fields.v[i].value.len + 4;
     if (ring_free(&t->ring) >= t->reserved + need || (need > t->ring.mask / 2 && ring_free(&t->ring) > t->ring.mask - t->reserved))
@@ -238,7 +242,7 @@ enum status tape_begin(struct tape *t, struct tape_exchange *x, const struct tap
     assert(!x->open && keep->mode != RECORD_OFF);
     if (!ring_session_ok(s->id))
         return BAD_INPUT;
-    if (surely_full(t, request))
+    if (surely_full(t, request, keep->touched.len))
         return FULL;
     struct tape_own *own = arena_zalloc(arena, sizeof *own);
     struct slice session = arena_copy(arena, s->id);
@@ -345,12 +349,15 @@ static enum status body_redacted(struct tape *t, struct tape_exchange *x, struct
     if (r == NULL)
         put_body(sink, data);
     else if (body_redactor_feed(r, data, &out, &taken) != OK) {
+        own->removed = side == TAPE_RESPONSE ? body_redactor_removed(r) : 0;
         enum status st = reading_ended(t, x, sink, side, slice_from(data, taken));
         if (st != OK)
             return st;
         if (side == TAPE_REQUEST)
             own->withheld_bytes += data.len - taken;
     }
+    if (side == TAPE_RESPONSE && r != NULL && x->redactor[1] != NULL)
+        own->removed = body_redactor_removed(r);
     if (sink->open)
         ring_entry_end(&t->ring);
     return OK;

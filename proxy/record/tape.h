@@ -49,7 +49,7 @@ size_t tape_room(const struct tape *t);
 
 /* What of an exchange is kept, and for which action. */
 struct tape_keep {
-    struct slice action;
+    struct slice action, touched;     /* touched: names of the customers and the like that it touches (authz/budget.h), or empty */
     enum record_mode mode;            /* RECORD_FULL, or RECORD_METADATA: of bodies and messages only how long they are. RECORD_OFF is not for here */
     const struct secret_names *names; /* whose values are never kept; borrowed until tape_close. NULL: none */
 };

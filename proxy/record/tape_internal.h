@@ -26,6 +26,7 @@ struct tape_own {
     EVP_MD_CTX *withheld;             /* digest of what was not kept of the request's body */
     uint64_t withheld_bytes;
     struct body_redactor *request;    /* NULL: kept as it is */
+    unsigned removed;                 /* values taken out of the response's body */
     struct text_state *messages[2];   /* of a WebSocket's text, once there was some: the client's, the tool's */
     struct message_inflater *inflaters[2];   /* of its compressed messages, likewise */
     bool begun[2];                    /* something of the compressed message under way is on the tape */

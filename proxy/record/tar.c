@@ -59,17 +59,19 @@ static size_t pax_record_len(size_t value_len)
     }
 }
 
-enum status tar_front(unsigned number, bool sealed, int64_t mtime_s, struct slice comment, uint64_t content_len, unsigned char **out,
+static const char *const kind_name[] = { [TAR_RECORDS] = ".warc.gz", [TAR_INDEX] = ".index.jsonl.gz" };
+
+enum status tar_front(unsigned number, enum tar_kind kind, bool sealed, int64_t mtime_s, struct slice comment, uint64_t content_len, unsigned char **out,
                       size_t *len_out)
 {
-    char name[40];
+    char name[48];
     size_t record = pax_record_len(comment.len), total = 2 * TAR_BLOCK + (size_t)tar_padded(record);
     if (number == 0 || number > TAR_NUMBER_MAX || comment.len > TAR_COMMENT_MAX || content_len > TAR_CONTENT_MAX)
         return FULL;
     unsigned char *p = calloc(1, total);
     if (p == NULL)
         return NO_MEMORY;
-    snprintf(name, sizeof name, "PaxHeaders/%06u.warc.gz%s", number, sealed ? ".age" : "");
+    snprintf(name, sizeof name, "PaxHeaders/%06u%s%s", number, kind_name[kind], sealed ? ".age" : "");
     make_header((struct ustar *)p, 'x', name, record, mtime_s);
     int n = snprintf((char *)p + TAR_BLOCK, record + 1, "%zu comment=", record);
     memcpy(p + TAR_BLOCK + n, comment.ptr, comment.len);
@@ -147,7 +149,7 @@ uint64_t tar_resync(int fd, uint64_t at, uint64_t size)
     return size;
 }
 
-static bool read_name(const struct ustar *h, unsigned *number_out, bool *sealed_out)
+static bool read_name(const struct ustar *h, struct tar_member *m)
 {
     unsigned n = 0;
     for (size_t i = 0; i < 6; i++) {
@@ -155,9 +157,16 @@ static bool read_name(const struct ustar *h, unsigned *number_out, bool *sealed_
             return false;
         n = n * 10 + (unsigned)(h->name[i] - '0');
     }
-    *number_out = n;
-    *sealed_out = strncmp(h->name + 6, ".warc.gz.age", sizeof h->name - 6) == 0;
-    return n > 0 && (*sealed_out || strncmp(h->name + 6, ".warc.gz", sizeof h->name - 6) == 0);
+    m->number = n;
+    for (m->kind = TAR_RECORDS; m->kind <= TAR_INDEX; m->kind++) {
+        size_t len = strlen(kind_name[m->kind]);
+        const char *rest = h->name + 6 + len;
+        if (strncmp(h->name + 6, kind_name[m->kind], len) != 0)
+            continue;
+        m->sealed = strncmp(rest, ".age", sizeof ".age") == 0;
+        return n > 0 && (m->sealed || rest[0] == 0);
+    }
+    return false;
 }
 
 /* The value of the one record that we write; NULL when it isn't that. */
@@ -208,7 +217,7 @@ enum status tar_read_member(int fd, uint64_t at, uint64_t size, struct tar_membe
     st = tar_pread(fd, &h, sizeof h, second, err);
     if (st != OK)
         return st;
-    if (!header_ok(&h, '0', &m.content_len) || m.content_len > TAR_CONTENT_MAX || !read_name(&h, &m.number, &m.sealed))
+    if (!header_ok(&h, '0', &m.content_len) || m.content_len > TAR_CONTENT_MAX || !read_name(&h, &m))
         return fail(err, BAD_INPUT, "no file header of a segment at %llu", (unsigned long long)second);
     m.content = second + TAR_BLOCK;
     m.end = m.content + tar_padded(m.content_len);

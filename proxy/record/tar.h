@@ -21,9 +21,12 @@ static inline uint64_t tar_padded(uint64_t n)
     return (n + TAR_BLOCK - 1) & ~(uint64_t)(TAR_BLOCK - 1);
 }
 
+/* What a member holds: records, or lines of the index of the records before it (index.h). Both are numbered in one row. */
+enum tar_kind { TAR_RECORDS, TAR_INDEX };
+
 /* What stands before the content of segment `number`: both headers and the comment, padded; malloc'd. sealed: the content is an age file, and the
  * name says so. */
-MUST_CHECK enum status tar_front(unsigned number, bool sealed, int64_t mtime_s, struct slice comment, uint64_t content_len, unsigned char **out,
+MUST_CHECK enum status tar_front(unsigned number, enum tar_kind kind, bool sealed, int64_t mtime_s, struct slice comment, uint64_t content_len, unsigned char **out,
                                  size_t *len_out);
 
 /* One member as found in a file. */
@@ -31,6 +34,7 @@ struct tar_member {
     uint64_t start, content, end;     /* offsets: first header, content, after the padding */
     uint64_t content_len;
     unsigned number;
+    enum tar_kind kind;
     bool sealed;                      /* .age: the content is for auditors */
     char *comment;                    /* malloc'd, NUL-terminated; NULL: none */
 };

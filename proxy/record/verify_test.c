@@ -4,7 +4,7 @@
 
 #include <fcntl.h>
 
-enum { SEGMENTS = 4 };
+enum { EXCHANGES = 4, SEGMENTS = 5 };   /* the last member is the index of the four before it */
 static const char session_id[] = "grt_verify";
 
 struct fixture {
@@ -43,7 +43,7 @@ static int set_up(void **state)
     test_authz_start(&f->authz, f->dir.path);
     struct recorder *r = test_recorder(f->dir.path, &f->authz, &ring, 1, 3600000, 1 << 20);
     struct tape *t = test_tape(&ring);
-    for (unsigned i = 0; i < SEGMENTS; i++) {
+    for (unsigned i = 0; i < EXCHANGES; i++) {
         one_exchange(t, i);
         tape_demand(t);
         while (tape_durable(t) < tape_position(t))
@@ -157,13 +157,16 @@ static void whole_segments_moved(void **state)
         unsigned segment;
         size_t findings;
     } rows[] = {
-        { "first taken out", "234", "missing-segment", 1, 1 },
-        { "middle taken out", "124", "missing-segment", 3, 1 },
-        { "last taken out", "123", "missing-segment", 4, 1 },
-        { "all taken out", "", "missing-segment", 4, 4 },
-        { "two swapped", "1324", "reordered-segment", 3, 1 },
-        { "one twice", "12234", "extra-segment", 2, 1 },
-        { "the last twice", "12344", "extra-segment", 4, 1 },
+        { "first taken out", "2345", "missing-segment", 1, 1 },
+        { "middle taken out", "1245", "missing-segment", 3, 1 },
+        { "last taken out", "1235", "missing-segment", 4, 1 },
+        { "index taken out", "1234", "missing-segment", 5, 1 },
+        { "all taken out", "", "missing-segment", 4, 5 },
+        { "two swapped", "13245", "reordered-segment", 3, 1 },
+        { "one twice", "122345", "extra-segment", 2, 1 },
+        { "the last twice", "123445", "extra-segment", 4, 1 },
+        { "index before what it covers", "51234", "reordered-segment", 5, 1 },
+        { "index twice", "123455", "extra-segment", 5, 1 },
     };
     struct fixture *f = *state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -349,7 +352,7 @@ static void stock_tools_read_it(void **state)
     char command[1024], out[16384];
     snprintf(command, sizeof command, "cd %s && mkdir x && tar -xf %s -C x 2>&1 && ls x", f->dir.path, f->path);
     run_tool(command, out, sizeof out);
-    assert_string_equal(out, "000001.warc.gz.age\n000002.warc.gz.age\n000003.warc.gz.age\n000004.warc.gz.age\n");
+    assert_string_equal(out, "000001.warc.gz.age\n000002.warc.gz.age\n000003.warc.gz.age\n000004.warc.gz.age\n000005.index.jsonl.gz.age\n");
     snprintf(command, sizeof command, "tar -tf %s --occurrence=1 000004.warc.gz.age 2>&1", f->path);
     run_tool(command, out, sizeof out);
     assert_string_equal(out, "000004.warc.gz.age\n");
@@ -364,6 +367,10 @@ static void stock_tools_read_it(void **state)
     assert_non_null(strstr(out, "WARC-Type: request\r\n"));
     assert_non_null(strstr(out, "WARC-Target-URI: https://support.acme.localhost:8443/customers\r\n"));
     assert_non_null(strstr(out, "\r\n\r\nHTTP/1.1 200 OK\r\nserver: x\r\n\r\ncustomer 2\r\n\r\n"));
+    snprintf(command, sizeof command, "age -d -i %s/auditor.key %s/x/000005.index.jsonl.gz.age 2>&1 | zcat 2>&1", f->dir.path, f->dir.path);
+    run_tool(command, out, sizeof out);
+    assert_non_null(strstr(out, "{\"index\":1,\"session\":\"grt_verify\",\"from\":1,\"to\":4}\n{\"exchange\":"));
+    assert_non_null(strstr(out, "\"action\":\"read\",\"request\":\"GET /customers HTTP/1.1\",\"status\":200,\"from\":\"tool\",\"request_bytes\":0,\"response_bytes\":10,\"segment\":3,"));
 }
 
 int main(void)

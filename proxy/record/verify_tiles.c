@@ -194,6 +194,8 @@ enum status verify_tiles(const char *folder, const unsigned char log_key[32], co
         st = read_checkpoint(w, log_key, instance, &there);
     if (st == OK && there)
         st = walk_all(w);
+    if (st == OK)
+        st = verify_tiles_rest(folder, log_key, instance, findings);
     *leaves_out = w != NULL ? w->size : 0;
     free(w);
     return st == OK ? OK : fail(err, st, "verify");

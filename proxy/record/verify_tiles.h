@@ -12,4 +12,7 @@
 MUST_CHECK enum status verify_tiles(const char *folder, const unsigned char log_key[32], const char *instance, const char *later_head, json_t *findings,
                                     uint64_t *leaves_out, struct err *err);
 
+/* verify_tiles_rest.c: what lies there beside: partial tiles of earlier checkpoints, and the key. */
+MUST_CHECK enum status verify_tiles_rest(const char *folder, const unsigned char log_key[32], const char *instance, json_t *findings);
+
 #endif

@@ -1,7 +1,7 @@
 /* warc: WARC 1.1 records (ISO 28500), each its own gzip member: written here, and read back here.
  *
  * Beside the standard's fields three of our own stand in records: Countersign-Exchange (the number that ties the records of an exchange together),
- * Countersign-Action (request), Countersign-End (response: "ok", when no metadata record follows) and Countersign-From (response: "tool" or "gateway"). WebSocket messages (resource) have Countersign-From ("client", "tool" or "gateway"),
+ * Countersign-Action and Countersign-Names (request: which customers and the like it touches, "customer=17,customer=18"), Countersign-End (response: "ok", when no metadata record follows) and Countersign-From (response: "tool" or "gateway"). WebSocket messages (resource) have Countersign-From ("client", "tool" or "gateway"),
  * Countersign-Message (its number within the exchange, from 1), Countersign-Opcode ("text", "binary", "close", "ping", "pong") and, where that was agreed, Countersign-Compressed:
  * permessage-deflate. Where policy wants no bodies kept, Countersign-Record says so ("metadata"), and Countersign-Omitted how many bytes that left out. */
 #ifndef COUNTERSIGN_WARC_H
@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-enum { WARC_ID_MAX = 48, WARC_HEAD_MAX = 32 * 1024 };
+enum { WARC_ID_MAX = 48, WARC_HEAD_MAX = 48 * 1024 };
 
 /* Bytes that grow. */
 struct warc_bytes {
@@ -31,11 +31,11 @@ struct warc_record {
     enum warc_type type;
     char id[WARC_ID_MAX];             /* "<urn:uuid:...>" */
     int64_t date_ms;
-    struct slice target_uri, concurrent_to, warcinfo_id, action;
+    struct slice target_uri, concurrent_to, warcinfo_id, action, names;
     const char *content_type, *protocol, *truncated, *from, *opcode, *compressed, *kept;
     bool ends_well;                   /* the exchange is over with this record */
     bool omits;                       /* then `omitted`, bytes that passed and are not kept by policy, is written, also when it is 0 */
-    uint64_t omitted, message;
+    uint64_t omitted, message, removed;
     unsigned segment_number;
     struct slice segment_origin;
     bool segment_last;                /* then total_length is written, also when it is 0 */
@@ -53,6 +53,8 @@ MUST_CHECK enum status warc_writer_new(struct warc_writer **out);
 void warc_writer_free(struct warc_writer *w);
 /* Append the record to `to`. NO_MEMORY: nothing was appended. */
 MUST_CHECK enum status warc_write(struct warc_writer *w, const struct warc_record *r, struct warc_bytes *to);
+/* Append plain text (lines of an index) as one gzip member. NO_MEMORY: likewise. */
+MUST_CHECK enum status warc_write_lines(struct warc_writer *w, const struct slice *piece, size_t count, struct warc_bytes *to);
 
 /* Reading: feed decompressed bytes in pieces of any size; the reader calls back for each record. It keeps at most one head. */
 struct warc_head {
@@ -60,10 +62,11 @@ struct warc_head {
     uint64_t length;                  /* of the block */
     uint64_t exchange, message;       /* 0: not given */
     uint64_t omitted;                 /* bytes that passed and are not kept by policy */
+    uint64_t removed;                 /* values that redaction took out of the body */
     unsigned segment_number;          /* 0: not segmented */
     bool segment_last, ends_well;
     int64_t date_ms;
-    struct slice id, origin, action, from, truncated, protocol, opcode, compressed, kept;   /* valid during the call */
+    struct slice id, origin, action, names, from, truncated, protocol, opcode, compressed, kept;   /* valid during the call */
 };
 struct warc_events {
     enum status (*head)(void *to, const struct warc_head *h);

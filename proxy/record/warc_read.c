@@ -88,7 +88,8 @@ static enum warc_type type_of(struct slice v)
     return WARC_OTHER;
 }
 
-enum { SAW_TYPE = 1, SAW_LENGTH = 2, SAW_EXCHANGE = 4, SAW_SEGMENT = 8, SAW_DATE = 16, SAW_TOTAL = 32, SAW_ID = 64, SAW_ORIGIN = 128, SAW_MESSAGE = 256, SAW_OMITTED = 512 };
+enum { SAW_TYPE = 1, SAW_LENGTH = 2, SAW_EXCHANGE = 4, SAW_SEGMENT = 8, SAW_DATE = 16, SAW_TOTAL = 32, SAW_ID = 64, SAW_ORIGIN = 128, SAW_MESSAGE = 256, SAW_OMITTED = 512,
+       SAW_NAMES = 1024, SAW_REMOVED = 2048 };
 
 /* One field; false when its value is wrong. *bit: which field it was, so that a second one is noticed. */
 static bool take_field(struct slice name, struct slice v, struct warc_head *h, unsigned *bit)
@@ -125,6 +126,9 @@ static bool take_field(struct slice name, struct slice v, struct warc_head *h, u
         h->truncated = v;
     } else if (slice_ieq(name, SLICE("Countersign-Action"))) {
         h->action = v;
+    } else if (slice_ieq(name, SLICE("Countersign-Names"))) {
+        *bit = SAW_NAMES;
+        h->names = v;
     } else if (slice_ieq(name, SLICE("Countersign-From"))) {
         h->from = v;
     } else if (slice_ieq(name, SLICE("Countersign-Message"))) {
@@ -133,6 +137,9 @@ static bool take_field(struct slice name, struct slice v, struct warc_head *h, u
     } else if (slice_ieq(name, SLICE("Countersign-Omitted"))) {
         *bit = SAW_OMITTED;
         good = read_number(v, INT64_MAX, &h->omitted);
+    } else if (slice_ieq(name, SLICE("Countersign-Removed"))) {
+        *bit = SAW_REMOVED;
+        good = read_number(v, UINT32_MAX, &h->removed);
     } else if (slice_ieq(name, SLICE("Countersign-End"))) {
         h->ends_well = slice_eq(v, SLICE("ok"));
     } else if (slice_ieq(name, SLICE("Countersign-Record"))) {

@@ -203,12 +203,15 @@ static void build_head(struct warc_writer *w, const struct warc_record *r, uint6
     if (r->exchange > 0)
         add_number(w, SLICE("Countersign-Exchange: "), r->exchange);
     add_field(w, SLICE("Countersign-Action: "), r->action);
+    add_field(w, SLICE("Countersign-Names: "), r->names);
     add_field(w, SLICE("Countersign-From: "), slice_str(r->from));
     if (r->ends_well)
         add_raw(w, SLICE("Countersign-End: ok\r\n"));
     add_field(w, SLICE("Countersign-Record: "), slice_str(r->kept));
     if (r->omits)
         add_number(w, SLICE("Countersign-Omitted: "), r->omitted);
+    if (r->removed > 0)
+        add_number(w, SLICE("Countersign-Removed: "), r->removed);
     if (r->message > 0)
         add_number(w, SLICE("Countersign-Message: "), r->message);
     add_field(w, SLICE("Countersign-Opcode: "), slice_str(r->opcode));
@@ -229,4 +232,9 @@ enum status warc_write(struct warc_writer *w, const struct warc_record *r, struc
         length += r->block[i].len;
     build_head(w, r, length);
     return w->head_full ? FULL : pack(w->packer, slice_of(w->head, w->head_len), r->block, r->block_count, to);
+}
+
+enum status warc_write_lines(struct warc_writer *w, const struct slice *piece, size_t count, struct warc_bytes *to)
+{
+    return pack_lines(w->packer, piece, count, to);
 }

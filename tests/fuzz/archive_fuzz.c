@@ -9,12 +9,12 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void read_all(const char *path)
+static void read_all(const char *path, bool list)
 {
     struct archive *a = NULL;
     unsigned number;
     size_t seen = 0;
-    if (archive_open(path, NULL, &a, NULL) != OK)
+    if ((list ? archive_list(path, NULL, &a, NULL) : archive_open(path, NULL, &a, NULL)) != OK)
         return;
     for (size_t i = 0; i < archive_count(a); i++) {
         const struct archive_exchange *x = archive_at(a, i);
@@ -46,7 +46,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (write(fd, data, size) == (ssize_t)size) {
         snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-        read_all(path);
+        read_all(path, false);
+        read_all(path, true);
         verify_all(path);
     }
     close(fd);

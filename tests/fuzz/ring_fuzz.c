@@ -14,7 +14,7 @@ static void take_all(struct session *s, const struct session_context *c, struct 
         if (session_take(s, c, in, 0, &e) == OK && i % 7 == 6) {
             if (session_seal(s, c) != OK)
                 abort();
-            char *comment = session_comment(s, c, slice_of(s->out.data, s->out.len));
+            char *comment = session_comment(s, c, slice_of(s->out.data, s->out.len), NULL);
             if (comment == NULL)
                 abort();
             free(comment);

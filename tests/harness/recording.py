@@ -1,6 +1,7 @@
 """An independent reader of recordings: tarfile, age (harness/age.py), gzip, and a small WARC 1.1 parser. It shares nothing with the writer."""
 import gzip
 import io
+import json
 import tarfile
 import zlib
 from dataclasses import dataclass, field
@@ -121,3 +122,17 @@ def exchanges(records):
         elif kind == "response":
             group.response += r.block
     return [e for e in found.values() if e.request or e.response]
+
+
+def index_lines(data, key=age.AUDITORS[0]):
+    """[(name of the member, its first line, the other lines)] of each sealed index, as json."""
+    found = []
+    with tarfile.open(fileobj=io.BytesIO(whole_part(data)), mode="r:") as tar:
+        for member in tar:
+            if not member.name.endswith((".index.jsonl.gz", ".index.jsonl.gz.age")):
+                continue
+            content = tar.extractfile(member).read()
+            text = gzip.decompress(age.open_file(content, key) if member.name.endswith(".age") else content)
+            lines = [json.loads(line) for line in text.decode("ascii").splitlines()]
+            found.append((member.name, lines[0], lines[1:]))
+    return found

@@ -93,6 +93,7 @@ def test_every_call_answers_as_described(gw, origin, call):
     call(dan, "sessions", query="?person=alice")
     call(dan, "session", grant)
     call(dan, "recording", grant)
+    call(dan, "listing", grant)
     call(dan, "log", query=f"?session={grant}&limit=50")
     call(alice, "log", refused="auditors-only")
     lock = call(olga, "lock", body={"kind": "grant", "value": grant, "reason": "a drill"}).json()["lock"]["id"]
