@@ -1,7 +1,7 @@
 #include "proxy/commands/har.h"
 
 #include "proxy/commands/body_text.h"
-#include "proxy/commands/inflate.h"
+#include "proxy/record/inflate.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/words.h"
 
