@@ -80,13 +80,15 @@ if (self !== top) {
   await tried('speculation', () => { element('script', { type: 'speculationrules', textContent: JSON.stringify({ prefetch: [{ source: 'list', urls: [out + '/p'] }], prerender: [{ source: 'list', urls: [out + '/q'] }] }) }); return 'tried'; });
   await tried('service worker', () => navigator.serviceWorker.register('/sw.js'));
   await tried('worker', () => new Promise((ok, no) => { const w = new Worker(URL.createObjectURL(new Blob(["fetch('" + out + "/w').then(() => postMessage('out'), e => postMessage('stopped'))"]))); w.onmessage = e => ok(e.data); w.onerror = () => no(new Error('error')); }));
-  await tried('meta refresh', () => { element('meta', { httpEquiv: 'refresh', content: '0;url=' + out + '/m' }); return 'tried'; });
   await tried('cookie', () => { document.cookie = 'a=b; domain=localhost'; document.cookie = 'a=b; domain=127.0.0.1'; return 'tried'; });
   const blank = document.body.appendChild(document.createElement('iframe')).contentWindow;
   await tried('websocket', () => new Promise((ok, no) => { const w = new blank.WebSocket(out.replace('http', 'ws')); w.onopen = () => ok('open'); w.onerror = () => no(new Error('error')); }));
   await tried('webtransport', async () => { const t = new blank.WebTransport('https://127.0.0.1:${udp}/'); await t.ready; return 'open'; });
   results.done = true;
-  if (location.search.includes('leave')) setTimeout(() => { location.href = out + '/left'; }, 500);
+  if (location.search.includes('leave')) {
+    element('meta', { httpEquiv: 'refresh', content: '0;url=' + out + '/m' });
+    setTimeout(() => { location.href = out + '/left'; }, 500);
+  }
   if (location.search.includes('rtc')) {
   await tried('rtc', () => { const p = new blank.RTCPeerConnection({ iceServers: [{ urls: 'stun:127.0.0.1:${udp}' }, { urls: 'turn:127.0.0.1:${tcp}?transport=tcp', username: 'u', credential: 'c' }] }); p.createDataChannel('x'); return p.createOffer().then(o => p.setLocalDescription(o)).then(() => 'tried'); });
     results.rang = true;

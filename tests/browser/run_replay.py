@@ -96,6 +96,13 @@ def watch(gateway, canary, sessions):
     return code or bool(canary.heard)
 
 
+def other_reader(gateway, session):
+    """The same session, exported, in a program that nobody here wrote."""
+    path = os.path.join(gateway.folder, "session.wacz")
+    gateway.person("dan").cli("export", session, "--wacz", "-o", path, expect=0)
+    return real_chromium.run("wacz.mjs", gateway, {"output": OUT, "wacz": path, "home": os.path.join(gateway.folder, "reading")})
+
+
 def check_log(gateway, sessions):
     leaves = gateway.person("dan").api_ok("GET", f"/api/v1/sessions/{sessions['support']}?purpose=show")["leaves"]
     looks = [leaf["content"] for leaf in leaves if leaf["type"] == "session.read" and leaf["content"].get("purpose") == "replay"]
@@ -123,6 +130,7 @@ def main():
         for n, needed in {"support": ["/admin/support/customer/", "POST /admin/support/audience/"], "spa": ["POST /api/items", "/events"], "chat": ["hello from here"], "hostile": ["leave", "&rtc"]}.items():
             recorded(gateway, sessions[n], needed)
         code = watch(gateway, canary, sessions) or code
+        code = other_reader(gateway, sessions["support"]) or code
         check_log(gateway, sessions)
     finally:
         for p in processes:
