@@ -1,6 +1,6 @@
 #include "proxy/commands/body_text.h"
 #include "proxy/commands/html_text.h"
-#include "proxy/commands/inflate.h"
+#include "proxy/record/inflate.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
 #include "proxy/console/request_view.h"

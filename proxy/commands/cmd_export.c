@@ -5,6 +5,7 @@
 #include "proxy/commands/evidence.h"
 #include "proxy/commands/exchange_filter.h"
 #include "proxy/commands/har.h"
+#include "proxy/commands/wacz.h"
 #include "proxy/commands/words.h"
 #include "proxy/commands/wrong_usage.h"
 #include "proxy/record/archive_copy.h"
@@ -19,15 +20,38 @@ struct export {
     struct profile profile;
     struct exchange_filter filter;
     const char *file, *output;
-    bool raw, fingerprints, json;
+    bool raw, wacz, fingerprints, json;
     size_t exchanges;
     unsigned segments;
 };
 
-static enum status write_har(struct export *x, const struct evidence *e, const struct age_keys *keys, FILE *out, struct err *err)
+static enum status write_har(struct export *x, const struct archive *a, const char *title, FILE *out, struct err *err)
+{
+    struct har h;
+    enum status st = OK;
+    har_begin(&h, out, title, x->fingerprints);
+    for (size_t i = 0; i < archive_count(a) && st == OK; i++)
+        if (exchange_filter_fits(&x->filter, archive_at(a, i))) {
+            st = har_entry(&h, i + 1, archive_at(a, i), err);
+            x->exchanges++;
+        }
+    return st == OK ? har_end(&h, err) : st;
+}
+
+static enum status write_wacz(struct export *x, const struct archive *a, const char *title, FILE *out, struct err *err)
+{
+    struct wacz_options o = { title, x->fingerprints, clock_wall_ms() };
+    FILE *work = evidence_nameless_file(err);
+    enum status st = work != NULL ? wacz_write(a, &o, work, out, &x->exchanges, err) : IO_FAILED;
+    if (work != NULL)
+        fclose(work);
+    return st;
+}
+
+/* HAR or WACZ: made of what can be read, and what can't is said. */
+static enum status write_exchanges(struct export *x, const struct evidence *e, const struct age_keys *keys, FILE *out, struct err *err)
 {
     struct archive *a = NULL;
-    struct har h;
     char title[200];
     enum status st = archive_open(e->recording, keys, &a, err);
     if (st != OK)
@@ -39,14 +63,7 @@ static enum status write_har(struct export *x, const struct evidence *e, const s
     }
     snprintf(title, sizeof title, "Session %s, as the gateway recorded it%s", e->session[0] ? e->session : "(from a file)",
              x->fingerprints ? "" : "; cookies and tokens are left out");
-    har_begin(&h, out, title, x->fingerprints);
-    for (size_t i = 0; i < archive_count(a) && st == OK; i++)
-        if (exchange_filter_fits(&x->filter, archive_at(a, i))) {
-            st = har_entry(&h, i + 1, archive_at(a, i), err);
-            x->exchanges++;
-        }
-    if (st == OK)
-        st = har_end(&h, err);
+    st = x->wacz ? write_wacz(x, a, title, out, err) : write_har(x, a, title, out, err);
     if (st == OK && archive_bad_segments(a) > 0)
         st = fail(err, CORRUPT, "the file lacks %zu segments that could not be read. Next: countersign verify", archive_bad_segments(a));
     archive_free(a);
@@ -73,7 +90,7 @@ static enum status write_out(struct export *x, const struct evidence *e, struct 
     if (st == OK && out == NULL)
         st = IO_FAILED;
     if (st == OK)
-        st = x->raw ? archive_copy_warc(e->recording, keys, out, &x->segments, err) : write_har(x, e, keys, out, err);
+        st = x->raw ? archive_copy_warc(e->recording, keys, out, &x->segments, err) : write_exchanges(x, e, keys, out, err);
     if (out != NULL && (out == stdout ? fflush(out) : fclose(out)) != 0 && st == OK)
         st = fail(err, IO_FAILED, "cannot write the file: %s", strerror(errno));
     age_keys_free(keys);
@@ -102,7 +119,7 @@ static int export_run(struct export *x, const char *session)
     else if (st == OK && x->output != NULL && x->raw)
         printf("%u segments as WARC in %s. It is not sealed any more: keep it where nobody else reads it.\n", x->segments, x->output);
     else if (st == OK && x->output != NULL)
-        printf("%zu exchanges as HAR in %s. It is not sealed any more: keep it where nobody else reads it.\n", x->exchanges, x->output);
+        printf("%zu exchanges as %s in %s. It is not sealed any more: keep it where nobody else reads it.\n", x->exchanges, x->wacz ? "WACZ" : "HAR", x->output);
     evidence_done(&e);
     client_free(client);
     return code;
@@ -112,6 +129,10 @@ static const char *check(struct export *x, size_t count)
 {
     if (x->file == NULL && count == 0)
         return "a session or --file is missing";
+    if (x->raw && x->wacz)
+        return "--raw and --wacz are two formats";
+    if (x->wacz && exchange_filter_any(&x->filter))
+        return "--wacz takes the whole session, since pages need what belongs to them; --action, --method, --path, --status, --since and --until are for HAR";
     if (x->raw && exchange_filter_any(&x->filter))
         return "--raw gives all records as they are; --action, --method, --path, --status, --since and --until are for HAR";
     if (x->raw && x->fingerprints)
@@ -129,14 +150,15 @@ int cmd_export(int argc, char **argv)
     const struct option_spec options[] = {
         { "output", 'o', "FILE", "where it goes (else standard output)", &x.output, NULL, false },
         { "raw", 0, NULL, "as WARC (.warc.gz), with every record as it was written, instead of HAR", NULL, &x.raw, false },
-        { "fingerprints", 0, NULL, "HAR: keep what tells equal cookies and tokens from different ones", NULL, &x.fingerprints, false },
+        { "wacz", 0, NULL, "as WACZ, which opens in ReplayWeb.page, instead of HAR", NULL, &x.wacz, false },
+        { "fingerprints", 0, NULL, "HAR, WACZ: keep what tells equal cookies and tokens from different ones", NULL, &x.fingerprints, false },
         { "file", 0, "TAR", "a recording kept earlier, instead of asking the gateway", &x.file, NULL, false },
         EXCHANGE_FILTER_OPTIONS(x.filter),
         AUDITOR_OPTIONS(x.profile),
         { 0 },
     };
-    const struct usage usage = { "countersign export SESSION --output session.har | export SESSION --raw --output session.warc.gz",
-        "A recorded session for other tools: HAR 1.2 opens in browsers' developer tools, WARC in web archives' tools. Exporting is written in the log." PROFILE_HELP, options, 0, 1,
+    const struct usage usage = { "countersign export SESSION --output session.har | export SESSION --wacz --output session.wacz | export SESSION --raw --output session.warc.gz",
+        "A recorded session for other tools: HAR 1.2 opens in browsers' developer tools, WACZ in ReplayWeb.page, WARC in web archives' tools. Exporting is written in the log." PROFILE_HELP, options, 0, 1,
         &x.json };
     char **args;
     size_t count;

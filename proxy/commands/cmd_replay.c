@@ -1,8 +1,9 @@
-/* replay: a recorded session in the terminal, with its timing, each page as the text the employee saw. */
+/* replay: a recorded session in the terminal, with its timing, each page as the text the employee saw; or, with --serve, in a browser. */
 #include "proxy/commands/body_text.h"
 #include "proxy/commands/auditor.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/evidence.h"
+#include "proxy/commands/replay_browser.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
@@ -17,10 +18,11 @@ enum { PAGE_SHOWN = 256 * 1024, FORM_SHOWN = 16 * 1024, GAP_MAX_MS = 10 * 1000 }
 
 struct replay {
     struct profile profile;
-    const char *file, *log, *speed_text, *from_text;
+    const char *file, *log, *speed_text, *from_text, *port_text;
     double speed;                     /* 0: no waiting */
     size_t from;                      /* number of the first exchange */
-    bool json;
+    uint16_t port;                    /* of --serve; 0: any */
+    bool serve, json;
 };
 
 /* Wait as long as the person did, divided by the speed. A long silence is shortened, and that is said. */
@@ -109,12 +111,26 @@ static int replay_run(struct replay *r, const char *session)
         st = auditor_keys(&r->profile, &keys, &err);
     if (st == OK)
         st = archive_open(e.recording, keys, &a, &err);
-    int code = st != OK ? client_failed(client, &err) : r->json ? play_json(r, &e, a) : play(r, &e, a);
+    if (st == OK && r->serve)
+        st = replay_in_browser(&e, a, r->port, r->json, &err);
+    int code = st != OK ? client_failed(client, &err) : r->serve ? EXIT_DONE : r->json ? play_json(r, &e, a) : play(r, &e, a);
     archive_free(a);
     age_keys_free(keys);
     evidence_done(&e);
     client_free(client);
     return code;
+}
+
+static const char *check_port(struct replay *r)
+{
+    char *end = NULL;
+    if (r->port_text == NULL)
+        return NULL;
+    unsigned long n = strtoul(r->port_text, &end, 10);
+    if (r->port_text[0] < '1' || r->port_text[0] > '9' || *end != 0 || n < 1024 || n > 65534)
+        return "--port is between 1024 and 65534; the next one is used too";
+    r->port = (uint16_t)n;
+    return r->serve ? NULL : "--port goes with --serve";
 }
 
 static const char *check(struct replay *r, size_t count)
@@ -132,7 +148,9 @@ static const char *check(struct replay *r, size_t count)
     if (r->from_text[0] < '1' || r->from_text[0] > '9' || *end != 0 || errno != 0)
         return "--from needs the number of an exchange, from 1";
     r->from = n;
-    return NULL;
+    if (r->serve && (n != 1 || strcmp(r->speed_text, "1") != 0))
+        return "--speed and --from are for the terminal; with --serve the page in the browser has its own";
+    return check_port(r);
 }
 
 int cmd_replay(int argc, char **argv)
@@ -141,13 +159,15 @@ int cmd_replay(int argc, char **argv)
     const struct option_spec options[] = {
         { "speed", 0, "N", "how many times faster; 0: no waiting (default 1)", &r.speed_text, NULL, false },
         { "from", 0, "N", "begin with this exchange", &r.from_text, NULL, false },
+        { "serve", 0, NULL, "open it in a browser on this machine, page by page, until Ctrl-C", NULL, &r.serve, false },
+        { "port", 0, "N", "with --serve: listen on 127.0.0.1 at N and N+1 (else at any two)", &r.port_text, NULL, false },
         { "file", 0, "TAR", "a recording kept earlier, instead of asking the gateway", &r.file, NULL, false },
         { "log", 0, "JSON", "with --file: the log kept with it", &r.log, NULL, false },
         AUDITOR_OPTIONS(r.profile),
         { 0 },
     };
-    const struct usage usage = { "countersign replay SESSION [--speed N] [--from N] | replay --file recording.tar [--log log.json]",
-        "Play a recorded session: every exchange with its timing, each page as text, as the person saw it. Looking is written in the log." PROFILE_HELP, options, 0, 1,
+    const struct usage usage = { "countersign replay SESSION [--speed N] [--from N] | replay SESSION --serve [--port N] | replay --file recording.tar [--log log.json] …",
+        "Play a recorded session: every exchange with its timing, each page as text, as the person saw it; or, with --serve, in a browser. Looking is written in the log." PROFILE_HELP, options, 0, 1,
         &r.json };
     char **args;
     size_t count;

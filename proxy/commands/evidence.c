@@ -12,8 +12,7 @@
 enum { LEAVES_A_PAGE = 200, LEAVES_A_BARE_PAGE = 1000, LEAVES_MAX = 2 * 1000 * 1000, LOG_FILE_MAX = 1024 * 1024 * 1024, KEY_FILE_MAX = 4096 };
 static const uint64_t recording_max = UINT64_C(1) << 36;   /* 64 GiB */
 
-/* A file without a name, in TMPDIR or /tmp. */
-static FILE *nameless_file(struct err *err)
+FILE *evidence_nameless_file(struct err *err)
 {
     const char *folder = getenv("TMPDIR");
     char *path = NULL;
@@ -42,7 +41,7 @@ static enum status download(struct client *c, struct evidence *e, const char *wh
         fclose(e->file);
     free(e->recording);
     e->recording = NULL;
-    e->file = nameless_file(err);
+    e->file = evidence_nameless_file(err);
     if (e->file == NULL)
         return IO_FAILED;
     snprintf(path, sizeof path, "/api/v1/sessions/%s/%s", e->session, what);

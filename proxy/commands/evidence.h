@@ -37,5 +37,7 @@ MUST_CHECK enum status evidence_save(const struct evidence *e, const char *folde
 /* The leaves about the session that have content: of the log if there is one, else of the info. Borrowed; may be NULL. */
 const json_t *evidence_leaves(const struct evidence *e);
 void evidence_done(struct evidence *e);
+/* A file without a name, in TMPDIR or /tmp, which only this process can reach and which is gone with it; NULL: err says why. */
+FILE *evidence_nameless_file(struct err *err);
 
 #endif

@@ -1,7 +1,7 @@
 #include "proxy/commands/har.h"
 
 #include "proxy/commands/body_text.h"
-#include "proxy/commands/inflate.h"
+#include "proxy/record/inflate.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/words.h"
 
@@ -55,7 +55,7 @@ static json_t *base64_of(struct slice s)
 /* ---- fields ---- */
 
 /* What a recording holds of these is a fingerprint, which still tells who used the same one. */
-static bool is_credential(struct slice name)
+bool har_is_credential(struct slice name)
 {
     static const char *const names[] = { "authorization", "proxy-authorization", "cookie", "set-cookie", "x-csrf-token", "x-csrftoken", "x-xsrf-token", "x-api-key",
                                          "x-auth-token" };
@@ -83,7 +83,7 @@ static json_t *fields_json(const struct har *h, struct slice head)
         if (line.len == 0 || colon == line.len)
             continue;
         struct slice name = slice_of(line.ptr, colon), value = slice_trim(slice_from(line, colon + 1));
-        bool hide = !h->fingerprints && is_credential(name);
+        bool hide = !h->fingerprints && har_is_credential(name);
         json_array_append_new(list, json_pack("{s:o, s:o}", "name", text_of(name), "value", hide ? json_string("redacted") : text_of(value)));
     }
     return list;

@@ -19,4 +19,7 @@ MUST_CHECK enum status har_entry(struct har *h, size_t number, const struct arch
 /* IO_FAILED when anything could not be written. */
 MUST_CHECK enum status har_end(struct har *h, struct err *err);
 
+/* Is it a field that carries a credential, of which a recording holds a fingerprint? */
+bool har_is_credential(struct slice name);
+
 #endif

@@ -1,6 +1,6 @@
 #include "proxy/commands/html_text.h"
 #include "proxy/commands/body_text.h"
-#include "proxy/commands/inflate.h"
+#include "proxy/record/inflate.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

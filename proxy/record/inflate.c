@@ -1,4 +1,4 @@
-#include "proxy/commands/inflate.h"
+#include "proxy/record/inflate.h"
 
 #include <stdint.h>
 #include <stdlib.h>
