@@ -16,7 +16,7 @@ struct grant {
     const char *identity;             /* `sub` */
     const char *tool;
     const char *reason;               /* cut to fit the token; the whole reason stands in the log */
-    const char *basis;                /* "approved" */
+    const char *basis;                /* "approved", or "external": an issuer's word (external.h), no approver's */
     const char *policy;               /* hash of the tool's policy when it was issued, hex */
     const char *checkpoint;           /* the log's signed head then (chain.h) */
     const char *x5t;                  /* base64url SHA-256 of the certificate, 43 characters */
@@ -25,6 +25,7 @@ struct grant {
     const json_t *actions;            /* strings; ["*"] for all */
     const json_t *approved_by;        /* [{person, statement, key}] */
     const json_t *budget;             /* {line: limit} (budget.h) */
+    const json_t *external;           /* basis "external": {name, iss, jti, kid, key, sha256}, sha256 of the token that the issuer signed; else NULL */
     json_t *claims;                   /* owns everything above */
 };
 
@@ -35,6 +36,7 @@ struct grant_facts {
     int64_t iat_s, exp_s;
     const json_t *budget;             /* NULL: none */
     const json_t *actions;            /* NULL: all */
+    const json_t *external;           /* NULL: basis "approved" */
 };
 /* Sign a grant. A reason that would make the token longer than TOKEN_MAX is cut in the claim. *token_out is malloc'd. */
 MUST_CHECK enum status grant_issue(const struct jwt_signer *s, const struct grant_facts *f, char **token_out, struct err *err);

@@ -70,7 +70,7 @@ static void grants(void **state)
     json_t *by = json_pack("[{s:s, s:s, s:s}]", "person", "bob", "statement", "stm_1", "key", "k");
     json_t *self = json_pack("[{s:s, s:s, s:s}]", "person", "alice", "statement", "stm_1", "key", "k");
     json_t *none = json_array();
-    struct grant_facts f = { "gw", "grt_1", "jti_1", "alice", "alice@acme.localhost", x5t, "support", reason, "policy", "note", by, 1000, 1600, NULL, NULL };
+    struct grant_facts f = { "gw", "grt_1", "jti_1", "alice", "alice@acme.localhost", x5t, "support", reason, "policy", "note", by, 1000, 1600, NULL, NULL, NULL };
     assert_int_equal(round_trip(&f, 1100, &g), OK);
     assert_true(strlen(g.reason) % 4 == 0 && strncmp(g.reason, reason, strlen(g.reason)) == 0);   /* cut between characters */
     assert_true(grant_allows(&g, SLICE("anything")));

@@ -331,4 +331,5 @@ void check_all(struct load *l)
     check_tool_names(l, tools);
     for (size_t i = 0; i < l->out->tool_count && !l->no_memory; i++)
         check_tool(l, &l->out->tools[i], element_of(tools, i));
+    check_issuers(l, member_of(root, "issuers"));
 }

@@ -42,6 +42,8 @@ void check_people(struct load *l);
 void check_needs(struct load *l, const config_setting_t *owner, const char *what, const struct tool *tool, const struct need *needs, size_t count);
 /* Name the actions of a tool that can never count. */
 void check_reach(struct load *l, const struct tool *t, const config_setting_t *actions);
+/* Others who may issue grants. */
+void check_issuers(struct load *l, const config_setting_t *issuers);
 /* Each of these groups exists. */
 void check_groups(struct load *l, const config_setting_t *owner, const char *member, char *const *groups, size_t count);
 

@@ -144,6 +144,17 @@ static const struct field unlock_fields[] = {
     { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED },
     END
 };
+static const struct field admit_fields[] = {
+    WHO, { "tool", FIELD_WORD, 1, 32, false, false }, { "token", FIELD_TEXT, 0, TOKEN_MAX, false, TYPED }, END
+};
+static const struct field carry_fields[] = { WHO, { "certificate", FIELD_TEXT, 0, B64URL_LEN(CERTIFICATE_MAX), false, TYPED }, END };
+static const struct field carried_fields[] = {
+    WHO,
+    { "certificate", FIELD_TEXT, 0, B64URL_LEN(CERTIFICATE_MAX), false, TYPED },
+    { "statement_id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "jws", FIELD_TEXT, 0, 1024, false, TYPED },
+    END
+};
 static const struct field refused_fields[] = { WHO, { "count", FIELD_NUMBER, 1, 1000000, false, false }, END };
 
 enum { FOR_NEW = 1u << ROLE_NONE, FOR_WORKER = 1u << ROLE_WORKER, FOR_RECORDER = 1u << ROLE_RECORDER };
@@ -187,6 +198,9 @@ static const struct rule {
     { "key.remove", FOR_WORKER, 0, remove_fields, op_key_remove, BY_NO_LOCK },
     { "live", FOR_WORKER, 0, who_fields, op_live, BY_ANY_LOCK },
     { "keys", FOR_WORKER, 0, keys_fields, op_keys, BY_OWN_LOCK },
+    { "carry.begin", FOR_WORKER, 0, carry_fields, op_carry_begin, BY_ANY_LOCK },
+    { "carry.finish", FOR_WORKER, 0, carried_fields, op_carry_finish, BY_ANY_LOCK },
+    { "grant.admit", FOR_WORKER, 0, admit_fields, op_grant_admit, BY_ANY_LOCK },
 };
 
 static const struct rule *rule_of(const json_t *m)

@@ -2,6 +2,7 @@
 
 #include "proxy/base/codec.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,8 +25,11 @@ static const struct change {
     { "grant.issued", "grant_id", LEDGER_GRANT, NULL, "live" },
     { "grant.extended", "item", LEDGER_REQUEST, "approved", "granted" },
     { "grant.extended", "grant_id", LEDGER_GRANT, "live", "=" },
+    { "grant.carried", "grant_id", LEDGER_GRANT, "live", "=" },
     { "grant.ended", "grant_id", LEDGER_GRANT, "live", "ended" },
     { "notice.acknowledged", "grant_id", LEDGER_GRANT, "live", "=" },
+    { "external.admitted", "item", LEDGER_REQUEST, "pending", "approved" },
+    { "external.admitted", "token_id", LEDGER_EXTERNAL, NULL, "live" },   /* once: the entry stays for ever */
     { "signoff.used", "item", LEDGER_HELD, "approved", "used" },
     { "outcome", "item", LEDGER_HELD, "used", "=" },
     { "lock", "lock_id", LEDGER_LOCK, NULL, "live" },
@@ -107,7 +111,7 @@ static enum status change_entry(const struct change *c, struct ledger_entry *e, 
         e->noticed = true;
     if (strcmp(c->type, "approval") == 0 || strcmp(c->type, "denial") == 0)
         e->decisions++;
-    if (strcmp(c->type, "grant.extended") == 0 && c->kind == LEDGER_GRANT)
+    if ((strcmp(c->type, "grant.extended") == 0 && c->kind == LEDGER_GRANT) || strcmp(c->type, "grant.carried") == 0)
         e->born = seq;                /* its row is compared with this one from now on */
     if (to[0] != '=')
         e->state = to;
@@ -145,6 +149,25 @@ static enum status take_lease(struct ledger *l, uint64_t seq, const json_t *cont
     if (l->book == NULL && (l->book = book_new()) == NULL)
         return fail(err, NO_MEMORY, "budgets");
     return book_apply(l->book, content, err);
+}
+
+/* Whose certificate it is, by the first leaf that says so: `hand` in a leaf of any type ([x5t, person], whoever it was about), or the leaf about what it asked for. */
+static enum status take_certificate(struct ledger *l, uint64_t seq, const json_t *content, struct err *err)
+{
+    static const struct change seen = { "certificate", "x5t", LEDGER_CERTIFICATE, NULL, "live" };
+    const json_t *hand = json_object_get(content, "hand");
+    const char *x5t = json_string_value(hand ? json_array_get(hand, 0) : json_object_get(content, "x5t"));
+    const char *person = json_string_value(hand ? json_array_get(hand, 1) : json_object_get(content, "person"));
+    char id[48];
+    if (x5t == NULL || person == NULL || strlen(x5t) != 43)
+        return OK;
+    ledger_certificate_id(x5t, id);
+    return ledger_find(l, id) != NULL ? OK : make_entry(l, &seen, id, seq, err);
+}
+
+void ledger_certificate_id(const char *x5t, char out[48])
+{
+    snprintf(out, 48, "crt_%.43s", x5t);   /* apart from keys, whose names are hashes too */
 }
 
 static uint32_t start_of(const unsigned char hash[32])
@@ -198,11 +221,11 @@ enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const
         st = take_lease(l, seq, content, err);
     if (st == OK && strcmp(type, "grant.ended") == 0 && l->book != NULL)
         book_close(l->book, json_string_value(json_object_get(content, "grant_id")));
-    if (st == OK && (strcmp(type, "grant.issued") == 0 || strcmp(type, "grant.extended") == 0))
+    if (st == OK && (strcmp(type, "grant.issued") == 0 || strcmp(type, "grant.extended") == 0 || strcmp(type, "grant.carried") == 0))
         take_token(l, content);
     if (st == OK)
         take_count(l, type, content);
-    return st;
+    return st == OK ? take_certificate(l, seq, content, err) : st;
 }
 
 static int number_of(const char *const *words, const char *text)

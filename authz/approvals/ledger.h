@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <uthash.h>
 
-enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_KINDS };
+enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_EXTERNAL, LEDGER_CERTIFICATE, LEDGER_KINDS };
 
 struct ledger_entry {
     char id[48];                      /* an id with its prefix, or a key's fingerprint (an auditor's: SHA-256 of its text) */
@@ -44,6 +44,8 @@ const struct ledger_entry *ledger_find(const struct ledger *l, const char *id);
 bool ledger_is(const struct ledger *l, const char *id, const char *state);
 /* Is this the newest token of this grant? */
 bool ledger_token_is(const struct ledger *l, const char *grant_id, const char *token);
+/* How a certificate is named here. */
+void ledger_certificate_id(const char *x5t, char out[48]);
 void ledger_done(struct ledger *l);
 
 #endif

@@ -39,6 +39,7 @@ static void print_sessions(const json_t *sessions)
         print_member(s, "  ", "person");
         print_member(s, " at ", "tool");
         print_member(s, ", ", "state");
+        print_member(s, ", granted by the issuer ", "issuer");
         print_count(s, "exchanges", "exchanges");
         print_count(s, "segments", "segments");
         putchar('\n');

@@ -69,6 +69,7 @@ int cmd_keys(int argc, char **argv);
 int cmd_lock(int argc, char **argv);
 int cmd_unlock(int argc, char **argv);
 int cmd_withdraw(int argc, char **argv);
+int cmd_carry_over(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 
 #endif

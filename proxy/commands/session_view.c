@@ -47,6 +47,8 @@ static const struct row {
     const char *members[4];
 } rows[] = {
     { "request.created", "asked for access", { "person", "tool", "reason", "item" } },
+    { "external.admitted", "nobody here was asked: an issuer's token was admitted", { "item", "token_id", NULL, NULL } },
+    { "grant.carried", "grant carried over to a renewed certificate", { "grant_id", "x5t", NULL, NULL } },
     { "grant.issued", "grant issued", { "grant_id", "item", NULL, NULL } },
     { "grant.ended", "grant ended", { "grant_id", "why", NULL, NULL } },
     { "notice.acknowledged", "was told that the session is recorded", { "identity", NULL, NULL, NULL } },
