@@ -154,7 +154,7 @@ size_t exchange_tape_body(struct exchange *x)
             n = x->untaped;
         struct slice next = slice_of(bbuf_slice(&x->body).ptr + len - x->untaped, n);
         if (n == 0 || tape_body(x->worker->tape, &x->tape, TAPE_REQUEST, next) != OK) {
-            exchange_wait_tape(x);
+            exchange_wait(x);
             break;
         }
         x->untaped -= n;
@@ -280,7 +280,7 @@ void exchange_collect(struct exchange *x, size_t max, void (*next)(struct exchan
 
 /* ---- recording ---- */
 
-void exchange_wait_tape(struct exchange *x)
+void exchange_wait(struct exchange *x)
 {
     worker_wait(x->worker, &x->waiter);
 }
@@ -301,7 +301,7 @@ static void try_begin(struct exchange *x)
                               .redact_fields = x->tool->redact_fields, .redact_count = x->tool->redact_count };
     enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
     if (st == FULL)
-        exchange_wait_tape(x);
+        exchange_wait(x);
     else if (st != OK)
         exchange_broken(x, 503, "recording-unavailable", "This request can't be recorded, so it is not passed on.");
     else
@@ -321,7 +321,9 @@ void exchange_begin_tape(struct exchange *x, void (*next)(struct exchange *x))
 static void exchange_wake(struct waiter *w)
 {
     struct exchange *x = (struct exchange *)((char *)w - offsetof(struct exchange, waiter));
-    if (x->state == X_TAPE) {
+    if (x->state == X_HEAD) {
+        stage_identify(x);
+    } else if (x->state == X_TAPE) {
         try_begin(x);
     } else if (x->external) {
         external_wake(x);

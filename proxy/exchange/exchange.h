@@ -175,7 +175,7 @@ void exchange_collect(struct exchange *x, size_t max, void (*next)(struct exchan
 size_t exchange_tape_body(struct exchange *x);
 /* n bytes of x->body went on. */
 void exchange_took(struct exchange *x, size_t n);
-void exchange_wait_tape(struct exchange *x);
+void exchange_wait(struct exchange *x);
 /* Count what passed since the last time, for those who look. */
 void exchange_count(struct exchange *x);
 /* {identity, x5t, not_after} for authz. */

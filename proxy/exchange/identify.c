@@ -1,10 +1,13 @@
 /* identify: is the certificate good, who stands behind it, are they locked? */
+#include "proxy/base/clock.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/cross_origin.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/shares.h"
 
 #include <stdio.h>
+
+enum { LINE_WAIT_MS = 5000 };
 
 static void refuse_certificate(struct exchange *x)
 {
@@ -73,6 +76,10 @@ void stage_identify(struct exchange *x)
         reply_problem(x, &p);
         return;
     }
-    if (has_share(x))
+    if (!x->shared && !has_share(x))
+        return;
+    if (worker_cut_off(x->worker) && clock_mono_ms() - x->begun_ms < LINE_WAIT_MS)
+        exchange_wait(x);             /* authz is back in a moment, as a rule; then all of this is asked anew */
+    else
         stage_route(x);
 }

@@ -23,7 +23,7 @@ static bool durable_now(struct exchange *x)
 {
     if (!x->durable || x->durable_at == 0 || tape_durable(x->worker->tape) >= x->durable_at)
         return true;
-    exchange_wait_tape(x);
+    exchange_wait(x);
     return false;
 }
 
@@ -41,7 +41,7 @@ static bool step_head(struct exchange *x)
     if (x->head_pending) {
         enum status st = on_tape(x) ? tape_response(x->worker->tape, &x->tape, &x->response, x->from_tool) : OK;
         if (st == FULL)
-            exchange_wait_tape(x);
+            exchange_wait(x);
         else if (st != OK)
             respond_cut(x, "recording-unavailable");   /* it will never fit */
         if (st != OK)
@@ -90,7 +90,7 @@ static bool step_trailers(struct exchange *x)
     if (on_tape(x) && !x->trailers_taped) {
         enum status st = tape_trailers(x->worker->tape, &x->tape, &x->response_trailers);
         if (st == FULL)
-            exchange_wait_tape(x);
+            exchange_wait(x);
         else if (st != OK)
             respond_cut(x, "trailers-too-large");
         if (st != OK)
@@ -109,13 +109,13 @@ static void step_end(struct exchange *x)
     if (on_tape(x)) {
         if (x->request_done && x->untaped == 0 && !x->request_finished) {
             if (tape_finish(x->worker->tape, &x->tape, TAPE_REQUEST, TAPE_COMPLETE) != OK) {
-                exchange_wait_tape(x);
+                exchange_wait(x);
                 return;
             }
             x->request_finished = true;
         }
         if (tape_finish(x->worker->tape, &x->tape, TAPE_RESPONSE, TAPE_COMPLETE) != OK) {
-            exchange_wait_tape(x);
+            exchange_wait(x);
             return;
         }
         tape_close(x->worker->tape, &x->tape, x->why);
@@ -159,7 +159,7 @@ size_t respond_room(struct exchange *x)
         if (tape < room)
             room = tape;
         if (room == 0)
-            exchange_wait_tape(x);
+            exchange_wait(x);
     }
     return x->metered ? spend_room(x, room) : room;
 }
@@ -187,7 +187,7 @@ void respond_pass(struct exchange *x, struct slice data)
         return;
     }
     demand(x);
-    exchange_wait_tape(x);
+    exchange_wait(x);
 }
 
 void respond_end(struct exchange *x)

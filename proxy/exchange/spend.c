@@ -198,7 +198,7 @@ size_t spend_room(struct exchange *x, size_t room)
         ask_bytes(x, p);
     if (!enough(x, left)) {
         x->starved = true;
-        exchange_wait_tape(x);        /* woken by on_bytes */
+        exchange_wait(x);        /* woken by on_bytes */
     }
     return left < (int64_t)room ? (size_t)left : room;
 }

@@ -150,7 +150,7 @@ static size_t pass_piece(struct exchange *x, unsigned side, struct slice in, siz
     }
     enum status st = record(x, side, &piece);
     if (st == FULL) {
-        exchange_wait_tape(x);
+        exchange_wait(x);
         return 0;
     }
     if (st != OK) {
@@ -173,7 +173,7 @@ static void pump_client(struct exchange *x)
     while (x->state == X_TUNNEL && x->up != NULL && !ws->closed[CLIENT] && bbuf_len(&x->body) > 0) {
         size_t room = upstream_room(x->up), tape = tape_room(x->worker->tape);
         if (tape < WHOLE)
-            exchange_wait_tape(x);
+            exchange_wait(x);
         size_t n = pass_piece(x, CLIENT, bbuf_slice(&x->body), room < tape ? room : tape);
         if (n == 0)
             break;
@@ -193,7 +193,7 @@ static void pump_tool(struct exchange *x)
     while (x->state == X_TUNNEL && !ws->ending && !ws->closed[TOOL] && bbuf_len(&ws->from_tool) > 0) {
         size_t room = respond_room(x);
         if (room < WHOLE)
-            exchange_wait_tape(x);    /* or for the client: whichever comes first */
+            exchange_wait(x);    /* or for the client: whichever comes first */
         size_t n = pass_piece(x, TOOL, bbuf_slice(&ws->from_tool), room);
         if (n == 0)
             break;

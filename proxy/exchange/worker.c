@@ -23,7 +23,7 @@ enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 30
 
 static void on_listener(uv_poll_t *p, int status, int events);
 
-/* ---- waiting for the tape ---- */
+/* ---- waiting, mostly for the tape ---- */
 
 void worker_wait(struct worker *w, struct waiter *x)
 {
@@ -125,8 +125,10 @@ static void on_event(void *arg, const json_t *event)
     bool synced = name != NULL && strcmp(name, "synced") == 0;
     if (ends_live || synced)
         sweep(w, false);
-    if (synced)
+    if (synced) {
         start_accepting(w);
+        worker_wake(w);
+    }
 }
 
 /* A sign-off was used up for a client that had gone: nothing of it is sent, and the history has to say so. */
@@ -145,6 +147,11 @@ bool worker_fresh(const struct worker *w)
 {
     int64_t heard = link_heard_ms(w->link);
     return heard > 0 && clock_mono_ms() - heard <= FRESH_MS;
+}
+
+bool worker_cut_off(const struct worker *w)
+{
+    return link_cut_off(w->link);
 }
 
 /* ---- connections ---- */
@@ -412,7 +419,7 @@ static void on_tick(uv_timer_t *t)
         start_accepting(w);
     if (w->old_pools)
         drop_pools(w, w->snap);
-    if (tape_broken(w->tape))
+    if (tape_broken(w->tape) || worker_cut_off(w))
         worker_wake(w);              /* nobody else would tell them */
     if (w->draining)
         finish_stopping(w);

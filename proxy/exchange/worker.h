@@ -41,7 +41,7 @@ struct pool_entry {
     struct upstream_pool *pool;
 };
 
-struct waiter {                       /* somebody who waits for room on the tape, or for durability */
+struct waiter {                       /* somebody who waits for room on the tape, for durability, or for a new line to authz */
     struct waiter *next, *prev;
     void (*wake)(struct waiter *w);
 };
@@ -117,6 +117,8 @@ void worker_join(struct worker *w);
 struct upstream_pool *worker_pool(struct worker *w, struct snapshot *s, const struct tool *tool);
 /* Is authz fresh enough to begin something new? */
 bool worker_fresh(const struct worker *w);
+/* Is there no line to authz just now, as after its end and before its next start? (A silent one is another matter: then the answer is no.) */
+bool worker_cut_off(const struct worker *w);
 void worker_wait(struct worker *w, struct waiter *x);
 void waiter_leave(struct waiter *x);
 /* All who wait look again; from the loop, never from within an exchange. */

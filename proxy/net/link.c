@@ -190,6 +190,11 @@ int64_t link_heard_ms(const struct link *k)
     return k->heard_ms;
 }
 
+bool link_cut_off(const struct link *k)
+{
+    return !k->polling || uv_is_closing((const uv_handle_t *)&k->poll) || k->heard_ms == 0;
+}
+
 void link_tick(struct link *k)
 {
     int64_t now = clock_mono_ms();

@@ -29,6 +29,8 @@ int64_t link_call(struct link *k, json_t *message, const int *fds, size_t fd_cou
 void link_cancel(struct link *k, int64_t n);
 /* The monotonic time of the last word from authz; 0 before the first `synced`. */
 int64_t link_heard_ms(const struct link *k);
+/* Is there no line just now, or one on which authz has not told everything yet? A line that fell silent is not cut off. */
+bool link_cut_off(const struct link *k);
 /* Call often (every 100 ms): reconnects, times out. */
 void link_tick(struct link *k);
 void link_close(struct link *k);      /* frees itself once the loop has run */

@@ -138,8 +138,8 @@ struct test_authz {
     char socket[128];
     int listen_fd;
     pthread_t thread;
-    pthread_mutex_t lock;
-    _Atomic bool stop, away;          /* away: answers nothing and closes what it has */
+    pthread_mutex_t lock, busy;       /* busy: held by the thread but while it waits, see test_fork */
+    _Atomic bool running, stop, away; /* away: answers nothing and closes what it has */
     EVP_PKEY *key;
     unsigned char public_key[32];
     struct tree tree;
@@ -191,14 +191,32 @@ TEST_UNUSED static json_t *test_authz_answer(struct test_authz *a, json_t *m)
     return json_pack("{so sb}", "n", n, "ok", 1);
 }
 
+TEST_UNUSED static bool test_authz_wait(struct test_authz *a, int fd)
+{
+    struct pollfd p = { .fd = fd, .events = POLLIN };
+    pthread_mutex_unlock(&a->busy);
+    int n = poll(&p, a->away ? 0 : 1, a->away ? 1 : 20);
+    pthread_mutex_lock(&a->busy);
+    return n > 0;
+}
+
+/* A child made while another thread is inside the allocator would find it locked for ever. */
+TEST_UNUSED static pid_t test_fork(struct test_authz *a)
+{
+    pthread_mutex_lock(&a->busy);
+    pid_t child = fork();
+    if (child != 0)
+        pthread_mutex_unlock(&a->busy);
+    return child;
+}
+
 TEST_UNUSED static void test_authz_serve(struct test_authz *a, int fd)
 {
     while (!a->stop && !a->away) {
-        struct pollfd p = { .fd = fd, .events = POLLIN };
         int fds[MSG_FDS_MAX];
         size_t count = 0;
         json_t *m = NULL;
-        if (poll(&p, 1, 20) <= 0)
+        if (!test_authz_wait(a, fd))
             continue;
         enum status st = msg_recv(fd, &m, fds, &count, NULL);
         if (st == AGAIN)
@@ -217,16 +235,16 @@ TEST_UNUSED static void test_authz_serve(struct test_authz *a, int fd)
 TEST_UNUSED static void *test_authz_run(void *arg)
 {
     struct test_authz *a = arg;
+    pthread_mutex_lock(&a->busy);
+    a->running = true;
     while (!a->stop) {
-        struct pollfd p = { .fd = a->listen_fd, .events = POLLIN };
         int fd;
-        if (a->away || poll(&p, 1, 20) <= 0 || msg_accept(a->listen_fd, &fd, NULL) != OK) {
-            usleep(1000);
+        if (!test_authz_wait(a, a->listen_fd) || a->away || msg_accept(a->listen_fd, &fd, NULL) != OK)
             continue;
-        }
         test_authz_serve(a, fd);
         close(fd);
     }
+    pthread_mutex_unlock(&a->busy);
     return NULL;
 }
 
@@ -237,12 +255,15 @@ TEST_UNUSED static void test_authz_start(struct test_authz *a, const char *dir)
     assert_non_null(a->key);
     EVP_PKEY_get_raw_public_key(a->key, a->public_key, &len);
     pthread_mutex_init(&a->lock, NULL);
+    pthread_mutex_init(&a->busy, NULL);
     snprintf(a->socket, sizeof a->socket, "%s/authz.sock", dir);
     struct err err = { "" };
     if (msg_listen(a->socket, &a->listen_fd, &err) != OK)
         fail_msg("%s", err.text);
     test_authz_append(a, "instance.created", json_pack("{ss}", "instance", "test"));
     pthread_create(&a->thread, NULL, test_authz_run, a);
+    while (!a->running)
+        usleep(100);
 }
 
 TEST_UNUSED static void test_authz_stop(struct test_authz *a)

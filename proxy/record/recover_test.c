@@ -93,7 +93,7 @@ static void killed_at_random_moments(void **state)
     test_authz_start(&authz, dir.path);
     for (unsigned round = 0; round < rounds; round++) {
         unsigned open_before = p->begun;
-        pid_t child = fork();
+        pid_t child = test_fork(&authz);
         if (child == 0)
             be_proxy(dir.path, &authz, &ring, p);
         seed = seed * 1103515245 + 12345;
@@ -140,7 +140,7 @@ static void open_exchange_is_kept_to_the_last_byte(void **state)
         test_dir_make(&dir);
         test_ring_make(&ring, 16384);
         test_authz_start(&authz, dir.path);
-        pid_t child = fork();
+        pid_t child = test_fork(&authz);
         if (child == 0)
             be_proxy(dir.path, &authz, &ring, p);
         usleep(15000 + round * 7001);
@@ -248,7 +248,7 @@ static void authz_away(void **state)
     test_authz_start(&authz, dir.path);
     authz.away = true;
     for (unsigned restart = 0; restart < 2; restart++) {
-        pid_t child = fork();
+        pid_t child = test_fork(&authz);
         if (child == 0) {   /* killed below, with leaves unsent */
             (void)test_recorder(dir.path, &authz, &ring, 1, 20, 2000);
             struct tape *t = test_tape(&ring);

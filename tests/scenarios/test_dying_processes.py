@@ -67,6 +67,34 @@ def test_a_killed_authz_is_restarted_and_everything_answered_is_still_there(g, o
     assert sorted(r.body for r in origin.requests if r.path == "/export") == [b"audience=approved", b"audience=done"]
 
 
+@pytest.mark.parametrize("proto", ["h1", "h2"])
+def test_who_comes_between_the_end_of_authz_and_its_next_start_waits_for_it(g, origin, proto):
+    """A moment's wait instead of a refusal: on connections that were open and on new ones."""
+    alice = g.person("alice")
+    alice.get("/before", proto=proto)
+    for round_ in range(4):
+        old = g.kill("authz")
+        answers = [alice.get(f"/between/{round_}/{i}", proto=proto) for i in range(12)]
+        assert [(a.status, a.body) for a in answers if a.status != 200] == []
+        wait_until(lambda: g.pid_of("authz") not in (None, old), 30, "a new authz")
+    assert origin.count() >= 48
+
+
+def test_nobody_waits_long_for_an_authz_that_does_not_come_back(g, origin):
+    alice = g.person("alice")
+    os.kill(g.pid_of("run"), signal.SIGSTOP)          # nobody starts another one
+    try:
+        g.kill("authz")
+        wait_until(lambda: status_of(alice) == 503, 30, "the refusal")     # what comes before its end is noticed may still pass
+        origin.reset()
+        begun = time.monotonic()
+        assert status_of(alice) in (503, 0) and time.monotonic() - begun < 20
+        assert origin.count() == 0
+    finally:
+        os.kill(g.pid_of("run"), signal.SIGCONT)
+    wait_recovered(alice)
+
+
 def recorded_bodies(g):
     path = os.path.join(g.state, "recordings", f"{g.session}.tar")
     try:
