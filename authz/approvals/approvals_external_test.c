@@ -275,6 +275,8 @@ static void nobody_here_approved_it(void **state)
     (void)state;
     admitted(token, id);
     expect(client_ask(&worker, json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "lock", "who", who("bob"), "kind", "grant", "value", id, "reason", "not mine")), "operators-only");
+    expect(client_ask(&worker, json_pack("{s:s, s:o, s:s, s:s, s:i, s:s}", "op", "request.create", "who", who("alice"), "tool", "support", "reason", "longer, please", "duration_s", 600,
+                                         "extends", id)), "grant-required");
     free(token);
 }
 

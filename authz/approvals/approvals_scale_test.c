@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { DECISIONS_EACH = 10, AT_ONCE = 200, LIVE = 50, WAITING = 50, TIMES = 10, PROMISED_MS = 20, PROMISED_START_MS = 2000, PROMISED_LOCK_MS = 100, LOCKS = 20, FLOODERS = 3 };
+enum { DECISIONS_EACH = 10, AT_ONCE = 2000, LIVE = 50, WAITING = 50, TIMES = 10, PROMISED_MS = 20, PROMISED_START_MS = 2000, PROMISED_LOCK_MS = 100, LOCKS = 20, FLOODERS = 3 };
 
 static struct testbed bed;
 static struct service *service;

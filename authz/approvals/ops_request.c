@@ -65,6 +65,11 @@ static enum status read_extension(struct op *o, const struct tool *tool, struct 
     enum status st = grant_wanted(o, id, tool->name, &g);
     if (st != OK)
         return st;
+    if (g.external != NULL) {
+        st = refuse_op(o, GRANT_REQUIRED, "A grant of the issuer '%s' is not extended here: present a new token of theirs, or ask for access", str(g.external, "name"));
+        grant_done(&g);
+        return st;
+    }
     memcpy(a->extends, id, sizeof a->extends);
     a->actions[0] = 0;
     for (size_t i = 0; i < json_array_size(g.actions); i++) {

@@ -220,3 +220,15 @@ def test_no_issuer_no_token(gateway_of, origin):
     t = external.Table(keys, x5t(g.person("alice").cred), int(time.time()), "alice@test.localhost")
     r = g.person("alice").get("/hello", [("Countersign-Grant", t.signed())])
     assert (r.status, r.problem) == (401, "grant-invalid") and origin.count() == 0
+
+
+def test_check_names_what_is_wrong_with_a_jwks(bed, tmp_path):
+    conf = os.path.join(bed.gw.state, "test.conf")
+    p = bed.gw.run_command("check", "-c", conf)
+    assert p.returncode == 0, p.stdout
+    bot = bed.keys.issuers()[0]
+    for jwks, said in (({"keys": []}, b"needs 1 to 32 keys"), ({"keys": [{**bot["jwks"]["keys"][1], "e": "Aw"}]}, b"another exponent than 65537")):
+        write_jwks(bed.folder, {**bot, "jwks": jwks})
+        p = bed.gw.run_command("check", "-c", conf)
+        assert p.returncode == 1 and b"issuer 'bot'" in p.stdout and said in p.stdout, p.stdout
+    write_jwks(bed.folder, bot)
