@@ -57,6 +57,8 @@ struct service {
     struct jwt_keys *public_keys;
     json_t *jwks;
     struct external *external;        /* the keys of other issuers */
+    struct trust *trust;              /* authorities and revocation list, read when they are needed (ops_carry.c); NULL: not yet */
+    unsigned char trust_stamp[32];    /* of the files that it was read from */
     struct store *store;
     struct log *log;
     struct tiles *tiles;
@@ -366,6 +368,7 @@ void external_show(struct op *o, const char *item, const char *grant_id, json_t 
 #define CARRY_ITEM "carry-over"       /* in the place of an item, in the statements about it */
 enum status op_carry_begin(struct op *o);
 enum status op_carry_finish(struct op *o);
+void carry_done(struct service *s);
 /* ops_request.c: does the reason name a ticket as the tool demands? */
 bool names_ticket(const struct tool *tool, const char *reason);
 

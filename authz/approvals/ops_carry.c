@@ -6,6 +6,8 @@
 #include "certs/leaf.h"
 #include "certs/trust.h"
 
+#include <sys/stat.h>
+
 struct former {
     X509 *cert;
     EVP_PKEY *key;
@@ -36,16 +38,45 @@ static X509 *certificate_of(const struct op *o)
     return cert;
 }
 
-/* As good as if it had come over TLS now: of our authorities, within its dates, not revoked. The lists are read anew: this is rare, and yesterday's would let a stolen one pass. */
+void carry_done(struct service *s)
+{
+    trust_free(s->trust);
+    s->trust = NULL;
+}
+
+static bool stamp_of(const char *path, struct stat *out)
+{
+    memset(out, 0, sizeof *out);
+    return stat(path, out) == 0;
+}
+
+/* The lists as they lie on the disk now: yesterday's would let a stolen one pass. A long one is read again only when it has changed, since anybody can ask. */
+static enum status current_trust(struct op *o)
+{
+    const struct config *c = o->s->config;
+    struct stat ca, crl;
+    unsigned char stamp[32];
+    struct err err = { .text = "" };
+    if (!stamp_of(c->client_ca, &ca) || !stamp_of(c->crl, &crl))
+        return fail(&o->err, IO_FAILED, "the authorities or the revocation list cannot be found: %m");
+    const int64_t facts[] = { (int64_t)ca.st_dev,  (int64_t)ca.st_ino,  ca.st_size,  ca.st_mtim.tv_sec,  ca.st_mtim.tv_nsec,
+                              (int64_t)crl.st_dev, (int64_t)crl.st_ino, crl.st_size, crl.st_mtim.tv_sec, crl.st_mtim.tv_nsec };
+    sha256_one(slice_of((const unsigned char *)facts, sizeof facts), stamp);
+    if (o->s->trust != NULL && memcmp(stamp, o->s->trust_stamp, sizeof stamp) == 0)
+        return OK;
+    carry_done(o->s);
+    enum status st = trust_load(c->client_ca, c->crl, &o->s->trust, &err);
+    memcpy(o->s->trust_stamp, stamp, sizeof stamp);
+    return st == OK ? OK : fail(&o->err, st, "the authorities and the revocation list: %s", err.text);
+}
+
+/* As good as if it had come over TLS now: of our authorities, within its dates, not revoked. */
 static enum status check_former(struct op *o, struct former *f)
 {
-    struct trust *trust = NULL;
-    struct err err = { .text = "" };
-    enum status st = trust_load(o->s->config->client_ca, o->s->config->crl, &trust, &err);
+    enum status st = current_trust(o);
     if (st != OK)
-        return fail(&o->err, st, "the authorities and the revocation list: %s", err.text);
-    enum cert_state state = trust_check(trust, f->cert, NULL, now_s(o), &f->id);
-    trust_free(trust);
+        return st;
+    enum cert_state state = trust_check(o->s->trust, f->cert, NULL, now_s(o), &f->id);
     if (state != CERT_GOOD)
         return refuse_op(o, NOT_CARRIED, "The former certificate does not count (%s): %s", cert_state_name(state), cert_state_what(state));
     if (strcmp(f->id.name, o->who.identity) != 0)

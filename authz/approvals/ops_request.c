@@ -175,11 +175,13 @@ static json_t *grants_view(struct op *o, const json_t *rows)
 {
     json_t *list = json_array(), *row;
     size_t i;
-    json_array_foreach(rows, i, row)
+    json_array_foreach(rows, i, row) {
         json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:o}", "grant_id", str(row, "grant_id"), "tool", str(row, "tool"),
                                               "identity", str(row, "identity"), "x5t", str(row, "x5t"), "iat", (json_int_t)num(row, "iat"),
                                               "exp", (json_int_t)num(row, "exp"), "noticed", num(row, "noticed") != 0, "budget",
                                               budget_view(o, row)));
+        external_show(o, str(row, "item"), str(row, "grant_id"), json_array_get(list, json_array_size(list) - 1));
+    }
     return list;
 }
 

@@ -169,6 +169,7 @@ void service_close(struct service *s)
     jwt_signer_free(s->signer);
     jwt_keys_free(s->public_keys);
     external_free(s->external);
+    carry_done(s);
     json_decref(s->jwks);
     json_decref(s->locks);
     json_decref(s->running);
