@@ -67,6 +67,17 @@ bool ledger_is(const struct ledger *l, const char *id, const char *state)
     return e != NULL && strcmp(e->state, state) == 0;
 }
 
+static void list_lock(struct ledger *l, struct ledger_entry *e)
+{
+    if (e->kind != LEDGER_LOCK)
+        return;
+    if (l->last_lock != NULL)
+        l->last_lock->next_lock = e;
+    else
+        l->locks = e;
+    l->last_lock = e;
+}
+
 static enum status make_entry(struct ledger *l, const struct change *c, const char *id, uint64_t seq, struct err *err)
 {
     struct ledger_entry *e = calloc(1, sizeof *e);
@@ -82,6 +93,7 @@ static enum status make_entry(struct ledger *l, const struct change *c, const ch
         return fail(err, NO_MEMORY, "ledger");
     }
     l->counts[c->kind]++;
+    list_lock(l, e);
     return OK;
 }
 
@@ -263,12 +275,14 @@ enum status ledger_restore(struct ledger *l, const struct ledger_entry *from, st
         return fail(err, CORRUPT, "memory of the log");
     *e = *from;
     memset(&e->hh, 0, sizeof e->hh);
+    e->next_lock = NULL;
     HASH_ADD_STR(l->entries, id, e);
     if (e->hh.tbl == NULL) {
         free(e);
         return fail(err, NO_MEMORY, "ledger");
     }
     l->counts[e->kind]++;
+    list_lock(l, e);
     return OK;
 }
 
@@ -280,6 +294,7 @@ void ledger_done(struct ledger *l)
         HASH_DEL(l->entries, e);
         free(e);
     }
+    l->locks = l->last_lock = NULL;
     book_free(l->book);
     l->book = NULL;
 }

@@ -22,11 +22,13 @@ struct ledger_entry {
     unsigned decisions;               /* of an item */
     uint32_t count;                   /* of a WebAuthn key: its signature counter, as last seen; of a grant: how its token's hash begins */
     uint64_t born, last;              /* the leaf that made it, and the last one that changed it */
+    struct ledger_entry *next_lock;   /* of a lock: the one made after it */
     UT_hash_handle hh;
 };
 
 struct ledger {
     struct ledger_entry *entries;
+    struct ledger_entry *locks, *last_lock;   /* all that were ever made, the oldest first: few among very many entries */
     size_t counts[LEDGER_KINDS];
     struct book *book;                /* what was leased of budgets */
 };
