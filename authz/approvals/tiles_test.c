@@ -159,7 +159,7 @@ static void in_steps(void **state)
     struct bench *b = *state;
     append(b, 17000);
     assert_int_equal(tiles_publish(b->tiles, NULL), OK);
-    assert_int_equal(tiles_published(b->tiles), 16384);
+    assert_int_equal(tiles_published(b->tiles), 4096);
     expect_size(b, 16384);
     publish_all(b);
     expect_size(b, 17000);
