@@ -8,8 +8,9 @@
 #define BASIS_APPROVED "approved"
 #define BASIS_BREAK_GLASS "break-glass"
 #define BASIS_AUTO "auto"
+#define BASIS_EXTERNAL "external"
 
-/* Is it one of the kinds that have no approver? */
+/* Is it one of the two kinds that have no approver, nor an issuer? */
 bool basis_is_alone(const char *basis);
 
 /* May this person break the glass of this tool? */

@@ -20,12 +20,12 @@ static json_t *cut_text(const char *s, size_t max)
 
 static json_t *make_claims(const struct grant_facts *f, size_t reason_max)
 {
-    json_t *claims = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:o, s:o, s:O, s:o, s:s, s:s, s:s}",
+    json_t *claims = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:{s:s}, s:s, s:s, s:o, s:o, s:O, s:o, s:s, s:s, s:s, s:O*}",
                      "iss", f->instance, "aud", f->instance, "sub", f->identity, "iat", (json_int_t)f->iat_s, "nbf",
                      (json_int_t)f->iat_s, "exp", (json_int_t)f->exp_s, "jti", f->jti, "grant_id", f->grant_id, "use", "grant",
                      "basis", f->basis ? f->basis : BASIS_APPROVED, "cnf", "x5t#S256", f->x5t, "person", f->person, "tool", f->tool, "actions", f->actions ? json_deep_copy(f->actions) : json_pack("[s]", "*"),
                      "reason", cut_text(f->reason, reason_max), "approved_by", f->approved_by, "budget", f->budget ? json_deep_copy(f->budget) : json_object(), "policy", f->policy,
-                     "key_storage", "unattested", "checkpoint", f->checkpoint);
+                     "key_storage", "unattested", "checkpoint", f->checkpoint, "external", f->external);
     if (claims != NULL && f->start_s > 0)
         json_object_set_new(claims, "start_when_used", json_integer(f->start_s));
     return claims;
@@ -71,6 +71,23 @@ static bool approvers_sound(const struct grant *g)
     return n > 0 ? strcmp(g->basis, BASIS_APPROVED) == 0 : json_is_array(g->approved_by) && basis_is_alone(g->basis);
 }
 
+/* One of basis "external" names its issuer and the token that was admitted, and no approver: nobody said yes here. */
+static bool external_sound(const struct grant *g)
+{
+    const char *name = NULL, *iss = NULL, *jti = NULL, *kid = NULL, *key = NULL, *hash = NULL;
+    unsigned char raw[32];
+    size_t len = 0;
+    return json_is_array(g->approved_by) && json_array_size(g->approved_by) == 0
+           && json_unpack((json_t *)(uintptr_t)g->external, "{s:s, s:s, s:s, s:s, s:s, s:s}", "name", &name, "iss", &iss, "jti", &jti, "kid", &kid, "key", &key,
+                          "sha256", &hash) == 0
+           && b64url_decode(slice_str(hash), raw, sizeof raw, &len) == OK && len == sizeof raw;
+}
+
+static bool basis_sound(const struct grant *g)
+{
+    return g->external != NULL ? strcmp(g->basis, BASIS_EXTERNAL) == 0 && external_sound(g) : approvers_sound(g);
+}
+
 static enum status read_claims(json_t *claims, struct grant *g, struct err *err)
 {
     json_int_t iat = 0, exp = 0;
@@ -92,7 +109,8 @@ static enum status read_claims(json_t *claims, struct grant *g, struct err *err)
         return fail(err, BAD_TOKEN, "the grant's time from its first use on is not sound");
     if (b64url_decode(slice_str(g->x5t), g->thumbprint, sizeof g->thumbprint, &len) != OK || len != sizeof g->thumbprint)
         return fail(err, BAD_TOKEN, "the grant's certificate thumbprint is broken");
-    if (!all_strings(actions, 64) || !approvers_sound(g))
+    g->external = json_object_get(claims, "external");
+    if (!all_strings(actions, 64) || !basis_sound(g))
         return fail(err, BAD_TOKEN, "the grant's actions or approvers are not sound");
     if (!budget_claim_sound(budget))
         return fail(err, BAD_TOKEN, "the grant's budget is not sound");

@@ -16,7 +16,7 @@ struct grant {
     const char *identity;             /* `sub` */
     const char *tool;
     const char *reason;               /* cut to fit the token; the whole reason stands in the log */
-    const char *basis;                /* "approved"; or of those without a second person (alone.h): then nobody stands in approved_by */
+    const char *basis;                /* "approved"; or of those without a second person (alone.h): then nobody stands in approved_by; "external" is an issuer's word (external.h) */
     const char *policy;               /* hash of the tool's policy when it was issued, hex */
     const char *checkpoint;           /* the log's signed head then (chain.h) */
     const char *x5t;                  /* base64url SHA-256 of the certificate, 43 characters */
@@ -26,6 +26,7 @@ struct grant {
     const json_t *approved_by;        /* [{person, statement, key}] */
     const json_t *budget;             /* {line: limit} (budget.h) */
     int64_t start_s;                  /* above 0: not used yet; lasts so long from the first use on */
+    const json_t *external;           /* basis "external": {name, iss, jti, kid, key, sha256}, sha256 of the token that the issuer signed; else NULL */
     json_t *claims;                   /* owns everything above */
 };
 
@@ -38,6 +39,7 @@ struct grant_facts {
     const json_t *actions;            /* NULL: all */
     const char *basis;                /* NULL: "approved" */
     int64_t start_s;                  /* above 0: it waits for its first use, and then lasts so long (claim `start_when_used`) */
+    const json_t *external;           /* of basis "external"; else NULL */
 };
 /* Sign a grant. A reason that would make the token longer than TOKEN_MAX is cut in the claim. *token_out is malloc'd. */
 MUST_CHECK enum status grant_issue(const struct jwt_signer *s, const struct grant_facts *f, char **token_out, struct err *err);

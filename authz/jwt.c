@@ -1,4 +1,4 @@
-#include "authz/jwt.h"
+#include "authz/jwt_internal.h"
 
 #include "proxy/base/codec.h"
 #include "proxy/base/file.h"
@@ -12,22 +12,9 @@
 #include <stdlib.h>
 
 enum {
-    KEYS_MAX = 32,          /* in one JWKS */
-    KID_MAX = 128,
     CLOCK_SKEW_S = 5,       /* an iat or nbf this far ahead is the other node's clock, not a forgery; exp gets none */
     SIGNATURE_LEN = 64,
     COORDINATE_LEN = 32,
-};
-
-struct jwt_key {
-    char kid[KID_MAX + 1];
-    char *pem;
-    int pem_len;
-};
-
-struct jwt_keys {
-    struct jwt_key v[KEYS_MAX];
-    size_t count;
 };
 
 struct jwt_signer {
@@ -37,8 +24,7 @@ struct jwt_signer {
     char x[44], y[44];
 };
 
-/* A text of [A-Za-z0-9_-] only, so that it needs no escape anywhere. */
-static bool is_kid(const char *s)
+bool jwt_is_kid(const char *s)
 {
     static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     size_t n = strlen(s);
@@ -93,7 +79,7 @@ static bool coordinate(const json_t *jwk, const char *name, unsigned char *out)
     return b64url_decode(slice_str(member(jwk, name)), out, COORDINATE_LEN, &len) == OK && len == COORDINATE_LEN;
 }
 
-static const struct jwt_key *find_key(const struct jwt_keys *k, const char *kid)
+const struct jwt_key *jwt_find_key(const struct jwt_keys *k, const char *kid)
 {
     for (size_t i = 0; i < k->count; i++)
         if (strcmp(k->v[i].kid, kid) == 0)
@@ -101,17 +87,9 @@ static const struct jwt_key *find_key(const struct jwt_keys *k, const char *kid)
     return NULL;
 }
 
-static enum status add_jwk(struct jwt_keys *keys, const json_t *jwk, struct err *err)
+enum status jwt_add_p256(struct jwt_keys *keys, const json_t *jwk, const char *kid, struct err *err)
 {
     unsigned char point[1 + 2 * COORDINATE_LEN] = { 4 };   /* uncompressed */
-    const char *kid = member(jwk, "kid");
-    if (strcmp(member(jwk, "kty"), "EC") != 0 || strcmp(member(jwk, "crv"), "P-256") != 0
-        || strcmp(member(jwk, "alg"), "ES256") != 0 || !is_kid(kid))
-        return fail(err, BAD_INPUT, "a key of the JWKS is not EC, P-256, ES256 with a kid");
-    if (json_object_get(jwk, "d") != NULL)
-        return fail(err, BAD_INPUT, "the JWKS holds a private key");
-    if (find_key(keys, kid) != NULL)
-        return fail(err, BAD_INPUT, "the JWKS names kid '%s' twice", kid);
     if (!coordinate(jwk, "x", point + 1) || !coordinate(jwk, "y", point + 1 + COORDINATE_LEN))
         return fail(err, BAD_INPUT, "key '%s' of the JWKS has broken coordinates", kid);
     EVP_PKEY *key = key_from_point(point);
@@ -119,6 +97,7 @@ static enum status add_jwk(struct jwt_keys *keys, const json_t *jwk, struct err 
         return fail(err, BAD_INPUT, "key '%s' of the JWKS: %s", kid, ossl_reason());
     struct jwt_key *slot = &keys->v[keys->count];
     slot->pem = public_pem(key, &slot->pem_len);
+    key_fingerprint(key, slot->fingerprint);
     EVP_PKEY_free(key);
     if (slot->pem == NULL)
         return fail(err, NO_MEMORY, "public key");
@@ -127,11 +106,24 @@ static enum status add_jwk(struct jwt_keys *keys, const json_t *jwk, struct err 
     return OK;
 }
 
+static enum status add_jwk(struct jwt_keys *keys, const json_t *jwk, struct err *err)
+{
+    const char *kid = member(jwk, "kid");
+    if (strcmp(member(jwk, "kty"), "EC") != 0 || strcmp(member(jwk, "crv"), "P-256") != 0
+        || strcmp(member(jwk, "alg"), "ES256") != 0 || !jwt_is_kid(kid))
+        return fail(err, BAD_INPUT, "a key of the JWKS is not EC, P-256, ES256 with a kid");
+    if (json_object_get(jwk, "d") != NULL)
+        return fail(err, BAD_INPUT, "the JWKS holds a private key");
+    if (jwt_find_key(keys, kid) != NULL)
+        return fail(err, BAD_INPUT, "the JWKS names kid '%s' twice", kid);
+    return jwt_add_p256(keys, jwk, kid, err);
+}
+
 enum status jwt_keys_from_jwks(const json_t *jwks, struct jwt_keys **out, struct err *err)
 {
     const json_t *list = json_object_get(jwks, "keys");
-    if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > KEYS_MAX)
-        return fail(err, BAD_INPUT, "a JWKS needs 1 to %d keys", KEYS_MAX);
+    if (!json_is_array(list) || json_array_size(list) == 0 || json_array_size(list) > JWKS_MAX)
+        return fail(err, BAD_INPUT, "a JWKS needs 1 to %d keys", JWKS_MAX);
     struct jwt_keys *keys = calloc(1, sizeof *keys);
     if (keys == NULL)
         return fail(err, NO_MEMORY, "JWKS");
@@ -148,8 +140,10 @@ enum status jwt_keys_from_jwks(const json_t *jwks, struct jwt_keys **out, struct
 
 void jwt_keys_free(struct jwt_keys *k)
 {
-    for (size_t i = 0; k != NULL && i < k->count; i++)
+    for (size_t i = 0; k != NULL && i < k->count; i++) {
         free(k->v[i].pem);
+        EVP_PKEY_free(k->v[i].rsa);
+    }
     free(k);
 }
 
@@ -314,23 +308,34 @@ static json_t *part_object(struct slice part)
     return o;
 }
 
+/* Is this an algorithm that the key may be used with? Whose keys they are says which ones there are; the key says which one it is. */
+static bool algorithm_known(const struct jwt_keys *k, const char *alg)
+{
+    return strcmp(alg, "ES256") == 0 || (k->foreign && strcmp(alg, "RS256") == 0);
+}
+
 /* Only alg, kid and typ may stand in the header: `crit` asks for what we don't know, `jwk`, `jku`, `x5c` bring the attacker's own key. */
 static const struct jwt_key *header_key(const struct jwt_keys *k, struct slice part, struct err *err)
 {
     json_t *header = part_object(part);
     const struct jwt_key *key = NULL;
     const json_t *typ = json_object_get(header, "typ");
+    const char *alg = member(header, "alg");
     size_t expected = 2 + (typ != NULL);
     if (header == NULL)
         (void)fail(err, BAD_TOKEN, "the token's header is not one JSON object");
-    else if (strcmp(member(header, "alg"), "ES256") != 0)
-        (void)fail(err, BAD_TOKEN, "the token's algorithm is not ES256");
+    else if (!algorithm_known(k, alg))
+        (void)fail(err, BAD_TOKEN, k->foreign ? "the token's algorithm is neither ES256 nor RS256" : "the token's algorithm is not ES256");
     else if (typ != NULL && strcmp(member(header, "typ"), "JWT") != 0)
         (void)fail(err, BAD_TOKEN, "the token's type is not JWT");
     else if (json_object_get(header, "kid") == NULL || json_object_size(header) != expected)
         (void)fail(err, BAD_TOKEN, "the token's header has members other than alg, kid and typ");
-    else if ((key = find_key(k, member(header, "kid"))) == NULL)
+    else if ((key = jwt_find_key(k, member(header, "kid"))) == NULL)
         (void)fail(err, BAD_TOKEN, "the token names an unknown key");
+    else if ((strcmp(alg, "RS256") == 0) != (key->rsa != NULL)) {
+        (void)fail(err, BAD_TOKEN, "the token's algorithm is not that of its key");
+        key = NULL;
+    }
     json_decref(header);
     return key;
 }
@@ -401,8 +406,8 @@ static enum status check_claims(const json_t *claims, const struct jwt_expect *e
     return OK;
 }
 
-enum status jwt_verify(const struct jwt_keys *k, struct slice token, const struct jwt_expect *expect, json_t **claims_out,
-                       struct err *err)
+enum status jwt_verify_by(const struct jwt_keys *k, struct slice token, const struct jwt_expect *expect, json_t **claims_out,
+                          const struct jwt_key **key_out, struct err *err)
 {
     struct slice parts[3];
     if (token.len == 0 || token.len > TOKEN_MAX)
@@ -415,12 +420,22 @@ enum status jwt_verify(const struct jwt_keys *k, struct slice token, const struc
     json_t *claims = part_object(parts[1]);   /* strictly decoded before libjwt, which is lenient, sees it */
     if (claims == NULL)
         return fail(err, BAD_TOKEN, "the token's payload is not one JSON object");
-    enum status st = check_signature(key, token, parts[2], err);
+    enum status st = key->rsa ? jwt_check_rsa(key, slice_of(token.ptr, (size_t)(parts[2].ptr - token.ptr) - 1), parts[2], err)
+                              : check_signature(key, token, parts[2], err);
     if (st == OK)
         st = check_claims(claims, expect, err);
-    if (st == OK)
-        *claims_out = claims;
-    else
+    if (st != OK) {
         json_decref(claims);
-    return st;
+        return st;
+    }
+    *claims_out = claims;
+    *key_out = key;
+    return OK;
+}
+
+enum status jwt_verify(const struct jwt_keys *k, struct slice token, const struct jwt_expect *expect, json_t **claims_out,
+                       struct err *err)
+{
+    const struct jwt_key *key;
+    return jwt_verify_by(k, token, expect, claims_out, &key, err);
 }

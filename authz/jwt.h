@@ -1,4 +1,4 @@
-/* jwt: compact JWS tokens, ES256 only, through libjwt; and detached signatures by people's keys through OpenSSL. The only
+/* jwt: compact JWS tokens, ours ES256 only, through libjwt, others' (jwt_keys_foreign) RS256 too, through OpenSSL; and detached signatures by people's keys through OpenSSL. The only
  * file that calls libjwt, so that its next major version is a change of one file.
  *
  * Order of checks (RFC 8725): length, three parts, header re-read strictly (no duplicates, no `crit`, alg "ES256", known kid),
@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 #include <openssl/evp.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { TOKEN_MAX = 4096 };
@@ -21,6 +22,15 @@ struct jwt_signer;                       /* one P-256 private key with its kid *
 /* From a JWKS object { "keys": [ {kty EC, crv P-256, x, y, kid, alg ES256} ... ] }. */
 MUST_CHECK enum status jwt_keys_from_jwks(const json_t *jwks, struct jwt_keys **out, struct err *err);
 void jwt_keys_free(struct jwt_keys *k);
+
+/* The keys of somebody else's JWKS, for ES256 (EC, P-256) and RS256 (RSA, 2048 to 4096 bits, exponent 65537), where these are wanted. Each key is for the one algorithm that
+ * it says or that its type gives; jwt_verify() takes no other. Keys that are not for signatures (`use`), or for an algorithm that is not wanted, are passed over; one that is
+ * broken, weak or private, without a kid or with one that stands there twice, makes the whole of it BAD_INPUT, as does a JWKS of which no key is left. */
+MUST_CHECK enum status jwt_keys_foreign(const json_t *jwks, bool es256, bool rs256, struct jwt_keys **out, struct err *err);
+/* Does this set hold a key with this fingerprint, of this kid? (NULL: of any.) */
+bool jwt_keys_have(const struct jwt_keys *k, const char *kid, const char *fingerprint);
+/* A key that both sets hold: its kid in the first; NULL: none. */
+const char *jwt_keys_shared(const struct jwt_keys *a, const struct jwt_keys *b);
 
 /* From a PEM private key file (0600). kid is the RFC 7638 thumbprint. */
 MUST_CHECK enum status jwt_signer_load(const char *path, struct jwt_signer **out, struct err *err);

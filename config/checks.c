@@ -385,4 +385,5 @@ void check_all(struct load *l)
         check_tool(l, &l->out->tools[i], element_of(tools, i));
     check_notices(l);
     check_copies(l);
+    check_issuers(l, member_of(root, "issuers"));
 }

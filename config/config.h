@@ -199,6 +199,21 @@ struct person {
     size_t group_count;
 };
 
+/* Somebody else who may issue grants, such as an approval bot (authz/external.h). */
+struct issuer {
+    char *name;                       /* in logs, sessions and problems */
+    char *iss;                        /* claim `iss` of its tokens, exactly */
+    char *audience;                   /* claim `aud`, exactly; NULL: the instance */
+    char *jwks_file;                  /* its public keys */
+    char **algorithms;                /* "ES256", "RS256" */
+    size_t algorithm_count;
+    int64_t max_lifetime_ms;          /* exp - iat at most */
+    char **tools;                     /* what it may grant */
+    size_t tool_count;
+    char **actions;                   /* "*": all */
+    size_t action_count;
+};
+
 struct listener {
     char *address;                    /* numeric IPv4 or IPv6 */
     uint16_t port;
@@ -327,6 +342,8 @@ struct config {
         char *path;
     } *contents;
     char policy_digest[65];           /* SHA-256 of `policy`, hex; else "" */
+    struct issuer *issuers;           /* none unless set */
+    size_t issuer_count;
     struct identity_row *by_identity; /* every identity, sorted, for config_person */
     size_t identity_count;
     struct arena memory;              /* everything above lives here and goes with the last reference */

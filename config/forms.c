@@ -476,6 +476,18 @@ static bool is_auditor_key(const char *t)
     return bech32_decode("age", slice_str(t), raw, sizeof raw);
 }
 
+/* Printable ASCII without spaces and what JSON escapes: compared byte for byte. */
+static bool is_issuer(const char *t)
+{
+    size_t n = strlen(t);
+    for (size_t i = 0; i < n; i++)
+        if (t[i] <= ' ' || t[i] > '~' || t[i] == '"' || t[i] == '\\')
+            return false;
+    return n > 0 && n <= 256;
+}
+static bool is_token_algorithm(const char *t) { return strcmp(t, "ES256") == 0 || strcmp(t, "RS256") == 0; }
+static bool is_granted_action(const char *t) { return strcmp(t, "*") == 0 || is_name(t); }
+
 const struct form
     form_instance = { is_instance, "1 to 64 of a-z, 0-9, '.' and '-'", NULL },
     form_tool = { is_tool, "1 to 32 of a-z, 0-9 and '-'", NULL },
@@ -509,4 +521,7 @@ const struct form
     form_witness = { witness_form, "a witness's verifier key for cosignatures, NAME+HASH+KEY, as it publishes it", NULL },
     form_user = { is_user, "the name of a user of this system", NULL },
     form_auditor_key = { is_auditor_key, "an auditor's public key, \"age1\" and 58 characters, from `countersign auditor-key` or age-keygen", NULL },
+    form_issuer = { is_issuer, "1 to 256 printable ASCII characters without spaces, quotes and backslashes: \"https://bot.acme.example\"", NULL },
+    form_token_algorithm = { is_token_algorithm, "\"ES256\" or \"RS256\"", NULL },
+    form_granted_action = { is_granted_action, "the name of an action, or \"*\" for all", NULL },
     form_path = { is_path, "a path, absolute or relative to this file's folder", NULL };

@@ -51,6 +51,9 @@ extern const struct form form_mail_server;
 extern const struct form form_mail_address;
 extern const struct form form_syslog;
 extern const struct form form_witness;
+extern const struct form form_issuer;
+extern const struct form form_token_algorithm;
+extern const struct form form_granted_action;
 
 /* "500ms" "2s" "15m" "1h" "7d": one whole number and one unit. False: not of that form, or past 2^53 ms. */
 bool duration_parse(const char *text, int64_t *ms_out);

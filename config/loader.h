@@ -57,6 +57,8 @@ void check_reach(struct load *l, const struct tool *t, const config_setting_t *a
 void check_notices(struct load *l);
 /* Copies to object storage (check_copies.c). */
 void check_copies(struct load *l);
+/* Others who may issue grants. */
+void check_issuers(struct load *l, const config_setting_t *issuers);
 /* Each of these groups exists. */
 void check_groups(struct load *l, const config_setting_t *owner, const char *member, char *const *groups, size_t count);
 

@@ -466,6 +466,26 @@ static const struct setting policy_settings[] = {
 };
 static const struct section policy_section = { "policy", policy_settings, 0, "How a change of this file comes to count." };
 
+static const struct setting issuer_settings[] = {
+    { "name", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(issuer, name), .help = "What it is called in sessions and logs. Unique." },
+    { "iss", SHAPE_TEXT, REQUIRED, .form = &form_issuer, AT(issuer, iss), .help = "Claim `iss` of its tokens, to the letter. Unique, and never this gateway's `instance`." },
+    { "audience", SHAPE_TEXT, NONE, .form = &form_issuer, AT(issuer, audience), .help = "Claim `aud` of its tokens, to the letter, one string. Left out: this gateway's `instance`." },
+    { "jwks_file", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, .content = true, AT(issuer, jwks_file),
+      .help = "Its public keys (JWKS, RFC 7517), each with a `kid`: P-256 for ES256, 2048 to 4096 bits and the exponent 65537 for RS256. Read at start and with SIGHUP; the live grants of a "
+              "key that is no longer there end." },
+    { "algorithms", SHAPE_TEXTS, .fallback = "[ \"ES256\" ]", .min = 1, .max = 2, .form = &form_token_algorithm, COUNTED(issuer, algorithms, algorithm_count),
+      .help = "How it signs: `ES256`, `RS256`. Which of them a key is for is said by the key, never by a token." },
+    { "max_lifetime", SHAPE_TIME, .fallback = "\"15m\"", .min = 10 * SECOND, .max = DAY, AT(issuer, max_lifetime_ms),
+      .help = "Longest time from `iat` to `exp`; the tool's own `max_duration` holds too." },
+    { "tools", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 1000, .form = &form_tool, COUNTED(issuer, tools, tool_count), .help = "Tools that it may grant." },
+    { "actions", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_granted_action, COUNTED(issuer, actions, action_count),
+      .help = "Actions of these tools that it may grant; `*`: all. What needs a sign-off needs one all the same." },
+    { 0 },
+};
+static const struct section issuer_section = { "issuers", issuer_settings, sizeof(struct issuer),
+    "Others who may issue grants, such as an approval bot: JWTs that the client presents in `Countersign-Grant`, bound to its certificate. No approver is asked, so each such session is "
+    "marked with the basis `external`. Who may use a tool at all (`who`), its reasons, tickets, longest times, budgets and every lock hold as ever." };
+
 static const struct setting root_settings[] = {
     { "instance", SHAPE_TEXT, REQUIRED, .form = &form_instance, AT(config, instance), .help = "Names this gateway in tokens, statements and logs." },
     { "state", SHAPE_TEXT, .fallback = "\".\"", .form = &form_path, .path = PATH_FOLDER, AT(config, state), .machine = true, .help = "The state folder: keys, database, recordings." },
@@ -494,6 +514,7 @@ static const struct setting root_settings[] = {
     { "roles", SHAPE_GROUP, NONE, .sub = &role_section, .help = "Groups of auditors and operators." },
     { "tools", SHAPE_LIST, .fallback = "( )", .max = 10000, COUNTED(config, tools, tool_count), .sub = &tool_section, .narrows = NARROWS_FEWER, .help = "The web applications behind the gateway." },
     { "lock_when", SHAPE_GROUP, NONE, .sub = &lock_when_section, .at = offsetof(struct config, lock_when), .help = "Locks by rule." },
+    { "issuers", SHAPE_LIST, .fallback = "( )", .max = 16, COUNTED(config, issuers, issuer_count), .sub = &issuer_section, .help = "Others who may issue grants. None unless named." },
     { "limits", SHAPE_GROUP, NONE, .sub = &limit_section, .at = offsetof(struct config, limits), .machine = true, .help = "Limits on connections, messages and times." },
     { "delegation_max", SHAPE_TIME, .fallback = "\"14d\"", .max = 90 * DAY, AT(config, delegation_max_ms),
       .help = "An approver may name a delegate for so long at most, by a signature; `0s`: nobody may." },

@@ -19,6 +19,7 @@ static const struct command commands[] = {
     { "top", "who is at which tool right now", cmd_top },
     { "keys", "approval keys, and taking a lost one away", cmd_keys },
     { "withdraw", "take back a request of yours, or your yes", cmd_withdraw },
+    { "carry-over", "take live grants along to a renewed certificate", cmd_carry_over },
     { "proof", "keep what proves the decision on a request", cmd_proof },
     { "sessions", "find recorded sessions", cmd_sessions },
     { "show", "list a session's exchanges, or print one", cmd_show },

@@ -4,12 +4,12 @@
 
 static const char *const ops[] = {
     "hello", "request.create", "status", "pending", "item.get", "held.raw", "statement", "decide", "withdraw", "hold", "release.link", "release.use", "outcome",
-    "budget.lease", "assertion", "notice.ack", "segment", "sessions", "session.get", "log.read", "lock", "unlock.statement", "refused", "locks", "nothing", "",
+    "budget.lease", "assertion", "notice.ack", "segment", "sessions", "session.get", "log.read", "lock", "unlock.statement", "refused", "locks", "grant.admit", "carry.begin", "carry.finish", "nothing", "",
 };
 static const char *const members[] = {
     "role", "tool", "reason", "duration_s", "actions", "extends", "id", "decision", "key", "statement_id", "jws", "grant_id", "action", "method", "authority", "target",
     "digest", "content_type", "body_len", "body_sha256", "requirement", "spends", "code", "outcome", "status", "wants", "session", "number", "from_ms", "to_ms",
-    "exchanges", "bytes", "ring", "position", "person", "since", "purpose", "from", "limit", "kind", "value", "count",
+    "exchanges", "bytes", "ring", "position", "person", "since", "purpose", "from", "limit", "kind", "value", "count", "token", "certificate",
 };
 static uint64_t seed = 7;
 
@@ -87,7 +87,7 @@ static unsigned leaves_of(const char *const *types)
     return n;
 }
 
-static const char *const signed_types[] = { "approval", "denial", "grant.issued", "grant.extended", "signoff.used", "key.registered", "unlock", NULL };
+static const char *const signed_types[] = { "approval", "denial", "grant.issued", "grant.extended", "grant.carried", "external.admitted", "signoff.used", "key.registered", "unlock", NULL };
 
 static void nothing_comes_of_what_nobody_signed(void **state)
 {

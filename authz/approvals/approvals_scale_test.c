@@ -1,5 +1,5 @@
 /* A store with a long past: is it still quick to start, to ask, to approve, to list? Small as a test; COUNTERSIGN_SCALE=100000 makes 100,000 grants with ten
- * decisions each, and prints the figures (CPU time). Nothing is asserted about time. */
+ * decisions each. The figures are printed (CPU time); what is asserted is ten times what is promised, since other things run too. */
 #include "authz/approvals/testbed.h"
 
 #include "authz/approvals/log.h"
@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-enum { DECISIONS_EACH = 10, AT_ONCE = 200, LIVE = 50, WAITING = 50 };
+enum { DECISIONS_EACH = 10, AT_ONCE = 2000, LIVE = 50, WAITING = 50, TIMES = 10, PROMISED_MS = 20, PROMISED_START_MS = 2000, PROMISED_LOCK_MS = 100, LOCKS = 20, FLOODERS = 3 };
 
 static struct testbed bed;
 static struct service *service;
@@ -44,6 +44,14 @@ static json_t *ask(json_t *m)
     json_decref(m);
     json_decref(service_events(service));
     return answer;
+}
+
+/* ms: each, of what was promised to take max_ms. */
+static void tell(const char *what, double ms, double max_ms)
+{
+    printf("%s: %.2f ms CPU each\n", what, ms);
+    if (ms >= max_ms * TIMES)
+        fail_msg("%s took %.1f ms, more than %d times the %.0f that are promised", what, ms, TIMES, max_ms);
 }
 
 /* ---- a past, written as the service would, without its signatures ---- */
@@ -119,6 +127,11 @@ static void one_story(struct past *p)
     json_object_set_new(grant, "why", json_string("expired"));
     put(p, "access_grant", grant, "ended", seq);
     (void)leaf(p, "grant.ended", json_pack("{s:s, s:s, s:s}", "grant_id", session, "session", session, "why", "expired"));
+    json_t *used = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:i, s:i}", "session", session, "person", "alice", "identity", "alice@acme.localhost", "tool",
+                             "support", "reason", "ticket 4711", "approved_by", "[]", "started_ms", (json_int_t)p->now_ms, "last_ms", (json_int_t)p->now_ms,
+                             "exchanges", 1, "bytes", 1, "segments", 0);
+    must(p, store_insert(p->store, "session", used, &p->err));
+    json_decref(used);
     json_decref(grant);
     json_decref(request);
 }
@@ -193,27 +206,132 @@ static void work(void)
     double begun = cpu_ms();
     for (int i = 0; i < LIVE + WAITING; i++)
         one_request("support", i, ids[i]);
-    printf("request for access: %.2f ms CPU each\n", (cpu_ms() - begun) / (LIVE + WAITING));
+    tell("request for access", (cpu_ms() - begun) / (LIVE + WAITING), PROMISED_MS);
     begun = cpu_ms();
     for (int i = 0; i < LIVE; i++)
         approve(ids[i]);
-    printf("statement, signature and approval: %.2f ms CPU each\n", (cpu_ms() - begun) / LIVE);
+    tell("statement, signature and approval", (cpu_ms() - begun) / LIVE, PROMISED_MS);
     begun = cpu_ms();
     for (int i = 0; i < 20; i++) {
         json_t *answer = ask(json_pack("{s:s, s:o}", "op", "pending", "who", who("bob")));
         assert_true(json_array_size(json_object_get(answer, "items")) >= 40);
         json_decref(answer);
     }
-    printf("pending list of %d: %.2f ms CPU each\n", WAITING, (cpu_ms() - begun) / 20);
+    tell("pending list", (cpu_ms() - begun) / 20, PROMISED_MS);
     begun = cpu_ms();
     for (int i = 0; i < 20; i++)
         json_decref(ask(json_pack("{s:s, s:o}", "op", "status", "who", who("alice"))));
-    printf("status: %.2f ms CPU each\n", (cpu_ms() - begun) / 20);
+    tell("status", (cpu_ms() - begun) / 20, PROMISED_MS);
     begun = cpu_ms();
     struct err err = { .text = "" };
     for (int i = 0; i < 50; i++)
         assert_int_equal(service_tick(service, &err), OK);
-    printf("tick: %.2f ms CPU each\n", (cpu_ms() - begun) / 50);
+    tell("tick", (cpu_ms() - begun) / 50, PROMISED_MS);
+    begun = cpu_ms();
+    for (int i = 0; i < 5; i++)
+        json_decref(ask(json_pack("{s:s, s:o, s:s, s:s}", "op", "sessions", "who", who("dan"), "person", "alice", "tool", "vault")));
+    tell("sessions, none of them fitting", (cpu_ms() - begun) / 5, 5 * PROMISED_MS);
+}
+
+/* ---- locks, while others ask as fast as they are answered ---- */
+
+static json_t *flood_message(int n)
+{
+    char reason[64];
+    snprintf(reason, sizeof reason, "flood %d", n);
+    switch (n % 5) {
+    case 0:
+        return json_pack("{s:s, s:o}", "op", "pending", "who", who("bob"));
+    case 1:
+        return json_pack("{s:s, s:o, s:s, s:s, s:i}", "op", "request.create", "who", who("anna"), "tool", "support", "reason", reason, "duration_s", 60);
+    case 2:
+        return json_pack("{s:s, s:o, s:s, s:s}", "op", "sessions", "who", who("dan"), "person", "alice", "tool", "vault");
+    case 3:
+        return json_pack("{s:s, s:o}", "op", "live", "who", who("olga"));
+    default:
+        return json_pack("{s:s, s:o}", "op", "status", "who", who("alice"));
+    }
+}
+
+static bool greet(struct client *c)
+{
+    json_t *answer = client_connect(&bed, c) ? client_ask(c, json_pack("{s:s, s:s}", "op", "hello", "role", "worker")) : NULL;
+    json_decref(answer);
+    return answer != NULL;
+}
+
+/* In a child: asks and asks; four questions wait at any time. */
+static void flood(void)
+{
+    struct client c;
+    struct err err;
+    if (!greet(&c))
+        _exit(1);
+    for (int n = 0;; n++) {
+        json_t *m = flood_message(n), *answer = NULL;
+        for (int more = 1; more < 4; more++) {
+            json_t *beside = flood_message(n + more);
+            json_object_set_new(beside, "n", json_integer(1000000 + n * 4 + more));
+            (void)!msg_send(c.fd, beside, NULL, 0, &err);
+            json_decref(beside);
+        }
+        answer = client_ask(&c, m);
+        if (answer == NULL)
+            _exit(0);
+        json_decref(answer);
+        json_array_clear(c.events);
+    }
+}
+
+/* What authz has computed so far: on a busy machine it waits for its turn, which says nothing about authz. */
+static double authz_cpu_ms(void)
+{
+    char path[64];
+    unsigned long long ns = 0;
+    snprintf(path, sizeof path, "/proc/%d/schedstat", (int)bed.pid);
+    FILE *f = fopen(path, "r");
+    testbed_must(f != NULL && fscanf(f, "%llu", &ns) == 1, "CPU time of authz");
+    fclose(f);
+    return (double)ns / 1e6;
+}
+
+static void locks_under_a_flood(void)
+{
+    pid_t flooders[FLOODERS];
+    struct client c;
+    double worst = 0, sum = 0;
+    int64_t wall = 0;
+    testbed_spawn(&bed);
+    testbed_must(greet(&c), "connect");
+    for (int i = 0; i < FLOODERS; i++) {
+        fflush(NULL);
+        flooders[i] = fork();
+        if (flooders[i] == 0)
+            flood();
+    }
+    usleep(500 * 1000);
+    for (int i = 0; i < LOCKS; i++) {
+        json_t *cert = who_with("alice@acme.localhost", (char[]){ 'x', (char)('a' + i), 0 });
+        double begun = authz_cpu_ms();
+        int64_t begun_ms = clock_mono_ms();
+        json_t *answer = client_ask(&c, json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "lock", "who", who("olga"), "kind", "cert", "value", text(cert, "x5t"), "reason", "a flood"));
+        double took = authz_cpu_ms() - begun;
+        wall += clock_mono_ms() - begun_ms;
+        assert_true(json_is_true(json_object_get(answer, "ok")));
+        worst = took > worst ? took : worst;
+        sum += took;
+        json_decref(answer);
+        json_decref(cert);
+        usleep(20 * 1000);
+    }
+    for (int i = 0; i < FLOODERS; i++) {
+        kill(flooders[i], SIGKILL);
+        waitpid(flooders[i], NULL, 0);
+    }
+    client_close(&c);
+    printf("authz works until it answers a lock under a flood: %.1f ms on average, %.1f ms at worst (%.1f ms by the clock)\n", sum / LOCKS, worst, (double)wall / LOCKS);
+    assert_true(worst < PROMISED_LOCK_MS * TIMES);
+    assert_int_equal(testbed_signal(&bed, SIGTERM), 0);
 }
 
 static void a_long_past_is_no_burden(void **state)
@@ -234,8 +352,10 @@ static void a_long_past_is_no_burden(void **state)
     (void)start("first start");
     work();
     service_close(service);
-    (void)start("second start");
+    double second_ms = start("second start");
+    assert_true(second_ms < PROMISED_START_MS * TIMES);
     service_close(service);
+    locks_under_a_flood();
     testbed_remove(&bed);
 }
 

@@ -170,6 +170,17 @@ static const struct field delegate_fields[] = {
     { "until", FIELD_NUMBER, 0, most, false, TYPED },
     END
 };
+static const struct field admit_fields[] = {
+    WHO, { "tool", FIELD_WORD, 1, 32, false, false }, { "token", FIELD_TEXT, 0, TOKEN_MAX, false, TYPED }, END
+};
+static const struct field carry_fields[] = { WHO, { "certificate", FIELD_TEXT, 0, B64URL_LEN(CERTIFICATE_MAX), false, TYPED }, END };
+static const struct field carried_fields[] = {
+    WHO,
+    { "certificate", FIELD_TEXT, 0, B64URL_LEN(CERTIFICATE_MAX), false, TYPED },
+    { "statement_id", FIELD_TEXT, 0, ID_TEXT, false, TYPED },
+    { "jws", FIELD_TEXT, 0, 1024, false, TYPED },
+    END
+};
 static const struct field refused_fields[] = { WHO, { "count", FIELD_NUMBER, 1, 1000000, false, false }, END };
 
 static const struct field take_fields[] = { END };
@@ -229,6 +240,9 @@ static const struct rule {
     { "delegate.statement", FOR_WORKER, 0, delegate_fields, op_delegate_statement, BY_OWN_LOCK },
     { "delegate.withdraw", FOR_WORKER, 0, withdraw_fields, op_delegate_withdraw, BY_OWN_LOCK },
     { "review.statement", FOR_WORKER, 0, review_fields, op_review_statement, BY_OWN_LOCK },
+    { "carry.begin", FOR_WORKER, 0, carry_fields, op_carry_begin, BY_ANY_LOCK },
+    { "carry.finish", FOR_WORKER, 0, carried_fields, op_carry_finish, BY_ANY_LOCK },
+    { "grant.admit", FOR_WORKER, 0, admit_fields, op_grant_admit, BY_ANY_LOCK },
 };
 
 static const struct rule *rule_of(const json_t *m)

@@ -56,10 +56,21 @@ static enum status end_extensions(struct op *o, const char *grant_id, const char
     return st;
 }
 
-enum status grant_end(struct op *o, const char *grant_id, const char *why)
+enum status grant_end_waiting(struct op *o, const char *grant_id, const char *why)
 {
     json_t *rows = NULL, *row;
     size_t i;
+    enum status st = store_rows(o->s->store, &rows, &o->err,
+                                "SELECT item FROM held WHERE grant_id = $1 AND state IN ('pending', 'approved')", "s", grant_id);
+    json_array_foreach(rows, i, row)
+        if (st == OK)
+            st = item_end(o, str(row, "item"), grant_id, "cancelled", why);
+    json_decref(rows);
+    return st == OK ? end_extensions(o, grant_id, why) : st;
+}
+
+enum status grant_end(struct op *o, const char *grant_id, const char *why)
+{
     enum status st = store_run(o->s->store, &o->err,
                                "UPDATE access_grant SET state = 'ended', why = $1, ended_ms = $2 WHERE grant_id = $3 AND state = 'live'",
                                "sis", why, o->now_ms, grant_id);
@@ -69,14 +80,7 @@ enum status grant_end(struct op *o, const char *grant_id, const char *why)
         st = write_leaf(o, "grant.ended", json_pack("{s:s, s:s, s:s}", "grant_id", grant_id, "session", grant_id, "why", why), NULL);
     if (st == OK)
         queue_event(o, json_pack("{s:s, s:s, s:s}", "event", "grant.ended", "grant_id", grant_id, "why", why));
-    if (st == OK)
-        st = store_rows(o->s->store, &rows, &o->err,
-                        "SELECT item FROM held WHERE grant_id = $1 AND state IN ('pending', 'approved')", "s", grant_id);
-    json_array_foreach(rows, i, row)
-        if (st == OK)
-            st = item_end(o, str(row, "item"), grant_id, "cancelled", why);
-    json_decref(rows);
-    return st == OK ? end_extensions(o, grant_id, why) : st;
+    return st == OK ? grant_end_waiting(o, grant_id, why) : st;
 }
 
 /* One person has one live grant a tool and certificate: a new one takes the old one's place. */
@@ -126,6 +130,8 @@ static enum status keep_grant(struct op *o, const char *type, const char *item, 
     json_t *row = json_deep_copy(content);
     uint64_t seq = 0;
     json_object_set(content, "approved_by", (json_t *)(uintptr_t)g->approved_by);
+    if (g->external != NULL)
+        json_object_set(content, "external", (json_t *)(uintptr_t)g->external);
     enum status st = write_leaf(o, type, content, &seq);
     if (strcmp(type, "grant.issued") != 0) {
         if (st == OK)
@@ -171,7 +177,7 @@ enum status grant_issue_for(struct op *o, const struct item *it, const struct ap
     new_id("jti_", jti);
     struct grant_facts g = { o->s->config->instance, str(f, "session"), jti, str(f, "person"), str(f, "identity"), str(f, "x5t"),
                              str(f, "tool"), str(f, "reason"), str(f, "policy"), note, a->approved_by, now_s(o), exp_s, budget_claim(&it->tool->budget), actions_list(a->actions),
-                             request_basis(f), wait_s > 0 ? a->duration_s : 0 };
+                             request_basis(f), wait_s > 0 ? a->duration_s : 0, a->external };
     st = g.budget && g.actions ? grant_issue(o->s->signer, &g, &token, &o->err) : fail(&o->err, NO_MEMORY, "budget");
     json_decref((json_t *)(uintptr_t)g.budget);
     json_decref((json_t *)(uintptr_t)g.actions);
@@ -196,7 +202,7 @@ enum status grant_start(struct op *o, struct grant *g)
         st = log_checkpoint(o->s->log, &note, &o->err);
     new_id("jti_", jti);
     struct grant_facts f = { o->s->config->instance, g->grant_id, jti, g->person, g->identity, g->x5t, g->tool, g->reason, g->policy, note, g->approved_by, now_s(o), exp_s,
-                             g->budget, g->actions, g->basis, 0 };
+                             g->budget, g->actions, g->basis, 0, g->external };
     if (st == OK)
         st = grant_issue(o->s->signer, &f, &token, &o->err);
     if (st == OK)

@@ -10,6 +10,7 @@
 #include "authz/actions.h"
 #include "authz/alone.h"
 #include "authz/blob.h"
+#include "authz/external.h"
 #include "authz/policy.h"
 #include "authz/yes.h"
 #include "proxy/base/clock.h"
@@ -30,6 +31,7 @@ enum {
     ASSERTION_S = 300,
     SIGNOFF_TOKEN_S = 300,
     DELEGATIONS_MAX = 20,             /* of one delegator */
+    CERTIFICATE_MAX = 8192,           /* DER */
 };
 
 struct release_code {
@@ -57,6 +59,9 @@ struct service {
     struct jwt_signer *signer;
     struct jwt_keys *public_keys;
     json_t *jwks;
+    struct external *external;        /* the keys of other issuers */
+    struct trust *trust;              /* authorities and revocation list, read when they are needed (ops_carry.c); NULL: not yet */
+    unsigned char trust_stamp[32];    /* of the files that it was read from */
     struct store *store;
     struct log *log;
     struct tiles *tiles;
@@ -76,7 +81,7 @@ struct service {
     unsigned recorders;               /* connected */
     struct watch *watched;            /* refusals of late, by person */
     char to_lock[2][72];              /* a person, and the rule that stops her now; "" */
-    json_t *owners;                   /* {x5t: person} of certificates that asked something since the start */
+    json_t *owners;                   /* {x5t: person} of certificates that asked something since the start; what they did before stands in the log (certificate_owner) */
     json_t *running;                  /* {item: peer id}: used, outcome not yet known */
     struct release_code codes[CODES_MAX];
     struct config *wanted;            /* what the config file says, while that waits for operators' yes; NULL: nothing waits */
@@ -162,6 +167,8 @@ enum status refuse_op(struct op *o, enum problem_type t, const char *detail, ...
 void service_remember(struct service *s);
 /* Append a leaf in the open transaction; takes content. */
 MUST_CHECK enum status write_leaf(struct op *o, const char *type, json_t *content, uint64_t *seq_out);
+/* Whose certificate this is, as far as it did anything: malloc'd; NULL: nobody knows. */
+MUST_CHECK enum status certificate_owner(struct op *o, const char *x5t, char **out);
 /* An event for all workers once committed; takes it. */
 void queue_event(struct op *o, json_t *e);
 void queue_item_event(struct op *o, const char *id, const char *state);
@@ -228,6 +235,7 @@ struct approvals {
     const char *methods[APPROVERS_MAX];   /* how each signed */
     size_t count;
     json_t *approved_by;              /* [{person, statement, key, method}] */
+    const json_t *external;           /* instead of them: an issuer's token (grant.h); borrowed */
     int64_t duration_s;               /* of a request for access: the least that any of them said yes to */
     char actions[ACTIONS_TEXT_MAX];   /* and what all of them did; "": nothing is left */
 };
@@ -299,6 +307,8 @@ MUST_CHECK enum status grant_issue_for(struct op *o, const struct item *it, cons
 MUST_CHECK enum status grant_start(struct op *o, struct grant *g);
 /* End a live one with the held requests under it. */
 MUST_CHECK enum status grant_end(struct op *o, const char *grant_id, const char *why);
+/* What waits under it: held requests, requests to extend it. */
+MUST_CHECK enum status grant_end_waiting(struct op *o, const char *grant_id, const char *why);
 json_t *grant_event(const json_t *row);
 
 /* ---- grant_alone.c: grants without a second person ---- */
@@ -459,5 +469,19 @@ enum status op_review_statement(struct op *o);
 enum status op_delegations(struct op *o);
 enum status op_delegate_statement(struct op *o);
 enum status op_delegate_withdraw(struct op *o);
+
+/* ---- ops_external.c: grants of other issuers ---- */
+enum status op_grant_admit(struct op *o);
+/* A live grant of the basis "external": has its issuer still the key, and may it still grant this? OK or REFUSED; true for all others. */
+MUST_CHECK enum status external_still(struct op *o, const json_t *row, bool *out);
+/* Show the basis "external" and the issuer of a grant that came of this item, from the leaf that made it; nothing for others. */
+void external_show(struct op *o, const char *item, const char *grant_id, json_t *view);
+/* ---- ops_carry.c: live grants go with their holder to a renewed certificate ---- */
+#define CARRY_ITEM "carry-over"       /* in the place of an item, in the statements about it */
+enum status op_carry_begin(struct op *o);
+enum status op_carry_finish(struct op *o);
+void carry_done(struct service *s);
+/* ops_request.c: does the reason name a ticket as the tool demands? */
+bool names_ticket(const struct tool *tool, const char *reason);
 
 #endif

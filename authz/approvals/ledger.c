@@ -2,6 +2,7 @@
 
 #include "proxy/base/codec.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,8 +26,11 @@ static const struct change {
     { "grant.extended", "item", LEDGER_REQUEST, "approved", "granted" },
     { "grant.extended", "grant_id", LEDGER_GRANT, "live", "=" },
     { "grant.started", "grant_id", LEDGER_GRANT, "live", "=" },
+    { "grant.carried", "grant_id", LEDGER_GRANT, "live", "=" },
     { "grant.ended", "grant_id", LEDGER_GRANT, "live", "ended" },
     { "notice.acknowledged", "grant_id", LEDGER_GRANT, "live", "=" },
+    { "external.admitted", "item", LEDGER_REQUEST, "pending", "approved" },
+    { "external.admitted", "token_id", LEDGER_EXTERNAL, NULL, "live" },   /* once: the entry stays for ever */
     { "signoff.used", "item", LEDGER_HELD, "approved", "used" },
     { "outcome", "item", LEDGER_HELD, "used", "=" },
     { "lock", "lock_id", LEDGER_LOCK, NULL, "live" },
@@ -75,7 +79,7 @@ bool ledger_is(const struct ledger *l, const char *id, const char *state)
     return e != NULL && strcmp(e->state, state) == 0;
 }
 
-static const char *const basis_words[LEDGER_BASES] = { "approved", "break-glass", "auto" };
+static const char *const basis_words[LEDGER_BASES] = { "approved", "break-glass", "auto", "external" };
 
 /* The number of the leaf's basis; LEDGER_BASES: none we know. Older leaves have no such member. */
 static uint32_t basis_of(const json_t *content)
@@ -85,6 +89,17 @@ static uint32_t basis_of(const json_t *content)
     while (basis != NULL && i < LEDGER_BASES && strcmp(basis_words[i], basis) != 0)
         i++;
     return i;
+}
+
+static void list_lock(struct ledger *l, struct ledger_entry *e)
+{
+    if (e->kind != LEDGER_LOCK)
+        return;
+    if (l->last_lock != NULL)
+        l->last_lock->next_lock = e;
+    else
+        l->locks = e;
+    l->last_lock = e;
 }
 
 static enum status make_entry(struct ledger *l, const struct change *c, const char *id, uint64_t seq, const json_t *content, struct err *err)
@@ -106,6 +121,7 @@ static enum status make_entry(struct ledger *l, const struct change *c, const ch
         return fail(err, NO_MEMORY, "ledger");
     }
     l->counts[c->kind]++;
+    list_lock(l, e);
     return OK;
 }
 
@@ -123,6 +139,7 @@ static bool basis_fits(const struct change *c, const struct ledger_entry *e, con
 {
     static const struct { const char *type; uint32_t basis; } kinds[] = {
         { "approval", LEDGER_BY_APPROVAL }, { "denial", LEDGER_BY_APPROVAL }, { "break-glass.used", LEDGER_BY_BREAK_GLASS }, { "auto.approved", LEDGER_BY_AUTO },
+        { "external.admitted", LEDGER_BY_EXTERNAL },
     };
     if (e->kind != LEDGER_REQUEST)
         return true;
@@ -149,7 +166,7 @@ static enum status change_entry(const struct change *c, struct ledger_entry *e, 
         e->noticed = true;
     if (strcmp(c->type, "approval") == 0 || strcmp(c->type, "denial") == 0)
         e->decisions++;
-    if ((strcmp(c->type, "grant.extended") == 0 || strcmp(c->type, "grant.started") == 0) && c->kind == LEDGER_GRANT)
+    if (c->kind == LEDGER_GRANT && (strcmp(c->type, "grant.extended") == 0 || strcmp(c->type, "grant.started") == 0 || strcmp(c->type, "grant.carried") == 0))
         e->born = seq;                /* its row is compared with this one from now on */
     if (to[0] != '=')
         e->state = to;
@@ -189,6 +206,25 @@ static enum status take_lease(struct ledger *l, uint64_t seq, const json_t *cont
     if (l->book == NULL && (l->book = book_new()) == NULL)
         return fail(err, NO_MEMORY, "budgets");
     return book_apply(l->book, content, err);
+}
+
+/* Whose certificate it is, by the first leaf that says so: `hand` in a leaf of any type ([x5t, person], whoever it was about), or the leaf about what it asked for. */
+static enum status take_certificate(struct ledger *l, uint64_t seq, const json_t *content, struct err *err)
+{
+    static const struct change seen = { "certificate", "x5t", LEDGER_CERTIFICATE, NULL, "live" };
+    const json_t *hand = json_object_get(content, "hand");
+    const char *x5t = json_string_value(hand ? json_array_get(hand, 0) : json_object_get(content, "x5t"));
+    const char *person = json_string_value(hand ? json_array_get(hand, 1) : json_object_get(content, "person"));
+    char id[48];
+    if (x5t == NULL || person == NULL || strlen(x5t) != 43)
+        return OK;
+    ledger_certificate_id(x5t, id);
+    return ledger_find(l, id) != NULL ? OK : make_entry(l, &seen, id, seq, err);
+}
+
+void ledger_certificate_id(const char *x5t, char out[48])
+{
+    snprintf(out, 48, "crt_%.43s", x5t);   /* apart from keys, whose names are hashes too */
 }
 
 static uint32_t start_of(const unsigned char hash[32])
@@ -242,11 +278,11 @@ enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const
         st = take_lease(l, seq, content, err);
     if (st == OK && strcmp(type, "grant.ended") == 0 && l->book != NULL)
         book_close(l->book, json_string_value(json_object_get(content, "grant_id")));
-    if (st == OK && (strcmp(type, "grant.issued") == 0 || strcmp(type, "grant.extended") == 0 || strcmp(type, "grant.started") == 0))
+    if (st == OK && (strcmp(type, "grant.issued") == 0 || strcmp(type, "grant.extended") == 0 || strcmp(type, "grant.started") == 0 || strcmp(type, "grant.carried") == 0))
         take_token(l, content);
     if (st == OK)
         take_count(l, type, content);
-    return st;
+    return st == OK ? take_certificate(l, seq, content, err) : st;
 }
 
 static int number_of(const char *const *words, const char *text)
@@ -284,12 +320,14 @@ enum status ledger_restore(struct ledger *l, const struct ledger_entry *from, st
         return fail(err, CORRUPT, "memory of the log");
     *e = *from;
     memset(&e->hh, 0, sizeof e->hh);
+    e->next_lock = NULL;
     HASH_ADD_STR(l->entries, id, e);
     if (e->hh.tbl == NULL) {
         free(e);
         return fail(err, NO_MEMORY, "ledger");
     }
     l->counts[e->kind]++;
+    list_lock(l, e);
     return OK;
 }
 
@@ -301,6 +339,7 @@ void ledger_done(struct ledger *l)
         HASH_DEL(l->entries, e);
         free(e);
     }
+    l->locks = l->last_lock = NULL;
     book_free(l->book);
     l->book = NULL;
 }

@@ -11,10 +11,11 @@
 #include <stdint.h>
 #include <uthash.h>
 
-enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_HOLD, LEDGER_REVIEW, LEDGER_DELEGATION, LEDGER_POLICY, LEDGER_IN_FORCE, LEDGER_KINDS };
+enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_HOLD, LEDGER_REVIEW, LEDGER_DELEGATION, LEDGER_POLICY, LEDGER_IN_FORCE, LEDGER_EXTERNAL, LEDGER_CERTIFICATE,
+                   LEDGER_KINDS };
 
 /* What a request for access may be granted by (authz/alone.h). Only the leaf of its own kind makes it "approved". */
-enum ledger_basis { LEDGER_BY_APPROVAL, LEDGER_BY_BREAK_GLASS, LEDGER_BY_AUTO, LEDGER_BASES };
+enum ledger_basis { LEDGER_BY_APPROVAL, LEDGER_BY_BREAK_GLASS, LEDGER_BY_AUTO, LEDGER_BY_EXTERNAL, LEDGER_BASES };
 
 struct ledger_entry {
     char id[48];                      /* an id with its prefix, or a key's fingerprint (an auditor's: SHA-256 of its text) */
@@ -25,11 +26,13 @@ struct ledger_entry {
     unsigned decisions;               /* of an item */
     uint32_t count;                   /* of a WebAuthn key: its signature counter, as last seen; of a grant: how its token's hash begins; of a request: enum ledger_basis */
     uint64_t born, last;              /* the leaf that made it, and the last one that changed it */
+    struct ledger_entry *next_lock;   /* of a lock: the one made after it */
     UT_hash_handle hh;
 };
 
 struct ledger {
     struct ledger_entry *entries;
+    struct ledger_entry *locks, *last_lock;   /* all that were ever made, the oldest first: few among very many entries */
     size_t counts[LEDGER_KINDS];
     struct book *book;                /* what was leased of budgets */
 };
@@ -47,6 +50,8 @@ const struct ledger_entry *ledger_find(const struct ledger *l, const char *id);
 bool ledger_is(const struct ledger *l, const char *id, const char *state);
 /* Is this the newest token of this grant? */
 bool ledger_token_is(const struct ledger *l, const char *grant_id, const char *token);
+/* How a certificate is named here. */
+void ledger_certificate_id(const char *x5t, char out[48]);
 void ledger_done(struct ledger *l);
 
 #endif

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { CONNECTIONS_MAX = 256, TICK_MS = 250, LINGER_MS = 2000, ORPHAN_MS = 600 * 1000, TURN_MESSAGES = 32, TURN_MS = 100 };
+enum { CONNECTIONS_MAX = 256, TICK_MS = 250, LINGER_MS = 2000, ORPHAN_MS = 600 * 1000, TURN_MESSAGES = 32, TURN_MS = 20 };   /* a lock waits for one turn at most */
 
 /* A message that came in and waits for its turn. */
 struct input {

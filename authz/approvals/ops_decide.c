@@ -401,6 +401,8 @@ enum status op_decide(struct op *o)
         st = refuse_op(o, STATEMENT_EXPIRED, "It was written more than 10 minutes ago");
     else if (object == NULL)
         st = fail(&o->err, CORRUPT, "the stored statement is no JSON");
+    else if (strcmp(str(row, "item"), CARRY_ITEM) == 0)
+        st = refuse_op(o, STATEMENT_UNKNOWN, "This statement is signed with a former certificate's key, and decides nothing");
     else if (strncmp(str(row, "item"), "lck_", 4) == 0)
         st = unlock_signed(o, row, object);
     else if (strncmp(str(row, "item"), "rev_", 4) == 0)

@@ -17,6 +17,7 @@ enum status op_live(struct op *o)
         json_t *v = json_object();
         for (size_t k = 0; k < sizeof shown / sizeof *shown; k++)
             json_object_set(v, shown[k], json_object_get(row, shown[k]));
+        external_show(o, str(row, "item"), str(row, "grant_id"), v);
         if (!page_add(list, &bytes, v)) {
             json_object_set_new(o->answer, "more", json_true());
             break;

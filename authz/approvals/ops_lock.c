@@ -19,14 +19,30 @@ static json_t *lock_view(const json_t *content)
                      (json_int_t)(num(content, "created_ms") / 1000));
 }
 
+/* Both lists are in the order in which locks were made: *from moves along. */
+static json_t *known_lock(const struct service *s, const char *id, size_t *from)
+{
+    for (size_t i = *from; i < json_array_size(s->locks); i++)
+        if (strcmp(str(json_array_get(s->locks, i), "id"), id) == 0) {
+            *from = i + 1;
+            return json_array_get(s->locks, i);
+        }
+    return NULL;
+}
+
 enum status locks_load(struct service *s, struct err *err)
 {
-    json_t *locks = json_array();
+    json_t *locks = json_array(), *had;
+    size_t from = 0;
     enum status st = OK;
-    for (const struct ledger_entry *e = log_ledger(s->log)->entries; e != NULL && st == OK; e = e->hh.next) {
+    for (const struct ledger_entry *e = log_ledger(s->log)->locks; e != NULL && st == OK; e = e->next_lock) {
         json_t *found = NULL;
-        if (e->kind != LEDGER_LOCK || strcmp(e->state, "live") != 0)
+        if (strcmp(e->state, "live") != 0)
             continue;
+        if ((had = known_lock(s, e->id, &from)) != NULL) {   /* its leaf was proved when it was made, or at the start */
+            json_array_append(locks, had);
+            continue;
+        }
         st = log_leaf(s->log, e->born, &found, err);
         if (st == OK && json_array_append_new(locks, lock_view(json_object_get(found, "content"))) != 0)
             st = fail(err, NO_MEMORY, "locks");
@@ -93,10 +109,15 @@ enum status lock_make(struct op *o, const char *kind, const char *value, const c
     json_t *content = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I}", "lock_id", id, "kind", kind, "value", value, "reason", reason,
                                 "by", by, "created_ms", (json_int_t)o->now_ms);
     json_t *row = json_deep_copy(content), *view = lock_view(content);
-    const char *owner = strcmp(kind, "cert") == 0 ? str(o->s->owners, value) : "";
-    if (owner[0] != 0)                /* in the leaf, so that it is known after a restart too */
+    char *owner = NULL;
+    enum status st = strcmp(kind, "cert") == 0 ? certificate_owner(o, value, &owner) : OK;
+    if (owner != NULL)                /* in the leaf: who held it when it was locked */
         json_object_set_new(content, "owner", json_pack("[s]", owner));
-    enum status st = write_leaf(o, "lock", content, &seq);
+    free(owner);
+    if (st == OK)
+        st = write_leaf(o, "lock", content, &seq);
+    else
+        json_decref(content);
     if (st == OK && (json_object_set_new(row, "state", json_string("live")) != 0
                      || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))
         st = fail(&o->err, NO_MEMORY, "lock");
@@ -187,8 +208,12 @@ static enum status check_other(struct op *o, const json_t *lock)
     bool own = (strcmp(kind, "person") == 0 && strcmp(value, me) == 0) || (strcmp(kind, "cert") == 0 && strcmp(value, o->who.x5t) == 0);
     enum status st = OK;
     if (!own && strcmp(kind, "cert") == 0) {
-        own = strcmp(str(o->s->owners, value), me) == 0;
-        st = own ? OK : was_owner(o, lock, &own);
+        char *owner = NULL;
+        st = certificate_owner(o, value, &owner);
+        own = owner != NULL && strcmp(owner, me) == 0;
+        free(owner);
+        if (st == OK && !own)
+            st = was_owner(o, lock, &own);
     }
     if (st == OK && !own && (strcmp(kind, "cert") == 0 || strcmp(kind, "grant") == 0)) {
         st = store_row(o->s->store, &row, &o->err, "SELECT item FROM request WHERE person = $1 AND (x5t = $2 OR session = $2)"

@@ -8,7 +8,7 @@
 enum { AGAIN_MS = 60 * 1000 };
 
 /* The expression was compiled when the config was loaded, so it compiles now; if not, nothing fits it. */
-static bool names_ticket(const struct tool *tool, const char *reason)
+bool names_ticket(const struct tool *tool, const char *reason)
 {
     regex_t r;
     if (tool->ticket == NULL)
@@ -86,6 +86,11 @@ static enum status read_extension(struct op *o, const struct tool *tool, struct 
     if (basis_is_alone(g.basis)) {    /* or one rule, or one emergency, would last for ever */
         grant_done(&g);
         return refuse_op(o, GRANT_REQUIRED, "This grant came about without a second person, and cannot be extended: ask anew");
+    }
+    if (g.external != NULL) {
+        st = refuse_op(o, GRANT_REQUIRED, "A grant of the issuer '%s' is not extended here: present a new token of theirs, or ask for access", str(g.external, "name"));
+        grant_done(&g);
+        return st;
     }
     memcpy(a->extends, id, sizeof a->extends);
     a->actions[0] = 0;
@@ -231,11 +236,13 @@ static json_t *grants_view(struct op *o, const json_t *rows)
 {
     json_t *list = json_array(), *row;
     size_t i;
-    json_array_foreach(rows, i, row)
+    json_array_foreach(rows, i, row) {
         json_array_append_new(list, json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:b, s:o}", "start_s", (json_int_t)num(row, "start_s"), "basis", str(row, "basis"), "grant_id", str(row, "grant_id"), "tool", str(row, "tool"),
                                               "identity", str(row, "identity"), "x5t", str(row, "x5t"), "iat", (json_int_t)num(row, "iat"),
                                               "exp", (json_int_t)num(row, "exp"), "noticed", num(row, "noticed") != 0, "budget",
                                               budget_view(o, row)));
+        external_show(o, str(row, "item"), str(row, "grant_id"), json_array_get(list, json_array_size(list) - 1));
+    }
     return list;
 }
 

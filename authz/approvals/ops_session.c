@@ -140,7 +140,7 @@ enum status op_sessions(struct op *o)
         st = asked_hash(o, hash);
     if (st == OK)
         st = store_rows(o->s->store, &rows, &o->err,
-                        "SELECT session.*, access_grant.ended_ms, access_grant.basis FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
+                        "SELECT session.*, access_grant.ended_ms, access_grant.basis, access_grant.item FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
                         " WHERE ($1 = '' OR session.person = $1) AND ($2 = '' OR session.tool = $2) AND session.last_ms >= $3"
                         " AND session.started_ms <= $4 AND ($5 = '' OR session.identity = $5) AND ($6 = '' OR session.session = $6)"
                         " AND ($7 = '' OR ($7 = 'live') = (COALESCE(access_grant.state, '') = 'live'))"
@@ -266,7 +266,7 @@ enum status op_session_get(struct op *o)
     if (!known)
         return refuse_op(o, BAD_REQUEST, "'purpose' is show, replay, verify, export or incident");
     st = store_row(o->s->store, &row, &o->err,
-                   "SELECT session.*, access_grant.ended_ms, access_grant.basis FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
+                   "SELECT session.*, access_grant.ended_ms, access_grant.basis, access_grant.item FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
                    " WHERE session.session = $1", "s", id);
     if (st == NOT_FOUND)
         return refuse_op(o, SESSION_UNKNOWN, "No session has this id");

@@ -174,6 +174,8 @@ enum status service_open_accepting(struct config *c, bool accept, struct service
     if (st == OK)
         st = keys_load(s->config, &s->keys, err);
     if (st == OK)
+        st = external_load(s->config, s->public_keys, &s->external, err);
+    if (st == OK)
         st = bring_up_to_date(s, err);
     if (st == OK)
         revoked_look(s);
@@ -225,6 +227,8 @@ void service_close(struct service *s)
     store_close(s->store);
     jwt_signer_free(s->signer);
     jwt_keys_free(s->public_keys);
+    external_free(s->external);
+    carry_done(s);
     json_decref(s->jwks);
     json_decref(s->locks);
     json_decref(s->holds);
@@ -358,9 +362,40 @@ enum status refuse_op(struct op *o, enum problem_type t, const char *detail, ...
     return REFUSED;
 }
 
+/* The first thing that a certificate's holder did says whose it is: after a restart too. */
+static void name_hand(const struct op *o, json_t *content)
+{
+    char id[48];
+    if (o->who.person == NULL || strlen(o->who.x5t) != 43)
+        return;
+    ledger_certificate_id(o->who.x5t, id);
+    if (ledger_find(log_ledger(o->s->log), id) == NULL)
+        json_object_set_new(content, "hand", json_pack("[s, s]", o->who.x5t, o->who.person->name));
+}
+
+enum status certificate_owner(struct op *o, const char *x5t, char **out)
+{
+    char id[48];
+    json_t *found = NULL;
+    *out = NULL;
+    const char *now = str(o->s->owners, x5t);
+    if (strlen(x5t) != 43)
+        return OK;
+    ledger_certificate_id(x5t, id);
+    const struct ledger_entry *e = now[0] ? NULL : ledger_find(log_ledger(o->s->log), id);
+    enum status st = e ? log_leaf(o->s->log, e->born, &found, &o->err) : OK;
+    const json_t *content = json_object_get(found, "content"), *hand = json_object_get(content, "hand");
+    const char *owner = now[0] ? now : hand ? json_string_value(json_array_get(hand, 1)) : str(content, "person");
+    if (st == OK && owner != NULL && owner[0] != 0 && (*out = strdup(owner)) == NULL)
+        st = fail(&o->err, NO_MEMORY, "owner");
+    json_decref(found);
+    return st;
+}
+
 enum status write_leaf(struct op *o, const char *type, json_t *content, uint64_t *seq_out)
 {
     uint64_t seq = 0;
+    name_hand(o, content);
     json_incref(content);             /* what it is worth telling is queued with it */
     enum status st = log_append(o->s->log, type, content, o->now_ms, &seq, &o->err);
     if (st == OK)

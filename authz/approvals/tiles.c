@@ -11,7 +11,7 @@
 
 enum {
     TILE = 256,                       /* hashes or entries in a file */
-    STEP = 64 * TILE,                 /* leaves published in one call */
+    STEP = 16 * TILE,                 /* leaves published in one call: some 30 ms, for which a lock may have to wait */
     AGAIN_LEAVES = 16 * TILE,         /* written anew at the start: nothing here is synced, so a power cut may have torn the last ones */
     LEVELS = 6,                       /* of tiles: 256^6 leaves are all there can be */
     PATH_ROOM = 512,

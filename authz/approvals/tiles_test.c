@@ -159,8 +159,8 @@ static void in_steps(void **state)
     struct bench *b = *state;
     append(b, 17000);
     assert_int_equal(tiles_publish(b->tiles, NULL), OK);
-    assert_int_equal(tiles_published(b->tiles), 16384);
-    expect_size(b, 16384);
+    assert_int_equal(tiles_published(b->tiles), 4096);
+    expect_size(b, 4096);
     publish_all(b);
     expect_size(b, 17000);
     assert_true(there(b, "tile/1/000.p/66", 66 * 32));

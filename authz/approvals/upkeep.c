@@ -139,9 +139,13 @@ static enum status end_disallowed(struct op *o)
     json_t *grants = NULL, *items = NULL, *row;
     size_t i;
     enum status st = store_rows(o->s->store, &grants, &o->err, "SELECT * FROM access_grant WHERE state = 'live'", "");
-    json_array_foreach(grants, i, row)
-        if (st == OK && !still_allowed(o, row))
-            st = grant_end(o, str(row, "grant_id"), "policy-changed");
+    json_array_foreach(grants, i, row) {
+        bool allowed = still_allowed(o, row), vouched = true;
+        if (st == OK && allowed)
+            st = external_still(o, row, &vouched);
+        if (st == OK && !(allowed && vouched))
+            st = grant_end(o, str(row, "grant_id"), allowed ? "issuer-changed" : "policy-changed");
+    }
     if (st == OK)                     /* after the grants: their held requests have ended with them */
         st = store_rows(o->s->store, &items, &o->err,
                         "SELECT item, session, tool, identity, person, policy FROM request WHERE state = 'pending' UNION ALL "
@@ -239,6 +243,7 @@ enum status service_take(struct service *s, struct config *c, struct err *err)
     struct approval_keys keys, old_keys = s->keys;
     struct signing signing = { 0 };
     struct config *old = s->config;
+    struct external *external = NULL, *old_external = s->external;
     struct op o;
     if (strcmp(c->instance, old->instance) != 0 || strcmp(c->state, old->state) != 0)
         return fail(err, BAD_CONFIG, "`instance` and `state` cannot change while it runs; start anew");
@@ -246,8 +251,11 @@ enum status service_take(struct service *s, struct config *c, struct err *err)
     if (st != OK)
         return st;
     st = signing_load(c, &signing, err);
+    if (st == OK)
+        st = external_load(c, signing.public_keys, &external, err);
     if (st != OK) {
         approval_keys_done(&keys);
+        signing_done(&signing);
         return st;
     }
     bool new_signing = !json_equal(signing.jwks, s->jwks);
@@ -256,6 +264,7 @@ enum status service_take(struct service *s, struct config *c, struct err *err)
     char *origin = config_origin(c, c->console_host), *old_origin = s->console_origin;
     s->config = c;
     s->keys = keys;
+    s->external = external;
     s->console_origin = origin;
     if (st == OK && origin == NULL)
         st = fail(err, NO_MEMORY, "console");
@@ -273,12 +282,15 @@ enum status service_take(struct service *s, struct config *c, struct err *err)
         config_ref(c);
         config_unref(old);
         approval_keys_done(&old_keys);
+        external_free(old_external);
         free(old_origin);
     } else {
         struct err why;
         s->config = old;
         s->keys = old_keys;
+        s->external = old_external;
         s->console_origin = old_origin;
+        external_free(external);
         free(origin);
         approval_keys_done(&keys);
         if (teller_reload(s, &why) != OK)

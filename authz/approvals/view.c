@@ -146,6 +146,7 @@ json_t *view_session(struct op *o, const json_t *row)
         if (review != NULL)
             json_object_set_new(v, "review", review);
     }
+    external_show(o, str(row, "item"), str(row, "session"), v);
     if (!live)
         json_object_set_new(v, "ended_ms", json_integer(num(row, "ended_ms") ? num(row, "ended_ms") : num(row, "last_ms")));
     return v;

@@ -327,7 +327,8 @@ static int renew(struct job *j, struct certs_place *p)
     memcpy(serial, previous->serial, sizeof serial);   /* the entry moves when the index grows */
     int code = run_job(j, p);
     if (code == EXIT_DONE && !j->json)
-        printf("The old one works until %s; once the new one is in use: countersign certs revoke %s --reason superseded\n", day, serial);
+        printf("The old one works until %s. Live grants come along with it: countersign carry-over, with both, before it ends; once the new one is in use: countersign certs "
+               "revoke %s --reason superseded\n", day, serial);
     return code;
 }
 

@@ -1,6 +1,7 @@
 /* countersign check: every problem in a config, with file, line, setting and what was expected. */
 #include "proxy/commands/commands.h"
 
+#include "authz/external.h"
 #include "config/config.h"
 #include "proxy/commands/policy_compare.h"
 #include "proxy/commands/probe.h"
@@ -109,7 +110,12 @@ static enum status use_files(const struct config *c, struct problems *p)
     enum status st = upstream_tls_check(c, &err);
     if (st != OK)
         problems_add(p, err.text);
-    return st;
+    struct external *issuers = NULL;
+    enum status keys = external_load(c, NULL, &issuers, &err);
+    if (keys != OK)
+        problems_add(p, err.text);
+    external_free(issuers);
+    return st == OK ? keys : st;
 }
 
 int cmd_check(int argc, char **argv)

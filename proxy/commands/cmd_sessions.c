@@ -42,6 +42,7 @@ static void print_sessions(const json_t *sessions)
         print_member(s, ", ", "state");
         if (basis_words(json_text(s, "basis"))[0] != 0)
             printf(", %s", basis_words(json_text(s, "basis")));
+        print_member(s, ", granted by the issuer ", "issuer");
         print_count(s, "exchanges", "exchanges");
         print_count(s, "segments", "segments");
         if (json_number(s, "erased") > 0)

@@ -45,6 +45,10 @@ static void print_facts(const struct show *show, const struct evidence *e, const
         fputs("\nReason: ", stdout);
         term_str(stdout, reason);
     }
+    if (json_text(s, "issuer")[0] != 0) {
+        fputs("\nBasis: external, granted by the issuer ", stdout);
+        term_str(stdout, json_text(s, "issuer"));
+    }
     if (json_array_size(leaves) > 0)
         puts("\n\nWhat was decided:");
     else

@@ -72,6 +72,7 @@ int cmd_unlock(int argc, char **argv);
 int cmd_delegate(int argc, char **argv);
 int cmd_review(int argc, char **argv);
 int cmd_withdraw(int argc, char **argv);
+int cmd_carry_over(int argc, char **argv);
 int cmd_explain(int argc, char **argv);
 int cmd_events(int argc, char **argv);
 int cmd_hold(int argc, char **argv);

@@ -115,6 +115,14 @@ static json_t *names_of(const json_t *approved_by)
     return names;
 }
 
+/* Those who said yes; for a grant that nobody here approved, the issuer who vouched for it. */
+static json_t *granted_by(const json_t *session)
+{
+    if (!json_text_is(session, "basis", "external"))
+        return names_of(json_object_get(session, "approved_by"));
+    return json_pack("[s+]", "issuer ", json_text(session, "issuer"));
+}
+
 static int64_t leaf_of_type(const json_t *info, const char *type, const json_t **content)
 {
     size_t k;
@@ -133,7 +141,7 @@ static enum status session_line(struct incident *i, const json_t *info, const js
     json_t *line = add_line(i, "session", json_number(session, "started_ms"), session);
     int64_t leaf = leaf_of_type(info, "grant.issued", &content);
     const char *basis = basis_words(json_text(session, "basis")), *reason = json_text(session, "reason");
-    if (line == NULL || json_object_set_new(line, "basis", json_string(json_text(session, "basis"))) != 0 || json_object_set_new(line, "by", names_of(json_object_get(session, "approved_by"))) != 0
+    if (line == NULL || json_object_set_new(line, "basis", json_string(json_text(session, "basis"))) != 0 || json_object_set_new(line, "by", granted_by(session)) != 0
         || json_object_set_new(line, "text", basis[0] != 0 ? json_sprintf("%s: %s", basis, reason) : json_string(reason)) != 0
         || json_object_set_new(line, "count", json_integer(json_number(session, "exchanges"))) != 0
         || json_object_set_new(line, "leaf", json_integer(leaf)) != 0 || json_object_set_new(line, "opened", json_boolean(opened)) != 0)

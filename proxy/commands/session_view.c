@@ -49,6 +49,8 @@ static const struct row {
     const char *members[4];
 } rows[] = {
     { "request.created", "asked for access", { "person", "tool", "reason", "item" } },
+    { "external.admitted", "nobody here was asked: an issuer's token was admitted", { "item", "token_id", NULL, NULL } },
+    { "grant.carried", "grant carried over to a renewed certificate", { "grant_id", "x5t", NULL, NULL } },
     { "grant.issued", "grant issued", { "grant_id", "item", NULL, NULL } },
     { "break-glass.used", "BREAK-GLASS: access without a second person; a review is owed", { "person", "tool", "reason", "review" } },
     { "auto.approved", "granted by rule, without a second person", { "rule", "item", NULL, NULL } },

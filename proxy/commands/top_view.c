@@ -88,6 +88,10 @@ static void print_row(FILE *out, const json_t *s, int64_t now_ms, unsigned count
         snprintf(cell[6 + i], sizeof cell[6 + i], "%lld", (long long)json_number(s, counts[i]));
     short_bytes(s, "received", cell[9]);
     short_bytes(s, "sent", cell[10]);
+    if (json_text(s, "issuer")[0] != 0) {   /* nobody here approved it */
+        snprintf(cell[0], sizeof cell[0], "%.20s [%.20s]", text[0], json_text(s, "issuer"));
+        text[0] = cell[0];
+    }
     for (unsigned i = 0; i < count; i++)
         put_cell(out, text[i] ? text[i] : cell[i], &columns[i], i + 1 == count);
 }

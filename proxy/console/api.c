@@ -38,6 +38,8 @@ static const struct row rows[] = {
     { "GET", "/api/v1/sessions/*/recording", "session.get", "id", { NULL }, { "purpose" }, 200, API_RECORDING, "purpose", "replay" },
     { "GET", "/api/v1/sessions/*/listing", "session.get", "id", { NULL }, { "purpose" }, 200, API_LISTING, "purpose", "show" },
     { "GET", "/api/v1/log", "log.read", NULL, { NULL }, { "from", "limit", "session" }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/carry-over/statement", "carry.begin", NULL, { "certificate" }, { NULL }, 200, API_JSON, NULL, NULL },
+    { "POST", "/api/v1/carry-over", "carry.finish", NULL, { "certificate", "statement_id", "jws" }, { NULL }, 200, API_JSON, NULL, NULL },
     { "GET", "/api/v1/locks", "locks", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },
     { "POST", "/api/v1/locks", "lock", NULL, { "kind", "value", "reason" }, { NULL }, 201, API_JSON, NULL, NULL },
     { "GET", "/api/v1/delegations", "delegations", NULL, { NULL }, { NULL }, 200, API_JSON, NULL, NULL },

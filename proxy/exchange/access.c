@@ -152,6 +152,16 @@ static struct entry *entry_for(struct access *a, const struct grant_key *key)
     return e;
 }
 
+/* Its form was checked with the grant's. */
+static void take_external(struct live_grant *g, const struct grant *from)
+{
+    size_t len = 0;
+    const char *name = json_string_value(json_object_get(from->external, "name")), *hash = json_string_value(json_object_get(from->external, "sha256"));
+    if (name == NULL || hash == NULL || b64url_decode(slice_str(hash), g->external_sha256, sizeof g->external_sha256, &len) != OK)
+        return;
+    snprintf(g->issuer, sizeof g->issuer, "%s", name);
+}
+
 static enum status add_grant(struct access *a, const struct grant *from, bool noticed, struct slice token, struct err *err)
 {
     struct grant_key key = { 0 };
@@ -196,6 +206,7 @@ static enum status add_grant(struct access *a, const struct grant *from, bool no
     snprintf(g->policy, sizeof g->policy, "%s", from->policy);
     snprintf(g->basis, sizeof g->basis, "%s", from->basis);
     sha256_one(token, g->token_sha256);
+    take_external(g, from);
     g->entry = e;
     g->next = e->grants;
     e->grants = g;

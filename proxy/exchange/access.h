@@ -18,6 +18,8 @@ struct live_grant {
     char grant_id[GRANT_ID_MAX + 1];
     int64_t exp_s;
     unsigned char token_sha256[32];   /* of the grant's token, for clients that present it */
+    unsigned char external_sha256[32];   /* of the token that another issuer signed, if it came of one */
+    char issuer[65];                  /* whose; "": nobody's but ours */
     bool noticed;                     /* the person saw that the session is recorded */
     json_t *actions;                  /* names; NULL: all */
     char basis[16];                   /* how it came about (authz/alone.h) */

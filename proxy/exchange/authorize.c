@@ -1,10 +1,12 @@
 /* authorize: a live grant for this certificate and this tool, and the policy's word on this request. Default deny. */
+#include "authz/external.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/cookies.h"
 #include "proxy/exchange/cross_origin.h"
 #include "proxy/exchange/exchange.h"
+#include "proxy/exchange/external.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/http/forward.h"
 
@@ -103,8 +105,13 @@ static bool presents_another(struct exchange *x, const struct live_grant *g)
     if (token.ptr == NULL)
         return false;
     sha256_one(token, digest);
-    if (g != NULL && CRYPTO_memcmp(digest, g->token_sha256, sizeof digest) == 0)
+    if (g != NULL && (CRYPTO_memcmp(digest, g->token_sha256, sizeof digest) == 0
+                      || (g->issuer[0] != 0 && CRYPTO_memcmp(digest, g->external_sha256, sizeof digest) == 0)))
         return false;
+    if (external_claimed(x->snap->config, token) != NULL) {
+        external_step(x, token);
+        return true;
+    }
     enum status st = access_token_fault(x->worker->access, token, x->conn->identity.thumbprint, x->tool->name, clock_wall_s(), &why);
     refuse_token(x, st, why.text);
     return true;

@@ -6,6 +6,7 @@
 #include "proxy/exchange/access_log.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/hold_wait.h"
+#include "proxy/exchange/external.h"
 #include "proxy/exchange/shares.h"
 #include "proxy/exchange/spend.h"
 #include "proxy/exchange/websocket.h"
@@ -20,7 +21,8 @@ static const unsigned may_go[X_STATE_COUNT] = {
     [X_HEAD]    = TO(X_TAPE) | TO(X_COLLECT) | TO(X_ASK) | TO(X_REPLY),
     [X_TAPE]    = TO(X_COLLECT) | TO(X_ASK) | TO(X_FORWARD) | TO(X_REPLY),   /* FORWARD: stage_judge said that a grant is enough */
     [X_COLLECT] = TO(X_ASK) | TO(X_FORWARD) | TO(X_REPLY) | TO(X_TAPE),
-    [X_ASK]     = TO(X_FORWARD) | TO(X_REPLY) | TO(X_ASK) | TO(X_TAPE),       /* FORWARD: authz gave an assertion, or used a sign-off up */
+    [X_ASK]     = TO(X_FORWARD) | TO(X_REPLY) | TO(X_ASK) | TO(X_TAPE) | TO(X_HEAD),   /* FORWARD: authz gave an assertion, or used a sign-off up; HEAD: it said
+                                                                                        * something about a token, so all is judged from the start */
     [X_FORWARD] = TO(X_RESPOND) | TO(X_TUNNEL) | TO(X_REPLY) | TO(X_DONE),                   /* REPLY: the tool failed before it answered */
     [X_RESPOND] = TO(X_DONE),
     [X_TUNNEL]  = TO(X_DONE),
@@ -342,6 +344,8 @@ static void exchange_wake(struct waiter *w)
         stage_identify(x);
     } else if (x->state == X_TAPE) {
         try_begin(x);
+    } else if (x->external) {
+        external_wake(x);
     } else if (tape_broken(x->worker->tape)) {
         exchange_broken(x, 503, "recording-unavailable", "The recording can't be kept at the moment.");
     } else if (x->state == X_COLLECT) {

@@ -84,6 +84,8 @@ struct exchange {
     struct verdict verdict;
     char grant_id[GRANT_ID_MAX + 1];
     bool noticed;
+    bool external;                    /* waits for authz's word about a token of another issuer (external.h) */
+    unsigned external_tries;
     struct readings query, form;
     struct slice reader;              /* another origin, named by the policy, whose page sent this and may read the answer (cross_origin.h) */
     bool reader_needs_action;
@@ -131,7 +133,7 @@ struct exchange {
 
     /* recording */
     struct tape_exchange tape;
-    struct waiter waiter;             /* for room on the tape, for durability, or for a line to authz */
+    struct waiter waiter;             /* for room on the tape, for durability, for a line to authz, or for its word about a token (external.h) */
     void (*after_tape)(struct exchange *x);
     bool durable;
     enum record_mode record;          /* decided before the tape begins; RECORD_OFF: it never does, unless it is refused */

@@ -361,8 +361,9 @@ static void take_upstream(struct exchange *x)
 
 static void begin_live(struct exchange *x)
 {
+    const struct live_grant *g = access_grant_by_id(x->worker->access, x->grant_id);
     const struct live_what what = { x->grant_id, x->conn->person->name, x->conn->identity.name, x->tool->name, x->verdict.action ? x->verdict.action->name : NULL,
-                                    x->conn->address, x->ws != NULL };
+                                    x->conn->address, x->ws != NULL, g ? g->issuer : NULL };
     x->live = live_begin(x->worker->live, x->worker->index, &what, clock_wall_ms());
 }
 

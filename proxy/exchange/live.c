@@ -10,7 +10,7 @@ enum { TEXT_MAX = 128, ADDRESS_TEXT = 46 };
 
 struct live_session {
     char grant_id[GRANT_ID_MAX + 1], tool[TOOL_NAME_MAX + 1];
-    char person[TEXT_MAX], identity[TEXT_MAX], action[TEXT_MAX], source[ADDRESS_TEXT];
+    char person[TEXT_MAX], identity[TEXT_MAX], action[TEXT_MAX], source[ADDRESS_TEXT], issuer[TEXT_MAX];
     int64_t since_ms, last_ms, second;
     uint64_t requests, received, sent;
     uint32_t each_second[LIVE_RATE_S];   /* requests in that second, by second modulo */
@@ -91,6 +91,7 @@ static struct live_session *find_or_make(struct slot *slot, const struct live_wh
     copy(s->tool, sizeof s->tool, w->tool);
     copy(s->person, sizeof s->person, w->person);
     copy(s->identity, sizeof s->identity, w->identity);
+    copy(s->issuer, sizeof s->issuer, w->issuer);
     s->since_ms = now_ms;
     HASH_ADD_STR(slot->all, grant_id, s);
     slot->count++;
@@ -193,6 +194,7 @@ static bool collect(struct live *l, int64_t now_ms, struct live_session **sums)
                 memcpy(sum->tool, s->tool, sizeof sum->tool);
                 memcpy(sum->person, s->person, sizeof sum->person);
                 memcpy(sum->identity, s->identity, sizeof sum->identity);
+                memcpy(sum->issuer, s->issuer, sizeof sum->issuer);
                 sum->since_ms = s->since_ms;
                 HASH_ADD_STR(*sums, grant_id, sum);
             }
@@ -221,6 +223,19 @@ static int busier(const struct live_session *a, const struct live_session *b)
     return a->last_ms != b->last_ms ? (a->last_ms > b->last_ms ? -1 : 1) : strcmp(a->grant_id, b->grant_id);
 }
 
+static json_t *shown(const struct live_session *s)
+{
+    json_t *v = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:f,s:I,s:I,s:i,s:i}", "session", s->grant_id, "person", s->person, "identity", s->identity, "tool", s->tool,
+                          "action", s->action, "source", s->source, "since_ms", (json_int_t)s->since_ms, "last_ms", (json_int_t)s->last_ms, "requests",
+                          (json_int_t)s->requests, "requests_per_s", rate_of(s), "received", (json_int_t)s->received, "sent", (json_int_t)s->sent, "active",
+                          (int)s->active, "websockets", (int)s->websockets);
+    if (s->issuer[0] != 0) {
+        json_object_set_new(v, "basis", json_string("external"));
+        json_object_set_new(v, "issuer", json_string(s->issuer));
+    }
+    return v;
+}
+
 json_t *live_read(struct live *l, bool (*is_live)(const void *arg, const char *grant_id), const void *arg, int64_t now_ms)
 {
     struct live_session *sums = NULL, *s, *next;
@@ -229,10 +244,7 @@ json_t *live_read(struct live *l, bool (*is_live)(const void *arg, const char *g
     HASH_SORT(sums, busier);
     HASH_ITER(hh, sums, s, next) {
         if (out != NULL && is_live(arg, s->grant_id))
-            json_array_append_new(out, json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:f,s:I,s:I,s:i,s:i}", "session", s->grant_id, "person", s->person, "identity", s->identity,
-                                                 "tool", s->tool, "action", s->action, "source", s->source, "since_ms", (json_int_t)s->since_ms, "last_ms",
-                                                 (json_int_t)s->last_ms, "requests", (json_int_t)s->requests, "requests_per_s", rate_of(s), "received", (json_int_t)s->received,
-                                                 "sent", (json_int_t)s->sent, "active", (int)s->active, "websockets", (int)s->websockets));
+            json_array_append_new(out, shown(s));
         drop(&sums, s);
     }
     return out;

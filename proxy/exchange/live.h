@@ -16,6 +16,7 @@ struct live_session;                  /* one worker's count */
 struct live_what {
     const char *grant_id, *person, *identity, *tool, *action, *source;
     bool websocket;
+    const char *issuer;               /* of a grant of the basis "external"; "" or NULL: none */
 };
 
 struct live *live_new(unsigned workers);
@@ -28,7 +29,7 @@ void live_add(struct live *l, unsigned worker, struct live_session *s, uint64_t 
 void live_end(struct live *l, unsigned worker, struct live_session *s, bool websocket, uint64_t received, uint64_t sent, int64_t now_ms);
 /* Somebody looked within LIVE_WATCHED_MS: exchanges under way are worth counting too. */
 bool live_watched(const struct live *l, int64_t now_ms);
-/* An array, busiest first: {session, person, identity, tool, action, source, since_ms, last_ms, requests, requests_per_s, received, sent, active, websockets}; only of grants that are
+/* An array, busiest first: {session, person, identity, tool, action, source, since_ms, last_ms, requests, requests_per_s, received, sent, active, websockets, and basis and issuer of a grant of another issuer's}; only of grants that are
  * still live. The caller's. NULL: no memory. */
 json_t *live_read(struct live *l, bool (*is_live)(const void *arg, const char *grant_id), const void *arg, int64_t now_ms);
 

@@ -14,7 +14,7 @@ static bool is_live(const void *arg, const char *grant_id)
 
 static struct live_what what(const char *grant, const char *action, bool websocket)
 {
-    return (struct live_what){ grant, "alice", "alice@acme.localhost", "support", action, "127.0.0.1", websocket };
+    return (struct live_what){ grant, "alice", "alice@acme.localhost", "support", action, "127.0.0.1", websocket, NULL };
 }
 
 static int64_t number(const json_t *o, const char *name)

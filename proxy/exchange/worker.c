@@ -6,6 +6,7 @@
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/cookies.h"
 #include "proxy/exchange/hold_wait.h"
+#include "proxy/exchange/external.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/exchange/sources.h"
 
@@ -456,6 +457,7 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
     w->snap = s;
     w->crl_ran_out = false;
     access_forget_assertions(w->access);
+    external_forget(w);
     recheck_all(w);
     free(w->pool_of);
     w->pool_of = NULL;
@@ -573,6 +575,7 @@ void worker_join(struct worker *w)
     uv_thread_join(&w->thread);
     tape_free(w->tape);
     access_free(w->access);
+    external_free_asks(w->external);
     snapshot_unref(atomic_exchange(&w->next, NULL));
     snapshot_unref(w->snap);
     free(w);

@@ -50,6 +50,7 @@ struct waiter {                       /* somebody who waits for room on the tape
 };
 
 struct conn;
+struct external_asks;
 struct worker {
     struct loop loop;
     unsigned index;
@@ -81,6 +82,7 @@ struct worker {
     struct access_log access_log;
     struct refused refused;
     struct door door;
+    struct external_asks *external;   /* tokens of other issuers (external.h); NULL: none came yet */
     struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
     struct live *live;                /* who is at which tool; likewise */
     struct shares *shares;            /* what each person holds; likewise */

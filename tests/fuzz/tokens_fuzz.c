@@ -1,6 +1,7 @@
 /* Everything of the authz library that reads signed or sealed text: tokens, detached signatures, notes, statements, blobs. The first byte says which. */
 #include "authz/blob.h"
 #include "authz/chain.h"
+#include "authz/external.h"
 #include "authz/grant.h"
 #include "authz/statement.h"
 
@@ -8,7 +9,9 @@
 #include <stdlib.h>
 
 static EVP_PKEY *key;
-static struct jwt_keys *keys;
+static struct jwt_keys *keys, *foreign;
+static struct issuer issuer = { .name = (char *)(uintptr_t)"bot", .iss = (char *)(uintptr_t)"https://bot.test.localhost" };
+static struct config config = { .issuers = &issuer, .issuer_count = 1 };
 static const char jwks_text[] = "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"P-256\",\"alg\":\"ES256\",\"kid\":\"k\","
                                 "\"x\":\"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY\",\"y\":\"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU\"}]}";
 
@@ -17,7 +20,7 @@ static void set_up(void)
     json_t *jwks = json_loads(jwks_text, 0, NULL);
     struct err err;
     key = EVP_EC_gen("P-256");
-    if (key == NULL || jwt_keys_from_jwks(jwks, &keys, &err) != OK)
+    if (key == NULL || jwt_keys_from_jwks(jwks, &keys, &err) != OK || jwt_keys_foreign(jwks, true, true, &foreign, &err) != OK)
         abort();
     json_decref(jwks);
 }
@@ -41,6 +44,26 @@ static void try_blob(struct slice s)
         return;
     (void)!blob_digest(&b, digest, body, &err);
     blob_done(&b);
+}
+
+static void try_external(struct slice s)
+{
+    struct jwt_expect expect = { issuer.iss, "gw", "grant", 1800000000, 900 };
+    struct err err;
+    json_t *claims = NULL;
+    const struct issuer *claimed = external_claimed(&config, s);
+    if ((claimed != NULL && claimed != &issuer) || jwt_verify(foreign, s, &expect, &claims, &err) == OK)
+        abort();                      /* nobody has the private key */
+}
+
+static void try_foreign_jwks(struct slice s)
+{
+    struct jwt_keys *k = NULL;
+    struct err err;
+    json_t *o = json_loadb((const char *)s.ptr, s.len, JSON_REJECT_DUPLICATES, NULL);
+    if (jwt_keys_foreign(o, true, true, &k, &err) == OK)
+        jwt_keys_free(k);
+    json_decref(o);
 }
 
 static void try_jwks(struct slice s)
@@ -86,6 +109,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 'k':
         try_jwks(s);
+        break;
+    case 'e':
+        try_external(s);
+        break;
+    case 'f':
+        try_foreign_jwks(s);
         break;
     default:
         break;

@@ -8,7 +8,7 @@ import pytest
 from harness.gateway import command
 from harness.people import give_grant, wait_until
 
-COMMANDS = ["init", "check", "run", "certs", "request", "status", "pending", "approve", "deny", "withdraw", "keys", "proof", "top", "sessions", "show", "replay", "export", "incident", "auditor-key", "verify", "lock", "unlock", "explain", "hold", "events", "log"]
+COMMANDS = ["init", "check", "run", "certs", "request", "status", "pending", "approve", "deny", "withdraw", "carry-over", "keys", "proof", "top", "sessions", "show", "replay", "export", "incident", "auditor-key", "verify", "lock", "unlock", "explain", "hold", "events", "log"]
 SUBCOMMANDS = ["certs issue", "certs renew", "certs revoke", "certs list", "certs crl", "certs signing-key", "verify approval", "verify log", "verify all"]
 WRONG = [
     [], ["nosuch"], ["--nosuch"], ["init"], ["init", "a", "b"], ["init", "--domain"], ["check", "--nosuch"], ["run"], ["run", "-c"], ["certs"], ["certs", "nosuch"],

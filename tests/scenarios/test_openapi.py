@@ -7,7 +7,8 @@ import pytest
 
 from harness.authenticator import Authenticator, confirmed
 from harness.config_text import CONSOLE
-from harness.people import give_grant, hold, wait_until
+from harness.people import Person, canonical, detached_jws, give_grant, hold, wait_until
+from test_renewed_certificates import der
 
 GATEWAY = {"keys": {"delay": "0s"}, "change": lambda config: config["tools"][0].update(break_glass={"groups": ["support"]})}
 PUBLIC = ["/api/openapi.json", "/.well-known/jwks.json", "/.well-known/countersign-log-key"]
@@ -96,6 +97,11 @@ def test_every_call_answers_as_described(gw, origin, call):
     call(dan, "listing", grant)
     call(dan, "log", query=f"?session={grant}&limit=50")
     call(alice, "log", refused="auditors-only")
+    call(alice, "carryOverStatement", body={"certificate": "AAAA"}, refused="bad-request")
+    former, renewed = alice, Person(gw, "alice-renewed", gw.issue_person("alice@test.localhost", "alice-renewed"))
+    statement = call(renewed, "carryOverStatement", body={"certificate": der(former.cred)}).json()["statement"]
+    signed = detached_jws(former.cred.private_key(), statement["key"], canonical(statement))
+    call(renewed, "carryOver", body={"certificate": der(former.cred), "statement_id": statement["id"], "jws": signed})
     lock = call(olga, "lock", body={"kind": "grant", "value": grant, "reason": "a drill"}).json()["lock"]["id"]
     call(olga, "locks")
     lift = call(olga, "unlockStatement", lock, {"key": olga.cred.fingerprint(), "reason": "over now"}).json()["statement"]
