@@ -72,7 +72,7 @@ static void grants(void **state)
     json_t *none = json_array();
     json_t *behalf = json_pack("[{s:s, s:s, s:s, s:s}]", "person", "carol", "statement", "stm_1", "key", "k", "on_behalf_of", "bob");
     json_t *own_behalf = json_pack("[{s:s, s:s, s:s, s:s}]", "person", "carol", "statement", "stm_1", "key", "k", "on_behalf_of", "alice");
-    struct grant_facts f = { "gw", "grt_1", "jti_1", "alice", "alice@acme.localhost", x5t, "support", reason, "policy", "note", by, 1000, 1600, NULL, NULL, NULL, NULL, 0 };
+    struct grant_facts f = { "gw", "grt_1", "jti_1", "alice", "alice@acme.localhost", x5t, "support", reason, "policy", "note", by, 1000, 1600, NULL, NULL, NULL, 0, NULL };
     assert_int_equal(round_trip(&f, 1100, &g), OK);
     assert_true(strlen(g.reason) % 4 == 0 && strncmp(g.reason, reason, strlen(g.reason)) == 0);   /* cut between characters */
     assert_true(grant_allows(&g, SLICE("anything")));

@@ -219,7 +219,7 @@ static enum status take_certificate(struct ledger *l, uint64_t seq, const json_t
     if (x5t == NULL || person == NULL || strlen(x5t) != 43)
         return OK;
     ledger_certificate_id(x5t, id);
-    return ledger_find(l, id) != NULL ? OK : make_entry(l, &seen, id, seq, err);
+    return ledger_find(l, id) != NULL ? OK : make_entry(l, &seen, id, seq, content, err);
 }
 
 void ledger_certificate_id(const char *x5t, char out[48])

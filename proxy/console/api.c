@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NAMES_MAX = 10 };
+enum { NAMES_MAX = 12 };
 
 struct row {
     const char *method, *path;        /* '*' stands for one segment: the id */

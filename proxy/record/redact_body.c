@@ -153,6 +153,8 @@ unsigned body_redactor_removed(const struct body_redactor *r)
         return r->s.json.removed;
     case BODY_MULTIPART:
         return r->s.multipart.removed;
+    case BODY_TEXT:
+        return r->s.text.removed;
     case BODY_UNREADABLE:
     case BODY_OTHER:
         break;

@@ -48,6 +48,7 @@ struct text_state {
     bool packets;                     /* several may follow each other, 0x1e between them or none (Engine.IO 4 and 3) */
     bool no_forms;                    /* 'password=…' is a line of some file */
     enum { TEXT_LEAD, TEXT_FORM, TEXT_JSON, TEXT_PLAIN } what;
+    unsigned removed;                 /* values taken out, of all texts so far */
     size_t lead_len;
     unsigned char lead[TEXT_LEAD_MAX];
     union {

@@ -68,18 +68,26 @@ static size_t find_out(struct text_state *s, const struct secret_names *names, s
 static size_t feed_some(struct text_state *s, const struct secret_names *names, struct slice data, const struct redact_out *out)
 {
     size_t taken = data.len;
+    unsigned before;
+    enum status st;
     switch (s->what) {
     case TEXT_LEAD:
         taken = find_out(s, names, data);
         redact_put(out, slice_of(data.ptr, taken));
         return taken;
     case TEXT_FORM:
-        if (form_feed(&s->s.form, names, data, out) == OK)
+        before = s->s.form.removed;
+        st = form_feed(&s->s.form, names, data, out);
+        s->removed += s->s.form.removed - before;
+        if (st == OK)
             return data.len;
         s->what = TEXT_PLAIN;
         return 0;
     case TEXT_JSON:
-        if (json_feed(&s->s.json, names, data, out, &taken) == OK)
+        before = s->s.json.removed;
+        st = json_feed(&s->s.json, names, data, out, &taken);
+        s->removed += s->s.json.removed - before;
+        if (st == OK)
             return data.len;
         s->what = TEXT_PLAIN;
         if (s->packets && s->s.json.depth == 0 && s->s.json.seen > 0)   /* between two values */

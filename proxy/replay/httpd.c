@@ -176,7 +176,7 @@ static void handle(struct conn *c)
 /* PARSE_OK: the request goes on to its body, or to its answer. */
 static bool read_head(struct conn *c)
 {
-    static const struct h1_limits limits = { FIELDS_MAX };
+    static const struct h1_limits limits = { .fields = FIELDS_MAX };
     struct refusal why = { 400, "bad request\n" };
     struct slice in = bbuf_slice(&c->in);
     size_t len = 0;

@@ -139,7 +139,7 @@ static void one_exchange(struct worker *w, const struct options *o, const struct
     if (i % 20 == 0)
         field(&response.fields, "set-cookie", i % 40 ? "sessionid=one; Path=/" : "sessionid=two; Path=/");
     arena_init(&arena, 65536);
-    while (tape_begin(w->tape, &x, s, &request, &(struct tape_keep){ .action = slice_str(action), .names = slice_str(names) }, &arena) == FULL)
+    while (tape_begin(w->tape, &x, s, &request, &(struct tape_keep){ .action = slice_str(action), .touched = slice_str(names) }, &arena) == FULL)
         wait_for_room(w);
     while (tape_response(w->tape, &x, &response, !refused) == FULL)
         wait_for_room(w);
