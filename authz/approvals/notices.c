@@ -79,6 +79,8 @@ enum status notices_queue(struct op *o, const char *type, const json_t *content,
     const struct notice_event *e = c->notice_count > 0 ? notice_event_of(type, str(content, "state"), str(content, "item")) : NULL;
     char tool[64];
     enum status st = OK;
+    if (e != NULL && strcmp(type, "request.created") == 0 && strcmp(request_basis(content), BASIS_APPROVED) != 0)
+        return OK;                    /* it asks nobody for anything */
     if (e == NULL || (!e->weighty && o->who.person != NULL && too_many_of(o->s, o->who.person->name, o->now_ms)))
         return OK;
     tool_of(o, content, tool);

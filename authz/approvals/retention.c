@@ -315,13 +315,17 @@ static enum status look_for_due(struct op *o)
 
 static enum status remove_files(struct service *s, const char *session, struct err *err)
 {
-    char name[96];
-    snprintf(name, sizeof name, "recordings/%s.tar", session);
-    char *path = config_path(s->config, name);
-    enum status st = path ? OK : fail(err, NO_MEMORY, "path");
-    if (st == OK && unlink(path) != 0 && errno != ENOENT)
-        st = fail(err, IO_FAILED, "cannot delete '%s': %s", path, strerror(errno));
-    free(path);
+    enum status st = OK;
+    for (int i = 0; i < 2 && st == OK; i++) {   /* the recording, and how far it was copied (proxy/courier/copies.h) */
+        char name[96];
+        snprintf(name, sizeof name, i == 0 ? "recordings/%s.tar" : "copies/%s", session);
+        char *path = config_path(s->config, name);
+        if (path == NULL)
+            st = fail(err, NO_MEMORY, "path");
+        else if (unlink(path) != 0 && errno != ENOENT)
+            st = fail(err, IO_FAILED, "cannot delete '%s': %s", path, strerror(errno));
+        free(path);
+    }
     return st;
 }
 
@@ -334,6 +338,12 @@ static enum status sync_folder(const struct service *s, struct err *err)
         close(fd);
     free(path);
     return good ? OK : fail(err, IO_FAILED, "cannot sync the folder of recordings: %s", strerror(errno));
+}
+
+static enum status forget_session(struct op *o, const char *session)
+{
+    enum status st = store_run(o->s->store, &o->err, "DELETE FROM touched WHERE session = $1", "s", session);   /* whom it was about */
+    return st == OK ? store_run(o->s->store, &o->err, "UPDATE session SET gone = 1 WHERE session = $1", "s", session) : st;
 }
 
 /* Those that the log says are deleted, and whose files may still be there. */
@@ -356,7 +366,7 @@ static enum status finish(struct op *o)
         st = sync_folder(o->s, &o->err);
     json_array_foreach(rows, i, row)
         if (st == OK)
-            st = store_run(o->s->store, &o->err, "UPDATE session SET gone = 1 WHERE session = $1", "s", str(row, "session"));
+            st = forget_session(o, str(row, "session"));
     json_decref(rows);
     return st;
 }

@@ -162,8 +162,6 @@ enum status service_open_accepting(struct config *c, bool accept, struct service
     if (st == OK)
         st = holds_load(s, err);
     if (st == OK)
-        st = teller_open(s, &s->teller, err);
-    if (st == OK)
         st = reviews_load(s, err);
     if (st == OK)
         st = delegations_load(s, err);
@@ -171,6 +169,8 @@ enum status service_open_accepting(struct config *c, bool accept, struct service
         st = begin_log(s, err);
     if (st == OK)
         st = choose_policy(s, accept, err);
+    if (st == OK)
+        st = teller_open(s, &s->teller, err);
     if (st == OK)
         st = keys_load(s->config, &s->keys, err);
     if (st == OK)

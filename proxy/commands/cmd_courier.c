@@ -36,7 +36,7 @@ int cmd_courier(int argc, char **argv)
     struct config *c = NULL;
     struct problems problems = { 0 };
     struct err err = { .text = "" };
-    enum status st = config_load(path, &c, &problems);
+    enum status st = config_load_in_force(path, &c, &problems);
     problems_done(&problems);
     if (st != OK)
         return command_failed("the config '%s' has problems; try `countersign check -c %s`", path, path);

@@ -1,5 +1,6 @@
 #include "proxy/courier/copies_log.h"
 
+#include "proxy/base/clock.h"
 #include "proxy/base/file.h"
 #include "proxy/base/log.h"
 
@@ -9,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char mark_name[] = "log.mark", checkpoint[] = "checkpoint";
@@ -108,12 +108,10 @@ static void look(struct log_pass *p, int fd, const char *below, int depth)
 
 void log_pass_begin(struct log_pass *p)
 {
-    struct timespec now;
     struct stat info;
     forget(p);
     p->open = true;
-    clock_gettime(CLOCK_REALTIME, &now);
-    p->begun_ns = ns_of(&now);
+    p->begun_ns = clock_wall_ms() * 1000000;
     int fd = open(p->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return;                       /* not published yet */

@@ -243,7 +243,7 @@ static void reload(struct courier *c)
 {
     struct config *fresh = NULL;
     struct problems problems = { 0 };
-    enum status st = config_load(c->config_file, &fresh, &problems);
+    enum status st = config_load_in_force(c->config_file, &fresh, &problems);
     problems_done(&problems);
     if (st != OK) {                   /* the others say what is wrong with it */
         log_error("config.kept", "why", "the config has problems");
