@@ -26,6 +26,12 @@ struct taken {
     json_t *by;                       /* names of witnesses */
 };
 
+static struct slice after_plus(struct slice s)
+{
+    size_t at = slice_find(s, '+');
+    return at < s.len ? slice_from(s, at + 1) : slice_of(s.ptr, 0);
+}
+
 /* The log's own key, from the line that is published beside it. */
 static enum status own_key(struct taken *t, struct err *err)
 {
@@ -37,8 +43,7 @@ static enum status own_key(struct taken *t, struct err *err)
     if (st != OK)
         return st;
     struct slice line = slice_trim(slice_of(text, slice_find(slice_of(text, len), '\n')));
-    const unsigned char *plus = memrchr(line.ptr, '+', line.len);
-    struct slice b64 = plus ? slice_from(line, (size_t)(plus + 1 - line.ptr)) : slice_of(line.ptr, 0);
+    struct slice b64 = after_plus(after_plus(line));   /* NAME+HASH+KEY; the key may have a '+' of its own */
     if (b64.len != 44 || EVP_DecodeBlock(raw, b64.ptr, 44) != 33 || raw[0] != 1)
         st = fail(err, CORRUPT, "'%s/key' is not the key of a log", t->folder);
     if (st == OK) {
