@@ -132,8 +132,9 @@ static void answer_form(struct html *h, const struct page_item *p)
         less_fields(h, p);
     html_raw(h, "<label for=\"key\">Your key</label><select id=\"key\" name=\"key\">");
     (void)page_key_options(h, p->keys);
-    html_raw(h, "</select><label for=\"why\">If no: why? (who asked reads it)</label><input id=\"why\" name=\"why\" maxlength=\"500\" autocomplete=\"off\">"
-                "<button value=\"approve\">Yes, sign it</button><button class=\"no\" value=\"deny\">No, sign it</button>"
+    html_raw(h, "</select><button value=\"approve\">Yes, sign it</button>"
+                "<label for=\"why\">If no: why? (who asked reads it)</label><input id=\"why\" name=\"why\" maxlength=\"500\" autocomplete=\"off\">"
+                "<button class=\"no\" value=\"deny\">No, sign it</button>"
                 "<p role=\"status\" class=\"soft\"></p><noscript><p class=\"warn\">Signing needs this page's script; or answer on the command line.</p></noscript></form>\n");
     by_command(h, p->item);
 }

@@ -197,9 +197,12 @@ await step('a copied authenticator shows itself by its counter', carol, async ()
   await device.cdp.send('WebAuthn.addCredential', { authenticatorId: device.authenticatorId, credential: { ...credentials[0], signCount: credentials[0].signCount + 100 } });
 });
 
-await step('carol says no to another one', carol, async () => {
+await step('carol says no to another one; Enter after the reason signs no yes', carol, async () => {
   await carol.goto(`${facts.console}/items/${facts.second}`);
-  await carol.getByRole('button', { name: 'No, sign it' }).click();
+  await carol.locator('#why').fill('not for this customer');
+  await carol.keyboard.press('Enter');
+  expect(await carol.evaluate(() => document.activeElement.value) === 'deny', 'the no button focused', await carol.evaluate(() => document.activeElement.outerHTML));
+  await carol.keyboard.press('Enter');
   await carol.waitForURL(/done=deny/);
   expect(/your no is in/.test(await text(carol)) && /denied/.test(await text(carol)), 'a denied request', await text(carol));
 });

@@ -145,6 +145,14 @@ async function delegate(form) {
   location.assign('/delegates?named=1');
 }
 
+// A form's first button is what Enter presses: the reason for a no must never sign a yes.
+for (const why of document.querySelectorAll('form[data-sign=decide] #why'))
+  why.addEventListener('keydown', event => {
+    if (event.key !== 'Enter') return;
+    event.preventDefault();
+    why.form.querySelector('button[value=deny]').focus();
+  });
+
 const actions = { register, unlock, review, delegate, decide };
 for (const form of document.querySelectorAll('form[data-sign]'))
   form.addEventListener('submit', event => {
