@@ -94,6 +94,7 @@ struct service {
     json_t *notices_of;               /* {person: {since, count}}: events caused of late */
     int64_t escalated_ms;             /* when escalate() last looked */
     struct teller *teller;            /* audit events */
+    uint64_t leaves_before;           /* of the log, when this start began */
     json_t *revoked;                  /* {serial: true} of the revocation list when it was last read, for audit events; NULL: not yet */
     int64_t revoked_looked_ms, revoked_mark;
     json_t *holds;                    /* live legal holds: [{id, kind, value, reason, by, at}], from verified leaves */

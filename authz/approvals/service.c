@@ -79,6 +79,7 @@ static enum status first_leaf(struct op *o)
 static enum status begin_log(struct service *s, struct err *err)
 {
     struct op o;
+    s->leaves_before = log_size(s->log);
     if (log_size(s->log) > 0)
         return retention_look_back(s, err);   /* the times of later leaves would hide a leap of the clock */
     enum status st = own_begin(s, &o, err);

@@ -90,12 +90,12 @@ static json_t *read_positions(const struct teller *t)
     return o;
 }
 
-/* A place that was told of before goes on there, also another of the same kind; one that is new begins now. */
-static uint64_t position_of(const struct service *s, const json_t *positions, size_t which)
+/* A place that was told of before goes on there, also another of the same kind; one that is new begins at `fresh`. */
+static uint64_t position_of(const struct service *s, const json_t *positions, size_t which, uint64_t fresh)
 {
     const json_t *v = json_object_get(positions, place_names[which]);
     uint64_t n = json_is_integer(v) && json_integer_value(v) >= 0 ? (uint64_t)json_integer_value(v) : UINT64_MAX;
-    return n < log_size(s->log) ? n : log_size(s->log);
+    return n < log_size(s->log) ? n : fresh;
 }
 
 static void save_positions(struct teller *t, bool exact)
@@ -382,23 +382,7 @@ void teller_refused(struct service *s, json_t *content)
 
 /* ---- opening and closing ---- */
 
-enum status teller_open(struct service *s, struct teller **out, struct err *err)
-{
-    struct teller *t = calloc(1, sizeof *t);
-    if (t == NULL || (t->position_path = config_path(s->config, "audit.position")) == NULL) {
-        free(t);
-        return fail(err, NO_MEMORY, "audit events");
-    }
-    s->teller = t;
-    t->saved_ms = clock_mono_ms();
-    enum status st = teller_reload(s, err);
-    if (st == OK)
-        save_positions(t, true);
-    *out = t;
-    return st;
-}
-
-enum status teller_reload(struct service *s, struct err *err)
+static enum status open_places(struct service *s, uint64_t fresh, struct err *err)
 {
     struct teller *t = s->teller;
     struct place *made[PLACES] = { NULL };
@@ -408,7 +392,7 @@ enum status teller_reload(struct service *s, struct err *err)
         const char *spec = spec_of(s->config, i);
         const struct place *had = t->places[i];
         if (spec != NULL && (had == NULL || strcmp(had->spec, spec) != 0))
-            st = place_open(i, spec, had ? had->told : position_of(s, positions, i), &made[i], err);
+            st = place_open(i, spec, had ? had->told : position_of(s, positions, i, fresh), &made[i], err);
     }
     json_decref(positions);
     for (size_t i = 0; i < PLACES; i++) {
@@ -422,6 +406,27 @@ enum status teller_reload(struct service *s, struct err *err)
         }
     }
     return st;
+}
+
+enum status teller_open(struct service *s, struct teller **out, struct err *err)
+{
+    struct teller *t = calloc(1, sizeof *t);
+    if (t == NULL || (t->position_path = config_path(s->config, "audit.position")) == NULL) {
+        free(t);
+        return fail(err, NO_MEMORY, "audit events");
+    }
+    s->teller = t;
+    t->saved_ms = clock_mono_ms();
+    enum status st = open_places(s, s->leaves_before, err);   /* what this start has written is told */
+    if (st == OK)
+        save_positions(t, true);
+    *out = t;
+    return st;
+}
+
+enum status teller_reload(struct service *s, struct err *err)
+{
+    return open_places(s, log_size(s->log), err);
 }
 
 void teller_close(struct service *s)
