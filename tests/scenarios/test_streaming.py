@@ -226,7 +226,7 @@ def test_many_downloads_at_once_on_few_connections(gw, origin, proto):
 def test_an_answer_that_comes_before_the_body_is_read_leaves_nobody_waiting(gw, origin, proto):
     """The rest of the body is thrown away as it comes; over HTTP/2 its window has to stay open for that."""
     async def script(request, conn):
-        await conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ntook")
+        await conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\ntook")   # whoever came next over it would be swallowed
         while await conn.reader.read(1 << 16):
             pass
     origin.on("/early", script, raw=True)
