@@ -67,29 +67,6 @@ def check_recording(gateway, session):
 
 
 def main():
-            self.stop = asyncio.Event()
-            await serve(self.port, self.stop, self.heard)
-        self.loop.run_until_complete(main())
-
-    def close(self):
-        self.loop.call_soon_threadsafe(self.stop.set)
-        self.thread.join(30)
-
-
-def check_recording(gateway, session):
-    """What the page said stands in the recording, as `countersign show` tells it."""
-    def shown():
-        p = gateway.person("dan").cli("show", session, "--json")
-        found = [m for x in json.loads(p.stdout).get("exchanges", []) for m in x.get("messages", [])] if p.returncode == 0 else []
-        return found if sum(m["opcode"] == "binary" for m in found) >= 4 else None
-    found = wait_until(shown, 30, "the messages in the recording")
-    compressed = sum(m["compressed"] for m in found)
-    print(f"step ok: the recording has {len(found)} messages, {compressed} of them compressed")
-    print(found[:3])
-    assert compressed == 0
-
-
-def main():
     server = Tool()
     gateway = Gateway(DummyOrigin(), change=lambda c: c.update(tools=[tool("support", SUPPORT, server.port, [action("use", "/**")]),
                                                                        tool("billing", BILLING, server.port, [action("use", "/**")])]))
