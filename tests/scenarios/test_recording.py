@@ -259,8 +259,9 @@ def test_only_auditors_see_sessions(gw, session):
     for name in ("alice", "bob", "carol", "olga", "mallory", "nina"):
         for path in ("/api/v1/sessions", f"/api/v1/sessions/{session}?purpose=show", f"/api/v1/sessions/{session}/recording", "/api/v1/log?from=1&limit=10"):
             assert gw.person(name).api("GET", path).status in (403, 404), f"{name} {path}"
+    gw.person("alice").get("/something-to-see")
     dan = gw.person("dan")
-    assert session in [s["id"] for s in dan.api_ok("GET", "/api/v1/sessions")["sessions"]]
+    wait_until(lambda: session in [s["id"] for s in dan.api_ok("GET", "/api/v1/sessions")["sessions"]], what="the session")
 
 
 def test_the_recording_comes_over_the_api_as_it_lies_on_disk(gw, origin, session):
