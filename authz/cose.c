@@ -1,9 +1,8 @@
 #include "authz/cose.h"
 
 #include "authz/cbor.h"
+#include "authz/rsa_key.h"
 
-#include <openssl/core_names.h>
-#include <openssl/param_build.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
 
@@ -79,23 +78,6 @@ static EVP_PKEY *ed25519_key(const struct members *m)
     return EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, m->second.s.ptr, COORDINATE_LEN);
 }
 
-static EVP_PKEY *rsa_from(BIGNUM *n, BIGNUM *e)
-{
-    EVP_PKEY *key = NULL;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
-    OSSL_PARAM *params = NULL;
-    if (ctx != NULL && bld != NULL && n != NULL && e != NULL && OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) == 1
-        && OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e) == 1)
-        params = OSSL_PARAM_BLD_to_param(bld);
-    if (params != NULL && EVP_PKEY_fromdata_init(ctx) == 1 && EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
-        key = NULL;
-    OSSL_PARAM_free(params);
-    OSSL_PARAM_BLD_free(bld);
-    EVP_PKEY_CTX_free(ctx);
-    return key;
-}
-
 static EVP_PKEY *rsa_key(const struct members *m)
 {
     static const unsigned char f4[] = { 1, 0, 1 };
@@ -106,7 +88,7 @@ static EVP_PKEY *rsa_key(const struct members *m)
     if ((n.ptr[0] & 0x80) == 0 || (n.ptr[n.len - 1] & 1) == 0)   /* as long as it says, and odd */
         return NULL;
     BIGNUM *modulus = BN_bin2bn(n.ptr, (int)n.len, NULL), *exponent = BN_bin2bn(f4, sizeof f4, NULL);
-    EVP_PKEY *key = rsa_from(modulus, exponent);
+    EVP_PKEY *key = rsa_public_key(modulus, exponent);
     BN_free(modulus);
     BN_free(exponent);
     return key;

@@ -1,10 +1,9 @@
 /* Keys and signatures of other issuers (jwt.h). What is strict about ours is stricter about theirs: each key has one algorithm, and a JWKS with anything odd in it is refused whole. */
 #include "authz/jwt_internal.h"
+#include "authz/rsa_key.h"
 
 #include "proxy/base/codec.h"
 
-#include <openssl/core_names.h>
-#include <openssl/param_build.h>
 #include <openssl/rsa.h>
 #include <stdlib.h>
 
@@ -14,23 +13,6 @@ static const char *text(const json_t *jwk, const char *name)
 {
     const char *s = json_string_value(json_object_get(jwk, name));
     return s ? s : "";
-}
-
-static EVP_PKEY *rsa_from(const BIGNUM *n, const BIGNUM *e)
-{
-    EVP_PKEY *key = NULL;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
-    OSSL_PARAM *params = NULL;
-    if (ctx != NULL && bld != NULL && n != NULL && e != NULL && OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_N, n) == 1
-        && OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_RSA_E, e) == 1)
-        params = OSSL_PARAM_BLD_to_param(bld);
-    if (params != NULL && EVP_PKEY_fromdata_init(ctx) == 1 && EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) != 1)
-        key = NULL;
-    OSSL_PARAM_free(params);
-    OSSL_PARAM_BLD_free(bld);
-    EVP_PKEY_CTX_free(ctx);
-    return key;
 }
 
 /* The modulus in its shortest form (RFC 7518 s6.3.1.1), odd, 2048 to 4096 bits; the exponent 65537 and no other: small ones have a history of
@@ -45,7 +27,7 @@ static enum status add_rsa(struct jwt_keys *keys, const json_t *jwk, const char 
         return fail(err, BAD_INPUT, "key '%s' of the JWKS is no RSA key of 2048 to 4096 bits", kid);
     BIGNUM *modulus = BN_bin2bn(n, (int)len, NULL), *exponent = BN_new();
     struct jwt_key *slot = &keys->v[keys->count];
-    slot->rsa = exponent != NULL && BN_set_word(exponent, RSA_F4) == 1 ? rsa_from(modulus, exponent) : NULL;
+    slot->rsa = exponent != NULL && BN_set_word(exponent, RSA_F4) == 1 ? rsa_public_key(modulus, exponent) : NULL;
     BN_free(modulus);
     BN_free(exponent);
     if (slot->rsa == NULL)

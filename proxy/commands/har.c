@@ -1,6 +1,7 @@
 #include "proxy/commands/har.h"
 
 #include "proxy/commands/body_text.h"
+#include "proxy/record/comment.h"
 #include "proxy/record/inflate.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/words.h"
@@ -21,24 +22,6 @@ static json_t *iso_time(int64_t ms)
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", gmtime_r(&s, &tm));
     snprintf(text, sizeof text, "%s.%03dZ", date, (int)(ms % 1000));
     return json_string(text);
-}
-
-/* As it is when it is UTF-8; else each byte as the character of its number, as header fields are read (RFC 9110 s5.5). */
-static json_t *text_of(struct slice s)
-{
-    json_t *v = json_stringn(s.ptr ? (const char *)s.ptr : "", s.len);
-    char *latin = v == NULL ? malloc(s.len * 2) : NULL;
-    size_t n = 0;
-    if (latin == NULL)
-        return v;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] >= 0x80)
-            latin[n++] = (char)(0xc0 | s.ptr[i] >> 6);
-        latin[n++] = (char)(s.ptr[i] >= 0x80 ? 0x80 | (s.ptr[i] & 0x3f) : s.ptr[i]);
-    }
-    v = json_stringn(latin, n);
-    free(latin);
-    return v;
 }
 
 static json_t *base64_of(struct slice s)
@@ -84,7 +67,7 @@ static json_t *fields_json(const struct har *h, struct slice head)
             continue;
         struct slice name = slice_of(line.ptr, colon), value = slice_trim(slice_from(line, colon + 1));
         bool hide = !h->fingerprints && har_is_credential(name);
-        json_array_append_new(list, json_pack("{s:o, s:o}", "name", text_of(name), "value", hide ? json_string("redacted") : text_of(value)));
+        json_array_append_new(list, json_pack("{s:o, s:o}", "name", comment_string(name), "value", hide ? json_string("redacted") : comment_string(value)));
     }
     return list;
 }
@@ -104,8 +87,8 @@ static json_t *cookies_json(const struct har *h, struct slice head, const char *
             struct slice pair = slice_trim(slice_of(rest.ptr, end));
             size_t equals = slice_find(pair, '=');
             struct slice value = equals < pair.len ? slice_from(pair, equals + 1) : slice_of(pair.ptr, 0);
-            json_array_append_new(list, json_pack("{s:o, s:o}", "name", text_of(slice_of(pair.ptr, equals)), "value",
-                                                  h->fingerprints ? text_of(value) : json_string("redacted")));
+            json_array_append_new(list, json_pack("{s:o, s:o}", "name", comment_string(slice_of(pair.ptr, equals)), "value",
+                                                  h->fingerprints ? comment_string(value) : json_string("redacted")));
             rest = slice_from(rest, end < rest.len && field[0] == 'C' ? end + 1 : rest.len);
         }
     }
@@ -130,7 +113,7 @@ static json_t *decoded(struct slice s)
         out[n++] = (unsigned char)c;
         i += coded ? 2 : 0;
     }
-    json_t *v = text_of(slice_of(out, n));
+    json_t *v = comment_string(slice_of(out, n));
     free(out);
     return v;
 }
@@ -167,7 +150,7 @@ static json_t *request_json(const struct har *h, const struct archive_exchange *
     head_field(x->request_head, "host", host, sizeof host);
     if (asprintf(&url, "https://%s%.*s", host, SLICE_ARG(target)) < 0)
         return NULL;
-    json_t *o = json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I}", "method", text_of(method), "url", text_of(slice_str(url)), "httpVersion",
+    json_t *o = json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:I, s:I}", "method", comment_string(method), "url", comment_string(slice_str(url)), "httpVersion",
                           version_of(x->request_head, true), "cookies", cookies_json(h, x->request_head, "Cookie"), "headers",
                           fields_json(h, x->request_head), "queryString", query_json(target), "headersSize", (json_int_t)x->request_head.len,
                           "bodySize", (json_int_t)x->request_body.len);
@@ -217,9 +200,9 @@ static json_t *response_json(const struct har *h, const struct archive_exchange 
     struct slice rest = space < line.len ? slice_from(line, space + 1) : slice_of(line.ptr, 0);
     size_t after = slice_find(rest, ' ');
     return json_pack("{s:i, s:o, s:s, s:o, s:o, s:o, s:o, s:I, s:I}", "status", (int)x->status, "statusText",
-                     text_of(after < rest.len ? slice_from(rest, after + 1) : slice_of(rest.ptr, 0)), "httpVersion", version_of(x->response_head, false),
+                     comment_string(after < rest.len ? slice_from(rest, after + 1) : slice_of(rest.ptr, 0)), "httpVersion", version_of(x->response_head, false),
                      "cookies", cookies_json(h, x->response_head, "Set-Cookie"), "headers", fields_json(h, x->response_head), "content", content_json(x),
-                     "redirectURL", text_of(slice_str(head_field(x->response_head, "location", location, sizeof location))), "headersSize",
+                     "redirectURL", comment_string(slice_str(head_field(x->response_head, "location", location, sizeof location))), "headersSize",
                      (json_int_t)x->response_head.len, "bodySize", (json_int_t)x->response_body.len);
 }
 
@@ -255,7 +238,7 @@ enum status har_entry(struct har *h, size_t number, const struct archive_exchang
     json_t *o = json_pack("{s:o, s:I, s:o, s:o, s:{}, s:{s:i, s:I, s:i}, s:I, s:I, s:o, s:s}", "startedDateTime", iso_time(x->started_ms), "time",
                           (json_int_t)took, "request", request_json(h, x), "response", response_json(h, x), "cache", "timings", "send", 0, "wait",
                           (json_int_t)took, "receive", 0, "_exchange", (json_int_t)number, "_segment", (json_int_t)x->first_segment, "_action",
-                          text_of(x->action), "_answeredBy", x->status == 0 ? "nobody" : x->from_tool ? "tool" : "gateway");
+                          comment_string(x->action), "_answeredBy", x->status == 0 ? "nobody" : x->from_tool ? "tool" : "gateway");
     if (o != NULL && json_object_size(x->notes) > 0)
         json_object_set_new(o, "_notes", json_deep_copy(x->notes));
     if (o != NULL && x->message_count > 0)

@@ -4,6 +4,7 @@
 #include "proxy/commands/har.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/zip.h"
+#include "proxy/record/comment.h"
 #include "proxy/record/warc.h"
 #include "proxy/replay/recorded.h"
 #include "proxy/replay/title.h"
@@ -136,7 +137,7 @@ static void add_method(json_t *o, const struct recorded_exchange *e)
 {
     char type[256];
     head_field(e->x->request_head, "content-type", type, sizeof type);
-    json_t *method = json_text_of(e->method), *body = NULL;
+    json_t *method = comment_string(e->method), *body = NULL;
     if (strncasecmp(type, "application/x-www-form-urlencoded", 33) == 0 && e->x->request_body.len <= REQUEST_BODY_MAX)
         body = json_stringn(e->x->request_body.ptr ? (const char *)e->x->request_body.ptr : "", e->x->request_body.len);
     json_object_set_new(o, "method", method);
@@ -150,7 +151,7 @@ static enum status add_line(struct wacz *w, const struct recorded_exchange *e, c
     snprintf(number[0], sizeof number[0], "%u", e->x->status);
     snprintf(number[1], sizeof number[1], "%llu", (unsigned long long)offset);
     snprintf(number[2], sizeof number[2], "%llu", (unsigned long long)length);
-    json_t *o = json_pack("{s:s, s:o, s:s, s:o, s:s, s:s, s:s}", "url", url, "mime", json_text_of(e->type), "status", number[0], "digest", digest_of(e->x->response_body), "offset", number[1],
+    json_t *o = json_pack("{s:s, s:o, s:s, s:o, s:s, s:s, s:s}", "url", url, "mime", comment_string(e->type), "status", number[0], "digest", digest_of(e->x->response_body), "offset", number[1],
                           "length", number[2], "filename", warc_name);
     if (o != NULL && !slice_eq(e->method, SLICE("GET")))
         add_method(o, e);

@@ -1,28 +1,12 @@
 #include "proxy/replay/title.h"
 
+#include "proxy/record/comment.h"
 #include "proxy/record/inflate.h"
 #include "proxy/replay/recorded.h"
 
 #include <stdlib.h>
 
 enum { TITLE_MAX = 300, TITLE_LOOK = 64 * 1024 };
-
-json_t *json_text_of(struct slice s)
-{
-    json_t *v = json_stringn(s.ptr ? (const char *)s.ptr : "", s.len);
-    char *latin = v == NULL ? malloc(s.len * 2) : NULL;
-    size_t n = 0;
-    if (latin == NULL)
-        return v;
-    for (size_t i = 0; i < s.len; i++) {
-        if (s.ptr[i] >= 0x80)
-            latin[n++] = (char)(0xc0 | s.ptr[i] >> 6);
-        latin[n++] = (char)(s.ptr[i] >= 0x80 ? 0x80 | (s.ptr[i] & 0x3f) : s.ptr[i]);
-    }
-    v = json_stringn(latin, n);
-    free(latin);
-    return v;
-}
 
 struct slice utf8_whole(struct slice s)
 {
@@ -65,7 +49,7 @@ json_t *page_title(const struct archive_exchange *x)
         }
     if (title.len > TITLE_MAX)
         title = utf8_whole(slice_of(title.ptr, TITLE_MAX));
-    json_t *v = title.len > 0 ? json_text_of(title) : NULL;
+    json_t *v = title.len > 0 ? comment_string(title) : NULL;
     free(owned);
     return v;
 }

@@ -8,9 +8,6 @@
 
 /* What stands in <title> (character references as they are), a new JSON string; NULL when there is none. Bytes that are not UTF-8 count as Latin-1. */
 json_t *page_title(const struct archive_exchange *x);
-/* As it is when it is UTF-8; else each byte as the character of its number (RFC 9110 s5.5). NULL: no memory. */
-json_t *json_text_of(struct slice s);
-
 /* Without the first bytes of a character whose others were cut off. */
 struct slice utf8_whole(struct slice s);
 

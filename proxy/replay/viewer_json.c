@@ -1,3 +1,4 @@
+#include "proxy/record/comment.h"
 #include "proxy/replay/viewer_json.h"
 
 #include "proxy/record/inflate.h"
@@ -27,7 +28,7 @@ static enum status complete_one(const struct recorded *r, size_t i, json_t *o)
 {
     const struct recorded_exchange *e = &r->v[i];
     json_t *title = e->kind == RECORDED_PAGE || e->kind == RECORDED_FRAME ? page_title(e->x) : NULL;
-    int bad = json_object_update_new(o, json_pack("{s:s, s:o, s:I}", "kind", recorded_kind_name(e->kind), "type", json_text_of(e->type), "page",
+    int bad = json_object_update_new(o, json_pack("{s:s, s:o, s:I}", "kind", recorded_kind_name(e->kind), "type", comment_string(e->type), "page",
                                                   e->page == RECORDED_NONE ? (json_int_t)0 : (json_int_t)(e->page + 1)));
     if (title != NULL)
         bad |= json_object_set_new(o, "title", title);
@@ -50,7 +51,7 @@ static json_t *damage_json(const struct archive *a)
     for (size_t i = 0; i < archive_bad_segments(a); i++) {
         unsigned number = 0;
         const char *why = archive_bad_segment(a, i, &number);
-        json_array_append_new(list, json_pack("{s:i, s:o}", "segment", (int)number, "why", json_text_of(slice_str(why))));
+        json_array_append_new(list, json_pack("{s:i, s:o}", "segment", (int)number, "why", comment_string(slice_str(why))));
     }
     return list;
 }
@@ -82,7 +83,7 @@ static json_t *body_json(struct slice head, struct slice body, uint64_t bytes, u
         shown = utf8_whole(shown);
     json_t *o = json_pack("{s:I, s:I, s:b, s:b}", "bytes", (json_int_t)bytes, "omitted", (json_int_t)omitted, "cut", (int)cut, "readable", (int)readable);
     if (o != NULL && readable)
-        json_object_set_new(o, "text", json_text_of(shown));
+        json_object_set_new(o, "text", comment_string(shown));
     free(owned);
     return o;
 }
@@ -98,7 +99,7 @@ static json_t *messages_json(const struct archive_exchange *x)
         size_t n = t->data.len < MESSAGE_SHOWN ? t->data.len : MESSAGE_SHOWN;
         json_t *o = json_pack("{s:b, s:b}", "unreadable", (int)t->unreadable, "more", (int)(n < t->data.len || t->cut));
         if (is_text(t->data) && !t->unreadable)
-            json_object_set_new(o, "text", json_text_of(n < t->data.len ? utf8_whole(slice_of(t->data.ptr, n)) : t->data));
+            json_object_set_new(o, "text", comment_string(n < t->data.len ? utf8_whole(slice_of(t->data.ptr, n)) : t->data));
         json_array_append_new(list, o);
     }
     messages_done(&texts);
@@ -109,7 +110,7 @@ json_t *viewer_exchange_json(const struct viewer *v, size_t index)
 {
     const struct archive_exchange *x = v->recorded->v[index].x;
     json_t *notes = x->notes != NULL ? json_deep_copy(x->notes) : json_object();
-    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)(index + 1), "request_head", json_text_of(x->request_head), "response_head", json_text_of(x->response_head),
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)(index + 1), "request_head", comment_string(x->request_head), "response_head", comment_string(x->response_head),
                      "request_body", body_json(x->request_head, x->request_body, x->request_bytes, x->request_omitted), "response_body",
                      body_json(x->response_head, x->response_body, x->response_bytes, x->response_omitted), "messages", messages_json(x), "notes", notes);
 }
