@@ -4,26 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char prefix[] = "COUNTERSIGN ";
-
 json_t *comment_read(const char *text)
 {
-    if (text == NULL || strncmp(text, prefix, sizeof prefix - 1) != 0)
+    if (text == NULL || strncmp(text, COMMENT_PREFIX, sizeof COMMENT_PREFIX - 1) != 0)
         return NULL;
-    json_t *o = json_loads(text + sizeof prefix - 1, JSON_REJECT_DUPLICATES, NULL);
+    json_t *o = json_loads(text + sizeof COMMENT_PREFIX - 1, JSON_REJECT_DUPLICATES, NULL);
     if (json_is_object(o) && json_integer_value(json_object_get(o, "v")) == 1)
         return o;
     json_decref(o);
     return NULL;
-}
-
-char *comment_write(const json_t *object)
-{
-    char *text = NULL, *json = json_dumps(object, JSON_COMPACT | JSON_ENSURE_ASCII);
-    if (json != NULL && asprintf(&text, "%s%s", prefix, json) < 0)
-        text = NULL;
-    free(json);
-    return text;
 }
 
 struct index_cover comment_cover(const char *text)

@@ -15,10 +15,10 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#define COMMENT_PREFIX "COUNTERSIGN "
+
 /* The object, or NULL when the text is not such a comment; the caller's (json_decref). */
 json_t *comment_read(const char *text);
-/* malloc'd text; NULL: no memory. */
-char *comment_write(const json_t *object);
 /* What an index covers; {0, 0} when the comment does not say. */
 struct index_cover comment_cover(const char *text);
 /* The checksum of the content that a comment gives: for finding writes that a crash tore, not against people (the log's digests are). */

@@ -1,14 +1,15 @@
 /* entry: what a tape puts on the ring, one kind a fact. All numbers are u32 in machine order; a string is its length and its bytes; "rest" is what
  * remains of the payload. The session id stands in every entry (ring.h), so that a recorder that starts in the middle knows whose file to open.
  *
- *   BEGIN      version (and in its upper half enum entry_keep), method length, target length; strings identity, person, tool, host, x5t, action, authority; rest: request head
+ *   BEGIN      version (and in its upper half enum entry_keep), method length, target length; strings identity, person, tool, host, x5t, action, authority; rest: request head;
+ *              flag WHOLE: that was all of the request, as a FINISH would say
  *   RESPONSE   version, status, from_tool; rest: response head
  *   BODY       rest: bytes; flag RESPONSE_SIDE or not
  *   OMITTED    u64 in two halves, the low one first: so many bytes of body passed and are not kept; flag RESPONSE_SIDE or not
  *   MESSAGE    opcode, what (enum entry_message); rest: bytes of a WebSocket message, unmasked, or how many, as in OMITTED; flag RESPONSE_SIDE: towards the client
  *   FINISH     flags RESPONSE_SIDE, CUT; of a response whose body lost values to redaction: how many
  *   NOTE       string name; rest: value
- *   CLOSE      rest: why, empty when all went well */
+ *   CLOSE      rest: why, empty when all went well; flag WHOLE: the response is over and whole, as a FINISH would say */
 #ifndef COUNTERSIGN_ENTRY_H
 #define COUNTERSIGN_ENTRY_H
 
@@ -31,6 +32,7 @@ enum entry_keep {                     /* of BEGIN; ENTRY_KEEP_SHIFT bits up */
 enum entry_flag {
     ENTRY_RESPONSE_SIDE = 1,
     ENTRY_CUT = 2,
+    ENTRY_WHOLE = 4,
 };
 
 enum entry_message {

@@ -1,48 +1,28 @@
 #include "proxy/record/index.h"
 
+#include "proxy/record/put.h"
+
 #include <stdio.h>
 
 /* The longest line but for its texts. */
 enum { FIXED_MAX = 1024, ESCAPED = 6 };
 
-struct put {
-    char *at;
-};
-
-static void put_text(struct put *p, struct slice s)
-{
-    if (s.len)
-        memcpy(p->at, s.ptr, s.len);
-    p->at += s.len;
-}
-#define PUT(p, text) put_text(p, SLICE(text))
-
-static void put_number(struct put *p, uint64_t v)
-{
-    char text[20], *c = text + sizeof text;
-    do
-        *--c = (char)('0' + v % 10);
-    while ((v /= 10) > 0);
-    put_text(p, slice_of(c, (size_t)(text + sizeof text - c)));
-}
-
-/* A number with its name; names come with quotes, colon and the comma before. */
-#define PUT_NUMBER(p, name, v) (PUT(p, name), put_number(p, v))
-
 /* As the inside of a JSON string. Bytes that are no ASCII count as Latin-1, so that every byte comes back whatever a peer sent. */
 static void put_escaped(struct put *p, struct slice s)
 {
     static const char digits[] = "0123456789abcdef";
-    for (size_t from = 0, i = 0; i <= s.len; i++) {
-        if (i < s.len && s.ptr[i] >= ' ' && s.ptr[i] < 0x7f && s.ptr[i] != '"' && s.ptr[i] != '\\')
+    char *at = p->at;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = s.ptr[i];
+        if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
+            *at++ = (char)c;
             continue;
-        put_text(p, slice_of(s.ptr + from, i - from));
-        from = i + 1;
-        if (i < s.len) {
-            const char code[] = { '\\', 'u', '0', '0', digits[s.ptr[i] >> 4], digits[s.ptr[i] & 15] };
-            put_text(p, slice_of(code, sizeof code));
         }
+        const char code[ESCAPED] = { '\\', 'u', '0', '0', digits[c >> 4], digits[c & 15] };
+        memcpy(at, code, sizeof code);
+        at += sizeof code;
     }
+    p->at = at;
 }
 
 static void put_string(struct put *p, struct slice name, struct slice v)

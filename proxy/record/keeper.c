@@ -48,7 +48,7 @@ enum status keeper_open(struct keeper *k, const char *state, const char *instanc
     if (st == OK)
         st = open_dir(state, "recordings/open", &k->open_fd, err);
     if (st == OK && (k->instance == NULL || warc_writer_new(&k->context.warc) != OK
-                     || leaves_new(authz_socket, leaf_done, k, &k->leaves) != OK))
+                     || (k->context.boxes = session_boxes_new()) == NULL || leaves_new(authz_socket, leaf_done, k, &k->leaves) != OK))
         st = fail(err, NO_MEMORY, "recorder");
     k->context.instance = k->instance;
     k->context.pool = &k->pool;
@@ -94,8 +94,10 @@ void keeper_close(struct keeper *k)
     leaves_free(k->leaves);
     warc_writer_free(k->context.warc);
     age_sealer_free(k->context.sealer);
+    session_boxes_free(k->context.boxes);
     warc_bytes_done(&k->sealed);
     warc_bytes_done(&k->packed);
+    warc_bytes_done(&k->comment);
     fingerprint_done(&k->touched);
     drop_unsynced(k, 0);
     free(k->unsynced);
@@ -339,10 +341,11 @@ static enum status append(struct keeper *k, struct session *s, struct slice clea
 {
     struct session_segment seg = { .time_ms = s->to_ms, .kind = index ? TAR_INDEX : TAR_RECORDS, .sealed = k->context.sealer != NULL };
     enum status st = seal_content(k, clear, &seg.content, err);
-    char *comment = st == OK ? session_comment(s, &k->context, seg.content, index) : NULL;
-    if (comment == NULL)
-        return st == OK ? fail(err, NO_MEMORY, "the header of a segment") : st;
-    seg.comment = slice_str(comment);
+    if (st == OK && session_comment(s, &k->context, seg.content, index, &k->comment) != OK)
+        st = fail(err, NO_MEMORY, "the header of a segment");
+    if (st != OK)
+        return st;
+    seg.comment = slice_of(k->comment.data, k->comment.len);
     struct leaf leaf = { .from_ms = s->from_ms, .to_ms = s->to_ms, .exchanges = s->begun, .ring = s->last_ring_id48,
                          .position = s->last_position };
     if (s->touched_count > 0 && index == NULL && (leaf.touched = session_touched_json(s)) == NULL)
@@ -351,11 +354,9 @@ static enum status append(struct keeper *k, struct session *s, struct slice clea
         st = add_unsynced(k, &leaf);   /* room first: a segment in the file must get its leaf */
     if (st != OK) {
         json_decref(leaf.touched);
-        free(comment);
         return fail(err, st, "leaf");
     }
     st = session_file_append(&s->file, &seg, err);
-    free(comment);
     if (st != OK) {
         drop_unsynced(k, k->unsynced_count - 1);
         return st;

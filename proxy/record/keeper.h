@@ -14,6 +14,7 @@ struct keeper {
     struct session_context context;
     struct warc_bytes sealed;         /* the segment that is being appended, as an age file */
     struct warc_bytes packed;         /* an index before it is sealed */
+    struct warc_bytes comment;        /* of the member that is being appended */
     struct fingerprint touched;       /* keyed for what can be searched; context.touched points here when it is */
     char *instance;
     int dir_fd, open_fd;              /* recordings, recordings/open */

@@ -210,7 +210,7 @@ bool ring_take_parts(struct ring_cursor *c, size_t n, struct ring_cursor *out)
     return true;
 }
 
-bool ring_take(struct ring_cursor *c, void *out, size_t n)
+bool ring_take_slowly(struct ring_cursor *c, void *out, size_t n)
 {
     struct ring_cursor got;
     if (!ring_take_parts(c, n, &got))
@@ -220,11 +220,6 @@ bool ring_take(struct ring_cursor *c, void *out, size_t n)
     if (got.part[1].len)
         memcpy((unsigned char *)out + got.part[0].len, got.part[1].ptr, got.part[1].len);
     return true;
-}
-
-bool ring_take_u32(struct ring_cursor *c, uint32_t *out)
-{
-    return ring_take(c, out, sizeof *out);
 }
 
 /* The bell. */

@@ -147,8 +147,19 @@ static inline struct ring_cursor ring_cursor(const struct ring_entry *e)
 }
 static inline size_t ring_left(const struct ring_cursor *c) { return c->part[0].len + c->part[1].len; }
 /* Copy n bytes out and step over them; false if there are fewer. */
-bool ring_take(struct ring_cursor *c, void *out, size_t n);
-bool ring_take_u32(struct ring_cursor *c, uint32_t *out);
+bool ring_take_slowly(struct ring_cursor *c, void *out, size_t n);   /* across the edge */
+static inline bool ring_take(struct ring_cursor *c, void *out, size_t n)
+{
+    if (n == 0 || n >= c->part[0].len)
+        return ring_take_slowly(c, out, n);
+    memcpy(out, c->part[0].ptr, n);
+    c->part[0] = slice_from(c->part[0], n);
+    return true;
+}
+static inline bool ring_take_u32(struct ring_cursor *c, uint32_t *out)
+{
+    return ring_take(c, out, sizeof *out);
+}
 /* Step over n bytes, leaving them in *out as parts in the ring. */
 bool ring_take_parts(struct ring_cursor *c, size_t n, struct ring_cursor *out);
 

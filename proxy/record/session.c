@@ -136,6 +136,7 @@ static enum status begin(const struct session *s, const struct session_context *
     x->begun_at = e->pos;
     x->started_ms = x->last_ms = e->wall_ms;
     memcpy(x->ring, in->h->id, RING_ID_BYTES);
+    record_exchange_ids(x);
     *out = x;
     return OK;
 }
@@ -160,6 +161,12 @@ static enum status take_begin(struct session *s, const struct session_context *c
     st = make_uri(x, slice_str(authority[0] ? authority : s->host), &p, method_len, target_len);
     if (st == OK)
         st = add_pieces(&x->side[0], &p);
+    if (st != OK) {
+        record_exchange_free(c->pool, x);
+        return st;
+    }
+    if (e->flags & ENTRY_WHOLE)
+        st = record_side_write(s, c, x, 0, true, false, false);
     if (st != OK) {
         record_exchange_free(c->pool, x);
         return st;
@@ -314,6 +321,16 @@ static enum status take_message(struct session *s, const struct session_context 
     return begins != open ? take_data(s, c, x, m, &new, &payload) : CORRUPT;
 }
 
+/* A response's record is written when the exchange ends, most often at once. */
+static enum status end_side(struct session *s, const struct session_context *c, struct record_exchange *x, unsigned which, bool cut)
+{
+    x->side[which].cut = cut;
+    if (which == 0 || x->side[1].status == 101)   /* what a tunnel carries follows its head */
+        return record_side_write(s, c, x, which, true, cut, false);
+    x->side[which].state = MESSAGE_ENDED;
+    return OK;
+}
+
 static enum status take_finish(struct session *s, const struct session_context *c, struct record_exchange *x, const struct ring_entry *e)
 {
     unsigned which = e->flags & ENTRY_RESPONSE_SIDE;
@@ -323,11 +340,7 @@ static enum status take_finish(struct session *s, const struct session_context *
         return CORRUPT;
     if (which == 1 && ring_take_u32(&payload, &removed))
         x->removed = removed;
-    x->side[which].cut = (e->flags & ENTRY_CUT) != 0;
-    if (which == 0 || x->side[1].status == 101)   /* what a tunnel carries follows its head */
-        return record_side_write(s, c, x, which, true, x->side[which].cut, false);
-    x->side[which].state = MESSAGE_ENDED;
-    return OK;
+    return end_side(s, c, x, which, (e->flags & ENTRY_CUT) != 0);
 }
 
 static bool is_word(const char *name)
@@ -414,7 +427,8 @@ static enum status take_close(struct session *s, const struct session_context *c
     if (!ring_take(&payload, why, len))
         return CORRUPT;
     why[len] = 0;
-    return session_end_exchange(s, c, x, why, e->wall_ms);
+    enum status st = (e->flags & ENTRY_WHOLE) && x->side[1].state == MESSAGE_OPEN ? end_side(s, c, x, 1, false) : OK;
+    return st == OK ? session_end_exchange(s, c, x, why, e->wall_ms) : st;
 }
 
 static enum status take_kind(struct session *s, const struct session_context *c, const struct ring_in *in, const struct ring_entry *e)

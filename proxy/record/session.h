@@ -52,8 +52,10 @@ struct record_exchange {
     unsigned char ring[RING_ID_BYTES];
     int64_t started_ms, last_ms;
     char *uri;
-    size_t uri_cap;
+    size_t uri_cap, uri_len, path_at;   /* path_at: where its path begins */
+    char record_id[2][WARC_ID_MAX];   /* of the first record of the request, and of the response */
     char action[SESSION_TEXT_MAX];
+    char *box;                        /* uri as headers of segments say it (session_box.c), once one did */
     char *names;                      /* "customer=17,customer=18": what it touches; NULL: nothing that is counted */
     bool action_changed;              /* since the request's record */
     bool sizes_only;                  /* no bodies and messages, only how long they are */
@@ -121,6 +123,7 @@ struct session_context {
     struct warc_writer *warc;
     struct record_pool *pool;         /* NULL: none */
     struct age_sealer *sealer;        /* NULL: segments are kept readable */
+    struct session_boxes *boxes;      /* NULL: of open exchanges only the host is kept */
     const struct fingerprint *touched;   /* with the key of authz/touched.h; NULL: nothing can be searched */
     const struct ring_header *ring[SESSION_RINGS_MAX];   /* whose keys open what a segment's header says of open exchanges */
     size_t ring_count;
@@ -131,6 +134,7 @@ struct record_exchange *record_exchange_new(struct record_pool *pool);
 void record_exchange_free(struct record_pool *pool, struct record_exchange *x);
 void record_pool_done(struct record_pool *pool);
 /* "https://" host target, cut where it is too long. NO_MEMORY. */
+void record_exchange_ids(struct record_exchange *x);   /* once id and ring are known */
 MUST_CHECK enum status record_exchange_uri(struct record_exchange *x, struct slice host, struct slice target);
 void record_exchange_action(struct record_exchange *x, struct slice name);
 struct record_exchange *session_find(const struct session *s, uint64_t id);
@@ -149,8 +153,9 @@ MUST_CHECK enum status session_take(struct session *s, const struct session_cont
 bool session_has_news(const struct session *s);
 /* Close the segment: everything pending is in s->out. NO_MEMORY: try again. */
 MUST_CHECK enum status session_seal(struct session *s, const struct session_context *c);
-/* What stands in the pax header of the segment whose content (sealed already) this is, or of the index that covers so much; malloc'd. NULL: no memory. */
-char *session_comment(const struct session *s, const struct session_context *c, struct slice content, const struct index_cover *index);
+/* What stands in the pax header of the segment whose content (sealed already) this is, or of the index that covers so much: `to` becomes that text. NO_MEMORY. */
+MUST_CHECK enum status session_comment(const struct session *s, const struct session_context *c, struct slice content, const struct index_cover *index,
+                                       struct warc_bytes *to);
 /* After the segment was appended: a new one begins. */
 void session_written(struct session *s);
 /* From a member of its file. */
@@ -172,6 +177,8 @@ json_t *session_touched_json(const struct session *s);
 
 /* session_box.c: where an open exchange goes to, kept for the next recorder where only a process that holds its ring can read it. box: malloc'd base64url text,
  * NULL: no memory, or nobody here has that ring. */
+struct session_boxes *session_boxes_new(void);   /* what making them takes; NULL: no memory */
+void session_boxes_free(struct session_boxes *b);
 char *session_box_close(const struct session_context *c, const unsigned char ring[RING_ID_BYTES], const char *text);
 char *session_box_open(const struct session_context *c, const unsigned char ring[RING_ID_BYTES], const char *box);
 

@@ -4,6 +4,7 @@
 #include "authz/budget.h"
 #include "proxy/base/codec.h"
 #include "proxy/record/comment.h"
+#include "proxy/record/put.h"
 #include "proxy/record/secrets.h"
 
 #include <stdio.h>
@@ -25,7 +26,7 @@ enum status session_index_note(struct record_exchange *x, const char *name, stru
 /* ---- lines ---- */
 
 struct line_texts {
-    char request[RECORD_URI_MAX + 64], id[WARC_ID_MAX], sha256[HEX_LEN(32) + 1], *notes;
+    char request[METHOD_KEPT_MAX + RECORD_URI_MAX + sizeof "  HTTP/1.1"], sha256[HEX_LEN(32) + 1], *notes;
 };
 
 static bool has_response(const struct record_exchange *x)
@@ -33,11 +34,14 @@ static bool has_response(const struct record_exchange *x)
     return x->side[1].state != MESSAGE_NONE;
 }
 
-static void put_request(const struct record_exchange *x, struct line_texts *t)
+static struct slice request_line(const struct record_exchange *x, struct line_texts *t)
 {
-    const char *target = x->uri + sizeof "https://" - 1;
-    target += strcspn(target, "/");
-    snprintf(t->request, sizeof t->request, "%s %s HTTP/1.%c", x->method, target, x->side[0].version == 10 ? '0' : '1');
+    struct put p = { t->request };
+    put_text(&p, slice_str(x->method));
+    PUT(&p, " ");
+    put_text(&p, slice_of(x->uri + x->path_at, x->uri_len - x->path_at));
+    put_text(&p, x->side[0].version == 10 ? SLICE(" HTTP/1.0") : SLICE(" HTTP/1.1"));
+    return slice_of(t->request, (size_t)(p.at - t->request));
 }
 
 static void put_digest(const struct record_exchange *x, struct line_texts *t)
@@ -58,10 +62,7 @@ static bool cut_off(const struct record_side *side, bool ended)
 static void line_of(const struct session *s, const struct record_exchange *x, bool ended, const char *why, struct line_texts *t, struct index_line *l)
 {
     bool seen = x->first_segment > 0;
-    warc_id(x->ring, x->id, has_response(x) ? RECORD_ID_RESPONSE : RECORD_ID_REQUEST, 1, t->id);
-    t->request[0] = t->sha256[0] = 0;
-    if (seen)
-        put_request(x, t);
+    t->sha256[0] = 0;
     if (ended)
         put_digest(x, t);
     *l = (struct index_line){
@@ -69,8 +70,8 @@ static void line_of(const struct session *s, const struct record_exchange *x, bo
         .status = x->side[1].status, .from_tool = x->side[1].from_tool, .sizes_only = x->sizes_only,
         .request_cut = cut_off(&x->side[0], ended), .response_cut = has_response(x) && cut_off(&x->side[1], ended),
         .request_bytes = x->side[0].body, .response_bytes = x->side[1].body, .segment = x->first_segment, .offset = x->offset,
-        .last_segment = s->file.number + ended, .messages = x->messages, .removed = x->removed, .action = slice_str(x->action), .request = slice_str(t->request),
-        .names = slice_str(x->names), .secrets = slice_str(x->secrets), .record = slice_str(t->id), .why = slice_str(why), .sha256 = slice_str(t->sha256),
+        .last_segment = s->file.number + ended, .messages = x->messages, .removed = x->removed, .action = slice_str(x->action), .request = seen ? request_line(x, t) : (struct slice){ 0 },
+        .names = slice_str(x->names), .secrets = slice_str(x->secrets), .record = slice_str(x->record_id[has_response(x)]), .why = slice_str(why), .sha256 = slice_str(t->sha256),
         .notes = slice_str(t->notes),
     };
 }

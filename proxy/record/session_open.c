@@ -19,9 +19,10 @@ static void reset(struct record_exchange *x)
     x->messages = 0;
     x->sizes_only = x->action_changed = false;
     x->action[0] = 0;
+    free(x->box);
     free(x->names);
     free(x->secrets);
-    x->names = x->secrets = NULL;
+    x->box = x->names = x->secrets = NULL;
     x->method[0] = 0;
     x->first_segment = 0;
     x->offset = x->removed = 0;
@@ -79,6 +80,12 @@ void record_pool_done(struct record_pool *pool)
     pool->count = 0;
 }
 
+void record_exchange_ids(struct record_exchange *x)
+{
+    warc_id(x->ring, x->id, RECORD_ID_REQUEST, 1, x->record_id[0]);
+    warc_id(x->ring, x->id, RECORD_ID_RESPONSE, 1, x->record_id[1]);
+}
+
 enum status record_exchange_uri(struct record_exchange *x, struct slice host, struct slice target)
 {
     static const char scheme[] = "https://";
@@ -100,6 +107,8 @@ enum status record_exchange_uri(struct record_exchange *x, struct slice host, st
         memcpy(p, host.ptr, host.len);
     memcpy(p + host.len, target.ptr, target.len);
     p[host.len + target.len] = 0;
+    x->path_at = sizeof scheme - 1 + host.len;
+    x->uri_len = x->path_at + target.len;
     return OK;
 }
 

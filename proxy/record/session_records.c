@@ -86,20 +86,22 @@ static void say_unread(struct warc_record *r, const struct record_message *m, bo
         r->truncated = "length";
 }
 
+static struct slice uri_of(const struct record_exchange *x)
+{
+    return slice_of(x->uri, x->uri_len);
+}
+
 static const char *const message_type[2] = { "application/http;msgtype=request", "application/http;msgtype=response" };
 
 enum status record_side_write(struct session *s, const struct session_context *c, struct record_exchange *x, unsigned side, bool complete,
                               bool cut, bool ends_well)
 {
     struct record_side *m = &x->side[side];
-    char origin[WARC_ID_MAX], request[WARC_ID_MAX];
     bool first = m->records == 0, whole = first && complete;
-    warc_id(x->ring, x->id, RECORD_ID_REQUEST, 1, request);
-    warc_id(x->ring, x->id, side ? RECORD_ID_RESPONSE : RECORD_ID_REQUEST, 1, origin);
     struct warc_record r = {
         .type = !first ? WARC_CONTINUATION : side ? WARC_RESPONSE : WARC_REQUEST,
         .date_ms = first && !side ? x->started_ms : x->last_ms,
-        .target_uri = slice_str(x->uri),
+        .target_uri = uri_of(x),
         .exchange = x->id,
         .protocol = first ? protocol_of(m->version) : NULL,
         .truncated = complete && cut ? "disconnect" : NULL,
@@ -110,16 +112,19 @@ enum status record_side_write(struct session *s, const struct session_context *c
         .block = m->v,
         .block_count = m->count,
     };
-    warc_id(x->ring, x->id, side ? RECORD_ID_RESPONSE : RECORD_ID_REQUEST, m->records + 1, r.id);
+    if (first)
+        memcpy(r.id, x->record_id[side], sizeof r.id);
+    else
+        warc_id(x->ring, x->id, side ? RECORD_ID_RESPONSE : RECORD_ID_REQUEST, m->records + 1, r.id);
     say_omitted(&r, x, m, complete, cut);
     if (first && side) {
-        r.concurrent_to = slice_str(request);
+        r.concurrent_to = slice_str(x->record_id[0]);
         r.from = m->from_tool ? "tool" : "gateway";
     } else if (first) {
         r.action = slice_str(x->action);
         r.names = slice_str(x->names);
     } else {
-        r.segment_origin = slice_str(origin);
+        r.segment_origin = slice_str(x->record_id[side]);
         r.segment_last = complete;
         r.total_length = m->total + m->len;
     }
@@ -152,18 +157,17 @@ enum status record_message_write(struct session *s, const struct session_context
                                  bool complete, bool cut)
 {
     struct record_side *side = &m->side;
-    char origin[WARC_ID_MAX], request[WARC_ID_MAX];
+    char origin[WARC_ID_MAX];
     bool first = side->records == 0;
-    warc_id(x->ring, x->id, RECORD_ID_REQUEST, 1, request);
     warc_id(x->ring, x->id, RECORD_ID_MESSAGE + (unsigned)m->number, 1, origin);
     struct warc_record r = {
-        .type = first ? WARC_RESOURCE : WARC_CONTINUATION, .date_ms = x->last_ms, .target_uri = slice_str(x->uri), .exchange = x->id,
+        .type = first ? WARC_RESOURCE : WARC_CONTINUATION, .date_ms = x->last_ms, .target_uri = uri_of(x), .exchange = x->id,
         .truncated = complete && cut ? "disconnect" : NULL, .segment_number = first && complete ? 0 : side->records + 1,
         .block = side->v, .block_count = side->count,
     };
     if (first) {
         r.content_type = message_type_of(m);
-        r.concurrent_to = slice_str(request);
+        r.concurrent_to = slice_str(x->record_id[0]);
         r.message = m->number;
         r.opcode = ws_opcode_name((enum ws_opcode)m->opcode);
         r.compressed = m->what & MESSAGE_COMPRESSED ? "permessage-deflate" : NULL;
@@ -191,11 +195,9 @@ enum status record_message_write(struct session *s, const struct session_context
 enum status record_interim(struct session *s, const struct session_context *c, struct record_exchange *x, int64_t time_ms,
                            const struct slice head[2], unsigned version, unsigned number)
 {
-    char request[WARC_ID_MAX];
-    warc_id(x->ring, x->id, RECORD_ID_REQUEST, 1, request);
-    struct warc_record r = { .type = WARC_RESPONSE, .date_ms = time_ms, .target_uri = slice_str(x->uri), .exchange = x->id,
+    struct warc_record r = { .type = WARC_RESPONSE, .date_ms = time_ms, .target_uri = uri_of(x), .exchange = x->id,
                              .protocol = protocol_of(version), .from = "tool", .content_type = message_type[1],
-                             .concurrent_to = slice_str(request), .block = head, .block_count = 2 };
+                             .concurrent_to = slice_str(x->record_id[0]), .block = head, .block_count = 2 };
     warc_id(x->ring, x->id, RECORD_ID_INTERIM, number, r.id);
     return write_record(s, c, &r);
 }
@@ -222,14 +224,12 @@ static char *metadata_text(const struct record_exchange *x, bool last, const cha
 
 enum status record_metadata(struct session *s, const struct session_context *c, struct record_exchange *x, bool last, const char *why)
 {
-    char request[WARC_ID_MAX];
     char *text = metadata_text(x, last, why);
     if (text == NULL)
         return NO_MEMORY;
-    warc_id(x->ring, x->id, RECORD_ID_REQUEST, 1, request);
     struct slice block = slice_str(text);
-    struct warc_record r = { .type = WARC_METADATA, .date_ms = x->last_ms, .target_uri = slice_str(x->uri), .exchange = x->id,
-                             .concurrent_to = slice_str(request), .content_type = "application/json", .block = &block, .block_count = 1 };
+    struct warc_record r = { .type = WARC_METADATA, .date_ms = x->last_ms, .target_uri = uri_of(x), .exchange = x->id,
+                             .concurrent_to = slice_str(x->record_id[0]), .content_type = "application/json", .block = &block, .block_count = 1 };
     warc_id(x->ring, x->id, last ? RECORD_ID_END : RECORD_ID_NOTES, segment_number(s), r.id);
     enum status st = write_record(s, c, &r);
     free(text);

@@ -186,7 +186,8 @@ static void put_begin(struct tape *t, const struct tape_own *own, uint64_t id, c
 {
     struct ring_out *o = &t->ring;
     enum entry_keep kept = keep->mode == RECORD_FULL ? ENTRY_KEEP_ALL : ENTRY_KEEP_SIZES;
-    ring_entry_start(o, ENTRY_BEGIN, 0, id, t->now_ms, own->session);
+    bool whole = request_is_whole(m), named = keep->touched.len > 0;   /* names come before the end: the request's record has them */
+    ring_entry_start(o, ENTRY_BEGIN, whole && !named ? ENTRY_WHOLE : 0, id, t->now_ms, own->session);
     ring_put_u32(o, m->version | (uint32_t)kept << ENTRY_KEEP_SHIFT);
     ring_put_u32(o, (uint32_t)m->method.len);
     uint64_t target_at = o->at;
@@ -196,9 +197,9 @@ static void put_begin(struct tape *t, const struct tape_own *own, uint64_t id, c
         ring_put_string(o, strings[i]);
     ring_patch_u32(o, target_at, head_put_request(o, &t->fingerprint, own->names, m, own->request != NULL));
     ring_entry_end(o);
-    if (keep->touched.len > 0)
+    if (named)
         put_note(t, own, id, SLICE(NOTE_NAMES), keep->touched);
-    if (request_is_whole(m))
+    if (whole && named)
         put_finish(t, own, id, TAPE_REQUEST, TAPE_COMPLETE);
 }
 
@@ -509,8 +510,10 @@ static void close_with(struct tape *t, struct tape_exchange *x, const enum tape_
         word.len = ENTRY_WHY_MAX;
     start_reserved(t, own);
     end_side(t, x, TAPE_REQUEST, how[TAPE_REQUEST]);
-    end_side(t, x, TAPE_RESPONSE, how[TAPE_RESPONSE]);
-    ring_entry_start(&t->ring, ENTRY_CLOSE, 0, x->id, t->now_ms, own->session);
+    bool whole = x->state[TAPE_RESPONSE] == SIDE_OPEN && how[TAPE_RESPONSE] == TAPE_COMPLETE && own->removed == 0;
+    if (!whole)
+        end_side(t, x, TAPE_RESPONSE, how[TAPE_RESPONSE]);
+    ring_entry_start(&t->ring, ENTRY_CLOSE, whole ? ENTRY_WHOLE : 0, x->id, t->now_ms, own->session);
     ring_put(&t->ring, word);
     ring_entry_end(&t->ring);
     commit_reserved(t, own);

@@ -3,16 +3,17 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
 #include "proxy/record/pack.h"
+#include "proxy/record/put.h"
 
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
+
+/* A head but for what peers had a hand in, whose bytes may become three each. */
+enum { HEAD_FIXED = 2048, HEAD_ENCODED = 3, HEAD_ROOM = 128 * 1024 };
 
 struct warc_writer {
     struct packer *packer;
-    char head[WARC_HEAD_MAX];
+    char head[HEAD_ROOM];
     size_t head_len;
-    bool head_full;
     int64_t date_s;                   /* what `date` says, up to its milliseconds */
     char date[CLOCK_TEXT_MAX];
 };
@@ -121,55 +122,49 @@ void warc_writer_free(struct warc_writer *w)
 
 /* The head. */
 
-static void add_raw(struct warc_writer *w, struct slice s)
-{
-    if (s.len > sizeof w->head - w->head_len) {
-        w->head_full = true;
-        return;
-    }
-    memcpy(w->head + w->head_len, s.ptr, s.len);
-    w->head_len += s.len;
-}
-
 /* A value that a peer may have had a hand in: what could end the line is percent-encoded. */
-static void add_value(struct warc_writer *w, struct slice v)
+static void put_value(struct put *p, struct slice v)
 {
-    for (size_t from = 0, i = 0; i <= v.len; i++) {
-        if (i < v.len && v.ptr[i] > ' ' && v.ptr[i] < 0x7f)
+    static const char digits[] = "0123456789ABCDEF";
+    char *at = p->at;
+    for (size_t i = 0; i < v.len; i++) {
+        unsigned char c = v.ptr[i];
+        if (c > ' ' && c < 0x7f) {
+            *at++ = (char)c;
             continue;
-        add_raw(w, slice_of(v.ptr + from, i - from));
-        from = i + 1;
-        if (i < v.len) {
-            char hex[4];
-            snprintf(hex, sizeof hex, "%%%02X", v.ptr[i]);
-            add_raw(w, slice_of(hex, 3));
         }
+        *at++ = '%';
+        *at++ = digits[c >> 4];
+        *at++ = digits[c & 15];
     }
+    p->at = at;
 }
 
 /* name: with its ": ". */
-static void add_field(struct warc_writer *w, struct slice name, struct slice v)
+static void put_field(struct put *p, struct slice name, struct slice v)
 {
     if (v.len == 0)
         return;
-    add_raw(w, name);
-    add_value(w, v);
-    add_raw(w, SLICE("\r\n"));
+    put_text(p, name);
+    put_value(p, v);
+    PUT(p, "\r\n");
 }
+#define PUT_FIELD(p, name, v) put_field(p, SLICE(name ": "), v)
 
-static void add_number(struct warc_writer *w, struct slice name, uint64_t v)
+/* Our own words: nothing in them needs a look. */
+static void put_own(struct put *p, struct slice name, struct slice v)
 {
-    char text[20], *p = text + sizeof text;
-    do
-        *--p = (char)('0' + v % 10);
-    while ((v /= 10) > 0);
-    add_raw(w, name);
-    add_raw(w, slice_of(p, (size_t)(text + sizeof text - p)));
-    add_raw(w, SLICE("\r\n"));
+    if (v.len == 0)
+        return;
+    put_text(p, name);
+    put_text(p, v);
+    PUT(p, "\r\n");
 }
+#define PUT_OWN(p, name, v) put_own(p, SLICE(name ": "), v)
+#define PUT_COUNT(p, name, v) (PUT_NUMBER(p, name ": ", v), PUT(p, "\r\n"))
 
 /* Thousands of records share a second: its text is made once. */
-static void add_date(struct warc_writer *w, int64_t ms)
+static void put_date(struct warc_writer *w, struct put *p, int64_t ms)
 {
     if (ms / 1000 != w->date_s) {
         clock_rfc3339(ms, w->date);
@@ -178,51 +173,63 @@ static void add_date(struct warc_writer *w, int64_t ms)
     size_t len = strlen(w->date);
     for (int64_t i = 0, rest = ms % 1000; i < 3; i++, rest /= 10)   /* "...:26.943Z" */
         w->date[len - 2 - (size_t)i] = (char)('0' + rest % 10);
-    add_field(w, SLICE("WARC-Date: "), slice_of(w->date, len));
+    PUT_OWN(p, "WARC-Date", slice_of(w->date, len));
 }
 
-static void build_head(struct warc_writer *w, const struct warc_record *r, uint64_t length)
+/* What only few records say. */
+static void put_rare(struct put *p, const struct warc_record *r)
+{
+    if (r->segment_number > 0)
+        PUT_COUNT(p, "WARC-Segment-Number", r->segment_number);
+    PUT_OWN(p, "WARC-Segment-Origin-ID", r->segment_origin);
+    if (r->segment_last)
+        PUT_COUNT(p, "WARC-Segment-Total-Length", r->total_length);
+    if (r->removed > 0)
+        PUT_COUNT(p, "Countersign-Removed", r->removed);
+    if (r->message > 0)
+        PUT_COUNT(p, "Countersign-Message", r->message);
+    PUT_OWN(p, "Countersign-Opcode", slice_str(r->opcode));
+    PUT_OWN(p, "Countersign-Compressed", slice_str(r->compressed));
+}
+
+static void put_head(struct warc_writer *w, struct put *p, const struct warc_record *r, uint64_t length)
 {
     static const char *const types[] = { "warcinfo", "request", "response", "continuation", "metadata", "resource" };
-    w->head_len = 0;
-    w->head_full = false;
-    add_raw(w, SLICE("WARC/1.1\r\n"));
-    add_field(w, SLICE("WARC-Type: "), slice_str(types[r->type]));
-    add_field(w, SLICE("WARC-Record-ID: "), slice_str(r->id));
-    add_date(w, r->date_ms);
-    add_field(w, SLICE("WARC-Target-URI: "), r->target_uri);
-    add_field(w, SLICE("WARC-Protocol: "), slice_str(r->protocol));
-    add_field(w, SLICE("WARC-Concurrent-To: "), r->concurrent_to);
-    add_field(w, SLICE("WARC-Warcinfo-ID: "), r->warcinfo_id);
-    if (r->segment_number > 0)
-        add_number(w, SLICE("WARC-Segment-Number: "), r->segment_number);
-    add_field(w, SLICE("WARC-Segment-Origin-ID: "), r->segment_origin);
-    if (r->segment_last)
-        add_number(w, SLICE("WARC-Segment-Total-Length: "), r->total_length);
-    add_field(w, SLICE("WARC-Truncated: "), slice_str(r->truncated));
+    PUT(p, "WARC/1.1\r\n");
+    PUT_OWN(p, "WARC-Type", slice_str(types[r->type]));
+    PUT_OWN(p, "WARC-Record-ID", slice_str(r->id));
+    put_date(w, p, r->date_ms);
+    PUT_FIELD(p, "WARC-Target-URI", r->target_uri);
+    PUT_OWN(p, "WARC-Protocol", slice_str(r->protocol));
+    PUT_OWN(p, "WARC-Concurrent-To", r->concurrent_to);
+    PUT_OWN(p, "WARC-Warcinfo-ID", r->warcinfo_id);
+    PUT_OWN(p, "WARC-Truncated", slice_str(r->truncated));
     if (r->exchange > 0)
-        add_number(w, SLICE("Countersign-Exchange: "), r->exchange);
-    add_field(w, SLICE("Countersign-Action: "), r->action);
-    add_field(w, SLICE("Countersign-Names: "), r->names);
-    add_field(w, SLICE("Countersign-From: "), slice_str(r->from));
+        PUT_COUNT(p, "Countersign-Exchange", r->exchange);
+    PUT_FIELD(p, "Countersign-Action", r->action);
+    PUT_FIELD(p, "Countersign-Names", r->names);
+    PUT_OWN(p, "Countersign-From", slice_str(r->from));
     if (r->ends_well)
-        add_raw(w, SLICE("Countersign-End: ok\r\n"));
-    add_field(w, SLICE("Countersign-Record: "), slice_str(r->kept));
+        PUT(p, "Countersign-End: ok\r\n");
+    PUT_OWN(p, "Countersign-Record", slice_str(r->kept));
     if (r->omits)
-        add_number(w, SLICE("Countersign-Omitted: "), r->omitted);
-    if (r->removed > 0)
-        add_number(w, SLICE("Countersign-Removed: "), r->removed);
-    if (r->message > 0)
-        add_number(w, SLICE("Countersign-Message: "), r->message);
-    add_field(w, SLICE("Countersign-Opcode: "), slice_str(r->opcode));
-    add_field(w, SLICE("Countersign-Compressed: "), slice_str(r->compressed));
-    if (r->content_type != NULL) {   /* ours, with its spaces */
-        add_raw(w, SLICE("Content-Type: "));
-        add_raw(w, slice_str(r->content_type));
-        add_raw(w, SLICE("\r\n"));
-    }
-    add_number(w, SLICE("Content-Length: "), length);
-    add_raw(w, SLICE("\r\n"));
+        PUT_COUNT(p, "Countersign-Omitted", r->omitted);
+    put_rare(p, r);
+    PUT_OWN(p, "Content-Type", slice_str(r->content_type));
+    PUT_COUNT(p, "Content-Length", length);
+    PUT(p, "\r\n");
+}
+
+/* FULL: too long to be read again. */
+static enum status build_head(struct warc_writer *w, const struct warc_record *r, uint64_t length)
+{
+    size_t most = HEAD_FIXED + HEAD_ENCODED * (r->target_uri.len + r->action.len + r->names.len);
+    struct put p = { w->head };
+    if (most > sizeof w->head)
+        return FULL;
+    put_head(w, &p, r, length);
+    w->head_len = (size_t)(p.at - w->head);
+    return w->head_len > WARC_HEAD_MAX ? FULL : OK;
 }
 
 enum status warc_write(struct warc_writer *w, const struct warc_record *r, struct warc_bytes *to)
@@ -230,8 +237,8 @@ enum status warc_write(struct warc_writer *w, const struct warc_record *r, struc
     uint64_t length = 0;
     for (size_t i = 0; i < r->block_count; i++)
         length += r->block[i].len;
-    build_head(w, r, length);
-    return w->head_full ? FULL : pack(w->packer, slice_of(w->head, w->head_len), r->block, r->block_count, to);
+    enum status st = build_head(w, r, length);
+    return st != OK ? st : pack(w->packer, slice_of(w->head, w->head_len), r->block, r->block_count, to);
 }
 
 enum status warc_write_lines(struct warc_writer *w, const struct slice *piece, size_t count, struct warc_bytes *to)

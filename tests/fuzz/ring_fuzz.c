@@ -1,4 +1,5 @@
 /* Ring memory that holds any bytes: the consumer and the session that takes its entries must not read outside, nor loop. */
+#include "proxy/record/comment.h"
 #include "proxy/record/session.h"
 
 #include <stdint.h>
@@ -14,10 +15,14 @@ static void take_all(struct session *s, const struct session_context *c, struct 
         if (session_take(s, c, in, 0, &e) == OK && i % 7 == 6) {
             if (session_seal(s, c) != OK)
                 abort();
-            char *comment = session_comment(s, c, slice_of(s->out.data, s->out.len), NULL);
-            if (comment == NULL)
+            struct warc_bytes comment = { 0 };
+            if (session_comment(s, c, slice_of(s->out.data, s->out.len), NULL, &comment) != OK || warc_bytes_put(&comment, slice_of("", 1)) != OK)
                 abort();
-            free(comment);
+            json_t *read = comment_read((const char *)comment.data);
+            if (read == NULL)
+                abort();
+            json_decref(read);
+            warc_bytes_done(&comment);
             session_written(s);
         }
 }
