@@ -8,7 +8,7 @@ import pytest
 from harness.people import give_grant
 
 PROTOS = ["h1", "h2"]
-GATEWAY = {"workers": 1, "limits": {"upstream_head": "3s"}}      # one worker: one pool, so that a connection that is used again is found
+GATEWAY = {"workers": 1, "limits": {"upstream_head": "2s"}}      # one worker: one pool, so that a connection that is used again is found
 
 
 def ok(fields="", body="hello", line="HTTP/1.1 200 OK"):
@@ -149,6 +149,23 @@ def test_a_second_answer_that_comes_later_is_nobodys(gw, origin, proto):
     time.sleep(0.6)
     assert ask(alice, proto, path="/after").json()["target"] == "/after"
     assert origin.last("/after").connection != origin.last("/answer").connection
+
+
+@pytest.mark.parametrize("way", ["in its head", "with interim answers"])
+def test_an_answer_that_trickles_is_given_up(gw, origin, way):
+    """The time for a head is that for the whole of it; interim answers say that more is to come, and are bounded too."""
+    over = asyncio.Event()
+
+    async def script(request, conn):
+        await conn.send(b"HTTP/1.1 200 OK\r\nX: " if "head" in way else b"")
+        for _ in range(600):
+            await conn.send(b"y" if "head" in way else b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
+            await asyncio.sleep(0.05)
+        over.set()
+        return False
+    origin.on("/answer", script)
+    r = ask(gw.person("alice"), "h1")
+    assert r.status in (502, 504) and r.problem and not over.is_set(), r.status
 
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
