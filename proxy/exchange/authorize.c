@@ -9,6 +9,7 @@
 #include "proxy/exchange/external.h"
 #include "proxy/exchange/websocket.h"
 #include "proxy/http/forward.h"
+#include "proxy/http/syntax.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -143,6 +144,30 @@ static bool shows_notice(struct exchange *x)
     return true;
 }
 
+/* Of OPTIONS each intermediary takes one from Max-Forwards, and is its end at 0 (RFC 9110 s7.6.2). false: it was answered here. */
+static bool count_forward(struct exchange *x)
+{
+    struct fields *f = &x->request.fields;
+    for (size_t i = 0; i < f->count && slice_eq(x->request.method, SLICE("OPTIONS")); i++) {
+        struct slice v = f->v[i].value;
+        uint64_t n = 0;
+        if (!slice_eq(f->v[i].name, SLICE("max-forwards")))
+            continue;
+        if (content_length_parse(v, &n) != PARSE_OK) {
+            struct problem p = { .status = 400, .type = "bad-field", .title = "This request has a field it must not have", .detail = "Max-Forwards is no number.",
+                                 .next = "Send it again without that field." };
+            reply_problem(x, &p);
+            return false;
+        }
+        if (n == 0) {
+            reply_bytes(x, 204, NULL, SLICE(""), NULL);
+            return false;
+        }
+        f->v[i].value = arena_printf(&x->arena, "%llu", (unsigned long long)(n - 1));
+    }
+    return true;
+}
+
 void stage_authorize(struct exchange *x)
 {
     const struct conn *c = x->conn;
@@ -188,7 +213,7 @@ void stage_authorize(struct exchange *x)
         reply_problem(x, &p);
         return;
     }
-    if (!websocket_ask(x))
+    if (!websocket_ask(x) || !count_forward(x))
         return;
     if (x->ws != NULL || !shows_notice(x))
         stage_judge(x);

@@ -75,7 +75,11 @@ static void refuse(struct conn *c, const struct refusal *why)
         conn_close(c, false);
         return;
     }
+    struct slice method = x->request.method;
+    if (slice_starts(bbuf_slice(&c->in), SLICE("HEAD ")))
+        x->request.method = SLICE("HEAD");   /* whatever else is wrong, its answer has no body (RFC 9110 s9.3.2) */
     reply_problem(x, &p);
+    x->request.method = method;
 }
 
 static void begin(struct conn *c, size_t head_len)
@@ -89,11 +93,11 @@ static void begin(struct conn *c, size_t head_len)
         return;
     }
     enum parse p = h1_parse_request(slice_of(bbuf_slice(&c->in).ptr, head_len), &limits, &x->arena, &x->request, &why);
-    bbuf_drop(&c->in, head_len);
-    if (p != PARSE_OK) {
+    if (p != PARSE_OK)
         refuse(c, &why);
+    bbuf_drop(&c->in, head_len);
+    if (p != PARSE_OK)
         return;
-    }
     h->close_after = !x->request.keep_alive || h->stopping;
     h->has_body = x->request.framing != BODY_NONE;
     if (h->has_body)

@@ -8,6 +8,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+enum { REPLY_ARENA_MAX = 16 * 1024 };
+
+/* Whatever a client or a tool has filled the exchange's memory with, an answer of ours keeps all its fields: those that guard a page as well. */
+static void make_room(struct exchange *x)
+{
+    x->arena.max = EXCHANGE_ARENA_MAX + REPLY_ARENA_MAX;
+}
+
 static bool is_head(const struct exchange *x)
 {
     return slice_eq(x->request.method, SLICE("HEAD"));
@@ -38,6 +46,7 @@ static void add(struct exchange *x, const char *name, const char *value)
 static void begin_reply(struct exchange *x, unsigned status, const char *content_type, uint64_t len, const struct fields *more)
 {
     char length[24];
+    make_room(x);
     x->response = (struct message){ .version = x->request.version, .status = status, .framing = len ? BODY_LENGTH : BODY_NONE,
                                     .has_length = true, .content_length = len };
     x->response_fields = (struct fields){ 0 };
@@ -204,6 +213,7 @@ static void problem_page(struct exchange *x, const struct problem *p)
 
 void reply_problem(struct exchange *x, const struct problem *p)
 {
+    make_room(x);
     struct slice type = arena_copy(&x->arena, slice_str(p->type));   /* it outlives the caller's problem: the log has it once the exchange is over */
     x->refusal = type.ptr != NULL ? (const char *)type.ptr : "refused";
     if (x->why == NULL)

@@ -137,6 +137,7 @@ static void read_head(struct wire *w)
         }
         bbuf_drop(&w->in, len);
         w->scanned = 0;
+        w->deadline_ms = w->pool->loop->now_ms + w->pool->limits.upstream_head_ms;
         backend_worked(w->place->backend);
         if (w->response.status >= 200)
             start_body(w);
@@ -209,7 +210,7 @@ static void do_read(struct wire *w)
         }
         bbuf_wrote(&w->in, n);
         w->answered = true;
-        if (w->state != WIRE_IDLE)
+        if (w->state != WIRE_IDLE && w->state != WIRE_HEAD)   /* a head that trickles has no more time than one that doesn't come */
             w->deadline_ms = patience(w);
         consume(w);
         if (n < READ_AT_ONCE)

@@ -1,5 +1,6 @@
 """Real tools behind the gateway, used in real Chromium: Jupyter (pages, JSON, uploads, a terminal over WebSockets), Node-RED (a single-page application with a WebSocket),
-Adminer (PHP forms and sessions), socket.io (long polls, then a WebSocket). tools.mjs uses them as a person does. Jupyter and socket.io are always there (config/install test, npm ci); the
+Adminer (PHP forms and sessions), socket.io (long polls, then a WebSocket), gRPC-web and GraphQL (rpc_tool.mjs). tools.mjs uses them as a person does. Jupyter and what comes from npm are always there
+(config/install test, npm ci); the
 others are tried when they are installed: Debian's adminer, php-cli and php-sqlite3; npm's node-red in a folder named by COUNTERSIGN_NODE_MODULES."""
 import json
 import os
@@ -49,7 +50,11 @@ def socket_io(port, folder):
     return ["node", os.path.join(HERE, "chat.mjs"), str(port)]
 
 
-TOOLS = {"jupyter": (jupyter, {"tied_cookies": ["username-*"]}), "nodered": (node_red, {}), "adminer": (adminer, {"tied_cookies": ["adminer_sid"]}), "chat": (socket_io, {})}
+def rpc(port, folder):
+    return ["node", os.path.join(HERE, "rpc_tool.mjs"), str(port)]
+
+
+TOOLS = {"rpc": (rpc, {}), "jupyter": (jupyter, {"tied_cookies": ["username-*"]}), "nodered": (node_red, {}), "adminer": (adminer, {"tied_cookies": ["adminer_sid"]}), "chat": (socket_io, {})}
 
 
 def installed(name):

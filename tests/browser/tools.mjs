@@ -7,7 +7,7 @@ const context = await open(facts.home);
 context.setDefaultTimeout(PATIENCE);
 const page = await context.newPage();
 const broken = [];
-page.on('response', r => { if (r.status() >= 400 && !/favicon|nbextensions\/widgets/.test(r.url()))   // Debian's Jupyter has no widgets
+page.on('response', r => { if (r.status() >= 400 && !/favicon|nbextensions\/widgets|desk\.Desk\/Say/.test(r.url()))   // Debian's Jupyter has no widgets; Connect says an error by its status
     broken.push(`${r.status()} ${r.request().method()} ${r.url()}`); });
 page.on('pageerror', e => broken.push(`error: ${e.message}`));
 const { tools, folders } = facts;
@@ -40,6 +40,68 @@ if (tools.chat) {
     await page.click('button');
     await until('the words back', async () => /slowly/.test(await text()) || await text());
     await picture('chat');
+  });
+}
+
+if (tools.rpc) {
+  await step('a page of some hundred modules loads', async () => {
+    await page.goto(tools.rpc + '/');
+    await until('the page', async () => await page.title() === 'ready' || broken.slice(-3).join() || await page.title());
+  });
+  for (const kind of ['grpc-web', 'connect']) {
+    await step(`${kind}: calls, their heads and trailers, 2 MB of bytes each way, an error`, async () => {
+      const got = await page.evaluate(async kind => {
+        const blob = Uint8Array.from({ length: 2000000 }, (_, i) => i * 31 ^ i >> 8), seen = {};
+        const said = await desk[kind].say({ text: 'grüß', blob }, { onHeader: h => { seen.head = h.get('x-head'); }, onTrailer: t => { seen.trail = t.get('x-trail'); } });
+        const error = await desk[kind].say({ text: 'fail' }).catch(e => `${e.code} ${e.rawMessage} ${e.metadata.get('x-detail')}`);
+        return { ...seen, text: said.text, count: said.count, same: said.blob.every((b, i) => b === blob[i]), error };
+      }, kind);
+      expect(got.head === 'h' && got.trail === 't' && got.text === 'said grüß' && got.count === 2000000 && got.same, 'all of it', got);
+      expect(got.error === '5 no such customer: ü a', 'the error', got.error);
+    });
+    await step(`${kind}: a stream comes piece by piece, can be left, and can fail at its end`, async () => {
+      const got = await page.evaluate(async kind => {
+        const times = [], begun = performance.now();
+        for await (const said of desk[kind].count({ text: 'slowly', count: 5 })) times.push([said.count, performance.now() - begun]);
+        let many = 0, left = 0, failed = '';
+        for await (const _ of desk[kind].count({ text: 'at once', count: 3000 })) many++;
+        const stop = new AbortController();
+        try { for await (const _ of desk[kind].count({ text: 'slowly', count: 1000 }, { signal: stop.signal })) if (++left === 3) stop.abort(); } catch (e) { left = `${left} ${e.code}`; }
+        try { for await (const _ of desk[kind].count({ text: 'then fail', count: 3 })) failed += '.'; } catch (e) { failed += `${e.code} ${e.rawMessage}`; }
+        return { times, many, left, failed };
+      }, kind);
+      expect(got.times.length === 5 && got.times[4][1] - got.times[0][1] > 700, 'one after the other', got.times);
+      expect(got.many === 3000 && got.left === '3 1' && got.failed === '...10 broke off', 'each end', got);
+    });
+  }
+  await step('GraphQL: queries, a batch, a mutation, an upload, a subscription over an event stream', async () => {
+    const got = await page.evaluate(async () => {
+      const ask = async (body, more = {}) => (await fetch('/graphql', { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body), ...more })).json();
+      const names = (await ask({ query: 'query($l:String){customers(like:$l){id name}}', variables: { l: 'ü' } })).data.customers;
+      const batch = await ask([{ query: '{customers{id}}' }, { query: '{big(size:300000)}' }]);
+      const renamed = (await ask({ query: 'mutation{rename(id:"1",name:"Amber & Söhne"){name}}' })).data.rename.name;
+      const wrong = (await ask({ query: '{nothing}' })).errors.length;
+      const form = new FormData();
+      form.append('operations', JSON.stringify({ query: 'mutation($f:File!){upload(file:$f)}', variables: { f: null } }));
+      form.append('map', '{"0":["variables.f"]}');
+      form.append('0', new Blob([new Uint8Array(700000)]), 'a.bin');
+      const sent = (await (await fetch('/graphql', { method: 'POST', body: form })).json()).data.upload;
+      const counted = await new Promise((ok, no) => {
+        const out = [], begun = performance.now(), es = new EventSource('/graphql?query=' + encodeURIComponent('subscription{count(to:4)}'));
+        es.addEventListener('next', e => out.push([JSON.parse(e.data).data.count, performance.now() - begun]));
+        es.addEventListener('complete', () => { es.close(); ok(out); });
+        es.onerror = () => { es.close(); no(new Error('the event stream, after ' + out.length)); };
+      });
+      return { names, ids: batch[0].data.customers.length, big: batch[1].data.big.length, renamed, wrong, sent, counted };
+    });
+    expect(got.names.length === 1 && got.names[0].name === 'Grüner Markt' && got.ids === 2 && got.big === 300000 && got.renamed === 'Amber & Söhne' && got.wrong === 1 && got.sent === 700000, 'the answers', got);
+    expect(got.counted.length === 4 && got.counted[3][1] - got.counted[0][1] > 300, 'one after the other', got.counted);
+  });
+  await step('GraphiQL opens, reads the schema, and runs a query', async () => {
+    await page.goto(tools.rpc + '/graphql?query=' + encodeURIComponent('{ customers { name } }'));
+    await page.locator('.graphiql-execute-button').click();
+    await until('the answer', async () => /Grüner.Markt/.test(await page.locator('.result-window').innerText()) || await text());
+    await picture('graphiql');
   });
 }
 
