@@ -168,3 +168,31 @@ enum status audit_segments(struct audit *a, audit_segment_call *call, void *to, 
     struct each e = { call, to };
     return store_each(a->s.store, take_segment, &e, err, "SELECT session, number, digest, bytes FROM segment ORDER BY session, number", "");
 }
+
+struct wanted {
+    const char *session;
+    json_t *leaves;
+};
+
+static enum status take_leaf(void *arg, json_t *row, struct err *err)
+{
+    struct wanted *w = arg;
+    json_t *leaf = leaf_view(row, leaf_is_about(row, w->session));
+    return leaf != NULL && json_array_append_new(w->leaves, leaf) == 0 ? OK : fail(err, NO_MEMORY, "log");
+}
+
+enum status audit_log(struct audit *a, const char *session, json_t **out, struct err *err)
+{
+    struct wanted w = { session, json_array() };
+    json_t *head = NULL;
+    enum status st = w.leaves != NULL ? OK : fail(err, NO_MEMORY, "log");
+    if (st == OK)
+        st = store_each(a->s.store, take_leaf, &w, err, "SELECT * FROM leaf ORDER BY seq", "");
+    if (st == OK)
+        st = store_row(a->s.store, &head, err, "SELECT note FROM head WHERE id = 1", "");
+    if (st == OK && (*out = json_pack("{s:O, s:s, s:s}", "leaves", w.leaves, "head", str(head, "note"), "session", session)) == NULL)
+        st = fail(err, NO_MEMORY, "log");
+    json_decref(head);
+    json_decref(w.leaves);
+    return st;
+}

@@ -18,6 +18,8 @@ MUST_CHECK enum status audit_meets(struct audit *a, const struct chain_head *che
 /* Each logged segment, by session and number: { session, number, digest, bytes }. */
 typedef enum status audit_segment_call(void *to, const json_t *segment, struct err *err);
 MUST_CHECK enum status audit_segments(struct audit *a, audit_segment_call *call, void *to, struct err *err);
+/* The log as GET /api/v1/log gives it, in one piece: { leaves, head, session }, with the content of those about this session. */
+MUST_CHECK enum status audit_log(struct audit *a, const char *session, json_t **out, struct err *err);
 /* Does a leaf say that this session's recording was deleted by retention? */
 bool audit_erased(struct audit *a, const char *session);
 

@@ -379,6 +379,10 @@ json_t *view_item(struct op *o, const json_t *row);
 json_t *view_session(struct op *o, const json_t *row);
 /* Append an item to a list unless the page is full; false: it was full. Takes it. */
 bool page_add(json_t *list, size_t *bytes, json_t *item);
+/* A row of the log as a reader gets it; its content, with the salt that proves it, only when asked. */
+json_t *leaf_view(const json_t *row, bool with_content);
+/* Is this row of the log about the session? */
+bool leaf_is_about(const json_t *row, const char *session);
 
 /* ---- upkeep.c ---- */
 /* Cancel and end what the config no longer allows, log new and removed keys. In an own transaction. */

@@ -164,8 +164,7 @@ enum status op_sessions(struct op *o)
     return st;
 }
 
-/* A row of the log as a reader gets it; its content, with the salt that proves it, only when asked. */
-static json_t *leaf_view(const json_t *row, bool with_content)
+json_t *leaf_view(const json_t *row, bool with_content)
 {
     json_t *v = json_pack("{s:I, s:s, s:I, s:s}", "seq", (json_int_t)num(row, "seq"), "type", str(row, "type"), "time_ms",
                           (json_int_t)num(row, "time_ms"), "digest", str(row, "digest"));
@@ -176,9 +175,9 @@ static json_t *leaf_view(const json_t *row, bool with_content)
     return v;
 }
 
-/* Is this leaf about the session? Asked of the content, which the digest proves, not of the column beside it. Key registrations
+/* Asked of the content, which the digest proves, not of the column beside it. Key registrations
  * go with every session: they say whose signatures the approvals bear. */
-static bool leaf_is_about(const json_t *row, const char *session)
+bool leaf_is_about(const json_t *row, const char *session)
 {
     if (strncmp(str(row, "type"), "key.", 4) == 0 || strncmp(str(row, "type"), "auditor-key.", 12) == 0 || strncmp(str(row, "type"), "delegate.", 9) == 0 || strcmp(str(row, "type"), "instance.created") == 0)
         return true;

@@ -5,6 +5,7 @@
 #include "proxy/commands/evidence.h"
 #include "proxy/commands/exchange_filter.h"
 #include "proxy/commands/har.h"
+#include "proxy/commands/nodes.h"
 #include "proxy/commands/wacz.h"
 #include "proxy/commands/words.h"
 #include "proxy/commands/wrong_usage.h"
@@ -19,7 +20,8 @@
 struct export {
     struct profile profile;
     struct exchange_filter filter;
-    const char *file, *output;
+    const char *file, *output, *folders[OPTION_TIMES_MAX];
+    struct nodes nodes;               /* of folders */
     bool raw, wacz, fingerprints, json;
     size_t exchanges;
     unsigned segments;
@@ -53,7 +55,8 @@ static enum status write_exchanges(struct export *x, const struct evidence *e, c
 {
     struct archive *a = NULL;
     char title[200];
-    enum status st = archive_open(e->recording, keys, &a, err);
+    struct evidence several = { 0 };
+    enum status st = x->nodes.count > 0 ? nodes_read(&x->nodes, e->session, keys, NODES_WHOLE, &several, &a, err) : archive_open(e->recording, keys, &a, err);
     if (st != OK)
         return st;
     if (archive_bad_segments(a) > 0) {
@@ -61,12 +64,31 @@ static enum status write_exchanges(struct export *x, const struct evidence *e, c
         const char *why = archive_bad_segment(a, 0, &number);
         fprintf(stderr, "countersign: segment %u cannot be read, and is left out: %s\n", number, why);
     }
-    snprintf(title, sizeof title, "Session %s, as the gateway recorded it%s", e->session[0] ? e->session : "(from a file)",
+    nodes_print(stderr, &several);
+    evidence_done(&several);
+    snprintf(title, sizeof title, "Session %s, as %s recorded it%s", e->session[0] ? e->session : "(from a file)", x->nodes.count > 0 ? "its nodes" : "the gateway",
              x->fingerprints ? "" : "; cookies and tokens are left out");
     st = x->wacz ? write_wacz(x, a, title, out, err) : write_har(x, a, title, out, err);
     if (st == OK && archive_bad_segments(a) > 0)
         st = fail(err, CORRUPT, "the file lacks %zu segments that could not be read. Next: countersign verify", archive_bad_segments(a));
     archive_free(a);
+    return st;
+}
+
+/* One node's records after the other's: each begins with its own warcinfo, and ids are random. */
+static enum status write_raw(struct export *x, const struct evidence *e, const struct age_keys *keys, FILE *out, struct err *err)
+{
+    enum status st = OK;
+    unsigned segments = 0;
+    if (x->nodes.count == 0)
+        return archive_copy_warc(e->recording, keys, out, &x->segments, err);
+    st = nodes_session(&x->nodes, e->session, err);
+    for (size_t i = 0; i < x->nodes.count && st == OK; i++) {
+        if (x->nodes.v[i].e.recording == NULL)
+            continue;
+        st = archive_copy_warc(x->nodes.v[i].e.recording, keys, out, &segments, err);
+        x->segments += segments;
+    }
     return st;
 }
 
@@ -90,7 +112,7 @@ static enum status write_out(struct export *x, const struct evidence *e, struct 
     if (st == OK && out == NULL)
         st = IO_FAILED;
     if (st == OK)
-        st = x->raw ? archive_copy_warc(e->recording, keys, out, &x->segments, err) : write_exchanges(x, e, keys, out, err);
+        st = x->raw ? write_raw(x, e, keys, out, err) : write_exchanges(x, e, keys, out, err);
     if (out != NULL && (out == stdout ? fflush(out) : fclose(out)) != 0 && st == OK)
         st = fail(err, IO_FAILED, "cannot write the file: %s", strerror(errno));
     age_keys_free(keys);
@@ -103,7 +125,10 @@ static int export_run(struct export *x, const char *session)
     struct client *client = NULL;
     struct evidence e = { 0 };
     enum status st = OK;
-    if (x->file == NULL) {
+    if (x->folders[0] != NULL) {
+        snprintf(e.session, sizeof e.session, "%s", session);
+        st = nodes_open(x->folders, NULL, &x->nodes, &err);
+    } else if (x->file == NULL) {
         st = client_open(&x->profile, &client, &err);
         if (st == OK)
             st = evidence_fetch(client, session, "export", &e, &err);
@@ -121,6 +146,7 @@ static int export_run(struct export *x, const char *session)
     else if (st == OK && x->output != NULL)
         printf("%zu exchanges as %s in %s. It is not sealed any more: keep it where nobody else reads it.\n", x->exchanges, x->wacz ? "WACZ" : "HAR", x->output);
     evidence_done(&e);
+    nodes_done(&x->nodes);
     client_free(client);
     return code;
 }
@@ -129,6 +155,8 @@ static const char *check(struct export *x, size_t count)
 {
     if (x->file == NULL && count == 0)
         return "a session or --file is missing";
+    if (x->folders[0] != NULL && x->file != NULL)
+        return "--recordings and --file are two sources";
     if (x->raw && x->wacz)
         return "--raw and --wacz are two formats";
     if (x->wacz && exchange_filter_any(&x->filter))
@@ -153,11 +181,12 @@ int cmd_export(int argc, char **argv)
         { "wacz", 0, NULL, "as WACZ, which opens in ReplayWeb.page, instead of HAR", NULL, &x.wacz, false },
         { "fingerprints", 0, NULL, "HAR, WACZ: keep what tells equal cookies and tokens from different ones", NULL, &x.fingerprints, false },
         { "file", 0, "TAR", "a recording kept earlier, instead of asking the gateway", &x.file, NULL, false },
+        NODES_OPTION(x.folders),
         EXCHANGE_FILTER_OPTIONS(x.filter),
         AUDITOR_OPTIONS(x.profile),
         { 0 },
     };
-    const struct usage usage = { "countersign export SESSION --output session.har | export SESSION --wacz --output session.wacz | export SESSION --raw --output session.warc.gz",
+    const struct usage usage = { "countersign export SESSION --output session.har | export SESSION --wacz --output session.wacz | export SESSION --raw --output session.warc.gz | export SESSION --recordings DIR --recordings DIR … --output session.har",
         "A recorded session for other tools: HAR 1.2 opens in browsers' developer tools, WACZ in ReplayWeb.page, WARC in web archives' tools. Exporting is written in the log." PROFILE_HELP, options, 0, 1,
         &x.json };
     char **args;

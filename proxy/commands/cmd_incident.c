@@ -5,6 +5,7 @@
 #include "proxy/commands/evidence.h"
 #include "proxy/commands/incident.h"
 #include "proxy/commands/listing_fetch.h"
+#include "proxy/commands/nodes.h"
 #include "proxy/commands/session_list.h"
 #include "proxy/commands/words.h"
 #include "proxy/commands/wrong_usage.h"
@@ -20,7 +21,7 @@ enum { SESSIONS_MOST = 1000000 };
 struct asked {
     struct profile profile;
     struct incident report;
-    const char *identity, *person, *from, *to, *output;
+    const char *identity, *person, *from, *to, *output, *folders[OPTION_TIMES_MAX];
     bool csv, html, json;
 };
 
@@ -65,6 +66,52 @@ static enum status gather(struct asked *a, struct client *c, struct err *err)
     return st;
 }
 
+/* ---- from several nodes' folders ---- */
+
+static enum status one_of_nodes(struct asked *a, struct nodes *n, const struct age_keys *keys, const char *id, struct err *err)
+{
+    struct evidence e = { 0 };
+    struct archive *archive = NULL;
+    enum status st = nodes_read(n, id, keys, NODES_LIST, &e, &archive, err);
+    for (size_t i = 0; st == OK && i < archive_bad_segments(archive); i++) {
+        unsigned number = 0;
+        const char *why = archive_bad_segment(archive, i, &number);
+        fprintf(stderr, "countersign: of %s segment %u is left out, %s. Next: countersign verify %s --recordings DIR\n", id, number, why, id);
+    }
+    if (st == OK)
+        st = incident_session(&a->report, e.info, archive, err);
+    if (st == OK && json_array_append_new(a->report.nodes, json_pack("{s:s, s:O}", "session", id, "nodes", json_object_get(e.info, "nodes"))) != 0)
+        st = fail(err, NO_MEMORY, "report");
+    archive_free(archive);
+    evidence_done(&e);
+    return st;
+}
+
+static enum status gather_nodes(struct asked *a, struct err *err)
+{
+    struct nodes n = { .count = 0 };
+    struct age_keys *keys = NULL;
+    json_t *sessions = NULL, *s;
+    size_t i;
+    const char *key = a->identity != NULL ? "identity" : "person", *who = a->identity != NULL ? a->identity : a->person;
+    enum status st = nodes_open(a->folders, NULL, &n, err);
+    if (st == OK)
+        st = auditor_keys(&a->profile, &keys, err);
+    if (st == OK)
+        st = nodes_sessions(&n, &sessions, err);
+    if (st == OK && (a->report.nodes = json_array()) == NULL)
+        st = fail(err, NO_MEMORY, "report");
+    json_array_foreach(sessions, i, s)
+        if (st == OK && json_text_is(s, key, who) && json_number(s, "ended_ms") >= a->report.from_ms && json_number(s, "started_ms") < a->report.to_ms)
+            st = one_of_nodes(a, &n, keys, json_text(s, "id"), err);
+    if (st == OK)
+        incident_sort(&a->report);
+    age_keys_free(keys);
+    json_decref(sessions);
+    nodes_done(&n);
+    return st;
+}
+
 static int write_report(const struct asked *a)
 {
     int fd = a->output != NULL ? open(a->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
@@ -93,10 +140,13 @@ static int incident_run(struct asked *a)
     struct err err = { 0 };
     struct client *client = NULL;
     enum status st = incident_begin(&a->report, &err);
-    if (st == OK)
+    if (st == OK && a->folders[0] != NULL) {
+        st = gather_nodes(a, &err);
+    } else if (st == OK) {
         st = client_open(&a->profile, &client, &err);
-    if (st == OK)
-        st = gather(a, client, &err);
+        if (st == OK)
+            st = gather(a, client, &err);
+    }
     int code = st == OK ? write_report(a) : client_failed(client, &err);
     incident_done(&a->report);
     client_free(client);
@@ -135,10 +185,11 @@ int cmd_incident(int argc, char **argv)
         { "html", 0, NULL, "as a page of its own", NULL, &a.html, false },
         { "exchanges", 0, NULL, "with a line for every single exchange", NULL, &a.report.all_exchanges, false },
         { "output", 'o', "FILE", "where it goes (else standard output)", &a.output, NULL, false },
+        NODES_OPTION(a.folders),
         AUDITOR_OPTIONS(a.profile),
         { 0 },
     };
-    const struct usage usage = { "countersign incident --identity ADDRESS --from TIME [--to TIME] [--json|--csv|--html] [--output FILE]",
+    const struct usage usage = { "countersign incident --identity ADDRESS --from TIME [--to TIME] [--json|--csv|--html] [--output FILE] [--recordings DIR …]",
         "What somebody did: sessions, actions, customers touched, signed-off requests with size and digest and who signed, refusals, locks. Each line names its proof: session, record, segment and\n"
         "log leaf. Making it is written in the log." PROFILE_HELP, options, 0, 0, &a.json };
     char **args;

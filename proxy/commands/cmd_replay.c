@@ -3,6 +3,7 @@
 #include "proxy/commands/auditor.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/evidence.h"
+#include "proxy/commands/nodes.h"
 #include "proxy/commands/replay_browser.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/term.h"
@@ -18,7 +19,7 @@ enum { PAGE_SHOWN = 256 * 1024, FORM_SHOWN = 16 * 1024, GAP_MAX_MS = 10 * 1000 }
 
 struct replay {
     struct profile profile;
-    const char *file, *log, *speed_text, *from_text, *port_text;
+    const char *file, *log, *speed_text, *from_text, *port_text, *folders[OPTION_TIMES_MAX];
     double speed;                     /* 0: no waiting */
     size_t from;                      /* number of the first exchange */
     uint16_t port;                    /* of --serve; 0: any */
@@ -71,6 +72,7 @@ static int play(const struct replay *r, const struct evidence *e, const struct a
         return command_failed("the session has %zu exchanges, there is no number %zu", archive_count(a), r->from);
     puts("As the gateway saw it: pages are shown as plain text; passwords, cookies and tokens were removed before anything was kept.");
     view_decisions(stdout, leaves);
+    nodes_print(stdout, e);
     for (size_t i = r->from - 1; i < archive_count(a); i++) {
         const struct archive_exchange *x = archive_at(a, i);
         wait_for(r, before_ms != 0 ? x->started_ms - before_ms : 0);
@@ -89,7 +91,7 @@ static int play_json(const struct replay *r, const struct evidence *e, const str
     json_t *list = json_array();
     for (size_t i = r->from - 1; i < archive_count(a); i++)
         json_array_append_new(list, view_exchange_json(i + 1, archive_at(a, i), evidence_leaves(e)));
-    return command_json(json_pack("{s:s, s:o}", "session_id", e->session, "exchanges", list));
+    return command_json(json_pack("{s:s, s:o, s:O*}", "session_id", e->session, "exchanges", list, "nodes", json_object_get(e->info, "nodes")));
 }
 
 static int replay_run(struct replay *r, const char *session)
@@ -99,8 +101,12 @@ static int replay_run(struct replay *r, const char *session)
     struct evidence e = { 0 };
     struct archive *a = NULL;
     struct age_keys *keys = NULL;
+    struct nodes nodes = { .count = 0 };
+    bool several = r->folders[0] != NULL;
     enum status st = OK;
-    if (r->file == NULL) {
+    if (several) {
+        st = nodes_open(r->folders, NULL, &nodes, &err);
+    } else if (r->file == NULL) {
         st = client_open(&r->profile, &client, &err);
         if (st == OK)
             st = evidence_fetch(client, session, "replay", &e, &err);
@@ -110,13 +116,14 @@ static int replay_run(struct replay *r, const char *session)
     if (st == OK)
         st = auditor_keys(&r->profile, &keys, &err);
     if (st == OK)
-        st = archive_open(e.recording, keys, &a, &err);
+        st = several ? nodes_read(&nodes, session, keys, NODES_WHOLE, &e, &a, &err) : archive_open(e.recording, keys, &a, &err);
     if (st == OK && r->serve)
         st = replay_in_browser(&e, a, r->port, r->json, &err);
     int code = st != OK ? client_failed(client, &err) : r->serve ? EXIT_DONE : r->json ? play_json(r, &e, a) : play(r, &e, a);
     archive_free(a);
     age_keys_free(keys);
     evidence_done(&e);
+    nodes_done(&nodes);
     client_free(client);
     return code;
 }
@@ -138,6 +145,8 @@ static const char *check(struct replay *r, size_t count)
     char *end = NULL;
     if (r->file == NULL && count == 0)
         return "a session or --file is missing";
+    if (r->folders[0] != NULL && (r->file != NULL || r->log != NULL))
+        return "--recordings has logs of its own: it doesn't go with --file and --log";
     if (r->file == NULL && r->log != NULL)
         return "--log goes with --file";
     r->speed = strtod(r->speed_text, &end);
@@ -163,10 +172,11 @@ int cmd_replay(int argc, char **argv)
         { "port", 0, "N", "with --serve: listen on 127.0.0.1 at N and N+1 (else at any two)", &r.port_text, NULL, false },
         { "file", 0, "TAR", "a recording kept earlier, instead of asking the gateway", &r.file, NULL, false },
         { "log", 0, "JSON", "with --file: the log kept with it", &r.log, NULL, false },
+        NODES_OPTION(r.folders),
         AUDITOR_OPTIONS(r.profile),
         { 0 },
     };
-    const struct usage usage = { "countersign replay SESSION [--speed N] [--from N] | replay SESSION --serve [--port N] | replay --file recording.tar [--log log.json] …",
+    const struct usage usage = { "countersign replay SESSION [--speed N] [--from N] | replay SESSION --serve [--port N] | replay --file recording.tar [--log log.json] | replay SESSION --recordings DIR --recordings DIR …",
         "Play a recorded session: every exchange with its timing, each page as text, as the person saw it; or, with --serve, in a browser. Looking is written in the log." PROFILE_HELP, options, 0, 1,
         &r.json };
     char **args;

@@ -3,6 +3,7 @@
 #include "proxy/commands/client.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/item.h"
+#include "proxy/commands/nodes.h"
 #include "proxy/commands/session_list.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
@@ -26,6 +27,16 @@ static void print_count(const json_t *s, const char *key, const char *words)
         printf(", %lld %s", (long long)json_number(s, key), words);
 }
 
+static void print_nodes(const json_t *s)
+{
+    size_t i;
+    json_t *node;
+    json_array_foreach(json_array_member(s, "nodes"), i, node) {
+        fputs(i ? " and " : ", recorded by ", stdout);
+        term_str(stdout, json_string_value(node));
+    }
+}
+
 static void print_sessions(const json_t *sessions)
 {
     char when[WORDS_MAX];
@@ -47,6 +58,7 @@ static void print_sessions(const json_t *sessions)
         print_count(s, "segments", "segments");
         if (json_number(s, "erased") > 0)
             printf(", recording deleted by retention (leaf %lld)", (long long)json_number(s, "erased"));
+        print_nodes(s);
         putchar('\n');
         if (json_text(s, "reason")[0] != 0) {
             print_member(s, "    reason: ", "reason");
@@ -83,10 +95,44 @@ static int sessions_run(struct profile *p, const struct session_filter *f, size_
 struct asked {
     struct profile profile;
     struct session_filter filter;
-    const char *since, *until, *most_text;
+    const char *since, *until, *most_text, *folders[OPTION_TIMES_MAX];
     size_t most;
     bool json;
 };
+
+/* ---- of several nodes' folders ---- */
+
+static bool fits(const struct session_filter *f, const json_t *s)
+{
+    const struct { const char *key, *wanted; } texts[] = { { "person", f->person }, { "identity", f->identity }, { "tool", f->tool }, { "id", f->grant } };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (texts[i].wanted != NULL && !json_text_is(s, texts[i].key, texts[i].wanted))
+            return false;
+    return (f->since_s < 0 || json_number(s, "ended_ms") >= f->since_s * 1000) && (f->until_s < 0 || json_number(s, "started_ms") <= f->until_s * 1000);
+}
+
+static int nodes_run(const struct asked *a)
+{
+    struct nodes n = { .count = 0 };
+    struct err err = { 0 };
+    json_t *all = NULL, *found = json_array(), *s;
+    size_t i;
+    enum status st = nodes_open(a->folders, NULL, &n, &err);
+    if (st == OK)
+        st = nodes_sessions(&n, &all, &err);
+    json_array_foreach(all, i, s)
+        if (json_array_size(found) < a->most && fits(&a->filter, s))
+            json_array_append(found, s);
+    int code = st == OK ? EXIT_DONE : command_failed("%s", err.text);
+    if (st == OK && a->json)
+        code = command_json(json_pack("{s:O}", "sessions", found));
+    else if (st == OK)
+        print_sessions(found);
+    json_decref(all);
+    json_decref(found);
+    nodes_done(&n);
+    return code;
+}
 
 /* False: *code says what to end with. */
 static bool check(struct asked *a, const struct usage *usage, int *code)
@@ -102,6 +148,8 @@ static bool check(struct asked *a, const struct usage *usage, int *code)
         *code = wrong_usage(usage, "--state is live or ended");
     else if (a->most_text[0] < '1' || a->most_text[0] > '9' || *end != 0 || most > 1000000)
         *code = wrong_usage(usage, "--most needs a number, 1 to 1000000");
+    else if (a->folders[0] != NULL && (a->filter.state != NULL || a->filter.action != NULL || a->filter.basis != NULL || a->filter.customer != NULL))
+        *code = wrong_usage(usage, "--recordings knows what stands in the clear beside recordings: --person, --identity, --tool, --grant, --since and --until");
     else
         a->most = most;
     return a->most > 0;
@@ -123,6 +171,7 @@ int cmd_sessions(int argc, char **argv)
         { "basis", 0, "BASIS", "only those that came about so: approved, break-glass, auto", &f->basis, NULL, false },
         { "customer", 0, "ID", "only those in which this customer was asked for, as the policy counts them; NAME=ID for what it counts under another name", &f->customer, NULL, false },
         { "most", 0, "N", "at most so many (200)", &a.most_text, NULL, false },
+        NODES_OPTION(a.folders),
         PROFILE_OPTIONS(a.profile),
         { 0 },
     };
@@ -133,7 +182,7 @@ int cmd_sessions(int argc, char **argv)
     int code;
     if (!options_parse(argc, argv, &usage, &args, &count, &code) || !check(&a, &usage, &code))
         return code;
-    code = sessions_run(&a.profile, f, a.most, a.json);
+    code = a.folders[0] != NULL ? nodes_run(&a) : sessions_run(&a.profile, f, a.most, a.json);
     profile_done(&a.profile);
     return code;
 }

@@ -7,6 +7,7 @@
 #include "proxy/commands/item.h"
 #include "proxy/commands/exchange_filter.h"
 #include "proxy/commands/listing_fetch.h"
+#include "proxy/commands/nodes.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
@@ -22,7 +23,7 @@ enum { BODY_SHOWN = 1024 * 1024 };
 struct show {
     struct profile profile;
     struct exchange_filter filter;
-    const char *file, *log, *exchange, *raw, *output;
+    const char *file, *log, *exchange, *raw, *output, *folders[OPTION_TIMES_MAX];
     size_t number;                    /* 0: the list */
     bool json;
 };
@@ -54,6 +55,7 @@ static void print_facts(const struct show *show, const struct evidence *e, const
     else
         putchar('\n');
     view_decisions(stdout, leaves);
+    nodes_print(stdout, e);
     printf(exchange_filter_any(&show->filter) ? "\nOf %zu exchanges those that fit:\n" : "\n%zu exchanges:\n", archive_count(a));
 }
 
@@ -88,7 +90,8 @@ static int show_list(const struct show *show, const struct evidence *e, const st
             puts("\nNext: --exchange N shows one in full; countersign replay plays them as they were seen.");
         return code;
     }
-    json_t *o = json_pack("{s:s, s:o, s:O*, s:O*}", "session_id", e->session, "exchanges", list, "session", json_object_get(e->info, "session"), "leaves", leaves);
+    json_t *o = json_pack("{s:s, s:o, s:O*, s:O*, s:O*}", "session_id", e->session, "exchanges", list, "session", json_object_get(e->info, "session"), "leaves", leaves, "nodes",
+                          json_object_get(e->info, "nodes"));
     command_json(o);
     return code;
 }
@@ -153,6 +156,15 @@ static enum status fetch(const struct show *s, struct client *client, const char
     return st == OK ? archive_open(e->recording, keys, a, err) : st;
 }
 
+/* From several nodes' folders. */
+static enum status fetch_nodes(struct show *s, const char *session, struct age_keys **keys, struct nodes *n, struct evidence *e, struct archive **a, struct err *err)
+{
+    enum status st = nodes_open(s->folders, NULL, n, err);
+    if (st == OK)
+        st = auditor_keys(&s->profile, keys, err);
+    return st == OK ? nodes_read(n, session, *keys, s->number != 0 ? NODES_WHOLE : s->json ? NODES_LIST_AND_MESSAGES : NODES_LIST, e, a, err) : st;
+}
+
 static int show_run(struct show *s, const char *session)
 {
     struct err err = { 0 };
@@ -160,8 +172,11 @@ static int show_run(struct show *s, const char *session)
     struct evidence e = { 0 };
     struct archive *a = NULL;
     struct age_keys *keys = NULL;
+    struct nodes nodes = { .count = 0 };
     enum status st = OK;
-    if (s->file == NULL) {
+    if (s->folders[0] != NULL) {
+        st = fetch_nodes(s, session, &keys, &nodes, &e, &a, &err);
+    } else if (s->file == NULL) {
         st = client_open(&s->profile, &client, &err);
         if (st == OK)
             st = auditor_keys(&s->profile, &keys, &err);
@@ -178,6 +193,7 @@ static int show_run(struct show *s, const char *session)
     archive_free(a);
     age_keys_free(keys);
     evidence_done(&e);
+    nodes_done(&nodes);
     client_free(client);
     return code;
 }
@@ -188,6 +204,8 @@ static const char *check(struct show *s, size_t count)
     char *end = NULL;
     if (s->file == NULL && count == 0)
         return "a session or --file is missing";
+    if (s->folders[0] != NULL && (s->file != NULL || s->log != NULL))
+        return "--recordings has logs of its own: it doesn't go with --file and --log";
     if (s->file == NULL && s->log != NULL)
         return "--log goes with --file";
     if (s->exchange != NULL) {
@@ -215,11 +233,12 @@ int cmd_show(int argc, char **argv)
         { "output", 'o', "FILE", "where --raw puts them (else standard output)", &s.output, NULL, false },
         { "file", 0, "TAR", "a recording kept earlier, instead of asking the gateway", &s.file, NULL, false },
         { "log", 0, "JSON", "with --file: the log kept with it", &s.log, NULL, false },
+        NODES_OPTION(s.folders),
         EXCHANGE_FILTER_OPTIONS(s.filter),
         AUDITOR_OPTIONS(s.profile),
         { 0 },
     };
-    const struct usage usage = { "countersign show SESSION [--exchange N [--raw request|response]] | show --file recording.tar [--log log.json]",
+    const struct usage usage = { "countersign show SESSION [--exchange N [--raw request|response]] | show --file recording.tar [--log log.json] | show SESSION --recordings DIR --recordings DIR …",
         "What happened in a recorded session: who asked why, who said yes, every exchange. Looking is written in the log." PROFILE_HELP, options, 0, 1, &s.json };
     char **args;
     size_t count;

@@ -4,6 +4,7 @@
 #include "proxy/commands/approvals_check.h"
 #include "proxy/commands/auditor.h"
 #include "proxy/commands/commands.h"
+#include "proxy/commands/nodes.h"
 #include "proxy/commands/verify_more.h"
 #include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
@@ -36,7 +37,7 @@ enum status verify_key_bytes(const struct evidence *e, unsigned char out[32], co
 
 static enum status try_to_open(struct verify *v, const struct evidence *e, struct outcome *out, struct err *err);
 
-static enum status examine(struct verify *v, const struct evidence *e, const char *later_head, struct outcome *out, struct err *err)
+enum status verify_examine(struct verify *v, const struct evidence *e, const char *later_head, struct outcome *out, struct err *err)
 {
     unsigned char key[32];
     const char *instance = NULL;
@@ -109,7 +110,7 @@ enum status verify_session(struct verify *v, struct client *c, struct evidence *
         }
         st = fetch(v, c, e, err);
         if (st == OK)
-            st = examine(v, e, later_head, out, err);
+            st = verify_examine(v, e, later_head, out, err);
         if (st == OK && !may_be_growing(out))
             break;
     }
@@ -225,7 +226,7 @@ static int verify_run(struct verify *v)
         if (st == OK && e.session[0] == 0)
             st = fail(&err, BAD_INPUT, "the log file does not say which session it was kept for. Next: --session ID");
         if (st == OK)
-            st = examine(v, &e, (const char *)later_head, &o, &err);
+            st = verify_examine(v, &e, (const char *)later_head, &o, &err);
     }
     int code = st == OK ? report(v, &e, &o) : client_failed(client, &err);
     verify_done(&o.result);
@@ -235,12 +236,26 @@ static int verify_run(struct verify *v)
     return code;
 }
 
+/* --recordings, or what else may be given once only. */
+static const char *check_nodes(const struct verify *v)
+{
+    if (v->folders[0] == NULL)
+        return v->log_keys[0] != NULL && v->log_keys[1] != NULL ? "several --log-key go with --recordings" : v->heads[0] != NULL && v->heads[1] != NULL ? "several --head go with --recordings" : NULL;
+    return v->file || v->log || v->tiles || v->state || v->save || v->witness ? "--recordings stands alone, but for --log-key, --head and a session"
+           : v->session != NULL && (strcmp(v->session, "log") == 0 || strcmp(v->session, "all") == 0) ? "with --recordings, name a session, or none for all that the folders have" : NULL;
+}
+
 static const char *check(struct verify *v, size_t count, char **args)
 {
     if (count == 1 && v->session != NULL)
         return "the session is named twice";
     if (count == 1)
         v->session = args[0];
+    v->log_key = v->log_keys[0];
+    v->head = v->heads[0];
+    const char *wrong = check_nodes(v);
+    if (wrong != NULL || v->folders[0] != NULL)
+        return wrong;
     if (v->witness != NULL && v->tiles == NULL && (v->session == NULL || strcmp(v->session, "log") != 0 || v->head == NULL))
         return "--witness goes with verify log --head FILE, the checkpoint that it cosigned (the gateway serves it as /log/witnessed), or with --tiles DIR";
     if (v->tiles != NULL || v->state != NULL)
@@ -268,19 +283,20 @@ int cmd_verify(int argc, char **argv)
         return cmd_verify_approval(argc - 1, argv + 1);
     const struct option_spec options[] = {
         { "save", 0, "DIR", "keep recording.tar, log.json and log-key there, to verify offline later", &v.save, NULL, false },
-        { "head", 0, "FILE", "a head of the log seen later elsewhere: finds a cut-off tail", &v.head, NULL, false },
-        { "log-key", 0, "FILE", "the log's key as kept earlier (JSON: instance, log_key)", &v.log_key, NULL, false },
+        { "head", 0, "FILE …", "a head of the log seen later elsewhere: finds a cut-off tail; with --recordings one for each node", v.heads, NULL, false },
+        { "log-key", 0, "FILE …", "the log's key as kept earlier (JSON: instance, log_key); with --recordings one for each node", v.log_keys, NULL, false },
         { "file", 0, "TAR", "offline: a recording kept earlier", &v.file, NULL, false },
         { "log", 0, "JSON", "offline: the log kept with it", &v.log, NULL, false },
         { "tiles", 0, "DIR", "offline: the published log's files (STATE/log, or a copy of them)", &v.tiles, NULL, false },
         { "state", 0, "DIR", "offline: everything in a state folder, or a copy of it: database, log, recordings", &v.state, NULL, false },
         { "witness", 0, "KEY,...", "verifier keys of witnesses: at least one of them must have cosigned the head", &v.witness, NULL, false },
         { "session", 0, "ID", "offline: the session, when the log file does not name it", &v.session, NULL, false },
+        NODES_OPTION(v.folders),
         AUDITOR_OPTIONS(v.profile),
         { 0 },
     };
     const struct usage usage = { "countersign verify SESSION|log|all [--save DIR] | verify --file recording.tar --log log.json --log-key FILE | verify --tiles DIR --log-key FILE | verify --state DIR --log-key FILE |"
-        " verify approval FILE",
+        " verify [SESSION] --recordings DIR --recordings DIR … [--log-key FILE …] [--head FILE …] | verify approval FILE",
         "Check a session's recording against the signed log, the log against its own head, and each approval against its signer's registered key.\n"
         "log: the log by itself. all: the log and every session. With --head FILE, a checkpoint seen later elsewhere, also that nothing was cut off before it.\n"
         "Exit code 0: whole. 1: not, with each finding." PROFILE_HELP, options, 0, 1, &v.json };
@@ -294,7 +310,7 @@ int cmd_verify(int argc, char **argv)
         return wrong_usage(&usage, "%s", wrong);
     if (v.session != NULL && !id_is_plain(v.session))
         return command_failed("no session has the id '%s'. Next: countersign sessions", v.session);
-    code = verify_run(&v);
+    code = v.folders[0] != NULL ? verify_nodes_run(&v) : verify_run(&v);
     profile_done(&v.profile);
     return code;
 }

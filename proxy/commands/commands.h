@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 enum { EXIT_DONE = 0, EXIT_REFUSED = 1, EXIT_USAGE = 2 };
+enum { OPTION_TIMES_MAX = 17 };       /* 16, and the NULL */
 
 struct command {
     const char *name, *summary;                /* NULL summary: not shown in the list (the processes of `run`) */
@@ -22,9 +23,9 @@ struct command {
 struct option_spec {
     const char *name;                          /* "config" for --config */
     char letter;                               /* 'c' for -c, or 0 */
-    const char *arg;                           /* "FILE", shown in the help */
+    const char *arg;                           /* "FILE", shown in the help; one that ends with " …" may be given several times */
     const char *help;
-    const char **value;
+    const char **value;                        /* of one that may be given several times: the first of OPTION_TIMES_MAX, NULL behind the last given */
     bool *flag;
     bool required;
 };

@@ -167,8 +167,7 @@ static enum status fetch_pages(struct client *c, const char *session, json_t *lo
     return st;
 }
 
-/* Take the log over, and gather its leaves that have content. */
-static enum status keep_log(struct evidence *e, json_t *log, struct err *err)
+enum status evidence_take_log(struct evidence *e, json_t *log, struct err *err)
 {
     size_t i;
     json_t *leaf, *about = json_array();
@@ -192,7 +191,7 @@ enum status evidence_fetch_log(struct client *c, struct evidence *e, struct err 
     if (st == OK && e->log_key == NULL)
         st = client_get(c, "/.well-known/countersign-log-key", &e->log_key, err);
     if (st == OK)
-        return keep_log(e, log, err);
+        return evidence_take_log(e, log, err);
     json_decref(log);
     return st;
 }
@@ -236,7 +235,7 @@ enum status evidence_load(const char *recording, const char *log, const char *lo
     if (st == OK && log != NULL)
         st = read_json(log, LOG_FILE_MAX, &whole_log, err);
     if (whole_log != NULL)
-        st = keep_log(&e, whole_log, err);
+        st = evidence_take_log(&e, whole_log, err);
     if (st == OK && log_key != NULL)
         st = evidence_load_key(&e, log_key, err);
     if (session == NULL)

@@ -30,6 +30,8 @@ MUST_CHECK enum status evidence_fetch_rest(struct client *c, struct evidence *e,
 MUST_CHECK enum status evidence_fetch_log(struct client *c, struct evidence *e, struct err *err);
 /* The same from files. log and log_key may be NULL. */
 MUST_CHECK enum status evidence_load(const char *recording, const char *log, const char *log_key, const char *session, struct evidence *out, struct err *err);
+/* A log that is here already: taken over, on failure too, and its leaves that have content gathered. */
+MUST_CHECK enum status evidence_take_log(struct evidence *e, json_t *log, struct err *err);
 /* Read a log key file ({ "instance": …, "log_key": … }) into e, in place of the gateway's own. */
 MUST_CHECK enum status evidence_load_key(struct evidence *e, const char *path, struct err *err);
 /* recording.tar, log.json and log-key in that folder (made, 0700). */

@@ -239,6 +239,8 @@ enum status har_entry(struct har *h, size_t number, const struct archive_exchang
                           (json_int_t)took, "request", request_json(h, x), "response", response_json(h, x), "cache", "timings", "send", 0, "wait",
                           (json_int_t)took, "receive", 0, "_exchange", (json_int_t)number, "_segment", (json_int_t)x->first_segment, "_action",
                           comment_string(x->action), "_answeredBy", x->status == 0 ? "nobody" : x->from_tool ? "tool" : "gateway");
+    if (o != NULL && x->node != NULL)
+        json_object_update_new(o, json_pack("{s:s, s:I, s:o}", "_node", x->node, "_leaf", (json_int_t)x->leaf, "_record", comment_string(x->response_record.len > 0 ? x->response_record : x->request_record)));
     if (o != NULL && json_object_size(x->notes) > 0)
         json_object_set_new(o, "_notes", json_deep_copy(x->notes));
     if (o != NULL && x->message_count > 0)

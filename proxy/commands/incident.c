@@ -29,6 +29,7 @@ void incident_done(struct incident *i)
     json_decref(i->touched);
     json_decref(i->secrets);
     json_decref(i->known);
+    json_decref(i->nodes);
 }
 
 /* What a tool or a person sent is not always UTF-8. */
@@ -48,9 +49,9 @@ static void count_one(json_t *names, const char *name)
 #define LINE_HEAD "{s:s, s:I, s:s, s:s, s:s, s:s, "
 #define LINE_HEAD_OF(kind, time_ms, session) "kind", (kind), "time_ms", (json_int_t)(time_ms), "session", json_text(session, "id"), "tool", json_text(session, "tool"), "person", \
     json_text(session, "person"), "identity", json_text(session, "identity")
-#define LINE_PROOF "s:I, s:o, s:i, s:I}"
+#define LINE_PROOF "s:I, s:o, s:i, s:I, s:s*}"
 #define LINE_PROOF_OF(w, number, x) "exchange", (json_int_t)(number), "record", text_of((x)->response_record.len > 0 ? (x)->response_record : (x)->request_record), "segment", \
-    (int)(x)->first_segment, "leaf", (json_int_t)leaf_of_segment(&(w)->seqs, (x)->first_segment)
+    (int)(x)->first_segment, "leaf", (x)->node ? (json_int_t)(x)->leaf : (json_int_t)leaf_of_segment(&(w)->seqs, (x)->first_segment), "node", (x)->node
 
 /* The line; kept by the report. NULL: no memory. */
 static json_t *add_line(struct incident *i, const char *kind, int64_t time_ms, const json_t *session)
@@ -123,28 +124,32 @@ static json_t *granted_by(const json_t *session)
     return json_pack("[s+]", "issuer ", json_text(session, "issuer"));
 }
 
-static int64_t leaf_of_type(const json_t *info, const char *type, const json_t **content)
+/* The first of its kind; NULL: none. */
+static const json_t *leaf_of_type(const json_t *info, const char *type)
 {
     size_t k;
     json_t *leaf;
     json_array_foreach(json_array_member(info, "leaves"), k, leaf)
-        if (json_text_is(leaf, "type", type)) {
-            *content = json_object_get(leaf, "content");
-            return json_number(leaf, "seq");
-        }
-    return 0;
+        if (json_text_is(leaf, "type", type))
+            return leaf;
+    return NULL;
+}
+
+/* The proof of a line about a decision: the leaf, and whose log it is in where there are several. */
+static int set_leaf(json_t *line, const json_t *leaf)
+{
+    int bad = json_object_set_new(line, "leaf", json_integer(json_number(leaf, "seq")));
+    return json_text(leaf, "node")[0] != 0 ? bad | json_object_set(line, "node", json_object_get(leaf, "node")) : bad;
 }
 
 static enum status session_line(struct incident *i, const json_t *info, const json_t *session, bool opened, struct err *err)
 {
-    const json_t *content = NULL;
     json_t *line = add_line(i, "session", json_number(session, "started_ms"), session);
-    int64_t leaf = leaf_of_type(info, "grant.issued", &content);
     const char *basis = basis_words(json_text(session, "basis")), *reason = json_text(session, "reason");
     if (line == NULL || json_object_set_new(line, "basis", json_string(json_text(session, "basis"))) != 0 || json_object_set_new(line, "by", granted_by(session)) != 0
         || json_object_set_new(line, "text", basis[0] != 0 ? json_sprintf("%s: %s", basis, reason) : json_string(reason)) != 0
         || json_object_set_new(line, "count", json_integer(json_number(session, "exchanges"))) != 0
-        || json_object_set_new(line, "leaf", json_integer(leaf)) != 0 || json_object_set_new(line, "opened", json_boolean(opened)) != 0)
+        || set_leaf(line, leaf_of_type(info, "grant.issued")) != 0 || json_object_set_new(line, "opened", json_boolean(opened)) != 0)
         return fail(err, NO_MEMORY, "report");
     return OK;
 }
@@ -152,14 +157,13 @@ static enum status session_line(struct incident *i, const json_t *info, const js
 /* What somebody else found about a use of break-glass. */
 static enum status review_line(struct incident *i, const json_t *info, const json_t *session, struct err *err)
 {
-    const json_t *content = NULL, *owed = NULL;
-    int64_t leaf = leaf_of_type(info, "review.done", &content), used = leaf_of_type(info, "break-glass.used", &owed);
-    if (used == 0)
+    const json_t *leaf = leaf_of_type(info, "review.done"), *used = leaf_of_type(info, "break-glass.used"), *content = json_object_get(leaf, "content");
+    if (used == NULL)
         return OK;
     const json_t *review = json_object_get(json_object_get(session, "review"), "review");
     json_t *line = add_line(i, "review", leaf ? json_number(review, "at") * 1000 : json_number(session, "started_ms"), session);
     json_t *text = leaf ? json_sprintf("%s: %s", json_text(content, "outcome"), json_text(content, "words")) : json_string("owed, and not done yet");
-    if (line == NULL || json_object_set_new(line, "text", text) != 0 || json_object_set_new(line, "leaf", json_integer(leaf ? leaf : used)) != 0
+    if (line == NULL || json_object_set_new(line, "text", text) != 0 || set_leaf(line, leaf ? leaf : used) != 0
         || json_object_set_new(line, "by", leaf ? json_pack("[s]", json_text(content, "by")) : json_array()) != 0)
         return fail(err, NO_MEMORY, "report");
     return OK;
@@ -168,13 +172,12 @@ static enum status review_line(struct incident *i, const json_t *info, const jso
 /* Ended by its own end is nothing to report. */
 static enum status ended_line(struct incident *i, const json_t *info, const json_t *session, struct err *err)
 {
-    const json_t *content = NULL;
-    int64_t leaf = leaf_of_type(info, "grant.ended", &content);
-    const char *why = json_text(content, "why");
-    if (leaf == 0 || strcmp(why, "expired") == 0)
+    const json_t *leaf = leaf_of_type(info, "grant.ended");
+    const char *why = json_text(json_object_get(leaf, "content"), "why");
+    if (leaf == NULL || strcmp(why, "expired") == 0)
         return OK;
     json_t *line = add_line(i, "ended", json_number(session, "ended_ms"), session);
-    if (line == NULL || json_object_set_new(line, "text", json_string(why)) != 0 || json_object_set_new(line, "leaf", json_integer(leaf)) != 0)
+    if (line == NULL || json_object_set_new(line, "text", json_string(why)) != 0 || set_leaf(line, leaf) != 0)
         return fail(err, NO_MEMORY, "report");
     return OK;
 }

@@ -1,7 +1,7 @@
 /* incident: all that somebody did in a span of time, as lines that each cite their proof: session, exchange, record, segment and the leaf of the log that holds the segment's digest.
  *
  * A line is a JSON object: kind, time_ms, session, tool, person, identity; by what it is about also action, method, target, status, request_bytes, response_bytes, sha256 (of the answer's
- * body as recorded), touched ("customer=17"), by (who said yes), count, last_ms, exchange, record, segment, leaf, text. Kinds:
+ * body as recorded), touched ("customer=17"), by (who said yes), count, last_ms, exchange, record, segment, leaf, node, text. Kinds:
  *
  *   session     one use of a tool: why, who approved it, how much            action     what was done, once per action and session, with how often
  *   export      a held request that ran: what came back, who signed it off   refusal    what the gateway refused
@@ -28,6 +28,7 @@ struct incident {
     size_t unindexed;                 /* segments that no index covers, which were read themselves */
     json_t *tools, *actions;          /* name → how often */
     json_t *known;                    /* ids of sessions and names of persons that it is about */
+    json_t *nodes;                    /* NULL: one gateway told it; else [{ session, nodes: clocks (nodes.h) }], and lines have `node` */
     json_t *touched, *secrets;        /* "customer=17" → how many answers of a tool; "set-cookie=fp:…" likewise */
 };
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 static const char *const columns[] = { "time", "kind", "session", "tool", "person", "identity", "action", "touched", "method", "target", "status", "count", "last",
-                                       "request_bytes", "response_bytes", "sha256", "by", "exchange", "record", "segment", "leaf", "text" };
+                                       "request_bytes", "response_bytes", "sha256", "by", "exchange", "record", "segment", "leaf", "node", "text" };
 enum { COLUMNS = sizeof columns / sizeof *columns };
 
 /* One member as text; malloc'd. */
@@ -54,10 +54,10 @@ static void each_cell(FILE *out, const struct incident *i, void (*put)(FILE *, c
 
 json_t *incident_json(const struct incident *i)
 {
-    return json_pack("{s:s, s:I, s:I, s:{s:i, s:i, s:I, s:I, s:I, s:I, s:O, s:O, s:O, s:O, s:I}, s:O}", "identity", i->who, "from_ms", (json_int_t)i->from_ms, "to_ms",
+    return json_pack("{s:s, s:I, s:I, s:{s:i, s:i, s:I, s:I, s:I, s:I, s:O, s:O, s:O, s:O, s:I}, s:O*, s:O}", "identity", i->who, "from_ms", (json_int_t)i->from_ms, "to_ms",
                      (json_int_t)i->to_ms, "summary", "sessions", (int)i->sessions, "not_opened", (int)i->sealed, "exchanges", (json_int_t)i->exchanges,
                      "response_bytes", (json_int_t)i->bytes, "exports", (json_int_t)i->exports, "refusals", (json_int_t)i->refusals, "tools", i->tools,
-                     "actions", i->actions, "customers", i->touched, "secrets", i->secrets, "secrets_removed", (json_int_t)i->removed, "lines", i->lines);
+                     "actions", i->actions, "customers", i->touched, "secrets", i->secrets, "secrets_removed", (json_int_t)i->removed, "nodes", i->nodes, "lines", i->lines);
 }
 
 /* ---- CSV (RFC 4180) ---- */
@@ -112,6 +112,22 @@ static void put_counts(FILE *out, const char *title, const json_t *names)
     fputs("</dd>\n", out);
 }
 
+static void html_nodes(FILE *out, const struct incident *i)
+{
+    size_t k, m;
+    json_t *session, *node;
+    json_array_foreach(i->nodes, k, session)
+        json_array_foreach(json_array_member(session, "nodes"), m, node) {
+            fputs("<dt>Recorded by ", out);
+            put_html(out, json_text(node, "node"));
+            fputs(", session ", out);
+            put_html(out, json_text(session, "session"));
+            fputs("</dt><dd>", out);
+            put_html(out, json_text(node, "text"));
+            fputs("</dd>\n", out);
+        }
+}
+
 /* A file of its own: no script, nothing is fetched. */
 void incident_html(FILE *out, const struct incident *i)
 {
@@ -131,6 +147,7 @@ void incident_html(FILE *out, const struct incident *i)
     put_counts(out, "Actions", i->actions);
     put_counts(out, "Customers touched (how often)", i->touched);
     put_counts(out, "Secrets in answers, by fingerprint; removed: without one", i->secrets);
+    html_nodes(out, i);
     fputs("</dl>\n<table><tr>", out);
     for (size_t c = 0; c < COLUMNS; c++)
         fprintf(out, "<th>%s</th>", columns[c]);
@@ -175,6 +192,8 @@ static void put_line(FILE *out, const json_t *line)
     put_part(out, line, ", exchange ", "exchange", "");
     put_part(out, line, ", segment ", "segment", "");
     put_part(out, line, ", log leaf ", "leaf", "");
+    put_part(out, line, " of ", "node", "");
+    put_part(out, line, ", record ", json_object_get(line, "node") != NULL ? "record" : "", "");
     fputc('\n', out);
 }
 
@@ -203,6 +222,25 @@ static void put_touched(FILE *out, const struct incident *i)
         fprintf(out, "%zu segments were read themselves, since no index covers them (yet).\n", i->unindexed);
 }
 
+/* Each session's nodes, where they were several, and what is known of their clocks. */
+static void put_nodes(FILE *out, const struct incident *i)
+{
+    size_t k, m;
+    json_t *session, *node;
+    json_array_foreach(i->nodes, k, session)
+        json_array_foreach(json_array_member(session, "nodes"), m, node) {
+            fputs("Session ", out);
+            term_str(out, json_text(session, "session"));
+            fputs(", recorded by ", out);
+            term_str(out, json_text(node, "node"));
+            fputs(": ", out);
+            term_str(out, json_text(node, "text"));
+            fputc('\n', out);
+        }
+    if (json_array_size(i->nodes) > 0)
+        fputs("Times are those of each node's own clock. Locks that hold now are not in these folders: the gateway tells them.\n", out);
+}
+
 void incident_text(FILE *out, const struct incident *i)
 {
     char from[WORDS_MAX], to[WORDS_MAX], bytes[WORDS_MAX];
@@ -217,6 +255,7 @@ void incident_text(FILE *out, const struct incident *i)
         fprintf(out, "%u session%s could not be opened: of %s only what the log says is here. Next: --auditor-key FILE\n", i->sealed, s(i->sealed),
                 i->sealed == 1 ? "it" : "those");
     put_touched(out, i);
+    put_nodes(out, i);
     fputc('\n', out);
     json_array_foreach(i->lines, k, line)
         put_line(out, line);

@@ -71,6 +71,13 @@ static bool usage_error(const struct usage *u, int *exit_code, const char *what,
     return false;
 }
 
+static bool is_many(const struct option_spec *o)
+{
+    static const char mark[] = " …";
+    size_t n = o->arg != NULL ? strlen(o->arg) : 0;
+    return n >= sizeof mark - 1 && strcmp(o->arg + n - (sizeof mark - 1), mark) == 0;
+}
+
 static bool take_option(const struct usage *u, int code, int *exit_code)
 {
     if (code == CODE_HELP || code == 'h') {
@@ -83,8 +90,17 @@ static bool take_option(const struct usage *u, int code, int *exit_code)
         return true;
     }
     const struct option_spec *o = spec_of(u, code);
-    if (o->value)
-        *o->value = optarg;
+    const char **value = o->value;
+    if (value != NULL && is_many(o)) {
+        size_t n = 0;
+        while (value[n] != NULL)
+            n++;
+        if (n == OPTION_TIMES_MAX - 1)
+            return usage_error(u, exit_code, "given too often (16 times at most):", o->name);
+        value += n;
+    }
+    if (value != NULL)
+        *value = optarg;
     else
         *o->flag = true;
     return true;

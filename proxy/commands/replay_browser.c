@@ -17,6 +17,8 @@ static json_t *session_json(const struct evidence *e, const struct archive *a)
     json_object_set_new(o, "recorded_host", json_string(host));
     json_object_set_new(o, "reason", json_string(view_reason(leaves)));
     json_object_set_new(o, "from_file", json_boolean(e->info == NULL));
+    if (json_object_get(e->info, "nodes") != NULL)
+        json_object_set(o, "nodes", json_object_get(e->info, "nodes"));
     json_object_set_new(o, "decisions", json_is_array(leaves) ? json_deep_copy(leaves) : json_array());
     return o;
 }

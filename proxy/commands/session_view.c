@@ -132,6 +132,11 @@ void view_decisions(FILE *out, const json_t *leaves)
             print_approval(out, content);
         else
             print_row(out, r, content);
+        if (json_text(leaf, "node")[0] != 0) {
+            fputs("  [", out);
+            term_str(out, json_text(leaf, "node"));
+            fprintf(out, ", leaf %lld]", (long long)json_number(leaf, "seq"));
+        }
         fputc('\n', out);
     }
 }
@@ -182,6 +187,19 @@ static void print_notes(FILE *out, const struct archive_exchange *x, const json_
     }
 }
 
+/* Of several nodes' recordings each line says whose it is. */
+static void print_proof(FILE *out, const struct archive_exchange *x)
+{
+    fputs("  [", out);
+    term_str(out, x->node);
+    fputs(", record ", out);
+    term_text(out, x->response_record.len > 0 ? x->response_record : x->request_record);
+    if (x->leaf > 0)
+        fprintf(out, ", leaf %llu]", (unsigned long long)x->leaf);
+    else
+        fputs(", not logged yet]", out);
+}
+
 void view_exchange_line(FILE *out, size_t number, const struct archive_exchange *x, const json_t *leaves)
 {
     struct slice method, target;
@@ -213,6 +231,8 @@ void view_exchange_line(FILE *out, size_t number, const struct archive_exchange 
         fputs("  ended: ", out);
         term_text(out, x->why);
     }
+    if (x->node != NULL)
+        print_proof(out, x);
     fputs(x->request_cut || x->response_cut ? "  cut off\n" : "\n", out);
 }
 
@@ -257,6 +277,9 @@ json_t *view_exchange_json(size_t number, const struct archive_exchange *x, cons
                           (json_int_t)(x->response_bytes + x->response_omitted),
                           "action", text_of(x->action), "why", text_of(x->why), "from_tool", x->from_tool, "request_cut", x->request_cut, "response_cut",
                           x->response_cut, "first_segment", (int)x->first_segment, "last_segment", (int)x->last_segment);
+    if (x->node != NULL)
+        json_object_update_new(o, json_pack("{s:s, s:I, s:o}", "node", x->node, "leaf", (json_int_t)x->leaf, "record_id",
+                                            text_of(x->response_record.len > 0 ? x->response_record : x->request_record)));
     if (x->sizes_only)
         json_object_update_new(o, json_pack("{s:s, s:I, s:I}", "record", "metadata", "request_omitted", (json_int_t)x->request_omitted, "response_omitted",
                                             (json_int_t)x->response_omitted));
@@ -303,7 +326,8 @@ void view_bad_segments(FILE *out, const struct archive *a)
     for (size_t i = 0; i < archive_bad_segments(a); i++) {
         unsigned number = 0;
         const char *why = archive_bad_segment(a, i, &number);
-        fprintf(out, "segment %u cannot be read: ", number);
+        if (number > 0)
+            fprintf(out, "segment %u cannot be read: ", number);
         term_str(out, why);
         fputc('\n', out);
     }

@@ -2,12 +2,14 @@
 #ifndef COUNTERSIGN_COMMANDS_VERIFY_MORE_H
 #define COUNTERSIGN_COMMANDS_VERIFY_MORE_H
 
+#include "proxy/commands/commands.h"
 #include "proxy/commands/evidence.h"
 #include "proxy/record/archive.h"
 
 struct verify {
     struct profile profile;
-    const char *file, *log, *log_key, *session, *head, *save, *tiles, *state, *witness;
+    const char *file, *log, *log_key, *session, *head, *save, *tiles, *state, *witness;   /* log_key, head: the first of these: */
+    const char *log_keys[OPTION_TIMES_MAX], *heads[OPTION_TIMES_MAX], *folders[OPTION_TIMES_MAX];
     bool json;
 };
 
@@ -21,16 +23,28 @@ struct outcome {
 /* cmd_verify.c: the log key's bytes; one session, with everything fetched; findings as lines. */
 MUST_CHECK enum status verify_key_bytes(const struct evidence *e, unsigned char out[32], const char **instance, struct err *err);
 MUST_CHECK enum status verify_session(struct verify *v, struct client *c, struct evidence *e, const char *later_head, struct outcome *out, struct err *err);
+/* With everything at hand. Its log key is the evidence's. */
+MUST_CHECK enum status verify_examine(struct verify *v, const struct evidence *e, const char *later_head, struct outcome *out, struct err *err);
 void verify_print_findings(const json_t *findings);
 /* verify_witness.c: are these witnesses' cosignatures on this checkpoint, and do they hold? Findings: no-cosignature, bad-cosignature. Nothing when no witness is given. */
 MUST_CHECK enum status verify_witnesses(const struct verify *v, const char *checkpoint, json_t *findings, struct err *err);
 /* What that proves, once all of it holds. */
 void verify_print_witnesses(const struct verify *v, const char *checkpoint);
 
+/* verify_state.c: a state folder, whole. */
+struct state_outcome {
+    json_t *findings;                 /* the caller's */
+    uint64_t leaves, published;
+    unsigned sessions, segments, erased;   /* erased: sessions whose recording was deleted by retention */
+};
+MUST_CHECK enum status verify_state_folder(const char *folder, const struct evidence *key, const char *later_head, struct state_outcome *out, struct err *err);
+
 /* Exit codes. later_head: text, or NULL. */
 int verify_log_run(struct verify *v, const char *later_head);
 int verify_tiles_run(struct verify *v, const char *later_head);
 int verify_state_run(struct verify *v, const char *later_head);
+/* --recordings: each node's log with its own key, and its part of the session (or, without one, all that its folder has). */
+int verify_nodes_run(struct verify *v);
 int verify_all_run(struct verify *v, const char *later_head);
 
 #endif

@@ -137,12 +137,12 @@ static enum status examine(struct state *s, const unsigned char key[32], const c
     return st;
 }
 
-static int report(const struct verify *v, const struct state *s)
+static int report(const struct verify *v, const struct state_outcome *s)
 {
     bool whole = json_array_size(s->findings) == 0;
     if (v->json) {
         command_json(json_pack("{s:b, s:I, s:I, s:i, s:i, s:i, s:O}", "whole", whole, "leaves", (json_int_t)s->leaves, "published", (json_int_t)s->published, "erased", (int)s->erased, "sessions",
-                               (int)s->sessions, "segments", (int)s->segment_count, "findings", s->findings));
+                               (int)s->sessions, "segments", (int)s->segments, "findings", s->findings));
         return whole ? EXIT_DONE : EXIT_REFUSED;
     }
     if (!whole) {
@@ -154,28 +154,39 @@ static int report(const struct verify *v, const struct state *s)
     printf("whole: %llu log leaves (%llu published), %u session%s with %u segment%s\n\nThis proves: each leaf of the log is unchanged and in its place, up to the signed head; each request, decision,\n"
            "grant, lock and segment in the database is what its leaf says; each recording has exactly the segments that the log holds.\n"
            "It does not prove: that nothing was cut off the end%s; that the\nmachine was not in hostile hands while it wrote them.\n", (unsigned long long)s->leaves,
-           (unsigned long long)s->published, s->sessions, s->sessions == 1 ? "" : "s", s->segment_count, s->segment_count == 1 ? "" : "s", v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
+           (unsigned long long)s->published, s->sessions, s->sessions == 1 ? "" : "s", s->segments, s->segments == 1 ? "" : "s", v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
     if (s->erased > 0)
         printf("%u of the recordings were deleted when the time to keep them was over, as the log says of each.\n", s->erased);
     return EXIT_DONE;
+}
+
+enum status verify_state_folder(const char *folder, const struct evidence *key, const char *later_head, struct state_outcome *out, struct err *err)
+{
+    struct state s = { .folder = folder, .findings = json_array(), .seen = json_object() };
+    unsigned char raw[32];
+    const char *instance = NULL;
+    enum status st = s.findings && s.seen ? verify_key_bytes(key, raw, &instance, err) : fail(err, NO_MEMORY, "findings");
+    if (st == OK)
+        st = examine(&s, raw, instance, later_head, err);
+    json_decref(s.seen);
+    free(s.segments.v);
+    if (st == OK)
+        *out = (struct state_outcome){ s.findings, s.leaves, s.published, s.sessions, s.segment_count, s.erased };
+    else
+        json_decref(s.findings);
+    return st;
 }
 
 int verify_state_run(struct verify *v, const char *later_head)
 {
     struct err err = { 0 };
     struct evidence e = { 0 };
-    struct state s = { .folder = v->state, .findings = json_array(), .seen = json_object() };
-    unsigned char key[32];
-    const char *instance = NULL;
+    struct state_outcome o = { 0 };
     enum status st = evidence_load_key(&e, v->log_key, &err);
     if (st == OK)
-        st = verify_key_bytes(&e, key, &instance, &err);
-    if (st == OK)
-        st = examine(&s, key, instance, later_head, &err);
-    int code = st == OK ? report(v, &s) : command_failed("%s", err.text);
-    json_decref(s.findings);
-    json_decref(s.seen);
-    free(s.segments.v);
+        st = verify_state_folder(v->state, &e, later_head, &o, &err);
+    int code = st == OK ? report(v, &o) : command_failed("%s", err.text);
+    json_decref(o.findings);
     evidence_done(&e);
     return code;
 }

@@ -221,6 +221,7 @@ void archive_free(struct archive *a)
     for (size_t i = 0; i < a->bad_count; i++)
         free(a->bad[i].text);
     archive_rows_free(a);
+    archive_parts_free(a);
     free(a->bad);
     free(a->sorted);
     warc_bytes_done(&a->json);

@@ -47,6 +47,8 @@ struct archive_exchange {
     unsigned first_segment, last_segment;
     const struct archive_ws_message *messages;
     size_t message_count;
+    const char *node;                 /* which node recorded it; NULL: nobody asked for nodes (archive_join) */
+    uint64_t leaf;                    /* with a node: the leaf of its log that holds first_segment's digest; 0: not logged yet */
 };
 
 /* Read the whole recording from a file. keys open what is sealed; NULL: none. REFUSED: it is sealed, and none of it to these keys. Bodies larger than 16 MiB are kept in part (body slices hold the first part; the lengths in `notes` tell). */
@@ -54,6 +56,19 @@ MUST_CHECK enum status archive_open(const char *path, const struct age_keys *key
 /* The same exchanges, but without bodies and messages, and with only the first line of heads: from the indexes (index.h), which costs a hundredth, and from the segments that none covers.
  * It may be a file that has only these (GET /api/v1/sessions/ID/listing). */
 MUST_CHECK enum status archive_list(const char *path, const struct age_keys *keys, struct archive **out, struct err *err);
+/* Only a few segments, the first ones and the last: enough to know what it is like. */
+MUST_CHECK enum status archive_sample(const char *path, const struct age_keys *keys, struct archive **out, struct err *err);
+
+/* One session as one node recorded it. */
+struct archive_part {
+    struct archive *archive;          /* NULL: it could not be had, and why_not says why */
+    const char *node;                 /* its name; borrowed while the result lives */
+    const uint64_t *leaves;           /* by segment number, leaf_count of them: the leaf of the node's log, or 0; for this call only */
+    size_t leaf_count;
+    const char *why_not;
+};
+/* One archive of several, its exchanges in the order of their times. Takes the parts' archives, also when it fails. */
+MUST_CHECK enum status archive_join(const struct archive_part *parts, size_t count, struct archive **out, struct err *err);
 /* How it was read: segments opened for want of an index, indexes that could not be read, exchanges with WebSocket messages that are only counted. */
 struct archive_source {
     size_t unindexed, bad_indexes, untold;

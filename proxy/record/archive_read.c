@@ -407,7 +407,7 @@ static int by_start(const void *a, const void *b)
 }
 
 /* Indexes have them in the order of their ends, which is nearly that of their beginnings: sorting is worth a look first. */
-static void sort(struct archive *a)
+void archive_sort(struct archive *a)
 {
     size_t i = 1;
     while (i < a->sorted_count && by_start(&a->sorted[i - 1], &a->sorted[i]) <= 0)
@@ -432,6 +432,6 @@ enum status archive_finish(struct archive *a)
             a->sorted[a->sorted_count++] = &a->rows[i];
     for (struct archive_item *x = a->items; x != NULL; x = x->hh.next)
         a->sorted[a->sorted_count++] = &x->pub;
-    sort(a);
+    archive_sort(a);
     return OK;
 }

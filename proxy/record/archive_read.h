@@ -69,6 +69,8 @@ struct archive {
     size_t unindexed, bad_indexes, untold;
     struct archive_bad *bad;
     size_t bad_count;
+    struct archive **parts;           /* of a joined one (archive_join.c): they own what is sorted here */
+    size_t part_count;
     uint64_t kept;
     size_t sealed, opened;            /* segments that are for auditors; those that our keys fit */
     /* the record that is being read */
@@ -94,5 +96,7 @@ struct warc_events archive_events(struct archive *a);
 void archive_break_record(struct archive *a);
 /* All was read: fill in what is public, and sort. */
 MUST_CHECK enum status archive_finish(struct archive *a);
+void archive_sort(struct archive *a);
+void archive_parts_free(struct archive *a);
 
 #endif

@@ -41,7 +41,9 @@ enum status record_info(struct session *s, const struct session_context *c, int6
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         put_info(text, &len, sizeof text, fields[i][0], fields[i][1]);
     unsigned char name[32];
-    sha256_one(slice_str(s->id), name);
+    /* Several nodes may have a part of one session, and records of all of them one day lie in one file. */
+    struct slice parts[] = { slice_str(s->id), SLICE("\n"), slice_str(c->instance), slice_of(&now_ms, sizeof now_ms) };
+    sha256(parts, sizeof parts / sizeof parts[0], name);
     struct slice block = slice_of(text, len);
     struct warc_record r = { .type = WARC_INFO, .date_ms = now_ms, .content_type = "application/warc-fields", .block = &block,
                              .block_count = 1 };

@@ -52,7 +52,7 @@ function rowButton(r, i) {
   } else {
     const x = r.x, many = r.same ? [`${r.same.length} ×`, ''] : null, events = x.events !== undefined ? [`${x.events} events`, ''] : null;
     b.append(el('span', { className: 'what', title: r.text }, r.kind === 'page' ? plain(x.title) || x.target : r.text),
-             el('span', {}, ...[many, events, ...tags(x)].filter(Boolean).map(tag)));
+             el('span', {}, ...[many, events, x.node ? [x.node, ''] : null, ...tags(x)].filter(Boolean).map(tag)));
     if (r.kind === 'page') b.append(el('span', { className: 'sub', title: r.text }, `${r.text}${x.action ? ` · ${x.action}` : ''}`));
     else if (r.same) b.append(el('span', { className: 'sub' }, `until ${clock(r.same.at(-1).started_ms)}`));
   }
@@ -232,6 +232,7 @@ async function showDetails(n, here) {
   const x = state.exchanges[n - 1], d = await api(`/api/exchange?n=${n}`), close = el('button', { type: 'button', className: 'close', 'aria-label': 'Close the details' }, '✕');
   const facts = [['Time', `${day(x.started_ms)} ${clock(x.started_ms)} UTC, ${x.ended_ms - x.started_ms} ms`], ['Action', x.action], ['Answered by', x.status ? x.from_tool ? 'the tool' : 'the gateway' : 'nobody'],
                  ['Held as', x.notes?.held], ['Signed off by', x.signed_off_by?.join(', ')], ['It ended', x.why], ['Segments', `${x.first_segment}–${x.last_segment}`],
+                 ['Recorded by', x.node && `${x.node}, ${x.leaf ? `log leaf ${x.leaf}` : 'not logged yet'}`], ['Record', x.record_id],
                  ...Object.entries(d.notes).filter(([k, v]) => typeof v === 'string' && k !== 'held')];
   close.addEventListener('click', () => { $('details').replaceChildren(); view('timeline'); });
   $('details').replaceChildren(close, el('h2', {}, `${n}  ${x.method} ${x.target}`), el('p', {}, ...tags(x).map(tag)),
@@ -311,7 +312,8 @@ try {
   if (state.pages.length) step(0);
   else empty(state.exchanges.length ? 'No page was opened in this session: it was used by a program. The timeline has its requests.' : 'Nothing was recorded in this session yet.');
   view('timeline');
-  for (const d of all.damage) notice(`Segment ${d.segment} cannot be read: ${d.why}. Next: countersign verify`);
+  for (const n of all.session.nodes ?? []) notice(`Recorded by ${n.node}: ${n.text}.`);
+  for (const d of all.damage) notice(`${d.segment ? `Segment ${d.segment} cannot be read: ` : 'Missing '}${d.why}. Next: countersign verify`);
 } catch (e) {
   empty(`This replay cannot be opened: ${e.message}`);
 }
