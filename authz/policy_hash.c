@@ -88,6 +88,8 @@ static void add_later(json_t *out, const struct tool *t)
         json_object_set_new(out, "auto", autos(t));
     if (t->start_within_ms > 0)
         json_object_set_new(out, "start_within_ms", json_integer(t->start_within_ms));
+    if (t->dom.enabled)
+        json_object_set_new(out, "dom_recording", json_pack("{s:o, s:o}", "show", texts(t->dom.show, t->dom.show_count), "hide", texts(t->dom.hide, t->dom.hide_count)));
 }
 
 /* Where the tool is matters too: a grant for one upstream is not one for another. */

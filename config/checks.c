@@ -1,10 +1,14 @@
 /* What concerns more than one setting: names that must differ, groups that must exist, patterns that must be able to match. */
 #include "config/loader.h"
 
+#include "proxy/base/file.h"
+
+#include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum { HOUR_MS = 3600000 };
 
@@ -240,6 +244,18 @@ static void check_alone(struct load *l, const struct tool *t, const config_setti
     check_unique(l, names, n, NULL, "each rule of a tool to have its own name");
 }
 
+/* A tool whose screens should be recorded is not started without. */
+static void check_dom(struct load *l, const struct tool *t, const config_setting_t *at)
+{
+    char *path = t->dom.enabled && l->out->dom_recorder != NULL ? file_join(l->out->dom_recorder, "record.js") : NULL;
+    if (path != NULL && access(path, R_OK) != 0)
+        report(l, at, "enabled", "asks for DOM recording, but its script '%s' cannot be read (%s); expected it there (`config/install dom`, then build and install), or `dom_recorder` to name "
+               "the folder where it is", path, strerror(errno));
+    if (!t->dom.enabled && (t->dom.show_count > 0 || t->dom.hide_count > 0))
+        report_warning(l, at, "enabled", "is not set, so `show` and `hide` have no effect");
+    free(path);
+}
+
 static void check_tool(struct load *l, const struct tool *t, const config_setting_t *at)
 {
     const config_setting_t *actions = member_of(at, "actions");
@@ -256,6 +272,7 @@ static void check_tool(struct load *l, const struct tool *t, const config_settin
     if (t->retention_ms > 0 && t->retention_ms < HOUR_MS)
         report(l, member_of(at, "retention"), NULL, "is less than an hour, and would delete what auditors have hardly seen; expected a time such as \"90d\", or \"0s\" for ever");
     check_alone(l, t, at);
+    check_dom(l, t, member_of(at, "dom_recording"));
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------- */

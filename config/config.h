@@ -141,6 +141,15 @@ struct auto_rule {
     char *reason;                     /* a POSIX extended regular expression that must be found in the reason; NULL: none */
 };
 
+/* What the browser says happened on its screen (proxy/dom/README.md). */
+struct dom_recording {
+    bool enabled;
+    char **show;                      /* CSS selectors of inputs whose values are kept; passwords never are */
+    size_t show_count;
+    char **hide;                      /* of elements of which nothing but the size is kept */
+    size_t hide_count;
+};
+
 struct tool {
     char *name;                       /* [a-z0-9-]{1,32} */
     char *host;                       /* lower case, no port */
@@ -180,6 +189,7 @@ struct tool {
     char **tied_cookies;              /* names of the tool's cookies that are forwarded only from the identity that received them; "app.*": all that begin so */
     size_t tied_cookie_count;
     enum record_mode record;          /* of actions that say nothing else; never RECORD_OFF */
+    struct dom_recording dom;
     int64_t escalate_after_ms;        /* 0: as the gateway's */
     char *escalate_to;                /* a group; NULL: the gateway's */
     int64_t retention_ms;             /* recordings are deleted after this; 0: never */
@@ -245,6 +255,7 @@ struct limits {
     int64_t signoff_wait_ms;          /* longest `Prefer: wait` of an API client; 0: none waits */
     unsigned signoff_waits_per_person;
     unsigned upstream_connections;    /* to one tool, of one worker */
+    size_t dom_upload, dom_rate;      /* DOM recording: bytes of one upload; bytes a second of one person */
 };
 
 enum notice_kind { NOTICE_WEBHOOK, NOTICE_MAIL };
@@ -321,6 +332,7 @@ struct config {
     char **sealed_to;                 /* auditors' public keys ("age1..."): recordings are sealed to all of them, and to nobody else */
     size_t sealed_to_count;           /* at least 2, or 0 with `unsealed` */
     bool unsealed;                    /* recordings are kept readable: for trying things out */
+    char *dom_recorder;               /* folder with the DOM recorder's script, "record.js" */
     char *copy_to;                    /* object storage that gets each segment and the published log: "https://s3.example/bucket/prefix"; NULL: none */
     char *copy_region, *copy_key, *copy_secret_file, *copy_ca_file;
     struct notice_target *notices;

@@ -291,6 +291,15 @@ static bool is_cookie(const char *t)
 static bool is_field(const char *t) { return t[0] != 0 && strlen(t) <= 256 && is_utf8(t); }
 static bool is_path(const char *t) { return t[0] != 0 && strlen(t) < 4000; }
 
+/* Which selectors a browser takes is the browser's to say; it passes over one that it can't read. */
+static bool is_selector(const char *t)
+{
+    for (const char *at = t; *at != 0; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            return false;
+    return is_field(t);
+}
+
 static bool is_record(const char *t)
 {
     enum record_mode m;
@@ -508,6 +517,7 @@ const struct form
     form_path_pattern = { is_path_pattern, "a path pattern: \"/customers/*\", \"/export/**\"", why_path_pattern },
     form_value_pattern = { is_value_pattern, "a pattern of at most 1024 bytes of UTF-8, in which '*' stands for any bytes", NULL },
     form_cookie = { is_cookie, "the name of a cookie, or the beginning of one and a '*'", NULL },
+    form_selector = { is_selector, "a CSS selector of 1 to 256 bytes: \"#search\", \"input[name=q]\"", NULL },
     form_field = { is_field, "a field name of 1 to 256 bytes of UTF-8", NULL },
     form_origin = { is_origin, "an origin as browsers send it: \"https://a.example\" (no path, no default port)", NULL },
     form_approval_method = { is_approval_method, "\"any\", \"hardware\" or \"command-line\"", NULL },

@@ -28,6 +28,7 @@ extern const struct form form_path_pattern;
 extern const struct form form_value_pattern;
 extern const struct form form_field;
 extern const struct form form_cookie;
+extern const struct form form_selector;
 extern const struct form form_origin;
 extern const struct form form_requirement;
 extern const struct form form_target_allow;

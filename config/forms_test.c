@@ -98,6 +98,7 @@ static void test_forms(void **state)
         { &form_requirement, { "grant", "signoff", "deny" }, { "", "Grant", "allow", "grant " } },
         { &form_target_allow, { "encoded-slash", "backslash", "empty-segment", "double-encoding" }, { "", "slash", "encoded_slash" } },
         { &form_field, { "a", "data.action", "a[]" }, { "", "\xff" } },
+        { &form_selector, { "#search", "input[name=q], .open > textarea", "\xc3\xa4", NULL }, { "", "a\nb", "\x7f", "\xff" } },
         { &form_cookie, { "sessionid", "__Host-s", "app.*", "*" }, { "", "a b", "a=b", "a;", "*a", "a**", "\xff" } },
         { &form_value_pattern, { "", "*", "\xc3\xa9" }, { "\xc3", long_pattern } },
         { &form_user, { "countersign", "_a" }, { "", "-a", "a b", "a:b" } },

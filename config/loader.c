@@ -125,6 +125,8 @@ static void check_path(struct load *l, const struct setting *row, const config_s
     struct stat sb;
     bool there = stat(path, &sb) == 0;
     int why = errno;
+    if (row->path == PATH_USED)
+        return;
     if (row->path == PATH_MADE && !(there && S_ISDIR(sb.st_mode))) {   /* a pipe will do as well */
         check_made(l, s, path, there);
         return;

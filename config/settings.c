@@ -237,6 +237,19 @@ static const struct setting auto_settings[] = {
 static const struct section auto_section = { "tools.auto", auto_settings, sizeof(struct auto_rule),
     "Requests that are granted without a second person: those that fit a rule in every point. Others wait for a person, as always. Never a sign-off." };
 
+static const struct setting dom_settings[] = {
+    { "enabled", SHAPE_BOOL, .fallback = "false", AT(dom_recording, enabled),
+      .help = "Put a recorder script into the tool's HTML pages where that can be done safely; where it can't, the recording says why." },
+    { "show", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_selector, COUNTED(dom_recording, show, show_count),
+      .help = "CSS selectors of inputs whose values are kept as they were typed. All others are kept as stars, passwords always." },
+    { "hide", SHAPE_TEXTS, .fallback = "[ ]", .max = 64, .form = &form_selector, COUNTED(dom_recording, hide, hide_count),
+      .help = "CSS selectors of elements of which nothing is kept but their place and size." },
+    { 0 },
+};
+static const struct section dom_section = { "tools.dom_recording", dom_settings, sizeof(struct dom_recording),
+    "What was on the person's screen, as their browser tells it, beside the HTTP recording: typing and clicking that made no request. It is the browser's claim, and marked so; "
+    "proxy/dom/README.md says what it can and can't do. Tell your people." };
+
 static const struct setting tool_settings[] = {
     { "name", SHAPE_TEXT, REQUIRED, .form = &form_tool, AT(tool, name), .help = "Unique; used on the command line and in grants." },
     { "host", SHAPE_TEXT, REQUIRED, .form = &form_host, AT(tool, host), .help = "Host name under which people reach the tool through the gateway. Unique." },
@@ -294,6 +307,7 @@ static const struct setting tool_settings[] = {
       .help = "Fields of query, forms and JSON whose values are never kept in a recording. Replaces the default list." },
     { "record", SHAPE_TEXT, .fallback = "\"full\"", .form = &form_tool_record, .put = put_tool_record,
       .help = "What is kept of exchanges whose action says nothing else: `full`, or `metadata`: heads and the sizes of bodies, but no body." },
+    { "dom_recording", SHAPE_GROUP, NONE, .sub = &dom_section, .at = offsetof(struct tool, dom), .help = "Recording of what was on the screen, told by the browser. Off unset." },
     { "escalate_after", SHAPE_TIME, NONE, .max = 7 * DAY, AT(tool, escalate_after_ms), .help = "For this tool, instead of `escalate_after` at the top." },
     { "escalate_to", SHAPE_TEXT, NONE, .form = &form_name, AT(tool, escalate_to), .help = "For this tool, instead of `escalate_to` at the top." },
     { "retention", SHAPE_TIME, .fallback = "\"0s\"", .max = 36500 * DAY, AT(tool, retention_ms),
@@ -390,6 +404,10 @@ static const struct setting limit_settings[] = {
     { "signoff_wait", SHAPE_TIME, .fallback = "\"60s\"", .max = HOUR, LIMIT(signoff_wait_ms),
       .help = "Longest that a request waits for its sign-off when its client asks for that (`Prefer: wait=N`, RFC 7240). `0s`: none waits." },
     { "signoff_waits_per_person", SHAPE_COUNT, .fallback = "4", .min = 1, .max = 1000, LIMIT(signoff_waits_per_person), .help = "Requests of one person that wait so at a time." },
+    { "dom_upload", SHAPE_SIZE, .fallback = "\"4MiB\"", .min = 64 * KIB, .max = 64 * MIB, LIMIT(dom_upload),
+      .help = "DOM recording: largest upload of a page. The first one of a page holds all of it; what is larger is not recorded, and the recording says so." },
+    { "dom_rate", SHAPE_SIZE, .fallback = "\"256KiB\"", .min = 16 * KIB, .max = 64 * MIB, LIMIT(dom_rate),
+      .help = "DOM recording: bytes a second that one person's browsers may send for long; eight seconds' worth more than `dom_upload` at once. What is beyond that is refused, and counted." },
     { 0 },
 };
 static const struct section limit_section = { "limits", limit_settings, sizeof(struct limits), "What an unknown peer can make the gateway keep." };
@@ -518,6 +536,9 @@ static const struct setting root_settings[] = {
     { "limits", SHAPE_GROUP, NONE, .sub = &limit_section, .at = offsetof(struct config, limits), .machine = true, .help = "Limits on connections, messages and times." },
     { "delegation_max", SHAPE_TIME, .fallback = "\"14d\"", .max = 90 * DAY, AT(config, delegation_max_ms),
       .help = "An approver may name a delegate for so long at most, by a signature; `0s`: nobody may." },
+    { "dom_recorder", SHAPE_TEXT, .fallback = "\"/usr/share/countersign/dom\"", .form = &form_path, .path = PATH_USED, AT(config, dom_recorder), .machine = true,
+      .help = "Folder with the script of the DOM recorder, `record.js` (`config/install dom` fetches it, `cmake --install` puts it there). Read at start and with SIGHUP, only if a tool "
+              "has `dom_recording`." },
     { "recording", SHAPE_GROUP, NONE, .sub = &recording_section, .help = "Segments and buffers of recordings." },
     { "notices", SHAPE_LIST, .fallback = "( )", .max = NOTICE_TARGETS_MAX, COUNTED(config, notices, notice_count), .sub = &notice_section, .help = "Whom to tell what happened." },
     { "escalate_after", SHAPE_TIME, .fallback = "\"0s\"", .max = 7 * DAY, AT(config, escalate_after_ms),

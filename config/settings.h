@@ -22,6 +22,7 @@ enum path_use {
     PATH_FOLDER,                      /* must be there */
     PATH_LATER,                       /* may come later: a warning */
     PATH_MADE,                        /* made by us: its folder must be there */
+    PATH_USED,                        /* looked at where it is used: checks.c */
 };
 
 /* Which change of a setting can only take rights away (changes.h). Nothing said: none; then any change needs a second operator, which is the safe side for

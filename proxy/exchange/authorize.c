@@ -5,6 +5,7 @@
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/cookies.h"
 #include "proxy/exchange/cross_origin.h"
+#include "proxy/exchange/dom.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/external.h"
 #include "proxy/exchange/websocket.h"
@@ -201,6 +202,8 @@ void stage_authorize(struct exchange *x)
         stage_release(x, slice_from(x->request.path, release.len));
         return;
     }
+    if (dom_serves(x))
+        return;
     if (slice_starts(x->request.path, SLICE("/.countersign/"))) {
         struct problem p = { .status = 404, .type = "not-found", .title = "There is nothing here",
                              .detail = "Paths under /.countersign/ belong to the gateway.", .next = "Go back to the tool." };

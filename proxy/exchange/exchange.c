@@ -5,6 +5,7 @@
 #include "proxy/base/log.h"
 #include "proxy/exchange/access_log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/dom.h"
 #include "proxy/exchange/hold_wait.h"
 #include "proxy/exchange/external.h"
 #include "proxy/exchange/shares.h"
@@ -105,6 +106,7 @@ void exchange_free(struct exchange *x)
     if (x->next != NULL)
         x->next->prev = x->prev;
     console_done(x);
+    dom_done(x);
     json_decref(x->wants);
     if (x->shared) {
         share_give(c->share, x->kept);
@@ -201,6 +203,8 @@ static void forget_body(struct exchange *x)
 
 static void collect_step(struct exchange *x)
 {
+    if (x->drains)
+        exchange_took(x, exchange_tape_body(x));
     if (!may_keep(x)) {
         forget_body(x);
         exchange_broken(x, 429, "too-much-body", "Your other requests under way take all the memory that is kept for the bodies of one person's requests.");
@@ -269,7 +273,7 @@ void exchange_collect(struct exchange *x, size_t max, void (*next)(struct exchan
         exchange_enter(x, X_COLLECT);
     x->collect_max = max;
     x->after_tape = next;
-    x->body.max = max + REQUEST_BUFFER;
+    x->body.max = (x->drains ? 0 : max) + REQUEST_BUFFER;
     if (x->request.expect_continue && !x->sent_continue && !x->request_done) {
         x->sent_continue = true;
         x->front->interim(x, 100, &none);
@@ -277,6 +281,12 @@ void exchange_collect(struct exchange *x, size_t max, void (*next)(struct exchan
     if (!x->request_done)
         x->front->took(x, 0);         /* there is room now */
     collect_step(x);
+}
+
+void exchange_drain(struct exchange *x, void (*next)(struct exchange *x))
+{
+    x->drains = true;
+    exchange_collect(x, SIZE_MAX / 2, next);
 }
 
 /* ---- recording ---- */
@@ -293,7 +303,8 @@ static enum status begin_tape(struct exchange *x, enum record_mode mode)
         .id = slice_str(x->grant_id), .identity = slice_str(c->identity.name), .person = slice_str(c->person->name),
         .tool = slice_str(x->tool->name), .host = slice_str(x->tool->host), .x5t = slice_str(c->identity.x5t),
     };
-    struct tape_keep keep = { .action = slice_str(x->verdict.action ? x->verdict.action->name : ""), .touched = x->names, .mode = mode,
+    const char *action = x->dom_events ? DOM_ACTION : x->verdict.action ? x->verdict.action->name : "";
+    struct tape_keep keep = { .action = slice_str(action), .touched = x->names, .mode = mode,
                               .names = &x->snap->secrets[x->tool - x->snap->config->tools] };
     enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);
     if (st == FULL)

@@ -23,6 +23,7 @@ struct visit;
 struct websocket;
 struct page;
 struct live_session;
+struct dom_page;
 
 enum exchange_state {
     X_HEAD,                           /* the request head is being received and judged */
@@ -73,6 +74,7 @@ struct exchange {
     bool request_done, sent_continue;
     bool collected;                   /* all of it is in `body` */
     bool too_large;                   /* it is larger than what may be read to judge it */
+    bool drains;                      /* it is for the recording only: nothing of it is kept here */
     bool shared;                      /* counted among what its person has under way */
     size_t kept;                      /* bytes of `body` counted among what is kept for its person */
     size_t collect_max;
@@ -131,6 +133,11 @@ struct exchange {
     struct live_session *live;
     uint64_t live_received, live_sent;   /* counted there already */
 
+    /* DOM recording (dom.h) */
+    struct dom_page *dom;             /* the recorder's script goes into this answer */
+    struct slice dom_note;            /* what the recording must say of that before more passes */
+    bool dom_events;                  /* an upload of the recorder's, for the recording only */
+
     /* recording */
     struct tape_exchange tape;
     struct waiter waiter;             /* for room on the tape, for durability, for a line to authz, or for its word about a token (external.h) */
@@ -179,6 +186,8 @@ void exchange_begin_tape(struct exchange *x, void (*next)(struct exchange *x));
 MUST_CHECK enum status exchange_tape_refusal(struct exchange *x);
 /* Read the whole body, at most max bytes; then `next`, with x->collected or x->too_large set. */
 void exchange_collect(struct exchange *x, size_t max, void (*next)(struct exchange *x));
+/* Read the whole body onto the tape, keeping none of it; then `next`. */
+void exchange_drain(struct exchange *x, void (*next)(struct exchange *x));
 /* Record what came in; what is on the tape may be passed on. Returns the bytes that may. */
 size_t exchange_tape_body(struct exchange *x);
 /* n bytes of x->body went on. */

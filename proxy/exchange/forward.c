@@ -6,6 +6,7 @@
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/cookies.h"
 #include "proxy/exchange/cross_origin.h"
+#include "proxy/exchange/dom.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/websocket.h"
 
@@ -73,7 +74,7 @@ static bool write_head(struct exchange *x)
         .message = &x->request, .host = host, .client_address = slice_str(c->address), .public_host = x->request.authority,
         .assertion = x->assertion, .client_cert = slice_str(conn_cert_field(c)),
         .websocket = websocket_handshake(x), .has_body = has_body(x),
-        .body_len = whole ? bbuf_len(&x->body) : x->request.content_length,
+        .body_len = whole ? bbuf_len(&x->body) : x->request.content_length, .whole = dom_wants_whole(x),
     };
     f.chunked = f.has_body && !whole && !x->request.has_length;
     if (upstream_send_head(x->up, &f) != OK) {
@@ -217,6 +218,7 @@ static void on_head(void *user, const struct message *m)
     if (x->ws != NULL && !websocket_declined(x, m))
         return;
     x->no_body = m->framing == BODY_NONE;
+    dom_begin(x);
     exchange_enter(x, X_RESPOND);
     respond_head(x, true);
 }
@@ -224,6 +226,8 @@ static void on_head(void *user, const struct message *m)
 static size_t on_room(void *user)
 {
     struct exchange *x = user;
+    if (x->dom != NULL)
+        return dom_room(x);
     return x->state == X_TUNNEL ? websocket_tool_room(x) : respond_room(x);
 }
 
@@ -232,6 +236,8 @@ static void on_body(void *user, struct slice data)
     struct exchange *x = user;
     if (x->state == X_TUNNEL)
         websocket_from_tool(x, data);
+    else if (x->dom != NULL)
+        dom_body(x, data);
     else
         respond_body(x, data);
 }
@@ -240,7 +246,7 @@ static void on_body(void *user, struct slice data)
 static void keep_trailers(struct exchange *x, const struct fields *trailers)
 {
     for (size_t i = 0; i < trailers->count; i++)
-        if (forward_trailer_allowed(trailers->v[i].name))
+        if (forward_trailer_allowed(trailers->v[i].name) && !dom_drops(x, trailers->v[i].name))
             (void)!fields_add(&x->response_trailers, &x->arena, trailers->count, trailers->v[i].name, trailers->v[i].value);
 }
 
@@ -255,7 +261,10 @@ static void on_end(void *user, const struct fields *trailers)
     keep_trailers(x, trailers);
     forward_outcome(x, "answered");   /* now, and not when the last byte is delivered: the client may leave before that */
     forward_pump(x);
-    respond_end(x);
+    if (x->dom != NULL)
+        dom_end(x);
+    else
+        respond_end(x);
 }
 
 /* ---- when it went wrong ---- */

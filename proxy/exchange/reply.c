@@ -52,7 +52,8 @@ static void begin_reply(struct exchange *x, unsigned status, const char *content
     x->response_fields = (struct fields){ 0 };
     if (content_type != NULL)
         add(x, "content-type", content_type);
-    add(x, "cache-control", "no-store");
+    if (more == NULL || fields_get(more, SLICE("cache-control")).ptr == NULL)
+        add(x, "cache-control", "no-store");
     add(x, "x-content-type-options", "nosniff");
     add(x, "referrer-policy", "no-referrer");
     add(x, "strict-transport-security", x->snap->hsts);

@@ -1,6 +1,7 @@
 /* What goes to the client: recorded first, then (durable actions) fsynced, then delivered. */
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/dom.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/hold_wait.h"
 #include "proxy/exchange/spend.h"
@@ -68,7 +69,7 @@ static bool step_head(struct exchange *x)
     }
     if (x->head_sent)
         return true;
-    if (!durable_now(x))
+    if (!dom_said(x) || !durable_now(x))
         return false;
     x->head_sent = true;
     if (x->from_tool && strcmp(x->conn->served_grant, x->grant_id) != 0) {
@@ -150,6 +151,8 @@ void respond_step(struct exchange *x)
         websocket_pump(x);
     if (x->state == X_REPLY && !x->end_pending)
         reply_pump(x);
+    if (x->dom != NULL && !x->end_pending)
+        dom_pump(x);
     if (x->state == X_DONE)
         return;
     if (x->end_pending && bbuf_len(&x->unsure) == 0)

@@ -11,7 +11,8 @@ enum { NAME_KEPT = 65 };
 struct share {
     char person[NAME_KEPT];
     unsigned connections;             /* under the mutex */
-    atomic_uint exchanges, waits;
+    atomic_uint exchanges, waits, dom_refused;
+    _Atomic int64_t dom_paid_us;      /* by when what the DOM recorder sent is paid for, at its rate; monotonic */
     atomic_size_t bytes;
     UT_hash_handle hh;
 };
@@ -73,7 +74,7 @@ void shares_leave(struct shares *s, struct share *e)
     if (e == NULL)
         return;
     pthread_mutex_lock(&s->mutex);
-    if (--e->connections == 0) {
+    if (--e->connections == 0 && atomic_load(&e->dom_paid_us) == 0) {   /* else it stays: closing connections gives no new allowance */
         HASH_DEL(s->all, e);
         free(e);
     }
@@ -104,6 +105,31 @@ bool share_wait_begin(struct share *e, unsigned max)
 void share_wait_end(struct share *e)
 {
     atomic_fetch_sub_explicit(&e->waits, 1, memory_order_relaxed);
+}
+
+void share_dom_refuse(struct share *e, unsigned n)
+{
+    atomic_fetch_add_explicit(&e->dom_refused, n, memory_order_relaxed);
+}
+
+/* The generic cell rate algorithm: one number says how far ahead of its rate somebody is. */
+bool share_dom_take(struct share *e, size_t n, size_t rate, size_t burst, int64_t now_ms)
+{
+    int64_t now = now_ms * 1000, cost = (int64_t)((double)n * 1e6 / (double)rate), ahead = (int64_t)((double)burst * 1e6 / (double)rate);
+    int64_t paid = atomic_load_explicit(&e->dom_paid_us, memory_order_relaxed), next;
+    do {
+        next = (paid > now ? paid : now) + cost;
+        if (next - now > ahead) {
+            share_dom_refuse(e, 1);
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&e->dom_paid_us, &paid, next, memory_order_relaxed, memory_order_relaxed));
+    return true;
+}
+
+unsigned share_dom_refused(struct share *e)
+{
+    return atomic_exchange_explicit(&e->dom_refused, 0, memory_order_relaxed);
 }
 
 bool share_take(struct share *e, size_t n, size_t max)

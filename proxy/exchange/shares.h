@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct shares;
 struct share;                         /* one person's; valid from shares_enter to shares_leave */
@@ -22,6 +23,11 @@ void share_end(struct share *e);
 /* One more of them waits for a sign-off; false: max do. And waits no more. */
 bool share_wait_begin(struct share *e, unsigned max);
 void share_wait_end(struct share *e);
+/* An upload of the DOM recorder, n bytes: false when that is more than `rate` bytes a second and `burst` at once let through. The refused are
+ * counted until share_dom_refused asks; share_dom_refuse puts a count back. */
+bool share_dom_take(struct share *e, size_t n, size_t rate, size_t burst, int64_t now_ms);
+unsigned share_dom_refused(struct share *e);
+void share_dom_refuse(struct share *e, unsigned n);
 /* n more bytes are kept; false, and nothing taken: that would be more than max. And given back. */
 bool share_take(struct share *e, size_t n, size_t max);
 void share_give(struct share *e, size_t n);

@@ -79,8 +79,40 @@ static void test_from_several_threads(void **state)
     shares_free(common);
 }
 
+/* 100 KiB/s and 1 MiB at once: what is paid for comes back with time, the refused are counted once, and nobody gains by many small uploads or by asking in vain. */
+static void test_dom(void **state)
+{
+    enum { RATE = 100 * 1024, BURST = 1024 * 1024 };
+    struct shares *s = shares_new();
+    struct share *e = shares_enter(s, "alice", 2);
+    (void)state;
+    assert_non_null(e);
+    assert_true(share_dom_take(e, BURST, RATE, BURST, 1000));
+    assert_false(share_dom_take(e, 1024, RATE, BURST, 1000));
+    assert_false(share_dom_take(e, 1024, RATE, BURST, 1005));
+    assert_true(share_dom_take(e, 1024, RATE, BURST, 1011));
+    assert_false(share_dom_take(e, 1024, RATE, BURST, 1011));
+    assert_int_equal(share_dom_refused(e), 3);
+    assert_int_equal(share_dom_refused(e), 0);
+    share_dom_refuse(e, 2);
+    assert_int_equal(share_dom_refused(e), 2);
+    size_t taken = 0;
+    for (int64_t now = 20000; now < 30000; now += 10)
+        for (int i = 0; i < 10; i++)
+            if (share_dom_take(e, 1024, RATE, BURST, now))
+                taken += 1024;
+    assert_true(taken >= BURST && taken <= BURST + 10 * RATE);
+    assert_false(share_dom_take(e, SIZE_MAX / 1024, RATE, BURST, 90000));
+    assert_true(share_dom_take(e, BURST, RATE, BURST, 90000));
+    shares_leave(s, e);
+    assert_ptr_equal(shares_enter(s, "alice", 1), e);   /* a new connection brings no new allowance */
+    assert_false(share_dom_take(e, BURST, RATE, BURST, 90001));
+    shares_leave(s, e);
+    shares_free(s);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_connections_of_a_person), cmocka_unit_test(test_exchanges_and_bytes), cmocka_unit_test(test_from_several_threads) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_connections_of_a_person), cmocka_unit_test(test_exchanges_and_bytes), cmocka_unit_test(test_from_several_threads), cmocka_unit_test(test_dom) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include "authz/policy.h"
 #include "proxy/base/log.h"
+#include "proxy/dom/script.h"
 #include "proxy/net/tls.h"
 #include "proxy/net/upstream_tls.h"
 
@@ -33,6 +34,20 @@ static enum status fold_names(struct snapshot *s, struct err *err)
     return st == OK ? OK : fail(err, st, "snapshot");
 }
 
+static enum status make_scripts(struct snapshot *s, struct err *err)
+{
+    const struct config *c = s->config;
+    enum status st = OK;
+    for (size_t i = 0; i < c->tool_count && st == OK; i++) {
+        if (!c->tools[i].dom.enabled)
+            continue;
+        if (s->scripts == NULL && (s->scripts = arena_zalloc(&s->memory, c->tool_count * sizeof *s->scripts)) == NULL)
+            return fail(err, NO_MEMORY, "snapshot");
+        st = dom_script_make(c, &c->tools[i], &s->memory, &s->scripts[i], err);
+    }
+    return st;
+}
+
 /* A proxy that starts while the revocation list is damaged has none before to keep. Without any, everybody is refused with a page that says so: better than
  * connections that nobody answers. */
 static enum status load_trust(struct snapshot *s, bool first, struct err *err)
@@ -60,6 +75,8 @@ static enum status complete(struct snapshot *s, bool first, SSL_CTX *spare, stru
         st = hash_policies(s, err);
     if (st == OK)
         st = fold_names(s, err);
+    if (st == OK)
+        st = make_scripts(s, err);
     if (st == OK && (s->console_origin = config_origin(s->config, s->config->console_host)) == NULL)
         st = fail(err, NO_MEMORY, "snapshot");
     if (st == OK)

@@ -26,6 +26,7 @@ struct snapshot {
     SSL_CTX *tls;
     char (*policies)[65];             /* policy_hash of each tool, in the config's order */
     struct secret_names *secrets;     /* what is never recorded of each tool, likewise; in `memory` */
+    struct dom_script *scripts;       /* the DOM recorder's, of each tool that has one, likewise; NULL: none has */
     struct arena memory;
     char *console_origin;             /* "https://console.example:8443" */
     char hsts[32];                    /* "max-age=31536000" */

@@ -153,6 +153,20 @@ bool forward_of_handshake(struct slice name)
     return in_table(name, table, COUNT(table));
 }
 
+/* What would bring an answer in a coding, or none at all (RFC 9110 s12.5.3, s13.1). */
+static bool asks_for_less(struct slice name)
+{
+    static const struct slice table[] = { SLICE_INIT("accept-encoding"), SLICE_INIT("if-none-match"), SLICE_INIT("if-modified-since") };
+    return in_table(name, table, COUNT(table));
+}
+
+bool forward_sends(const struct forward_request *f, struct slice name, bool has_connection)
+{
+    if (!forward_passes(f->message, name, has_connection) || (f->whole && asks_for_less(name)))
+        return false;
+    return f->websocket == NULL || !forward_of_handshake(name);
+}
+
 static void put_handshake(struct put *w, const struct ws_ask *ask)
 {
     put_slice(w, SLICE("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
@@ -206,8 +220,10 @@ enum status forward_write_request(const struct forward_request *f, struct bbuf *
     put_slice(&w, SLICE(" HTTP/1.1\r\n"));
     put_field(&w, SLICE("Host"), f->host);
     for (size_t i = 0; i < m->fields.count; i++)
-        if (forward_passes(m, m->fields.v[i].name, has_connection) && (f->websocket == NULL || !forward_of_handshake(m->fields.v[i].name)))
+        if (forward_sends(f, m->fields.v[i].name, has_connection))
             put_field(&w, m->fields.v[i].name, m->fields.v[i].value);
+    if (f->whole)
+        put_slice(&w, SLICE("Accept-Encoding: identity\r\n"));
     put_cookies(&w, &m->fields);
     if (!f->own)
         put_forwarded(&w, f);

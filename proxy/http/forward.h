@@ -24,6 +24,7 @@ struct forward_request {
     const struct ws_ask *websocket;   /* a handshake for one, written anew; NULL: no upgrade is asked for */
     bool has_body, chunked;           /* chunked: no length is known */
     uint64_t body_len;
+    bool whole;                       /* the answer is wanted in full and without content coding: the client's Accept-Encoding, If-None-Match and If-Modified-Since stay here */
     bool own;                         /* the gateway's own question (a health check): on nobody's behalf */
 };
 /* Is there a field that must refuse the whole request: a Connection that names what the gateway relies on, or two of a field of which there is one

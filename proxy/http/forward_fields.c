@@ -67,9 +67,11 @@ enum status forward_request_fields(const struct forward_request *f, struct slice
     for (size_t i = 0; i < m->fields.count; i++) {
         const struct field *e = &m->fields.v[i];
         bool cookie = slice_eq(e->name, SLICE("cookie"));   /* as many as came: a recipient joins them (RFC 9113 s8.2.3) */
-        if (cookie || (forward_passes(m, e->name, has_connection) && (f->websocket == NULL || !forward_of_handshake(e->name))))
+        if (cookie || forward_sends(f, e->name, has_connection))
             add(&l, e->name, e->value);
     }
+    if (f->whole)
+        add(&l, SLICE("accept-encoding"), SLICE("identity"));
     if (!f->own)
         add_forwarded(&l, f);
     if (f->client_cert.len > 0)

@@ -2,7 +2,7 @@
 #ifndef COUNTERSIGN_FORWARD_INTERNAL_H
 #define COUNTERSIGN_FORWARD_INTERNAL_H
 
-#include "proxy/http/message.h"
+#include "proxy/http/forward.h"
 
 /* Fields of one connection only (RFC 9110 s7.6.1), with the framing ones; their writer writes them anew. name in lower case. */
 bool forward_hop_by_hop(struct slice name);
@@ -13,6 +13,8 @@ struct slice forward_set_cookie(struct slice value, struct arena *arena);
 
 /* A field of the client that goes to the tool as it is (cookies go apart). has_connection: there is a Connection field. */
 bool forward_passes(const struct message *m, struct slice name, bool has_connection);
+/* The same of this request: without what its handshake, or an answer wanted whole, leaves out. */
+bool forward_sends(const struct forward_request *f, struct slice name, bool has_connection);
 /* A field of a WebSocket's handshake that is the gateway's to say; Sec-WebSocket-Protocol passes as it came. */
 bool forward_of_handshake(struct slice name);
 
