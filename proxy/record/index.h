@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum {
-    INDEX_BYTES = 256 * 1024,         /* of lines: then they are written */
+    INDEX_BYTES = 512 * 1024,         /* of lines: then they are written */
     INDEX_TEXT_MAX = 64 << 20,        /* of one member, as read */
     INDEX_DEPTH_MAX = 8,              /* of `notes` */
 };

@@ -10,9 +10,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-enum { RETRY_MS = 200, BROKEN_AFTER_MS = 5000, TIDY_MS = 1000, STOP_MS = 3000, TURN_BYTES = 1 << 20 };
+enum { NICE = 5, RETRY_MS = 200, BROKEN_AFTER_MS = 5000, TIDY_MS = 1000, STOP_MS = 3000, TURN_BYTES = 1 << 20 };
 
 struct ring_state {
     struct ring_in in;
@@ -91,6 +92,13 @@ static void move_tail(struct recorder *r, size_t i)
         wake_worker(ring);
 }
 
+/* What a segment costs besides its bytes (two keys agreed on, a leaf in the log) is the same for a small one: what compresses well may take more of the ring, until that is half
+ * full. */
+static bool is_due(const struct recorder *r, const struct session *s)
+{
+    return (s->raw >= r->segment_bytes && s->out.len >= r->segment_bytes) || s->touched_count >= SESSION_TOUCHED_FULL;
+}
+
 static enum status take_entry(struct recorder *r, size_t i, const struct ring_entry *e, struct err *err)
 {
     struct session *s;
@@ -101,7 +109,7 @@ static enum status take_entry(struct recorder *r, size_t i, const struct ring_en
     }
     if (st != OK)
         r->rings[i].in.pos = e->pos;
-    return st == OK && (s->raw >= r->segment_bytes || s->touched_count >= SESSION_TOUCHED_FULL) ? keeper_flush(&r->keeper, s, err) : st;
+    return st == OK && is_due(r, s) ? keeper_flush(&r->keeper, s, err) : st;
 }
 
 /* Read what is there, at most a turn's worth, so that no ring waits long for another. */
@@ -318,9 +326,19 @@ static void wind_up(struct recorder *r)
         log_warn("record.stopped-early", "why", "not everything could be written or logged; the next start goes on");
 }
 
+/* What waits for this thread waits for a disk anyway; what waits for a worker on the same core is a person's request. A worker that goes faster than its tape is emptied stops
+ * reading, so that this thread is never starved. */
+static void step_back(void)
+{
+    errno = 0;
+    if (setpriority(PRIO_PROCESS, 0, NICE) != 0)   /* 0: this thread */
+        log_warn("record.priority", "why", strerror(errno));
+}
+
 static void *run(void *arg)
 {
     struct recorder *r = arg;
+    step_back();
     while (!atomic_load(&r->stopping)) {
         bool more;
         one_round(r, &more);

@@ -280,6 +280,7 @@ static void authz_away(void **state)
 /* authz away for so long that the queue of leaves is full: nothing more is kept, the tape says broken; all recovers when it is back. */
 static void authz_away_for_long(void **state)
 {
+    enum { MANY = 1200 };             /* each of them makes a segment, at least */
     struct test_dir dir;
     struct test_ring ring;
     struct test_authz authz;
@@ -290,7 +291,7 @@ static void authz_away_for_long(void **state)
     authz.away = true;
     struct recorder *r = test_recorder(dir.path, &authz, &ring, 1, 20, 1);
     struct tape *t = test_tape(&ring);
-    for (unsigned i = 0; i < 400; i++)
+    for (unsigned i = 0; i < MANY; i++)
         one_exchange(t, &ring, session_id, 100);
     wait_broken(t, true);
     authz.away = false;
@@ -298,7 +299,7 @@ static void authz_away_for_long(void **state)
     recorder_stop(r);
     tape_free(t);
     struct archive *a = test_archive(dir.path, session_id);
-    assert_int_equal(archive_count(a), 400);
+    assert_int_equal(archive_count(a), MANY);
     archive_free(a);
     assert_true(json_array_size(authz.leaves) > 1025);
     test_verify_whole(dir.path, session_id, &authz);

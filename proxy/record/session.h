@@ -98,7 +98,6 @@ struct session {
     size_t reach_count;
     /* the segment being built */
     struct warc_bytes out;
-    char info_id[WARC_ID_MAX];
     uint64_t raw;                     /* bytes of messages in it, pending ones included */
     int64_t from_ms, to_ms;
     unsigned begun;                   /* exchanges that began in it */

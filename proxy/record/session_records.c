@@ -48,15 +48,13 @@ enum status record_info(struct session *s, const struct session_context *c, int6
     struct warc_record r = { .type = WARC_INFO, .date_ms = now_ms, .content_type = "application/warc-fields", .block = &block,
                              .block_count = 1 };
     warc_id(name, segment_number(s), RECORD_ID_INFO, 0, r.id);
-    memcpy(s->info_id, r.id, sizeof s->info_id);
     return warc_write(c->warc, &r, &s->out);
 }
 
 /* The first record of a segment is its warcinfo. */
-static enum status write_record(struct session *s, const struct session_context *c, struct warc_record *r)
+static enum status write_record(struct session *s, const struct session_context *c, const struct warc_record *r)
 {
     enum status st = s->out.len == 0 ? record_info(s, c, s->from_ms) : OK;
-    r->warcinfo_id = slice_str(s->info_id);
     return st == OK ? warc_write(c->warc, r, &s->out) : st;
 }
 

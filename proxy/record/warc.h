@@ -31,7 +31,7 @@ struct warc_record {
     enum warc_type type;
     char id[WARC_ID_MAX];             /* "<urn:uuid:...>" */
     int64_t date_ms;
-    struct slice target_uri, concurrent_to, warcinfo_id, action, names;
+    struct slice target_uri, concurrent_to, action, names;
     const char *content_type, *protocol, *truncated, *from, *opcode, *compressed, *kept;
     bool ends_well;                   /* the exchange is over with this record */
     bool omits;                       /* then `omitted`, bytes that passed and are not kept by policy, is written, also when it is 0 */

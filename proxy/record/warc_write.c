@@ -202,7 +202,6 @@ static void put_head(struct warc_writer *w, struct put *p, const struct warc_rec
     PUT_FIELD(p, "WARC-Target-URI", r->target_uri);
     PUT_OWN(p, "WARC-Protocol", slice_str(r->protocol));
     PUT_OWN(p, "WARC-Concurrent-To", r->concurrent_to);
-    PUT_OWN(p, "WARC-Warcinfo-ID", r->warcinfo_id);
     PUT_OWN(p, "WARC-Truncated", slice_str(r->truncated));
     if (r->exchange > 0)
         PUT_COUNT(p, "Countersign-Exchange", r->exchange);
