@@ -154,17 +154,42 @@ static bool name_begins(const struct secret_names *names, struct slice key, size
     return false;
 }
 
-/* Names begin where a word does, or with what is no word. */
+/* The highest bit of each of eight bytes: is it one of lo to hi, both ASCII? */
+static uint64_t between(uint64_t v, unsigned char lo, unsigned char hi)
+{
+    const uint64_t ones = 0x0101010101010101u, low = 0x7f7f7f7f7f7f7f7fu;
+    return ((v & low) + ones * (0x80u - lo)) & ~((v & low) + ones * (0x7fu - hi)) & ~v;
+}
+
+/* The highest bit of each of the eight bytes from `at` on, those behind the end left out: is it a byte of a word (folded)? The first byte is the lowest, on every machine. */
+static uint64_t words_at(struct slice key, size_t at)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t v = 0;
+    if (key.len - at >= sizeof v)
+        memcpy(&v, key.ptr + at, sizeof v);
+    else
+        memcpy(&v, key.ptr + at, key.len - at);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    return (between(v | ones * 0x20, 'a', 'z') | between(v, '0', '9') | between(v, '_', '_') | v) & highs;
+}
+
+/* Names begin where a word does, or with what is no word: anywhere but behind a byte of the same word. */
 bool secret_name(const struct secret_names *names, struct slice key)
 {
+    const uint64_t highs = 0x8080808080808080u;
     if (key.len > REDACT_KEY_MAX)
         return true;
-    for (size_t at = 0; at < key.len;) {
-        if (name_begins(names, key, at))
-            return true;
-        bool inside = is_word(key.ptr[at++]);
-        while (inside && at < key.len && is_word(key.ptr[at]))
-            at++;
+    for (uint64_t at = 0, before = 0; at < key.len; at += 8) {
+        uint64_t words = words_at(key, at), starts = ~(words & (words << 8 | before)) & highs;
+        before = words >> 56;
+        if (key.len - at < 8)
+            starts &= (UINT64_C(1) << (key.len - at) * 8) - 1;
+        for (; starts != 0; starts &= starts - 1)
+            if (name_begins(names, key, at + (size_t)__builtin_ctzll(starts) / 8))
+                return true;
     }
     return false;
 }
