@@ -11,18 +11,15 @@ enum { FIXED_MAX = 1024, ESCAPED = 6 };
 static void put_escaped(struct put *p, struct slice s)
 {
     static const char digits[] = "0123456789abcdef";
-    char *at = p->at;
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = s.ptr[i];
-        if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
-            *at++ = (char)c;
-            continue;
-        }
-        const char code[ESCAPED] = { '\\', 'u', '0', '0', digits[c >> 4], digits[c & 15] };
-        memcpy(at, code, sizeof code);
-        at += sizeof code;
+    for (;;) {
+        size_t n = put_plain(s);
+        put_text(p, slice_of(s.ptr, n));
+        if (n == s.len)
+            return;
+        const char code[ESCAPED] = { '\\', 'u', '0', '0', digits[s.ptr[n] >> 4], digits[s.ptr[n] & 15] };
+        put_text(p, slice_of(code, sizeof code));
+        s = slice_from(s, n + 1);
     }
-    p->at = at;
 }
 
 static void put_string(struct put *p, struct slice name, struct slice v)

@@ -18,6 +18,22 @@ static inline void put_text(struct put *p, struct slice s)
         memcpy(p->at, s.ptr, s.len);
     p->at += s.len;
 }
+/* How many bytes of s are printable ASCII other than quote and backslash, before the first that is not; eight at a time, since most texts are nothing else. */
+static inline size_t put_plain(struct slice s)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    size_t i = 0;
+    for (uint64_t v; s.len - i >= sizeof v; i += sizeof v) {
+        memcpy(&v, s.ptr + i, sizeof v);
+        uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\';
+        uint64_t other = ((v - ones * ' ') & ~v) | v | (v + ones) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash);
+        if (other & highs)            /* one of the eight is it, perhaps */
+            break;
+    }
+    while (i < s.len && s.ptr[i] >= ' ' && s.ptr[i] < 0x7f && s.ptr[i] != '"' && s.ptr[i] != '\\')
+        i++;
+    return i;
+}
 /* A literal. */
 #define PUT(p, text) put_text(p, SLICE(text))
 

@@ -2,27 +2,24 @@
 
 #include "proxy/base/codec.h"
 
+#include <openssl/crypto.h>
 #include <stdlib.h>
 
-/* Fingerprints: HMAC (RFC 2104) with both keyed starts computed once. */
+/* Fingerprints: HMAC (RFC 2104). Hashing a block of key again costs less than copying a context that has it behind it, which OpenSSL 3 allocates anew each time. */
 
-static bool keyed_start(EVP_MD_CTX **out, const unsigned char key[32], unsigned char pad)
+static void padded_key(const unsigned char key[32], unsigned char pad, unsigned char out[FINGERPRINT_BLOCK])
 {
-    unsigned char block[64];
-    memset(block, pad, sizeof block);
+    memset(out, pad, FINGERPRINT_BLOCK);
     for (size_t i = 0; i < 32; i++)
-        block[i] ^= key[i];
-    *out = EVP_MD_CTX_new();
-    bool good = *out != NULL && EVP_DigestInit_ex(*out, EVP_sha256(), NULL) == 1
-                && EVP_DigestUpdate(*out, block, sizeof block) == 1;
-    OPENSSL_cleanse(block, sizeof block);
-    return good;
+        out[i] ^= key[i];
 }
 
 enum status fingerprint_init(struct fingerprint *f, const unsigned char key[32], struct err *err)
 {
-    *f = (struct fingerprint){ .work = EVP_MD_CTX_new() };
-    if (f->work != NULL && keyed_start(&f->inner, key, 0x36) && keyed_start(&f->outer, key, 0x5c))
+    *f = (struct fingerprint){ .md = EVP_MD_fetch(NULL, "SHA256", NULL), .work = EVP_MD_CTX_new() };
+    padded_key(key, 0x36, f->inner);
+    padded_key(key, 0x5c, f->outer);
+    if (f->md != NULL && f->work != NULL)
         return OK;
     fingerprint_done(f);
     return fail(err, NO_MEMORY, "fingerprint key");
@@ -30,23 +27,26 @@ enum status fingerprint_init(struct fingerprint *f, const unsigned char key[32],
 
 void fingerprint_done(struct fingerprint *f)
 {
-    EVP_MD_CTX_free(f->inner);
-    EVP_MD_CTX_free(f->outer);
     EVP_MD_CTX_free(f->work);
-    *f = (struct fingerprint){ 0 };
+    EVP_MD_free(f->md);
+    OPENSSL_cleanse(f, sizeof *f);
+}
+
+static bool start(const struct fingerprint *f, EVP_MD_CTX *ctx, const unsigned char block[FINGERPRINT_BLOCK])
+{
+    return EVP_DigestInit_ex2(ctx, f->md, NULL) == 1 && EVP_DigestUpdate(ctx, block, FINGERPRINT_BLOCK) == 1;
 }
 
 static void finish_outer(const struct fingerprint *f, unsigned char mac[32])
 {
-    if (EVP_MD_CTX_copy_ex(f->work, f->outer) != 1 || EVP_DigestUpdate(f->work, mac, 32) != 1
-        || EVP_DigestFinal_ex(f->work, mac, NULL) != 1)
+    if (!start(f, f->work, f->outer) || EVP_DigestUpdate(f->work, mac, 32) != 1 || EVP_DigestFinal_ex(f->work, mac, NULL) != 1)
         abort();   /* without a digest a secret would be kept or evidence lost */
 }
 
 void fingerprint_text(const struct fingerprint *f, struct slice value, char out[FINGERPRINT_TEXT])
 {
     unsigned char mac[32];
-    if (EVP_MD_CTX_copy_ex(f->work, f->inner) != 1 || EVP_DigestUpdate(f->work, value.len ? value.ptr : mac, value.len) != 1
+    if (!start(f, f->work, f->inner) || EVP_DigestUpdate(f->work, value.len ? value.ptr : mac, value.len) != 1
         || EVP_DigestFinal_ex(f->work, mac, NULL) != 1)
         abort();
     finish_outer(f, mac);
@@ -57,11 +57,10 @@ void fingerprint_text(const struct fingerprint *f, struct slice value, char out[
 EVP_MD_CTX *fingerprint_begin(const struct fingerprint *f)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    if (ctx != NULL && EVP_MD_CTX_copy_ex(ctx, f->inner) != 1) {
-        EVP_MD_CTX_free(ctx);
-        return NULL;
-    }
-    return ctx;
+    if (ctx != NULL && start(f, ctx, f->inner))
+        return ctx;
+    EVP_MD_CTX_free(ctx);
+    return NULL;
 }
 
 void fingerprint_end(const struct fingerprint *f, EVP_MD_CTX *ctx, unsigned char out[32])
@@ -155,17 +154,42 @@ static bool name_begins(const struct secret_names *names, struct slice key, size
     return false;
 }
 
-/* Names begin where a word does, or with what is no word. */
+/* The highest bit of each of eight bytes: is it one of lo to hi, both ASCII? */
+static uint64_t between(uint64_t v, unsigned char lo, unsigned char hi)
+{
+    const uint64_t ones = 0x0101010101010101u, low = 0x7f7f7f7f7f7f7f7fu;
+    return ((v & low) + ones * (0x80u - lo)) & ~((v & low) + ones * (0x7fu - hi)) & ~v;
+}
+
+/* The highest bit of each of the eight bytes from `at` on, those behind the end left out: is it a byte of a word (folded)? The first byte is the lowest, on every machine. */
+static uint64_t words_at(struct slice key, size_t at)
+{
+    const uint64_t ones = 0x0101010101010101u, highs = 0x8080808080808080u;
+    uint64_t v = 0;
+    if (key.len - at >= sizeof v)
+        memcpy(&v, key.ptr + at, sizeof v);
+    else
+        memcpy(&v, key.ptr + at, key.len - at);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    v = __builtin_bswap64(v);
+#endif
+    return (between(v | ones * 0x20, 'a', 'z') | between(v, '0', '9') | between(v, '_', '_') | v) & highs;
+}
+
+/* Names begin where a word does, or with what is no word: anywhere but behind a byte of the same word. */
 bool secret_name(const struct secret_names *names, struct slice key)
 {
+    const uint64_t highs = 0x8080808080808080u;
     if (key.len > REDACT_KEY_MAX)
         return true;
-    for (size_t at = 0; at < key.len;) {
-        if (name_begins(names, key, at))
-            return true;
-        bool inside = is_word(key.ptr[at++]);
-        while (inside && at < key.len && is_word(key.ptr[at]))
-            at++;
+    for (uint64_t at = 0, before = 0; at < key.len; at += 8) {
+        uint64_t words = words_at(key, at), starts = ~(words & (words << 8 | before)) & highs;
+        before = words >> 56;
+        if (key.len - at < 8)
+            starts &= (UINT64_C(1) << (key.len - at) * 8) - 1;
+        for (; starts != 0; starts &= starts - 1)
+            if (name_begins(names, key, at + (size_t)__builtin_ctzll(starts) / 8))
+                return true;
     }
     return false;
 }

@@ -26,8 +26,11 @@ static inline void redact_put(const struct redact_out *out, struct slice s)
 }
 
 /* The key of fingerprints, ready for use. */
+enum { FINGERPRINT_BLOCK = 64 };
 struct fingerprint {
-    EVP_MD_CTX *inner, *outer, *work;
+    EVP_MD *md;
+    EVP_MD_CTX *work;
+    unsigned char inner[FINGERPRINT_BLOCK], outer[FINGERPRINT_BLOCK];   /* the key, padded */
 };
 MUST_CHECK enum status fingerprint_init(struct fingerprint *f, const unsigned char key[32], struct err *err);
 void fingerprint_done(struct fingerprint *f);

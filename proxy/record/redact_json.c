@@ -196,8 +196,14 @@ static size_t plain_length(const unsigned char *p, size_t len)
         uint64_t v;
         memcpy(&v, p + i, 8);
         uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\';
-        if ((((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs)   /* one of the eight is it */
-            break;
+        uint64_t found = (((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs;
+        if (found == 0)
+            continue;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+        return i + (size_t)__builtin_ctzll(found) / 8;   /* the lowest mark is exact */
+#else
+        break;
+#endif
     }
     while (i < len && p[i] != '"' && p[i] != '\\')
         i++;

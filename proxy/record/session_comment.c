@@ -12,14 +12,6 @@ enum { OPEN_URI_MAX = 2048, COMMENT_ROOM = 512 * 1024,
        /* the most that is written by hand between two texts: names of members, and numbers */
        FIXED_MAX = 1024, ESCAPED = 6 };
 
-static bool is_plain(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if (s.ptr[i] < ' ' || s.ptr[i] >= 0x7f || s.ptr[i] == '"' || s.ptr[i] == '\\')
-            return false;
-    return true;
-}
-
 /* name: as it stands before the value, colon and all. Leaves room for what is written by hand behind it. */
 static enum status put_string(struct warc_bytes *to, struct slice name, const char *value)
 {
@@ -28,7 +20,7 @@ static enum status put_string(struct warc_bytes *to, struct slice name, const ch
         return NO_MEMORY;
     struct put p = { (char *)to->data + to->len };
     put_text(&p, name);
-    if (is_plain(v)) {
+    if (put_plain(v) == v.len) {
         PUT(&p, "\"");
         put_text(&p, v);
         PUT(&p, "\"");

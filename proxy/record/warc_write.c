@@ -126,18 +126,15 @@ void warc_writer_free(struct warc_writer *w)
 static void put_value(struct put *p, struct slice v)
 {
     static const char digits[] = "0123456789ABCDEF";
-    char *at = p->at;
+    if (put_plain(v) == v.len && memchr(v.ptr, ' ', v.len) == NULL) {   /* nearly always */
+        put_text(p, v);
+        return;
+    }
     for (size_t i = 0; i < v.len; i++) {
         unsigned char c = v.ptr[i];
-        if (c > ' ' && c < 0x7f) {
-            *at++ = (char)c;
-            continue;
-        }
-        *at++ = '%';
-        *at++ = digits[c >> 4];
-        *at++ = digits[c & 15];
+        const char code[] = { '%', digits[c >> 4], digits[c & 15] };
+        put_text(p, c > ' ' && c < 0x7f ? slice_of(&v.ptr[i], 1) : slice_of(code, sizeof code));
     }
-    p->at = at;
 }
 
 /* name: with its ": ". */
