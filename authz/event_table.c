@@ -146,6 +146,6 @@ const size_t event_table_count = sizeof event_table / sizeof *event_table;
 
 const struct event_quiet event_quiet_table[] = {
     { "segment", "A few a minute and session; the first one is told as `session.opened`." },
-    { "budget.leased", "No decision; it names customers." },
+    { "budget.leased", "No decision; it counts." },
     { NULL, NULL },
 };

@@ -128,7 +128,9 @@ static enum status add_value(struct entry *e, struct line *l, const char *digest
 
 static enum status apply_line(struct entry *e, const json_t *line, struct err *err)
 {
-    const char *name = json_string_value(json_object_get(line, "name")), *digest = json_string_value(json_object_get(line, "digest"));
+    const char *name = json_string_value(json_object_get(line, "name")), *digest = json_string_value(json_object_get(line, "hash"));
+    if (digest == NULL)               /* as earlier versions wrote them */
+        digest = json_string_value(json_object_get(line, "digest"));
     json_int_t amount = json_integer_value(json_object_get(line, "amount"));
     struct line *l = name ? line_for(e, name) : NULL;
     if (l == NULL || (digest == NULL && (amount < 1 || amount > INT64_MAX - l->spent)))

@@ -12,7 +12,7 @@ struct book;
 struct book *book_new(void);          /* NULL: no memory */
 void book_free(struct book *b);       /* NULL is fine */
 
-/* Take one leaf: {grant_id, lines: [{name, amount} or {name, digest, shown}]}. CORRUPT: it is none, or leases a value twice. */
+/* Take one leaf: {grant_id, lines: [{name, amount} or {name, hash}; earlier versions: {name, digest, shown}]}. CORRUPT: it is none, or leases a value twice. */
 MUST_CHECK enum status book_apply(struct book *b, const json_t *content, struct err *err);
 /* All of it, as leaves that book_apply() takes again: [{grant_id, lines}]. NULL: no memory. */
 json_t *book_dump(const struct book *b);

@@ -29,24 +29,27 @@ static enum status exhausted(struct op *o, const char *line, int64_t max)
 static enum status lease_line(struct op *o, const struct grant *g, const json_t *want, json_t *lease, json_t *answer)
 {
     const char *line = str(want, "name"), *digest = json_string_value(json_object_get(want, "digest"));
+    char hash[SEAL_HASH_LEN + 1] = "";
+    if (digest != NULL)
+        seal_hash(&o->s->seal_key, line, digest, hash);
     const struct book *book = log_ledger(o->s->log)->book;
     int64_t max = num(g->budget, line), left = max - book_spent(book, g->grant_id, line), amount = digest ? 1 : num(want, "amount");
-    if (max == 0 || (digest != NULL && book_has_value(book, g->grant_id, line, digest)))
-        return OK;                    /* not limited, or had already */
+    if (max == 0 || (digest != NULL && (book_has_value(book, g->grant_id, line, hash) || book_has_value(book, g->grant_id, line, digest))))
+        return OK;                    /* not limited, or had already; leaves of earlier versions hold the digest itself */
     if ((strncmp(line, "distinct:", 9) == 0) != (digest != NULL))   /* values and amounts do not mix: the book counts each in its own way */
         return refuse_op(o, BAD_REQUEST, "'%s' is leased by %s", line, digest ? "amount" : "value");
     json_t *each;
     size_t i;
     json_array_foreach(lease, i, each)   /* several new values in one request */
         if (strcmp(str(each, "name"), line) == 0) {
-            if (digest == NULL || strcmp(str(each, "digest"), digest) == 0)
+            if (digest == NULL || strcmp(str(each, "hash"), hash) == 0)
                 return refuse_op(o, BAD_REQUEST, "The same line of a budget is wanted twice");
             left--;
         }
     if (left < amount && (strcmp(line, "bytes_out") != 0 || left < 1))
         return exhausted(o, line, max);
     amount = left < amount ? left : amount + (digest ? 0 : ahead(line, left - amount));
-    json_t *made = digest ? json_pack("{s:s, s:s, s:s}", "name", line, "digest", digest, "shown", str(want, "shown"))
+    json_t *made = digest ? json_pack("{s:s, s:s}", "name", line, "hash", hash)
                           : json_pack("{s:s, s:I}", "name", line, "amount", (json_int_t)amount);
     if (made == NULL || json_array_append_new(lease, made) != 0 || (digest == NULL && json_array_append(answer, made) != 0))
         return fail(&o->err, NO_MEMORY, "lease");

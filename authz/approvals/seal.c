@@ -1,10 +1,12 @@
 #include "authz/approvals/seal.h"
 
+#include "proxy/base/codec.h"
 #include "proxy/base/file.h"
 
 #include <dirent.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +28,24 @@ enum status seal_key_load(const char *path, struct seal_key *out, struct err *er
         OPENSSL_cleanse(bytes, len);
     free(bytes);
     return st;
+}
+
+static void mac(const unsigned char key[32], struct slice text, unsigned char out[32])
+{
+    unsigned int len = 32;
+    if (HMAC(EVP_sha256(), key, 32, text.ptr, text.len, out, &len) == NULL)
+        abort();                      /* a value without its hash would be counted wrongly */
+}
+
+void seal_hash(const struct seal_key *k, const char *name, const char *value, char out[SEAL_HASH_LEN + 1])
+{
+    unsigned char own[32], raw[32];
+    char text[256];
+    int n = snprintf(text, sizeof text, "%s\n%s", name, value);
+    mac(k->bytes, SLICE("countersign budget v1"), own);
+    mac(own, slice_of(text, n > 0 && (size_t)n < sizeof text ? (size_t)n : sizeof text - 1), raw);
+    b64url_encode(slice_of(raw, sizeof raw), out);
+    OPENSSL_cleanse(own, sizeof own);
 }
 
 void seal_key_wipe(struct seal_key *k)

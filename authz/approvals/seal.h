@@ -18,6 +18,9 @@ struct seal_key {
 
 /* Raw 32 bytes, mode 0600. */
 MUST_CHECK enum status seal_key_load(const char *path, struct seal_key *out, struct err *err);
+/* Names of customers in leaves that only say that a value was counted: base64url of HMAC-SHA256 under a key made of this one for nothing else. Equal values are equal; without the key none can be guessed. */
+enum { SEAL_HASH_LEN = 43 };
+void seal_hash(const struct seal_key *k, const char *name, const char *value, char out[SEAL_HASH_LEN + 1]);
 void seal_key_wipe(struct seal_key *k);
 
 /* Written and fsynced when it returns. */

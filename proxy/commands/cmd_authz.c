@@ -4,12 +4,12 @@
 #include "authz/approvals/loop.h"
 #include "config/config.h"
 #include "proxy/base/log.h"
+#include "proxy/commands/process.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,8 +24,7 @@
 /* This process holds every key that decides: no core file, no debugger, no files for others. */
 static void harden(void)
 {
-    struct rlimit none = { 0, 0 };
-    setrlimit(RLIMIT_CORE, &none);
+    process_no_dumps();
 #ifndef LEAKS_ARE_COUNTED            /* the leak checker is a debugger of its own process */
     prctl(PR_SET_DUMPABLE, 0);
 #endif

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,6 +34,18 @@ FILE *evidence_nameless_file(struct err *err)
     return f;
 }
 
+/* What lists a session's exchanges is small: it need not go over a disk. */
+static FILE *memory_file(struct err *err)
+{
+    int fd = memfd_create("listing", MFD_CLOEXEC);
+    FILE *f = fd >= 0 ? fdopen(fd, "w+b") : NULL;
+    if (f != NULL)
+        return f;
+    if (fd >= 0)
+        close(fd);
+    return evidence_nameless_file(err);
+}
+
 /* what: "recording", or "listing?purpose=show". */
 static enum status download(struct client *c, struct evidence *e, const char *what, struct err *err)
 {
@@ -41,7 +54,7 @@ static enum status download(struct client *c, struct evidence *e, const char *wh
         fclose(e->file);
     free(e->recording);
     e->recording = NULL;
-    e->file = evidence_nameless_file(err);
+    e->file = strcmp(what, "recording") == 0 ? evidence_nameless_file(err) : memory_file(err);
     if (e->file == NULL)
         return IO_FAILED;
     snprintf(path, sizeof path, "/api/v1/sessions/%s/%s", e->session, what);

@@ -1,6 +1,9 @@
 #include "proxy/commands/process.h"
 
+#include "proxy/base/log.h"
+
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <signal.h>
@@ -9,11 +12,25 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* Three fences, since each alone has a gate: the limit does not hold for a core_pattern that is a pipe, dumpable not for root's gcore, and marking mappings not for what a library maps later. The
+ * filter of core(5) says what any dump of this process holds: no memory of any kind. It has to be written before the process is undumpable, which gives its /proc files to root. */
+void process_no_dumps(void)
+{
+    struct rlimit none = { 0, 0 };
+    setrlimit(RLIMIT_CORE, &none);
+    int fd = open("/proc/self/coredump_filter", O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        if (write(fd, "0", 1) != 1)
+            log_warn("process.core-filter", "why", strerror(errno));
+        close(fd);
+    }
+}
+
 void process_harden(int parent_pid)
 {
-    struct rlimit none = { 0, 0 }, files;
+    struct rlimit files;
     signal(SIGPIPE, SIG_IGN);
-    setrlimit(RLIMIT_CORE, &none);
+    process_no_dumps();
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {   /* limits.connections is the limit that counts */
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
