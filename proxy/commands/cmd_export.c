@@ -33,7 +33,7 @@ static enum status write_har(struct export *x, const struct archive *a, const ch
     enum status st = OK;
     har_begin(&h, out, title, x->fingerprints);
     for (size_t i = 0; i < archive_count(a) && st == OK; i++)
-        if (exchange_filter_fits(&x->filter, archive_at(a, i))) {
+        if (exchange_filter_fits(&x->filter, archive_at(a, i)) && !archive_is_claim(archive_at(a, i))) {
             st = har_entry(&h, i + 1, archive_at(a, i), err);
             x->exchanges++;
         }

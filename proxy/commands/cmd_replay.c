@@ -19,7 +19,7 @@ enum { PAGE_SHOWN = 256 * 1024, FORM_SHOWN = 16 * 1024, GAP_MAX_MS = 10 * 1000 }
 
 struct replay {
     struct profile profile;
-    const char *file, *log, *speed_text, *from_text, *port_text, *folders[OPTION_TIMES_MAX];
+    const char *player, *file, *log, *speed_text, *from_text, *port_text, *folders[OPTION_TIMES_MAX];
     double speed;                     /* 0: no waiting */
     size_t from;                      /* number of the first exchange */
     uint16_t port;                    /* of --serve; 0: any */
@@ -118,7 +118,7 @@ static int replay_run(struct replay *r, const char *session)
     if (st == OK)
         st = several ? nodes_read(&nodes, session, keys, NODES_WHOLE, &e, &a, &err) : archive_open(e.recording, keys, &a, &err);
     if (st == OK && r->serve)
-        st = replay_in_browser(&e, a, r->port, r->json, &err);
+        st = replay_in_browser(&e, a, r->port, r->player, r->json, &err);
     int code = st != OK ? client_failed(client, &err) : r->serve ? EXIT_DONE : r->json ? play_json(r, &e, a) : play(r, &e, a);
     archive_free(a);
     age_keys_free(keys);
@@ -159,6 +159,8 @@ static const char *check(struct replay *r, size_t count)
     r->from = n;
     if (r->serve && (n != 1 || strcmp(r->speed_text, "1") != 0))
         return "--speed and --from are for the terminal; with --serve the page in the browser has its own";
+    if (r->player != NULL && !r->serve)
+        return "--player goes with --serve";
     return check_port(r);
 }
 
@@ -170,6 +172,7 @@ int cmd_replay(int argc, char **argv)
         { "from", 0, "N", "begin with this exchange", &r.from_text, NULL, false },
         { "serve", 0, NULL, "open it in a browser on this machine, page by page, until Ctrl-C", NULL, &r.serve, false },
         { "port", 0, "N", "with --serve: listen on 127.0.0.1 at N and N+1 (else at any two)", &r.port_text, NULL, false },
+        { "player", 0, "FOLDER", "with --serve: where replay.js and replay.css of the DOM recorder's player are (else found where they were installed)", &r.player, NULL, false },
         { "file", 0, "TAR", "a recording kept earlier, instead of asking the gateway", &r.file, NULL, false },
         { "log", 0, "JSON", "with --file: the log kept with it", &r.log, NULL, false },
         NODES_OPTION(r.folders),

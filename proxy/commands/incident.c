@@ -296,7 +296,7 @@ static enum status walk_exchanges(struct walk *w, const struct archive *a)
     enum status st = seqs_make(w->info, &w->seqs);
     for (size_t k = 0; st == OK && k < archive_count(a); k++) {
         const struct archive_exchange *x = archive_at(a, k);
-        if (x->started_ms >= i->from_ms && x->started_ms < i->to_ms)
+        if (x->started_ms >= i->from_ms && x->started_ms < i->to_ms && !archive_is_claim(x))   /* who believes a browser reads those by itself */
             st = take_exchange(w, k + 1, x);
     }
     if (st == OK)

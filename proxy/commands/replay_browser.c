@@ -1,9 +1,14 @@
 #include "proxy/commands/replay_browser.h"
 
+#include "proxy/base/file.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/session_view.h"
 #include "proxy/commands/words.h"
 #include "proxy/replay/serve.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 /* From a file alone there are no facts but the recording's own. */
 static json_t *session_json(const struct evidence *e, const struct archive *a)
@@ -46,13 +51,38 @@ static void say_json(void *to, const char *address)
     fflush(stdout);
 }
 
-enum status replay_in_browser(const struct evidence *e, const struct archive *a, uint16_t port, bool json, struct err *err)
+/* malloc'd; NULL: nowhere. */
+static char *find_player(const char *named)
 {
-    struct replay_source source = { a, session_json(e, a), exchanges_json(e, a) };
+    static const char *const places[] = { "dom", "../share/countersign/dom" };
+    char self[PATH_MAX], *slash;
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (named != NULL)
+        return strdup(named);
+    self[n > 0 ? n : 0] = 0;
+    if ((slash = strrchr(self, '/')) == NULL)
+        return NULL;
+    *slash = 0;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        char *folder = file_join(self, places[i]), *file = folder ? file_join(folder, "replay.js") : NULL;
+        bool there = file != NULL && access(file, R_OK) == 0;
+        free(file);
+        if (there)
+            return folder;
+        free(folder);
+    }
+    return NULL;
+}
+
+enum status replay_in_browser(const struct evidence *e, const struct archive *a, uint16_t port, const char *player, bool json, struct err *err)
+{
+    char *folder = find_player(player);
+    struct replay_source source = { .archive = a, .session = session_json(e, a), .exchanges = exchanges_json(e, a), .player = folder };
     enum status st = source.session != NULL && source.exchanges != NULL ? OK : fail(err, NO_MEMORY, "replay");
     if (st == OK)
         st = replay_serve(&source, port, json ? say_json : say_words, NULL, err);
     json_decref(source.session);
     json_decref(source.exchanges);
+    free(folder);
     return st;
 }

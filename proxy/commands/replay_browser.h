@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 /* Until it is interrupted. port: 0 is any; json: print { "address": … } instead of words. */
-MUST_CHECK enum status replay_in_browser(const struct evidence *e, const struct archive *a, uint16_t port, bool json, struct err *err);
+/* player: the folder of rrweb's player, or NULL: beside this program (build/dom), or where it was installed to (../share/countersign/dom). */
+MUST_CHECK enum status replay_in_browser(const struct evidence *e, const struct archive *a, uint16_t port, const char *player, bool json, struct err *err);
 
 #endif

@@ -394,12 +394,16 @@ void page_home(struct html *h, const struct config *c, const json_t *status, con
 
 void page_notice(struct html *h, const struct config *c, const char *grant_id, const char *tool, const char *to)
 {
-    (void)c;
+    const struct tool *t = c ? config_tool(c, slice_str(tool)) : NULL;
     html_begin(h, "This session is recorded", "");
     html_raw(h, "<p>Everything you see and do in <strong>");
     html_str(h, tool);
     html_raw(h, "</strong> under this grant is recorded: each page, each request, each file. Passwords you type, cookies and access tokens are left out. "
-                "Auditors of your company can replay it; each look of theirs is logged.</p>\n<p>If you do not want that, close this page.</p>\n"
+                "Auditors of your company can replay it; each look of theirs is logged.</p>\n");
+    if (t != NULL && t->dom.enabled)
+        html_raw(h, "<p>Your screen in this tool is recorded, too: while you use it your browser tells what its pages show, where you point and click, and that you type. What you type into fields is "
+                    "kept as stars, except in fields that your company has named; passwords always are.</p>\n");
+    html_raw(h, "<p>If you do not want that, close this page.</p>\n"
                 "<form method=\"post\" action=\"/notice/");
     html_str(h, grant_id);
     html_raw(h, "\"><input type=\"hidden\" name=\"to\" value=\"");

@@ -143,7 +143,23 @@ static void test_notice(void **state)
     expect(&h, "notice", "<script", false);
     expect(&h, "notice", "<t>", false);
     expect(&h, "notice", "grt_\"", false);
+    expect(&h, "notice", "Your screen", false);
     html_done(&h);
+}
+
+/* Who is looked at on the screen is told before. */
+static void test_notice_of_the_screen(void **state)
+{
+    struct tool tools[] = { { .name = (char *)"a" }, { .name = (char *)"b", .dom = { .enabled = true } } };
+    struct config c = { .tools = tools, .tool_count = 2 };
+    struct html one = { 0 }, two = { 0 };
+    (void)state;
+    page_notice(&one, &c, "grt_1", "a", "/");
+    expect(&one, "notice", "Your screen", false);
+    html_done(&one);
+    page_notice(&two, &c, "grt_1", "b", "/");
+    expect(&two, "notice", "Your screen", true);
+    html_done(&two);
 }
 
 static struct action actions[] = { { .name = "view" }, { .name = "<export>" }, { .name = "wipe", .requirement = NEED_DENY } };
@@ -257,7 +273,7 @@ static void test_locks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_prose), cmocka_unit_test(test_csp), cmocka_unit_test(test_held), cmocka_unit_test(test_home), cmocka_unit_test(test_notice),
+        cmocka_unit_test(test_prose), cmocka_unit_test(test_csp), cmocka_unit_test(test_held), cmocka_unit_test(test_home), cmocka_unit_test(test_notice), cmocka_unit_test(test_notice_of_the_screen),
         cmocka_unit_test(test_asking), cmocka_unit_test(test_answering), cmocka_unit_test(test_taking_back), cmocka_unit_test(test_locks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

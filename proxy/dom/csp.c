@@ -69,7 +69,7 @@ static bool nonce_of(struct slice word, struct slice *nonce)
     for (size_t i = 0; i < nonce->len; i++) {
         unsigned char c = nonce->ptr[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!letter && strchr("+/_=-", c) == NULL)
+        if (!letter && memchr("+/_=-", c, 5) == NULL)
             return false;
     }
     return true;

@@ -5,9 +5,6 @@
 
 #include "proxy/exchange/exchange.h"
 
-/* What exchanges that carry events are called in the recording. No action of a policy can be called so. */
-#define DOM_ACTION "browser-claim:dom"
-
 /* Should the tool answer in full and without content coding? */
 bool dom_wants_whole(const struct exchange *x);
 /* x->response is the tool's: does the script go into it? Then x->dom is set, and body and end come here. */

@@ -11,6 +11,7 @@
 #include "proxy/exchange/shares.h"
 #include "proxy/exchange/spend.h"
 #include "proxy/exchange/websocket.h"
+#include "proxy/record/entry.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -303,7 +304,7 @@ static enum status begin_tape(struct exchange *x, enum record_mode mode)
         .id = slice_str(x->grant_id), .identity = slice_str(c->identity.name), .person = slice_str(c->person->name),
         .tool = slice_str(x->tool->name), .host = slice_str(x->tool->host), .x5t = slice_str(c->identity.x5t),
     };
-    const char *action = x->dom_events ? DOM_ACTION : x->verdict.action ? x->verdict.action->name : "";
+    const char *action = x->dom_events ? ACTION_BROWSER_CLAIM : x->verdict.action ? x->verdict.action->name : "";
     struct tape_keep keep = { .action = slice_str(action), .touched = x->names, .mode = mode,
                               .names = &x->snap->secrets[x->tool - x->snap->config->tools] };
     enum status st = tape_begin(x->worker->tape, &x->tape, &s, &x->request, &keep, &x->arena);

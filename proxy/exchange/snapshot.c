@@ -34,6 +34,26 @@ static enum status fold_names(struct snapshot *s, struct err *err)
     return st == OK ? OK : fail(err, st, "snapshot");
 }
 
+static bool same_texts(char *const *a, size_t a_count, char *const *b, size_t b_count)
+{
+    for (size_t i = 0; i < a_count && a_count == b_count; i++)
+        if (strcmp(a[i], b[i]) != 0)
+            return false;
+    return a_count == b_count;
+}
+
+/* An earlier tool whose script would be the same: a thousand tools need not have a thousand copies of it. */
+static const struct dom_script *made_already(const struct snapshot *s, size_t tool)
+{
+    const struct dom_recording *d = &s->config->tools[tool].dom;
+    for (size_t i = 0; i < tool; i++) {
+        const struct dom_recording *e = &s->config->tools[i].dom;
+        if (e->enabled && same_texts(d->show, d->show_count, e->show, e->show_count) && same_texts(d->hide, d->hide_count, e->hide, e->hide_count))
+            return &s->scripts[i];
+    }
+    return NULL;
+}
+
 static enum status make_scripts(struct snapshot *s, struct err *err)
 {
     const struct config *c = s->config;
@@ -43,7 +63,11 @@ static enum status make_scripts(struct snapshot *s, struct err *err)
             continue;
         if (s->scripts == NULL && (s->scripts = arena_zalloc(&s->memory, c->tool_count * sizeof *s->scripts)) == NULL)
             return fail(err, NO_MEMORY, "snapshot");
-        st = dom_script_make(c, &c->tools[i], &s->memory, &s->scripts[i], err);
+        const struct dom_script *same = made_already(s, i);
+        if (same != NULL)
+            s->scripts[i] = *same;
+        else
+            st = dom_script_make(c, &c->tools[i], &s->memory, &s->scripts[i], err);
     }
     return st;
 }

@@ -1,6 +1,7 @@
 #include "proxy/record/archive.h"
 
 #include "proxy/record/archive_read.h"
+#include "proxy/record/entry.h"
 #include "proxy/record/tar.h"
 
 #include <errno.h>
@@ -226,6 +227,11 @@ void archive_free(struct archive *a)
     free(a->sorted);
     warc_bytes_done(&a->json);
     free(a);
+}
+
+bool archive_is_claim(const struct archive_exchange *x)
+{
+    return slice_eq(x->action, SLICE(ACTION_BROWSER_CLAIM));
 }
 
 size_t archive_count(const struct archive *a)

@@ -51,6 +51,9 @@ struct archive_exchange {
     uint64_t leaf;                    /* with a node: the leaf of its log that holds first_segment's digest; 0: not logged yet */
 };
 
+/* Does it carry what a page's browser says happened (proxy/dom/README.md), and is no request of the person's to the tool? */
+bool archive_is_claim(const struct archive_exchange *x);
+
 /* Read the whole recording from a file. keys open what is sealed; NULL: none. REFUSED: it is sealed, and none of it to these keys. Bodies larger than 16 MiB are kept in part (body slices hold the first part; the lengths in `notes` tell). */
 MUST_CHECK enum status archive_open(const char *path, const struct age_keys *keys, struct archive **out, struct err *err);
 /* The same exchanges, but without bodies and messages, and with only the first line of heads: from the indexes (index.h), which costs a hundredth, and from the segments that none covers.

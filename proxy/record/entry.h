@@ -51,6 +51,9 @@ enum {
     ENTRY_KEEP_SHIFT = 16,
 };
 
+/* The action of exchanges that carry what a page's browser says happened in it (proxy/dom/README.md). No action of a policy can be called so: it holds a colon. */
+#define ACTION_BROWSER_CLAIM "browser-claim:dom"
+
 /* Notes that are no notes: what they say has a place of its own. */
 #define NOTE_ACTION "action"          /* another one than BEGIN said */
 #define NOTE_NAMES "names"            /* "customer=17,customer=18"; right behind BEGIN, so that the request's record has it */

@@ -9,5 +9,8 @@ struct slice asset_viewer_css(void);
 struct slice asset_viewer_js(void);
 struct slice asset_timeline_js(void);
 struct slice asset_inside_js(void);
+struct slice asset_player_html(void);
+struct slice asset_player_css(void);
+struct slice asset_player_js(void);
 
 #endif

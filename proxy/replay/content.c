@@ -31,19 +31,29 @@ static bool read_number(struct slice *s, size_t *out)
     return true;
 }
 
-bool content_read_host(const struct content *c, struct slice authority, size_t *index_out, bool *scripts_out)
+/* Behind its letter. */
+static bool read_place(const struct content *c, struct slice authority, size_t *index_out)
 {
     char rest[64];
     size_t number = 0;
-    if (authority.len == 0 || (authority.ptr[0] != 'e' && authority.ptr[0] != 'p'))
-        return false;
-    *scripts_out = authority.ptr[0] == 'e';
-    authority = slice_from(authority, 1);
     if (!read_number(&authority, &number) || number > c->recorded->count || authority.len < CONTENT_TOKEN_LEN)
         return false;
     snprintf(rest, sizeof rest, ".localhost:%u", (unsigned)c->port);
     *index_out = number - 1;
     return CRYPTO_memcmp(authority.ptr, c->token, CONTENT_TOKEN_LEN) == 0 && slice_eq(slice_from(authority, CONTENT_TOKEN_LEN), slice_str(rest));
+}
+
+bool content_read_host(const struct content *c, struct slice authority, size_t *index_out, bool *scripts_out)
+{
+    if (authority.len == 0 || (authority.ptr[0] != 'e' && authority.ptr[0] != 'p'))
+        return false;
+    *scripts_out = authority.ptr[0] == 'e';
+    return read_place(c, slice_from(authority, 1), index_out);
+}
+
+bool content_read_player_host(const struct content *c, struct slice authority, size_t *index_out)
+{
+    return authority.len > 0 && authority.ptr[0] == 'd' && read_place(c, slice_from(authority, 1), index_out);
 }
 
 enum status content_init(struct content *c, struct recorded *r)
@@ -178,6 +188,10 @@ static void own(const struct content *c, const struct content_ask *k, struct htt
         a->status = 200;
         a->body = asset_inside_js();
         httpd_field(a, "content-type", SLICE("text/javascript; charset=utf-8"));
+    } else if (slice_starts(k->q->m->path, SLICE("/.countersign/recorder/"))) {   /* in pages of then; there is nothing to record now */
+        a->status = 200;
+        a->body = SLICE("");
+        httpd_field(a, "content-type", SLICE("text/javascript; charset=utf-8"));
     } else if (slice_eq(k->q->m->path, SLICE("/.countersign/replay/socket"))) {
         content_socket(c, k, a);
     } else {
@@ -211,6 +225,10 @@ void content_handle(void *to, const struct httpd_request *q, struct httpd_answer
 {
     struct content *c = to;
     struct content_ask k = { .q = q };
+    if (content_read_player_host(c, q->m->authority, &k.page)) {
+        player_handle(&(struct player){ c->recorded, c->player, c->viewer_port }, k.page, q, a);
+        return;
+    }
     if (!content_read_host(c, q->m->authority, &k.page, &k.scripts)) {
         httpd_text(a, 421, "no such page here\n");
         return;

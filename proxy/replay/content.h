@@ -9,6 +9,7 @@
 #define COUNTERSIGN_REPLAY_CONTENT_H
 
 #include "proxy/replay/httpd.h"
+#include "proxy/replay/player.h"
 #include "proxy/replay/recorded.h"
 
 #include <jansson.h>
@@ -19,6 +20,7 @@ struct content {
     struct recorded *recorded;
     char token[CONTENT_TOKEN_LEN + 1];    /* lower-case hex */
     uint16_t port, viewer_port;
+    const char *player;               /* folder of rrweb's player; NULL: not here */
     /* what the viewer shows beside the page */
     uint64_t generation;              /* pages given out so far */
     size_t shown;                     /* the last one; RECORDED_NONE */
@@ -35,6 +37,8 @@ void content_handle(void *to, const struct httpd_request *q, struct httpd_answer
 
 /* "http://e12-TOKEN.localhost:4711" */
 char *content_origin(const struct content *c, size_t index, bool scripts, char out[CONTENT_ORIGIN_MAX]);
+/* The page whose player an authority names ("d" in place of "e": player.h). */
+bool content_read_player_host(const struct content *c, struct slice authority, size_t *index_out);
 /* The page that an authority names. False: none of ours. */
 bool content_read_host(const struct content *c, struct slice authority, size_t *index_out, bool *scripts_out);
 

@@ -7,7 +7,7 @@ enum { REFERER_LOOK_BACK = 64 };
 const char *recorded_kind_name(enum recorded_kind kind)
 {
     static const char *const names[] = { [RECORDED_PART] = "part", [RECORDED_PAGE] = "page", [RECORDED_FRAME] = "frame", [RECORDED_REDIRECT] = "redirect",
-                                         [RECORDED_DOWNLOAD] = "download", [RECORDED_SOCKET] = "websocket", [RECORDED_STREAM] = "event-stream" };
+                                         [RECORDED_DOWNLOAD] = "download", [RECORDED_SOCKET] = "websocket", [RECORDED_STREAM] = "event-stream", [RECORDED_CLAIM] = "claim" };
     return names[kind];
 }
 
@@ -90,6 +90,8 @@ static enum recorded_kind kind_of(const struct recorded_exchange *e)
     struct slice dest = recorded_field(x->request_head, SLICE("sec-fetch-dest"));
     bool document = dest.ptr != NULL ? slice_eq(dest, SLICE("document")) : is_html(e->type) || (x->status >= 300 && x->status < 400);
     bool frame = slice_eq(dest, SLICE("iframe")) || slice_eq(dest, SLICE("frame"));
+    if (archive_is_claim(x))
+        return RECORDED_CLAIM;
     if (x->status == 101)
         return RECORDED_SOCKET;
     if (slice_ieq(e->type, SLICE("text/event-stream")))

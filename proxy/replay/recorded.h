@@ -18,6 +18,7 @@ enum recorded_kind {
     RECORDED_DOWNLOAD,                /* what a browser saved and did not show */
     RECORDED_SOCKET,                  /* a WebSocket */
     RECORDED_STREAM,                  /* server-sent events */
+    RECORDED_CLAIM,                   /* what a browser told of a page (player.h): no part of any, and no answer to anything */
 };
 /* "page", "part" … */
 const char *recorded_kind_name(enum recorded_kind kind);

@@ -78,6 +78,7 @@ enum status replay_serve(const struct replay_source *source, uint16_t port, void
     if (recorded_init(&r, source->archive) != OK)
         return fail(err, NO_MEMORY, "replay");
     enum status st = content_init(&c, &r);
+    c.player = source->player;
     if (st == OK && viewer_init(&v, &c, source->session, source->exchanges) != OK) {
         content_done(&c);
         st = NO_MEMORY;

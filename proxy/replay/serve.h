@@ -9,6 +9,7 @@
 struct replay_source {
     const struct archive *archive;
     json_t *session;                  /* facts: { id, person, identity, tool, host, … }, and `decisions`: the log's leaves with content */
+    const char *player;               /* folder of rrweb's player: replay.js, replay.css; NULL: not here */
     json_t *exchanges;                /* an array: one object for each exchange, in archive order; members are added */
 };
 

@@ -39,9 +39,14 @@ static enum status complete_one(const struct recorded *r, size_t i, json_t *o)
 
 enum status viewer_complete(const struct recorded *r, json_t *exchanges)
 {
-    enum status st = json_array_size(exchanges) == r->count ? OK : BAD_INPUT;
-    for (size_t i = 0; i < r->count && st == OK; i++)
+    unsigned *told = calloc(r->count + 1, sizeof *told);
+    enum status st = told == NULL ? NO_MEMORY : json_array_size(exchanges) == r->count ? player_count(r, told) : BAD_INPUT;
+    for (size_t i = 0; i < r->count && st == OK; i++) {
         st = complete_one(r, i, json_array_get(exchanges, i));
+        if (st == OK && told[i] > 0 && json_object_set_new(json_array_get(exchanges, i), "told", json_integer(told[i])) != 0)
+            st = NO_MEMORY;
+    }
+    free(told);
     return st;
 }
 

@@ -29,8 +29,7 @@ var mine = document.createElement('div');
 mine.setAttribute('onclick', 'fetch("${out}/click")');
 mine.textContent = 'added by its script';
 document.body.append(mine);
-window.flood = async n => { const got = {};
-  const page = performance.getEntriesByType('resource').map(e => e.name).find(x => x.includes('/recorder/')) ? String(window.pageNumber || 1) : '1';
+window.flood = async (n, page) => { const got = {};
   for (let i = 0; i < n; i++) {
     const events = [{ type: 2, timestamp: i, data: { node: { type: 0, id: 1, childNodes: [{ type: 2, id: 2, tagName: 'script', attributes: { src: '${out}/script.js' }, childNodes: [{ type: 3, id: 3, textContent: 'fetch("${out}/inline")' }] }] }, initialOffset: { top: 0, left: 0 } } }];
     const r = await fetch('/.countersign/recorder/events', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ v: 1, page, doc: 'flood', seq: i, lost: 0, why: '', at: '/', events, pad: 'x'.repeat(200000) }) });

@@ -316,6 +316,9 @@ def test_show_verify_and_export_take_it_in_their_stride(gw, alice, session, tmp_
     dan.cli("verify", session, expect=0)
     for kind in ([], ["--wacz"], ["--raw"]):
         dan.cli("export", session, *kind, "-o", str(tmp_path / f"x{kind}"), expect=0)
+    assert b"recorder/events" not in (tmp_path / "x[]").read_bytes(), "HAR is about the tool"
+    report = dan.cli("incident", "--identity", "alice@test.localhost", "--from", "2026-01-01", "--json", expect=0).stdout
+    assert b"support" in report and b"recorder/events" not in report and b"browser-claim" not in report
 
 
 def test_without_the_script_check_and_start_say_so(origin, tmp_path):

@@ -28,6 +28,7 @@ export function tags(x) {
   else if (x.status >= 400) list.push([String(x.status), 'bad']);
   if (x.kind === 'download') list.push(['download', 'warn']);
   if (x.request_cut || x.response_cut) list.push(['cut off', 'bad']);
+  if (x.told) list.push(['screen recorded', '']);
   if (x.record === 'metadata') list.push(['sizes only', '']);
   return list;
 }
@@ -48,6 +49,7 @@ const pathOf = target => target.split('?')[0];
 function flatten(session, exchanges) {
   const events = [];
   for (const x of exchanges) {
+    if (x.kind === 'claim') continue;    // what a browser told stands with the page that it tells of
     events.push({ kind: x.kind === 'page' ? 'page' : 'exchange', t: x.started_ms, page: x.page, x });
     for (const m of x.messages ?? []) events.push({ kind: 'message', t: m.time_ms, page: x.page, x, m });
   }

@@ -69,7 +69,7 @@ function showTimeline() {
   });
   if (state.shown.length > state.limit) list.append(el('li', {}, el('button', { type: 'button', 'data-further': 'yes' }, '', el('span', { className: 'what' }, `${state.shown.length - state.limit} more rows`))));
   $('list').replaceChildren(list);
-  $('count').textContent = `${state.pages.length} pages, ${state.exchanges.length} requests${$('search').value || state.only.size ? `: ${state.shown.length} rows fit` : ''}`;
+  $('count').textContent = `${state.pages.length} pages, ${state.exchanges.filter(x => x.kind !== 'claim').length} requests${$('search').value || state.only.size ? `: ${state.shown.length} rows fit` : ''}`;
   markRow();
 }
 
@@ -119,16 +119,19 @@ function pageFacts(x) {
   $('address').textContent = `https://${s.recorded_host || s.host || ''}${x.target}`;
   document.title = `${plain(x.title) || x.target} – replay`;
   const i = state.pages.indexOf(x);
+  $('told').hidden = !x.told;
+  $('told').setAttribute('aria-pressed', String(Boolean(state.told && x.told)));
+  $('scripts').disabled = Boolean(state.told && x.told);
   $('before').disabled = i <= 0;
   $('next').disabled = i < 0 || i >= state.pages.length - 1;
 }
 
 // A frame of its own for each page: nothing is left of the one before, and the browser's way back stays ours.
 function loadFrame(x) {
-  const scripts = $('scripts').checked, frame = el('iframe', { title: 'The recorded page', sandbox: scripts ? 'allow-scripts allow-same-origin' : '', allow: '', referrerpolicy: 'no-referrer' });
+  const told = state.told && x.told > 0, scripts = told || $('scripts').checked, frame = el('iframe', { title: 'The recorded page', sandbox: scripts ? 'allow-scripts allow-same-origin' : '', allow: '', referrerpolicy: 'no-referrer' });
   frame.credentialless = true;
-  frame.addEventListener('load', () => asked(frame));
-  frame.src = `http://${scripts ? 'e' : 'p'}${x.number}${state.suffix}${x.target}`;
+  if (!told) frame.addEventListener('load', () => asked(frame));
+  frame.src = told ? `http://d${x.number}${state.suffix}/` : `http://${scripts ? 'e' : 'p'}${x.number}${state.suffix}${x.target}`;
   $('frame').replaceChildren(frame);
 }
 
@@ -254,6 +257,7 @@ $('list').addEventListener('click', e => {
   }
 });
 $('search').addEventListener('input', () => { state.limit = ROWS; state.at = -1; showTimeline(); });
+$('told').addEventListener('click', () => { state.told = !state.told; if (state.page) showPage(state.page); });
 $('scripts').addEventListener('change', () => { if (state.page) showPage(state.page); });
 $('before').addEventListener('click', () => step(-1));
 $('next').addEventListener('click', () => step(1));
@@ -263,7 +267,7 @@ for (const b of document.querySelectorAll('[data-tab]')) b.addEventListener('cli
 
 const keys = {
   ArrowDown: () => moveTo(state.at + 1, true), j: () => moveTo(state.at + 1, true), ArrowUp: () => moveTo(state.at - 1, true), k: () => moveTo(state.at - 1, true),
-  ArrowRight: () => step(1), ArrowLeft: () => step(-1), ' ': () => play(!state.playing), s: () => $('scripts').click(), '/': () => { view('timeline'); $('search').focus(); }, '?': () => $('about').showModal(),
+  ArrowRight: () => step(1), ArrowLeft: () => step(-1), ' ': () => play(!state.playing), s: () => $('scripts').click(), d: () => $('told').hidden || $('told').click(), '/': () => { view('timeline'); $('search').focus(); }, '?': () => $('about').showModal(),
 };
 document.addEventListener('keydown', e => {
   if (e.key === 'Escape' && e.target === $('search')) {
