@@ -2,6 +2,7 @@
 
 #include "certs/leaf.h"
 #include "certs/pem.h"
+#include "certs/twin.h"
 #include "certs/verified.h"
 
 #include <openssl/err.h>
@@ -265,9 +266,10 @@ static void remember(const struct trust *t, const unsigned char thumbprint[32], 
 }
 
 /* Its signatures, purpose and dates are known to be good; lists are asked anew. */
-static enum cert_state check_known(const struct trust *t, X509 *leaf, const struct verified *v, int64_t now_s)
+static enum cert_state check_known(const struct trust *t, X509 *leaf, const struct verified *v, int64_t now_s, struct identity *out)
 {
     enum cert_state state = CERT_GOOD;
+    certificate_twin(leaf, X509_get0_pubkey(sk_X509_value(t->cas, v->issuers[0])), out->twin);
     X509 *cert = leaf;
     for (size_t i = 0; state == CERT_GOOD && i < v->count; i++) {
         X509 *issuer = sk_X509_value(t->cas, v->issuers[i]);
@@ -277,7 +279,7 @@ static enum cert_state check_known(const struct trust *t, X509 *leaf, const stru
     return state;
 }
 
-static enum cert_state check_chain(const struct trust *t, X509_STORE_CTX *ctx, const unsigned char thumbprint[32], int64_t now_s)
+static enum cert_state check_chain(const struct trust *t, X509_STORE_CTX *ctx, int64_t now_s, struct identity *out)
 {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
     X509_VERIFY_PARAM_set_time(param, (time_t)now_s);
@@ -289,19 +291,21 @@ static enum cert_state check_chain(const struct trust *t, X509_STORE_CTX *ctx, c
         return state_of(X509_STORE_CTX_get_error(ctx), X509_STORE_CTX_get_error_depth(ctx));
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
     enum cert_state state = sk_X509_num(chain) > 1 ? CERT_GOOD : CERT_UNTRUSTED;
-    if (state == CERT_GOOD)
-        remember(t, thumbprint, chain);
+    if (state == CERT_GOOD) {
+        remember(t, out->thumbprint, chain);
+        certificate_twin(sk_X509_value(chain, 0), X509_get0_pubkey(sk_X509_value(chain, 1)), out->twin);
+    }
     for (int i = 0; state == CERT_GOOD && i + 1 < sk_X509_num(chain); i++)
         state = check_revoked(t, sk_X509_value(chain, i), sk_X509_value(chain, i + 1), now_s);
     return state;
 }
 
-static enum cert_state verify(const struct trust *t, X509 *leaf, STACK_OF(X509) *untrusted, const unsigned char thumbprint[32], int64_t now_s)
+static enum cert_state verify(const struct trust *t, X509 *leaf, STACK_OF(X509) *untrusted, int64_t now_s, struct identity *out)
 {
     enum cert_state state = CERT_UNTRUSTED;
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     if (ctx != NULL && X509_STORE_CTX_init(ctx, t->store, leaf, untrusted) == 1)
-        state = check_chain(t, ctx, thumbprint, now_s);
+        state = check_chain(t, ctx, now_s, out);
     X509_STORE_CTX_free(ctx);
     return state;
 }
@@ -315,9 +319,9 @@ enum cert_state trust_check(const struct trust *t, X509 *leaf, STACK_OF(X509) *u
     const struct verified *known = out->x5t[0] != 0 ? verified_find(t->number, out->thumbprint, now_s) : NULL;   /* no x5t: no thumbprint either */
     enum cert_state state = CERT_UNTRUSTED;
     if (known != NULL)
-        state = check_known(t, leaf, known, now_s);
+        state = check_known(t, leaf, known, now_s, out);
     else if (out->x5t[0] != 0)
-        state = verify(t, leaf, untrusted, out->thumbprint, now_s);
+        state = verify(t, leaf, untrusted, now_s, out);
     ERR_clear_error();
     if (state == CERT_GOOD && !leaf_is_for_clients(leaf))
         return CERT_WRONG_PURPOSE;
