@@ -95,6 +95,15 @@ static enum status find_signer(const struct trust *t, struct crl *c, const char 
     return OK;
 }
 
+/* An entry that is not simply about a serial of this CA (another issuer's, or what nobody knows) makes the whole list unfit (RFC 5280 s5.3). */
+static enum status check_entries(const STACK_OF(X509_REVOKED) *entries, const char *path, struct err *err)
+{
+    for (int i = 0; i < sk_X509_REVOKED_num(entries); i++)
+        if (X509_REVOKED_get_ext_by_critical(sk_X509_REVOKED_value(entries, i), 1, -1) >= 0)
+            return fail(err, BAD_CONFIG, "revocation list '%s': an entry with a critical extension; give a complete CRL of one authority", path);
+    return OK;
+}
+
 /* Only complete lists: of a list for some reasons or some certificates (IDP), or of changes (delta), the absence of a serial says nothing. */
 static enum status check_crl_form(X509_CRL *crl, const char *path, struct err *err)
 {
@@ -104,7 +113,7 @@ static enum status check_crl_form(X509_CRL *crl, const char *path, struct err *e
         if (nid == NID_issuing_distribution_point || nid == NID_delta_crl || X509_EXTENSION_get_critical(ext))
             return fail(err, BAD_CONFIG, "revocation list '%s': a partial or delta list, or a critical extension; give a complete CRL", path);
     }
-    return OK;
+    return check_entries(X509_CRL_get_REVOKED(crl), path, err);
 }
 
 static enum status add_crl(struct trust *t, X509_CRL *crl, const char *path, struct err *err)
