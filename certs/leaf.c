@@ -125,13 +125,32 @@ enum status spki_fingerprint(EVP_PKEY *key, char out[44])
     return OK;
 }
 
+/* The one SAN, or NULL: there is none, there are two, or it is not DER to its last byte. What another parser (the tool's, that reads Client-Cert) could read
+ * differently names nobody. */
+static GENERAL_NAMES *alternative_names(X509 *leaf)
+{
+    int at = X509_get_ext_by_NID(leaf, NID_subject_alt_name, -1);
+    if (at < 0 || X509_get_ext_by_NID(leaf, NID_subject_alt_name, at) >= 0)
+        return NULL;
+    const ASN1_OCTET_STRING *raw = X509_EXTENSION_get_data(X509_get_ext(leaf, at));
+    const unsigned char *in = ASN1_STRING_get0_data(raw);
+    unsigned char *again = NULL;
+    GENERAL_NAMES *names = d2i_GENERAL_NAMES(NULL, &in, ASN1_STRING_length(raw));
+    int len = names != NULL ? i2d_GENERAL_NAMES(names, &again) : -1;
+    bool exact = len > 0 && slice_eq(slice_of(again, (size_t)len), slice_of(ASN1_STRING_get0_data(raw), (size_t)ASN1_STRING_length(raw)));
+    OPENSSL_free(again);
+    if (exact)
+        return names;
+    GENERAL_NAMES_free(names);
+    return NULL;
+}
+
 /* Exactly one rfc822Name. Other kinds of names may stand beside it and say nothing here; a second one would leave open who this is. */
 static bool read_address(X509 *leaf, char out[IDENTITY_MAX + 1])
 {
-    int critical = 0, found = 0;
+    int found = 0;
     bool good = false;
-    /* NULL also when the extension is there twice (critical == -2) or does not decode. */
-    GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, &critical, NULL);
+    GENERAL_NAMES *names = alternative_names(leaf);
     for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
         const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
         if (name->type != GEN_EMAIL)
@@ -158,7 +177,7 @@ enum cert_state leaf_read(X509 *leaf, struct identity *out)
     OPENSSL_free(der);
     bool dated = asn1_time_s(X509_get0_notAfter(leaf), &out->not_after_s);
     bool numbered = serial_hex(X509_get0_serialNumber(leaf), out->serial) == OK;
-    bool named = read_address(leaf, out->name);
+    bool named = X509_get_version(leaf) == X509_VERSION_3 && read_address(leaf, out->name);   /* extensions are version 3's (RFC 5280 s4.1.2.9) */
     return len > 0 && dated && numbered && named ? CERT_GOOD : CERT_NO_IDENTITY;
 }
 

@@ -2,6 +2,7 @@
 
 #include "certs/leaf.h"
 #include "certs/pem.h"
+#include "certs/twin.h"
 #include "certs/verified.h"
 
 #include <openssl/err.h>
@@ -94,6 +95,15 @@ static enum status find_signer(const struct trust *t, struct crl *c, const char 
     return OK;
 }
 
+/* An entry that is not simply about a serial of this CA (another issuer's, or what nobody knows) makes the whole list unfit (RFC 5280 s5.3). */
+static enum status check_entries(const STACK_OF(X509_REVOKED) *entries, const char *path, struct err *err)
+{
+    for (int i = 0; i < sk_X509_REVOKED_num(entries); i++)
+        if (X509_REVOKED_get_ext_by_critical(sk_X509_REVOKED_value(entries, i), 1, -1) >= 0)
+            return fail(err, BAD_CONFIG, "revocation list '%s': an entry with a critical extension; give a complete CRL of one authority", path);
+    return OK;
+}
+
 /* Only complete lists: of a list for some reasons or some certificates (IDP), or of changes (delta), the absence of a serial says nothing. */
 static enum status check_crl_form(X509_CRL *crl, const char *path, struct err *err)
 {
@@ -103,7 +113,7 @@ static enum status check_crl_form(X509_CRL *crl, const char *path, struct err *e
         if (nid == NID_issuing_distribution_point || nid == NID_delta_crl || X509_EXTENSION_get_critical(ext))
             return fail(err, BAD_CONFIG, "revocation list '%s': a partial or delta list, or a critical extension; give a complete CRL", path);
     }
-    return OK;
+    return check_entries(X509_CRL_get_REVOKED(crl), path, err);
 }
 
 static enum status add_crl(struct trust *t, X509_CRL *crl, const char *path, struct err *err)
@@ -265,9 +275,10 @@ static void remember(const struct trust *t, const unsigned char thumbprint[32], 
 }
 
 /* Its signatures, purpose and dates are known to be good; lists are asked anew. */
-static enum cert_state check_known(const struct trust *t, X509 *leaf, const struct verified *v, int64_t now_s)
+static enum cert_state check_known(const struct trust *t, X509 *leaf, const struct verified *v, int64_t now_s, struct identity *out)
 {
     enum cert_state state = CERT_GOOD;
+    certificate_twin(leaf, X509_get0_pubkey(sk_X509_value(t->cas, v->issuers[0])), out->twin);
     X509 *cert = leaf;
     for (size_t i = 0; state == CERT_GOOD && i < v->count; i++) {
         X509 *issuer = sk_X509_value(t->cas, v->issuers[i]);
@@ -277,7 +288,7 @@ static enum cert_state check_known(const struct trust *t, X509 *leaf, const stru
     return state;
 }
 
-static enum cert_state check_chain(const struct trust *t, X509_STORE_CTX *ctx, const unsigned char thumbprint[32], int64_t now_s)
+static enum cert_state check_chain(const struct trust *t, X509_STORE_CTX *ctx, int64_t now_s, struct identity *out)
 {
     X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(ctx);
     X509_VERIFY_PARAM_set_time(param, (time_t)now_s);
@@ -289,19 +300,21 @@ static enum cert_state check_chain(const struct trust *t, X509_STORE_CTX *ctx, c
         return state_of(X509_STORE_CTX_get_error(ctx), X509_STORE_CTX_get_error_depth(ctx));
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
     enum cert_state state = sk_X509_num(chain) > 1 ? CERT_GOOD : CERT_UNTRUSTED;
-    if (state == CERT_GOOD)
-        remember(t, thumbprint, chain);
+    if (state == CERT_GOOD) {
+        remember(t, out->thumbprint, chain);
+        certificate_twin(sk_X509_value(chain, 0), X509_get0_pubkey(sk_X509_value(chain, 1)), out->twin);
+    }
     for (int i = 0; state == CERT_GOOD && i + 1 < sk_X509_num(chain); i++)
         state = check_revoked(t, sk_X509_value(chain, i), sk_X509_value(chain, i + 1), now_s);
     return state;
 }
 
-static enum cert_state verify(const struct trust *t, X509 *leaf, STACK_OF(X509) *untrusted, const unsigned char thumbprint[32], int64_t now_s)
+static enum cert_state verify(const struct trust *t, X509 *leaf, STACK_OF(X509) *untrusted, int64_t now_s, struct identity *out)
 {
     enum cert_state state = CERT_UNTRUSTED;
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     if (ctx != NULL && X509_STORE_CTX_init(ctx, t->store, leaf, untrusted) == 1)
-        state = check_chain(t, ctx, thumbprint, now_s);
+        state = check_chain(t, ctx, now_s, out);
     X509_STORE_CTX_free(ctx);
     return state;
 }
@@ -315,9 +328,9 @@ enum cert_state trust_check(const struct trust *t, X509 *leaf, STACK_OF(X509) *u
     const struct verified *known = out->x5t[0] != 0 ? verified_find(t->number, out->thumbprint, now_s) : NULL;   /* no x5t: no thumbprint either */
     enum cert_state state = CERT_UNTRUSTED;
     if (known != NULL)
-        state = check_known(t, leaf, known, now_s);
+        state = check_known(t, leaf, known, now_s, out);
     else if (out->x5t[0] != 0)
-        state = verify(t, leaf, untrusted, out->thumbprint, now_s);
+        state = verify(t, leaf, untrusted, now_s, out);
     ERR_clear_error();
     if (state == CERT_GOOD && !leaf_is_for_clients(leaf))
         return CERT_WRONG_PURPOSE;

@@ -36,6 +36,7 @@ struct identity {
     char name[IDENTITY_MAX + 1];        /* the SAN, ASCII, lower case: "alice@acme.localhost" */
     unsigned char thumbprint[32];       /* SHA-256 over the DER leaf (RFC 8705) */
     char x5t[X5T_LEN + 1];              /* the same as base64url */
+    char twin[X5T_LEN + 1];             /* that of the same certificate's other form (twin.h); "": it has none. Set on CERT_GOOD */
     int64_t not_after_s;
     char serial[48];                    /* hex */
 };

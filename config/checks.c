@@ -328,6 +328,21 @@ static void check_key_mode(struct load *l, const config_setting_t *root)
         report_warning(l, member_of(member_of(root, "tls"), "key"), NULL, "others can read '%s'; run: chmod 600 '%s'", l->out->tls_key, l->out->tls_key);
 }
 
+/* Who can write one of these lets people in, or back in, without any setting of this file. */
+static void check_writable(struct load *l, const config_setting_t *root)
+{
+    const config_setting_t *tls = member_of(root, "tls");
+    const struct {
+        const config_setting_t *at;
+        const char *name, *path;
+    } files[] = { { tls, "client_ca", l->out->client_ca }, { tls, "crl", l->out->crl }, { root, "approval_keys", l->out->approval_keys } };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct stat sb;
+        if (files[i].path != NULL && stat(files[i].path, &sb) == 0 && (sb.st_mode & 022) != 0)
+            report_warning(l, files[i].at, files[i].name, "others can write '%s', and so decide who gets in; run: chmod go-w '%s'", files[i].path, files[i].path);
+    }
+}
+
 static void check_ring(struct load *l, const config_setting_t *root)
 {
     const config_setting_t *at = member_of(root, "recording");
@@ -391,6 +406,7 @@ void check_all(struct load *l)
     check_listeners(l, root);
     check_user(l, root);
     check_key_mode(l, root);
+    check_writable(l, root);
     check_ring(l, root);
     check_sealing(l, root);
     check_roles(l, root);

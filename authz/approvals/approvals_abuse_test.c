@@ -11,37 +11,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-static struct testbed bed;
-static struct service *service;
-static struct peer worker;
-
-/* One message; the answer's `problem.type`, or "ok". *out_or_null gets the answer. */
-static const char *ask(json_t *m, int fd, json_t **out_or_null)
-{
-    static char word[64];
-    struct answer a;
-    struct err err = { .text = "" };
-    json_object_set_new(m, "n", json_integer(1));
-    assert_int_equal(service_answer(service, &worker, m, &fd, fd >= 0 ? 1 : 0, &a, &err), ANSWERED);
-    snprintf(word, sizeof word, "%s", json_is_true(json_object_get(a.message, "ok")) ? "ok" : str(json_object_get(a.message, "problem"), "type"));
-    if (out_or_null != NULL)
-        *out_or_null = json_incref(a.message);
-    answer_done(&a);
-    json_decref(m);
-    json_decref(service_events(service));
-    return word;
-}
-
-static enum status open_service(struct err *err)
-{
-    struct config *c = testbed_load(&bed);
-    enum status st = service_open(c, &service, err);
-    config_unref(c);
-    worker = (struct peer){ .id = 1 };
-    if (st == OK)
-        assert_string_equal(ask(json_pack("{s:s, s:s}", "op", "hello", "role", "worker"), -1, NULL), "ok");
-    return st;
-}
+#include "authz/approvals/testbed_inside.h"
 
 static int set_up(void **state)
 {
@@ -56,8 +26,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    service_close(service);
-    service = NULL;
+    close_service();
     testbed_remove(&bed);
     return 0;
 }
@@ -306,8 +275,7 @@ static void a_former_token_put_back_is_noticed(void **state)
     for (size_t i = 0; i < json_array_size(a.after); i++)
         assert_string_not_equal(str(json_array_get(a.after, i), "event"), "grant");
     answer_done(&a);
-    service_close(service);
-    service = NULL;
+    close_service();
     assert_int_equal(open_service(&err), CORRUPT);
 }
 
@@ -391,8 +359,7 @@ static void nobody_unlocks_their_other_certificate(void **state)
     lock_of("oskar", "cert", str(mine, "x5t"), lock);
     assert_string_equal(unlock_statement(who("olga"), lock, bed.olga, &s), "locked");
     assert_string_equal(unlock_statement(who_with("olga@acme.localhost", "another"), lock, bed.olga, &s), "unlock-own");
-    service_close(service);
-    service = NULL;
+    close_service();
     assert_int_equal(open_service(&err), OK);
     assert_string_equal(unlock_statement(who_with("olga@acme.localhost", "another"), lock, bed.olga, &s), "unlock-own");
     assert_string_equal(unlock_statement(who("oskar"), lock, bed.oskar, &s), "ok");

@@ -10,45 +10,10 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-static struct testbed bed;
-static struct service *service;
-static struct peer worker;
+#include "authz/approvals/testbed_inside.h"
+
 static struct peer recorder;
 static char request_id[32], grant_id[32], held_id[32], used_id[32], glass_id[32], auto_id[32];
-
-static const char *text(const json_t *o, const char *name)
-{
-    const char *s = json_string_value(json_object_get(o, name));
-    return s ? s : "";
-}
-
-/* One message; the answer's `problem.type`, or "ok". *out_or_null gets the answer. */
-static const char *ask(json_t *m, int fd, json_t **out_or_null)
-{
-    static char word[64];
-    struct answer a;
-    struct err err = { .text = "" };
-    json_object_set_new(m, "n", json_integer(1));
-    assert_int_equal(service_answer(service, &worker, m, &fd, fd >= 0 ? 1 : 0, &a, &err), ANSWERED);
-    snprintf(word, sizeof word, "%s", json_is_true(json_object_get(a.message, "ok")) ? "ok" : text(json_object_get(a.message, "problem"), "type"));
-    if (out_or_null != NULL)
-        *out_or_null = json_incref(a.message);
-    answer_done(&a);
-    json_decref(m);
-    json_decref(service_events(service));
-    return word;
-}
-
-static enum status open_service(struct err *err)
-{
-    struct config *c = testbed_load(&bed);
-    enum status st = service_open(c, &service, err);
-    config_unref(c);
-    worker = (struct peer){ .id = 1 };
-    if (st == OK)
-        assert_string_equal(ask(json_pack("{s:s, s:s}", "op", "hello", "role", "worker"), -1, NULL), "ok");
-    return st;
-}
 
 static void decide(const char *name, const char *id, EVP_PKEY *key)
 {
@@ -143,8 +108,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    service_close(service);
-    service = NULL;
+    close_service();
     testbed_remove(&bed);
     return 0;
 }
@@ -193,90 +157,90 @@ static enum status open_and_patrol(struct err *err)
         st = service_tick(service, err);
     if (service == NULL)
         return st;
-    service_close(service);
-    service = NULL;
+    close_service();
     return st == CORRUPT ? open_service(err) : st;
+}
+
+static const struct edit {
+    const char *name, *sql, *id;
+} edits[] = {
+    { "used made approved again", "UPDATE held SET state = 'approved', used_ms = NULL, outcome = NULL WHERE item = '%s'", used_id },
+    { "the outcome made nicer", "UPDATE held SET outcome = 'not-sent' WHERE item = '%s'", used_id },
+    { "another digest", "UPDATE held SET digest = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' WHERE item = '%s'", held_id },
+    { "another target", "UPDATE held SET target = '/export?x=all' WHERE item = '%s'", held_id },
+    { "a longer life", "UPDATE held SET expires_ms = expires_ms + 1 WHERE item = '%s'", held_id },
+    { "a held request removed", "DELETE FROM held WHERE item = '%s'", used_id },
+    { "a decision removed", "DELETE FROM decision WHERE item = '%s'", request_id },
+    { "another approver", "UPDATE decision SET person = 'anna' WHERE item = '%s'", request_id },
+    { "another reason", "UPDATE request SET reason = 'nothing' WHERE item = '%s'", request_id },
+    { "a request pending again", "UPDATE request SET state = 'pending' WHERE item = '%s'", request_id },
+    { "a grant to another", "UPDATE access_grant SET person = 'anna' WHERE grant_id = '%s'", grant_id },
+    { "the notice skipped", "UPDATE access_grant SET noticed = 1 WHERE grant_id = '%s'", grant_id },
+    { "more actions", "UPDATE request SET actions = 'export' WHERE item = '%s'", request_id },
+    { "an extension of another", "UPDATE request SET extends = session WHERE item = '%s'", request_id },
+    { "a longer grant", "UPDATE access_grant SET exp = exp + 60 WHERE grant_id = '%s'", grant_id },
+    { "a lease for another grant", "UPDATE leaf SET content = replace(content, 'distinct:customer', 'distinct:nothing12') WHERE type = 'budget.leased'", "" },
+    { "a lease removed", "DELETE FROM leaf WHERE type = 'budget.leased'", "" },
+    { "a lock removed", "DELETE FROM lock", "" },
+    { "a lock lifted", "UPDATE lock SET state = 'ended'", "" },
+    { "a lock on somebody else", "UPDATE lock SET value = 'alice'", "" },
+    { "a leaf's content", "UPDATE leaf SET content = replace(content, 'ticket 4711', 'ticket 4712') WHERE type = 'request.created'", "" },
+    { "a leaf's time", "UPDATE leaf SET time_ms = time_ms + 1 WHERE type = 'approval'", "" },
+    { "a leaf's type", "UPDATE leaf SET type = 'outcome' WHERE type = 'signoff.used'", "" },
+    { "a leaf under another session", "UPDATE leaf SET session = 'grt_x' WHERE type = 'held.created'", "" },
+    { "a leaf in the middle removed", "DELETE FROM leaf WHERE seq = 4", "" },
+    { "the last leaf removed", "DELETE FROM leaf WHERE seq = (SELECT max(seq) FROM leaf)", "" },
+    { "a leaf added", "INSERT INTO leaf SELECT seq + 1, type, time_ms, salt, content, digest, session FROM leaf ORDER BY seq DESC LIMIT 1", "" },
+    { "the head's number", "UPDATE head SET note = replace(note, char(10), char(10) || '1')", "" },
+    { "the head removed", "DELETE FROM head", "" },
+    { "a request that nobody made", "INSERT INTO request SELECT 'req_BBBBBBBBBBBBBBBBBBBBBB', 'grt_BBBBBBBBBBBBBBBBBBBBBB', 'anna', identity, x5t,"
+      " not_after, tool, reason, duration_s, policy, created_ms, expires_ms, 'granted', seq, actions, extends, basis, rule, start_within_s FROM request LIMIT 1", "" },
+    { "an emergency made of an approval", "UPDATE request SET basis = 'break-glass' WHERE item = '%s'", request_id },
+    { "an approval made of an emergency", "UPDATE request SET basis = 'approved' WHERE item = '%s'", glass_id },
+    { "a grant that looks approved", "UPDATE access_grant SET basis = 'approved' WHERE item = '%s'", glass_id },
+    { "a rule's grant that looks approved", "UPDATE access_grant SET basis = 'approved' WHERE item = '%s'", auto_id },
+    { "another rule", "UPDATE request SET rule = 'other' WHERE item = '%s'", auto_id },
+    { "a grant that is to begin later", "UPDATE access_grant SET start_s = 60 WHERE item = '%s'", auto_id },
+    { "a review that seems done", "UPDATE review SET state = 'approved'", "" },
+    { "a review that is no longer owed", "DELETE FROM review", "" },
+    { "a review of somebody else", "UPDATE review SET person = 'anna'", "" },
+    { "a review that is due later", "UPDATE review SET due_ms = due_ms + 1", "" },
+    { "the leaf of the emergency", "UPDATE leaf SET content = replace(content, 'carol', 'alice') WHERE type = 'break-glass.used'", "" },
+    { "another delegate", "UPDATE delegation SET delegate = 'alice'", "" },
+    { "a longer delegation", "UPDATE delegation SET until_s = until_s + 60", "" },
+    { "a delegation for more tools", "UPDATE delegation SET tools = '*'", "" },
+    { "a delegation removed", "DELETE FROM delegation", "" },
+    { "a delegation that seems over", "UPDATE delegation SET state = 'expired'", "" },
+    { "a delegation that nobody made", "INSERT INTO delegation SELECT 'dlg_BBBBBBBBBBBBBBBBBBBBBB', session, 'carol', 'alice', tools, kinds, key, from_s, until_s, jws, key_item, sign_count,"
+      " state, seq FROM delegation LIMIT 1", "" },
+};
+
+/* With its memory the start reads only what is new; the patrol behind it finds the rest. */
+static void try_edit(const struct edit *e, bool remembers)
+{
+    struct err err = { .text = "" };
+    edit(e->sql, e->id);
+    if (remembers)
+        copy_file("authz.memory.good", "authz.memory");
+    else
+        remove_memory();
+    enum status st = remembers ? open_and_patrol(&err) : open_service(&err);
+    if (st != CORRUPT || strstr(err.text, "authz.db was altered") == NULL)
+        fail_msg("%s%s: %s: %s", e->name, remembers ? ", with memory" : "", status_name(st), err.text);
+    copy_file("authz.db.good", "authz.db");
 }
 
 static void an_edited_database_does_not_start(void **state)
 {
     (void)state;
-    const struct { const char *name, *sql, *id; } rows[] = {
-        { "used made approved again", "UPDATE held SET state = 'approved', used_ms = NULL, outcome = NULL WHERE item = '%s'", used_id },
-        { "the outcome made nicer", "UPDATE held SET outcome = 'not-sent' WHERE item = '%s'", used_id },
-        { "another digest", "UPDATE held SET digest = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA' WHERE item = '%s'", held_id },
-        { "another target", "UPDATE held SET target = '/export?x=all' WHERE item = '%s'", held_id },
-        { "a longer life", "UPDATE held SET expires_ms = expires_ms + 1 WHERE item = '%s'", held_id },
-        { "a held request removed", "DELETE FROM held WHERE item = '%s'", used_id },
-        { "a decision removed", "DELETE FROM decision WHERE item = '%s'", request_id },
-        { "another approver", "UPDATE decision SET person = 'anna' WHERE item = '%s'", request_id },
-        { "another reason", "UPDATE request SET reason = 'nothing' WHERE item = '%s'", request_id },
-        { "a request pending again", "UPDATE request SET state = 'pending' WHERE item = '%s'", request_id },
-        { "a grant to another", "UPDATE access_grant SET person = 'anna' WHERE grant_id = '%s'", grant_id },
-        { "the notice skipped", "UPDATE access_grant SET noticed = 1 WHERE grant_id = '%s'", grant_id },
-        { "more actions", "UPDATE request SET actions = 'export' WHERE item = '%s'", request_id },
-        { "an extension of another", "UPDATE request SET extends = session WHERE item = '%s'", request_id },
-        { "a longer grant", "UPDATE access_grant SET exp = exp + 60 WHERE grant_id = '%s'", grant_id },
-        { "a lease for another grant", "UPDATE leaf SET content = replace(content, 'distinct:customer', 'distinct:nothing12') WHERE type = 'budget.leased'", "" },
-        { "a lease removed", "DELETE FROM leaf WHERE type = 'budget.leased'", "" },
-        { "a lock removed", "DELETE FROM lock", "" },
-        { "a lock lifted", "UPDATE lock SET state = 'ended'", "" },
-        { "a lock on somebody else", "UPDATE lock SET value = 'alice'", "" },
-        { "a leaf's content", "UPDATE leaf SET content = replace(content, 'ticket 4711', 'ticket 4712') WHERE type = 'request.created'", "" },
-        { "a leaf's time", "UPDATE leaf SET time_ms = time_ms + 1 WHERE type = 'approval'", "" },
-        { "a leaf's type", "UPDATE leaf SET type = 'outcome' WHERE type = 'signoff.used'", "" },
-        { "a leaf under another session", "UPDATE leaf SET session = 'grt_x' WHERE type = 'held.created'", "" },
-        { "a leaf in the middle removed", "DELETE FROM leaf WHERE seq = 4", "" },
-        { "the last leaf removed", "DELETE FROM leaf WHERE seq = (SELECT max(seq) FROM leaf)", "" },
-        { "a leaf added", "INSERT INTO leaf SELECT seq + 1, type, time_ms, salt, content, digest, session FROM leaf ORDER BY seq DESC LIMIT 1", "" },
-        { "the head's number", "UPDATE head SET note = replace(note, char(10), char(10) || '1')", "" },
-        { "the head removed", "DELETE FROM head", "" },
-        { "a request that nobody made", "INSERT INTO request SELECT 'req_BBBBBBBBBBBBBBBBBBBBBB', 'grt_BBBBBBBBBBBBBBBBBBBBBB', 'anna', identity, x5t,"
-          " not_after, tool, reason, duration_s, policy, created_ms, expires_ms, 'granted', seq, actions, extends, basis, rule, start_within_s FROM request LIMIT 1", "" },
-        { "an emergency made of an approval", "UPDATE request SET basis = 'break-glass' WHERE item = '%s'", request_id },
-        { "an approval made of an emergency", "UPDATE request SET basis = 'approved' WHERE item = '%s'", glass_id },
-        { "a grant that looks approved", "UPDATE access_grant SET basis = 'approved' WHERE item = '%s'", glass_id },
-        { "a rule's grant that looks approved", "UPDATE access_grant SET basis = 'approved' WHERE item = '%s'", auto_id },
-        { "another rule", "UPDATE request SET rule = 'other' WHERE item = '%s'", auto_id },
-        { "a grant that is to begin later", "UPDATE access_grant SET start_s = 60 WHERE item = '%s'", auto_id },
-        { "a review that seems done", "UPDATE review SET state = 'approved'", "" },
-        { "a review that is no longer owed", "DELETE FROM review", "" },
-        { "a review of somebody else", "UPDATE review SET person = 'anna'", "" },
-        { "a review that is due later", "UPDATE review SET due_ms = due_ms + 1", "" },
-        { "the leaf of the emergency", "UPDATE leaf SET content = replace(content, 'carol', 'alice') WHERE type = 'break-glass.used'", "" },
-        { "another delegate", "UPDATE delegation SET delegate = 'alice'", "" },
-        { "a longer delegation", "UPDATE delegation SET until_s = until_s + 60", "" },
-        { "a delegation for more tools", "UPDATE delegation SET tools = '*'", "" },
-        { "a delegation removed", "DELETE FROM delegation", "" },
-        { "a delegation that seems over", "UPDATE delegation SET state = 'expired'", "" },
-        { "a delegation that nobody made", "INSERT INTO delegation SELECT 'dlg_BBBBBBBBBBBBBBBBBBBBBB', session, 'carol', 'alice', tools, kinds, key, from_s, until_s, jws, key_item, sign_count,"
-          " state, seq FROM delegation LIMIT 1", "" },
-    };
     struct err err = { .text = "" };
-    service_close(service);
-    service = NULL;
+    close_service();
     assert_int_equal(open_service(&err), OK);   /* the used one becomes outcome-unknown; then it starts again and again */
-    service_close(service);
-    service = NULL;
+    close_service();
     copy_file("authz.db", "authz.db.good");
     copy_file("authz.memory", "authz.memory.good");
-    for (size_t i = 0; i < 2 * (sizeof rows / sizeof *rows); i++) {
-        bool remembers = i >= sizeof rows / sizeof *rows;
-        const size_t k = i % (sizeof rows / sizeof *rows);
-        edit(rows[k].sql, rows[k].id);
-        err.text[0] = 0;
-        if (remembers)
-            copy_file("authz.memory.good", "authz.memory");
-        else
-            remove_memory();
-        enum status st = remembers ? open_and_patrol(&err) : open_service(&err);
-        if (st != CORRUPT)
-            print_error("%s%s: %s: %s\n", rows[k].name, remembers ? ", with memory" : "", status_name(st), err.text);
-        assert_int_equal(st, CORRUPT);
-        if (strstr(err.text, "authz.db was altered") == NULL)
-            fail_msg("%s: %s", rows[k].name, err.text);
-        copy_file("authz.db.good", "authz.db");
-    }
+    for (size_t i = 0; i < 2 * (sizeof edits / sizeof *edits); i++)
+        try_edit(&edits[i / 2], i % 2 == 1);
     assert_int_equal(open_service(&err), OK);
 }
 
@@ -288,8 +252,7 @@ static void an_altered_memory_is_none(void **state)
     char path[512];
     size_t len = 0;
     (void)state;
-    service_close(service);
-    service = NULL;
+    close_service();
     snprintf(path, sizeof path, "%s/authz.memory", bed.dir);
     assert_int_equal(file_read(path, 64 << 20, true, &bytes, &len, &err), OK);
     for (size_t at = 0; at < len; at += len / 40 + 1) {

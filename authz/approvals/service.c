@@ -133,11 +133,12 @@ enum status service_open(struct config *c, struct service **out, struct err *err
     return service_open_accepting(c, false, out, err);
 }
 
-enum status service_open_accepting(struct config *c, bool accept, struct service **out, struct err *err)
+/* Empty, with what cannot fail for another reason than memory. */
+static struct service *service_new(struct config *c)
 {
     struct service *s = calloc(1, sizeof *s);
     if (s == NULL)
-        return fail(err, NO_MEMORY, "service");
+        return NULL;
     s->config = config_ref(c);
     s->lock_fd = -1;
     s->console_origin = config_origin(c, c->console_host);
@@ -147,27 +148,37 @@ enum status service_open_accepting(struct config *c, bool accept, struct service
     s->notices_of = json_object();
     s->auto_used = json_object();
     s->outbox = json_array();
-    enum status st = s->console_origin ? take_lock(s, err) : fail(err, NO_MEMORY, "console");
-    if (st == OK)
-        st = open_signer(s, err);
-    if (st == OK)
-        st = open_seal(s, err);
-    if (st == OK)
-        st = open_log(s, err);
-    if (st == OK)
-        st = reconcile(s, err);
-    if (st == OK)
-        st = locks_load(s, err);
-    if (st == OK)
-        st = web_keys_load(s, err);
-    if (st == OK)
-        st = holds_load(s, err);
-    if (st == OK)
-        st = reviews_load(s, err);
-    if (st == OK)
-        st = delegations_load(s, err);
-    if (st == OK)
-        st = begin_log(s, err);
+    return s;
+}
+
+/* What is written must be true before anything is built on it: each step relies on those above it. */
+static enum status read_state(struct service *s, struct err *err)
+{
+    static enum status (*const steps[])(struct service *, struct err *) = {
+        take_lock, open_signer, open_seal, open_log, reconcile, locks_load, web_keys_load, holds_load, reviews_load, delegations_load, begin_log,
+    };
+    enum status st = s->console_origin ? OK : fail(err, NO_MEMORY, "console");
+    for (size_t i = 0; st == OK && i < sizeof steps / sizeof *steps; i++)
+        st = steps[i](s, err);
+    return st;
+}
+
+static void begin_work(struct service *s)
+{
+    revoked_look(s);
+    teller_note(s, "gateway.started", json_pack("{s:s, s:s}", "version", COUNTERSIGN_VERSION, "process", "authz"));
+    in_force_follow(s);
+    service_remember(s);
+    seal_sweep(s->held_folder, held_is_open, s);
+    upkeep_publish(s);
+}
+
+enum status service_open_accepting(struct config *c, bool accept, struct service **out, struct err *err)
+{
+    struct service *s = service_new(c);
+    if (s == NULL)
+        return fail(err, NO_MEMORY, "service");
+    enum status st = read_state(s, err);
     if (st == OK)
         st = choose_policy(s, accept, err);
     if (st == OK)
@@ -178,24 +189,14 @@ enum status service_open_accepting(struct config *c, bool accept, struct service
         st = external_load(s->config, s->public_keys, &s->external, err);
     if (st == OK)
         st = bring_up_to_date(s, err);
-    if (st == OK)
-        revoked_look(s);
-    if (st == OK)
-        teller_note(s, "gateway.started", json_pack("{s:s, s:s}", "version", COUNTERSIGN_VERSION, "process", "authz"));
-    if (st == OK)
-        in_force_follow(s);
-    if (st == OK)
-        service_remember(s);
-    if (st == OK)
-        seal_sweep(s->held_folder, held_is_open, s);
+    if (st == OK) {
+        begin_work(s);
+        *out = s;
+        return OK;
+    }
     if (st == CORRUPT && strstr(err->text, "authz.db was altered") == NULL)
         err_prefix(err, "authz.db was altered: ");
-    if (st == OK) {
-        upkeep_publish(s);
-        *out = s;
-    } else {
-        service_close(s);
-    }
+    service_close(s);
     return st;
 }
 

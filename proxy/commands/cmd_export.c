@@ -142,9 +142,9 @@ static int export_run(struct export *x, const char *session)
         command_json(x->raw ? json_pack("{s:s, s:i}", "file", x->output, "segments", (int)x->segments)
                             : json_pack("{s:s, s:I}", "file", x->output, "exchanges", (json_int_t)x->exchanges));
     else if (st == OK && x->output != NULL && x->raw)
-        printf("%u segments as WARC in %s. It is not sealed any more: keep it where nobody else reads it.\n", x->segments, x->output);
+        printf("%u segment%s as WARC in %s. It is not sealed any more: keep it where nobody else reads it.\n", x->segments, x->segments == 1 ? "" : "s", x->output);
     else if (st == OK && x->output != NULL)
-        printf("%zu exchanges as %s in %s. It is not sealed any more: keep it where nobody else reads it.\n", x->exchanges, x->wacz ? "WACZ" : "HAR", x->output);
+        printf("%zu exchange%s as %s in %s. It is not sealed any more: keep it where nobody else reads it.\n", x->exchanges, x->exchanges == 1 ? "" : "s", x->wacz ? "WACZ" : "HAR", x->output);
     evidence_done(&e);
     nodes_done(&x->nodes);
     client_free(client);

@@ -1,4 +1,6 @@
 /* lock, unlock: an operator stops a person, a certificate, a grant, a tool or everything now, and lets them go on later by a signature. */
+#include "certs/leaf.h"
+#include "certs/pem.h"
 #include "proxy/base/clock.h"
 #include "proxy/commands/client.h"
 #include "proxy/commands/commands.h"
@@ -9,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void print_lock(const json_t *lock)
 {
@@ -76,6 +79,22 @@ static int lock_run(struct profile *p, const char *kind, const char *value, cons
     return code;
 }
 
+/* A certificate is locked by its thumbprint, which nobody has at hand: its PEM file will do. `value` itself when there is no such file. */
+static enum status thumbprint_of(const char *value, struct identity *out, const char **x5t, struct err *err)
+{
+    X509 *cert = NULL;
+    *x5t = value;
+    if (access(value, F_OK) != 0)
+        return OK;
+    enum status st = pem_read_cert(value, &cert, err);
+    if (st != OK)
+        return st;
+    (void)leaf_read(cert, out);           /* whether it names a person does not matter here */
+    X509_free(cert);
+    *x5t = out->x5t;
+    return OK;
+}
+
 static bool kind_is_known(const char *kind)
 {
     static const char *const kinds[] = { "person", "cert", "grant", "tool", "everything" };
@@ -97,7 +116,7 @@ int cmd_lock(int argc, char **argv)
         { 0 },
     };
     const struct usage usage = { "countersign lock person|cert|grant|tool VALUE --reason TEXT | countersign lock everything '*' --reason TEXT | countersign lock --list",
-        "Stop a person, a certificate (its x5t#S256), a grant, a whole tool or everything ('*'). Operators may; an approver may stop a grant she said yes to. Running exchanges, streams and downloads end within a second." PROFILE_HELP, options, 0, 2, &json };
+        "Stop a person, a certificate (its PEM file, or its thumbprint x5t#S256), a grant, a whole tool or everything ('*'). Operators may; an approver may stop a grant she said yes to. Running exchanges, streams and downloads end within a second." PROFILE_HELP, options, 0, 2, &json };
     char **args;
     size_t count;
     int code;
@@ -109,7 +128,13 @@ int cmd_lock(int argc, char **argv)
                            : count != 2     ? "a lock needs what to lock and its name, e.g. person alice"
                            : reason == NULL ? "a lock needs a --reason"
                                             : "what to lock is one of person, cert, grant, tool, everything");
-    code = lock_run(&p, list ? NULL : args[0], list ? NULL : args[1], reason, json);
+    struct identity who;
+    struct err err = { .text = "" };
+    const char *value = list ? NULL : args[1];
+    if (!list && strcmp(args[0], "cert") == 0 && thumbprint_of(args[1], &who, &value, &err) != OK)
+        code = command_failed("%s", err.text);
+    else
+        code = lock_run(&p, list ? NULL : args[0], value, reason, json);
     profile_done(&p);
     return code;
 }

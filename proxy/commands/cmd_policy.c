@@ -77,14 +77,14 @@ static int accept_at_machine(const char *file, bool yes)
     if (policy_compare(file, &differs, &changes, &err) != OK)
         printf("The policy in force can't be compared with this file: %s\n", err.text);
     else if (!differs)
-        puts("As far as the state folder says, this file changes nothing.");
+        puts("As far as the state folder says, this file changes nothing: accept it if the gateway says otherwise.");
     else
         print_changes(&changes);
     changes_done(&changes);
     puts("This makes the file's policy count without the operators' signatures. The log keeps that it was done at the machine, for all auditors to see.");
     fflush(stdout);
     if (!yes && !confirm("Type 'yes' to accept it, anything else to stop: "))
-        return command_failed("nothing was changed");
+        return command_failed("nothing was changed. Next: run the command again, or with --yes where no one can type");
     umask(0077);
     log_setup("policy", LOG_LEVEL_WARN);
     if (accept(file, &err) != OK)

@@ -81,7 +81,7 @@ static int play(const struct replay *r, const struct evidence *e, const struct a
     }
     fflush(stdout);
     view_bad_segments(stdout, a);
-    printf("\nEnd of the recording: %zu exchanges. Replay does not check it. Next: countersign verify\n", archive_count(a));
+    printf("\nEnd of the recording: %zu exchange%s. Replay does not check it. Next: countersign verify\n", archive_count(a), archive_count(a) == 1 ? "" : "s");
     return archive_bad_segments(a) > 0 ? EXIT_REFUSED : EXIT_DONE;
 }
 

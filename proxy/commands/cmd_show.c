@@ -56,7 +56,7 @@ static void print_facts(const struct show *show, const struct evidence *e, const
         putchar('\n');
     view_decisions(stdout, leaves);
     nodes_print(stdout, e);
-    printf(exchange_filter_any(&show->filter) ? "\nOf %zu exchanges those that fit:\n" : "\n%zu exchanges:\n", archive_count(a));
+    printf(exchange_filter_any(&show->filter) ? "\nOf %zu exchange%s those that fit:\n" : "\n%zu exchange%s:\n", archive_count(a), archive_count(a) == 1 ? "" : "s");
 }
 
 /* Where an index was to be had, the exchanges come from it; what none covers is read itself. */

@@ -120,8 +120,8 @@ enum status verify_session(struct verify *v, struct client *c, struct evidence *
 static void print_meaning(const struct verify *v, const struct evidence *e, const struct outcome *o)
 {
     printf("\nThis proves: each segment is the one whose digest the gateway's signing process wrote in its log; none of those it logged for this session is\n"
-           "missing, and none is extra; no leaf of the log up to its head was changed, taken out or reordered; %u answers (yes or no) about this session are\n"
-           "signed with the keys registered for the persons they name.\n",
+           "missing, and none is extra; no leaf of the log up to its head was changed, taken out or reordered; answers (yes or no) about this session: %u, each\n"
+           "signed with the key registered for the person it names.\n",
            o->approvals);
     if (o->opened)
         puts("Your key opens all of it, and every record in it can be read.");

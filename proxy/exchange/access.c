@@ -1,6 +1,7 @@
 #include "proxy/exchange/access.h"
 
 #include "authz/grant.h"
+#include "certs/trust.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
 #include "proxy/base/log.h"
@@ -407,6 +408,12 @@ const char *access_locked(const struct access *a, const char *person, const char
             return l->reason;
     }
     return NULL;
+}
+
+const char *access_locked_out(const struct access *a, const char *person, const struct identity *who)
+{
+    const char *why = access_locked(a, person, who->x5t, NULL, NULL);
+    return why != NULL || who->twin[0] == 0 ? why : access_locked(a, NULL, who->twin, NULL, NULL);
 }
 
 const char *access_ended(const struct access *a, const char *grant_id, const char *tool, bool authz_stale, int64_t now_s)

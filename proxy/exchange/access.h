@@ -30,6 +30,7 @@ struct live_grant {
     void *entry;
 };
 
+struct identity;
 struct access;
 struct access *access_new(void);
 void access_free(struct access *a);
@@ -51,6 +52,8 @@ MUST_CHECK enum status access_token_fault(const struct access *a, struct slice t
 const struct live_grant *access_grant_by_id(const struct access *a, const char *grant_id);
 /* Why is it locked? NULL: it is not. Any argument may be NULL. */
 const char *access_locked(const struct access *a, const char *person, const char *x5t, const char *tool, const char *grant_id);
+/* Why is this person, or this certificate in either of its forms, locked? NULL: neither is. */
+const char *access_locked_out(const struct access *a, const char *person, const struct identity *who);
 /* The Countersign-Assertion under this grant, for all connections of its certificate: who that is and which tool stand in the grant, so it is the same for each
  * of them, and a client that opens one connection a request doesn't have authz sign one each time. NULL: none that is good beyond until_s. Borrowed until the next event. */
 const char *access_assertion(const struct access *a, const char *grant_id, int64_t until_s);

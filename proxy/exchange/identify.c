@@ -70,7 +70,7 @@ void stage_identify(struct exchange *x)
         reply_problem(x, &p);
         return;
     }
-    const char *why = access_locked(x->worker->access, c->person->name, c->identity.x5t, NULL, NULL);
+    const char *why = access_locked_out(x->worker->access, c->person->name, &c->identity);
     if (why != NULL) {
         snprintf(detail, sizeof detail, "An operator has stopped your access%s%s", why[0] ? ": " : "", why);
         door_refused(c, "door.locked", "locked", why);

@@ -84,7 +84,7 @@ static void start_accepting(struct worker *w)
 /* Why a connection must end, or NULL. Its exchanges may be over and their bytes still on the way. */
 static const char *why_end(const struct worker *w, const struct conn *c, bool stale)
 {
-    if (access_locked(w->access, c->person->name, c->identity.x5t, NULL, NULL) != NULL)
+    if (access_locked_out(w->access, c->person->name, &c->identity) != NULL)
         return "locked";
     for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
         if (!exchange_may_go_on(x, stale))
