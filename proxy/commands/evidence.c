@@ -1,5 +1,6 @@
 #include "proxy/commands/evidence.h"
 #include "proxy/base/file.h"
+#include "proxy/commands/storage.h"
 #include "proxy/commands/words.h"
 
 #include <errno.h>
@@ -33,6 +34,15 @@ FILE *evidence_nameless_file(struct err *err)
     return f;
 }
 
+/* Of a file without a name: what opens it again. */
+static enum status name_it(struct evidence *e, struct err *err)
+{
+    if (asprintf(&e->recording, "/proc/self/fd/%d", fileno(e->file)) >= 0)
+        return OK;
+    e->recording = NULL;
+    return fail(err, NO_MEMORY, "recording");
+}
+
 /* what: "recording", or "listing?purpose=show". */
 static enum status download(struct client *c, struct evidence *e, const char *what, struct err *err)
 {
@@ -46,11 +56,36 @@ static enum status download(struct client *c, struct evidence *e, const char *wh
         return IO_FAILED;
     snprintf(path, sizeof path, "/api/v1/sessions/%s/%s", e->session, what);
     enum status st = client_download(c, path, e->file, recording_max, err);
-    if (st == OK && asprintf(&e->recording, "/proc/self/fd/%d", fileno(e->file)) < 0) {
-        e->recording = NULL;
-        st = fail(err, NO_MEMORY, "recording");
-    }
-    return st;
+    return st == OK ? name_it(e, err) : st;
+}
+
+static enum status from_storage(const struct profile *p, struct evidence *e, const char *purpose, struct err *err)
+{
+    if (e->file != NULL)
+        fclose(e->file);
+    e->file = evidence_nameless_file(err);
+    enum status st = e->file ? storage_recording(p, e->session, json_array_member(e->info, "leaves"), strcmp(purpose, "verify") == 0, e->file, err) : IO_FAILED;
+    e->from_storage = true;
+    return st == OK ? name_it(e, err) : st;
+}
+
+/* From the gateway; or, when its own file is gone or the option says so, from the storage that the profile names. */
+static enum status get_recording(struct client *c, struct evidence *e, const char *purpose, const char *what, struct err *err)
+{
+    const struct profile *p = client_profile(c);
+    struct err why = { .text = "" };
+    if (p->from_storage)
+        return from_storage(p, e, purpose, err);
+    enum status st = download(c, e, what, err);
+    if (st != NOT_FOUND)
+        return st;
+    client_forget_problem(c);         /* another explanation comes in its place */
+    enum status named = storage_named(p, &why);
+    if (named == NOT_FOUND)
+        return fail(err, NOT_FOUND, "the gateway has no file of the recording of %s. Next: if it copies recordings to object storage, name that with --storage, or in your profile", e->session);
+    if (named != OK)
+        return fail(err, named, "the gateway has no file of the recording of %s, and %s", e->session, why.text);
+    return from_storage(p, e, purpose, err);
 }
 
 /* One page of the session's facts; the first is kept, the others' leaves are added to it. *next: where the next begins, 0 after the last. */
@@ -110,7 +145,7 @@ static enum status fetch_both(struct client *c, const char *session, const char 
     if (erased != NULL)
         st = without_recording(session, erased, purpose, err);
     else if (st == OK)
-        st = download(c, &e, what, err);
+        st = get_recording(c, &e, purpose, what, err);
     if (st == OK)
         *out = e;
     else
@@ -132,7 +167,7 @@ enum status evidence_fetch_listing(struct client *c, const char *session, const 
 
 enum status evidence_fetch_rest(struct client *c, struct evidence *e, struct err *err)
 {
-    return download(c, e, "recording", err);
+    return e->from_storage ? OK : download(c, e, "recording", err);
 }
 
 /* Take one page's leaves over, and say where the next begins (0: that was all). */
