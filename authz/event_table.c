@@ -139,6 +139,8 @@ const struct event_row event_table[] = {
       FIELDS({ "op", "api.operation" }, { "identity", "actor.user.email_addr" }, { "person", "actor.user.name" }, { "=console", "src_endpoint.svc_name" }, { "problem", "status_code" },
              { "detail", "status_detail" }),
       "Somebody asked for something that is not theirs, or that the rules do not allow; `status_code` is the type of the problem." },
+    { "events.lost", NULL, APPLICATION_LIFECYCLE, 99, EVENT_HIGH, true, FIELDS({ "=Countersign", "app.name" }, { "place", "unmapped.place" }, { "lost", "unmapped.lost" }),
+      "This place took nothing for so long that so many events which are no leaves of the log (refusals, the door, reloads) were not told here; decisions are never among them." },
     { "log.leaf", NULL, ENTITY_MANAGEMENT, 99, EVENT_INFORMATIONAL, false, FIELDS(ENTITY("log leaf", "leaf_type"), BY("by")),
       "The log says something that this list has no line for: look at the leaf." },
 };

@@ -479,6 +479,10 @@ MUST_CHECK enum status external_still(struct op *o, const json_t *row, bool *out
 void external_show(struct op *o, const char *item, const char *grant_id, json_t *view);
 /* ---- ops_carry.c: live grants go with their holder to a renewed certificate ---- */
 #define CARRY_ITEM "carry-over"       /* in the place of an item, in the statements about it */
+/* teller.c: audit events at the door, and the ops of the courier for them */
+enum status op_door(struct op *o);
+enum status op_audit_take(struct op *o);
+enum status op_audit_done(struct op *o);
 enum status op_carry_begin(struct op *o);
 enum status op_carry_finish(struct op *o);
 void carry_done(struct service *s);
