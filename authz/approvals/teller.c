@@ -442,6 +442,8 @@ static enum status open_places(struct service *s, uint64_t fresh, struct err *er
         if (st != OK) {
             place_free(made[i]);
         } else if (made[i] != NULL || spec_of(s->config, i) == NULL) {
+            if (made[i] != NULL && t->places[i] != NULL)
+                place_inherit(made[i], t->places[i]);
             place_free(t->places[i]);
             t->places[i] = made[i];
         } else if (t->places[i]->sink != NULL) {

@@ -57,6 +57,8 @@ uint64_t teller_position(const struct service *s, const json_t *positions, size_
 void teller_save(struct teller *t, bool exact);
 /* Lines that are no leaves and wait: kept at the end in STATE/audit.waiting, put back at the start. */
 void teller_keep(struct teller *t);
+/* The same for a place that takes another's place in a new config. */
+void place_inherit(struct place *to, const struct place *from);
 void teller_restore(struct teller *t);
 
 #endif

@@ -94,18 +94,33 @@ void teller_keep(struct teller *t)
     json_decref(o);
 }
 
+static void put_back(struct place *p, const json_t *list)
+{
+    size_t i;
+    json_t *line;
+    json_array_foreach((json_t *)(uintptr_t)list, i, line) {
+        const char *name = json_string_value(json_array_get(line, 0)), *text = json_string_value(json_array_get(line, 2));
+        const struct event_row *row = name != NULL ? event_row_of(name) : NULL;
+        if (row != NULL && text != NULL && strlen(text) < SINK_LINE_MAX && strpbrk(text, "\r\n") == NULL)
+            place_enqueue(p, row, json_integer_value(json_array_get(line, 1)), text);
+    }
+}
+
+void place_inherit(struct place *to, const struct place *from)
+{
+    json_t *list = waiting_of(from);
+    to->lost = from->lost;
+    to->lost_told = from->lost_told;
+    put_back(to, list);
+    json_decref(list);
+}
+
 /* The file stays until the next orderly end: after a crash its lines come twice rather than not at all. */
 void teller_restore(struct teller *t)
 {
-    json_t *o = read_json(t->waiting_path, WAITING_MAX), *line;
-    size_t k;
+    json_t *o = read_json(t->waiting_path, WAITING_MAX);
     for (size_t i = 0; i < PLACES; i++)
         if (t->places[i] != NULL)
-            json_array_foreach(json_object_get(o, place_names[i]), k, line) {
-                const char *name = json_string_value(json_array_get(line, 0)), *text = json_string_value(json_array_get(line, 2));
-                const struct event_row *row = name != NULL ? event_row_of(name) : NULL;
-                if (row != NULL && text != NULL && strlen(text) < SINK_LINE_MAX && strpbrk(text, "\r\n") == NULL)
-                    place_enqueue(t->places[i], row, json_integer_value(json_array_get(line, 1)), text);
-            }
+            put_back(t->places[i], json_object_get(o, place_names[i]));
     json_decref(o);
 }

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from harness.certificates import Authority
-from harness.gateway import free_port
+from harness.gateway import free_port, write_config
 from harness.people import give_grant, wait_until
 from harness.receivers import SECRET, Webhook, server_certificate, verify
 
@@ -100,6 +100,21 @@ def test_the_last_word_comes_after_a_restart(gateway_of, hook, tmp_path):
     wait_until(lambda: "gateway.stopped" in codes(taken(hook)), 60, "the stop")
     wait_until(lambda: "gateway.started" in codes(taken(hook, lambda n: n >= n0)), 60, "the next start")
     in_order_at_least_once(lambda: taken(hook), g)
+
+
+def test_another_receiver_gets_what_the_former_did_not_take(gateway_of, hook, tmp_path):
+    hook.behave = lambda n, body: 503
+    g = gateway_of(audit=to_hook(hook, tmp_path))
+    give_grant(g.person("alice"), g.person("bob"))
+    assert g.nobody().request("GET", "/hello").status == 403
+    wait_until(lambda: hook.got, 60, "a try")
+    other = Webhook(str(tmp_path))
+    g.config["audit"] = to_hook(other, tmp_path)
+    write_config(g.state, g.config)
+    g.process.send_signal(signal.SIGHUP)
+    in_order_at_least_once(lambda: taken(other), g)
+    wait_until(lambda: {"door.no-certificate", "gateway.started", "config.reloaded"} <= set(codes(taken(other))), 60, "what is no leaf")
+    other.close()
 
 
 @pytest.mark.parametrize("answer", [500, 404, (302, {"Location": "https://evil.localhost/"}, b""), "hang", "garbage", "endless", "close"])
