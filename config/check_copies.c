@@ -12,6 +12,8 @@ void check_copies(struct load *l)
     };
     if (at == NULL)
         return;
+    if (c->keep_local_ms > 0 && member_of(at, "copy_to") == NULL)
+        report(l, member_of(at, "keep_local"), NULL, "would delete recordings that are nowhere else, since there is no copy_to; expected both or none");
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         const config_setting_t *said = member_of(at, needed[i].name);
         if (c->copy_to != NULL && needed[i].value == NULL && said == NULL)

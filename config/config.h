@@ -322,6 +322,7 @@ struct config {
     size_t sealed_to_count;           /* at least 2, or 0 with `unsealed` */
     bool unsealed;                    /* recordings are kept readable: for trying things out */
     char *copy_to;                    /* object storage that gets each segment and the published log: "https://s3.example/bucket/prefix"; NULL: none */
+    int64_t keep_local_ms;            /* an ended session whose copy is whole is deleted here after this; 0: never */
     char *copy_region, *copy_key, *copy_secret_file, *copy_ca_file;
     struct notice_target *notices;
     size_t notice_count;

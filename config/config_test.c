@@ -417,6 +417,7 @@ static const struct broken broken_rows[] = {
     { "sealed and unsealed", "recording = {", "recording = { unsealed = true;", "expected one or the other", BAD_CONFIG },
     { "unsealed", "recording = { sealed_to = [ \"" KEY_1 "\", \"" KEY_2 "\" ];", "recording = { unsealed = true;", "whoever can read the disk can read every recording", OK },
     { "body not a list", "body = ( {", "body = ( 1, {", "actions[export].body[1]: is not a group", BAD_CONFIG },
+    { "keep_local without a copy", "recording = {", "recording = { keep_local = \"30d\";", "recording.keep_local: would delete recordings that are nowhere else", BAD_CONFIG },
     { "audit webhook in clear", NULL, "audit = { webhook = \"http://siem.example/x\"; webhook_secret_file = \"server.key\"; };\n", "audit.webhook: \"http://siem.example/x\"", BAD_CONFIG },
     { "audit webhook unsigned", NULL, "audit = { webhook = \"https://siem.example/x\"; };\n", "audit.webhook_secret_file: is missing", BAD_CONFIG },
     { "audit secret without a webhook", NULL, "audit = { webhook_secret_file = \"server.key\"; };\n", "audit.webhook_secret_file: has no effect without `webhook`", BAD_CONFIG },

@@ -411,6 +411,9 @@ static const struct setting recording_settings[] = {
     { "copy_secret_file", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(config, copy_secret_file), .help = "File with the key's secret, readable by the gateway's user only." },
     { "copy_ca_file", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, AT(config, copy_ca_file),
       .help = "PEM file that its certificate is verified against. Left out: the system's authorities. Name and certificate are always verified." },
+    { "keep_local", SHAPE_TIME, .fallback = "\"0s\"", .max = 36500 * DAY, AT(config, keep_local_ms),
+      .help = "The file of a session that has ended is deleted here so long after its last segment, once the storage of `copy_to` has confirmed each of them; a legal hold keeps it, and the log says so "
+              "(session.moved). Auditors then read it from the storage. `0s`: never." },
     { "shorten_after", SHAPE_TIME, .fallback = "\"0s\"", .max = 36500 * DAY, AT(config, shorten_after_ms),
       .help = "A tool's `retention` that was made shorter counts also for sessions that began before, once it has stood in the log so long; `0s`: never, what was promised is kept." },
     { "clock_leap", SHAPE_TIME, .fallback = "\"7d\"", .min = HOUR, .max = 3650 * DAY, AT(config, clock_leap_ms),

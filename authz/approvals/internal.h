@@ -105,6 +105,8 @@ struct service {
         int64_t offset_ms;            /* wall clock less monotonic clock, when it was last known to be right */
         int64_t next_ms, at_ms;       /* the pass over all sessions: when the next one is; last_ms and session that it stands at */
         char at[65];
+        int64_t local_next_ms, local_at_ms;   /* the same of the pass that deletes what is copied (local.c) */
+        char local_at[65];
     } retention;
 };
 

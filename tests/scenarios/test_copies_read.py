@@ -111,3 +111,33 @@ def test_a_storage_that_is_away_refuses_or_is_not_the_one(gateway_of, storage, t
     assert b"cannot be read now" in gone.stderr and b"try again" in gone.stderr
     storage.begin()
     ask(g, env, "show", session)
+
+
+def test_what_is_copied_need_not_stay(gateway_of, storage, tmp_path):
+    """keep_local: only an ended session, only once each segment was confirmed, never under a hold; a logged event, and read from the storage afterwards."""
+    storage.behave = lambda n, name: 503 if name.endswith("000002.tar") else None
+    g = copying(gateway_of, storage, tmp_path, keep_local="1s")
+    dan, sam = g.person("dan"), g.person("sam")
+    session = use(g)
+    wait_until(lambda: local(g, session) and len(local(g, session)) > 3000, 60, "the recording")
+    hold = dan.api_ok("POST", "/api/v1/holds", {"kind": "session", "value": session, "reason": "case 7"})["hold"]["id"]
+    assert g.person("olga").lock("grant", session).status == 201
+    time.sleep(13)
+    kept = local(g, session)
+    assert kept, "a segment was not confirmed"
+    storage.behave = lambda n, name: None
+    wait_until(lambda: storage.recording(session) == kept, 90, "the copy")
+    time.sleep(13)
+    assert local(g, session) == kept, "a legal hold names it"
+    assert sam.api("POST", f"/api/v1/holds/{hold}/release", {"reason": "case closed"}).status == 200
+    wait_until(lambda: local(g, session) is None, 90, "the deletion")
+    leaves = dan.api_ok("GET", f"/api/v1/sessions/{session}?purpose=show")["leaves"]
+    moved, = [x for x in leaves if x["type"] == "session.moved"]
+    assert moved["content"]["segments"] == len([x for x in leaves if x["type"] == "segment"]) and moved["content"]["to"] == storage.url
+    env = named(storage, tmp_path)
+    ask(g, env, "verify", session)
+    assert len(json.loads(ask(g, env, "show", session, "--json").stdout)["exchanges"]) >= 6
+    complaint = g.stop()
+    assert complaint is None, complaint
+    g.start()
+    ask(g, env, "verify", session)
