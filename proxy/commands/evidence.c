@@ -1,6 +1,7 @@
 #include "proxy/commands/evidence.h"
 #include "proxy/base/file.h"
 #include "proxy/commands/storage.h"
+#include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
 
 #include <errno.h>
@@ -69,11 +70,25 @@ static enum status from_storage(const struct profile *p, struct evidence *e, con
     return st == OK ? name_it(e, err) : st;
 }
 
+/* "" or " It went to URL, as logged in leaf N.": what the log says of a file that is gone. */
+static void moved_text(const json_t *info, char *out, size_t max)
+{
+    char to[300];
+    size_t i;
+    json_t *leaf;
+    out[0] = 0;
+    json_array_foreach(json_array_member(info, "leaves"), i, leaf)
+        if (json_text_is(leaf, "type", "session.moved"))
+            snprintf(out, max, " It is in %s, as logged in leaf %llu.", term_escape(slice_str(json_text(json_object_get(leaf, "content"), "to")), to, sizeof to),
+                     (unsigned long long)json_number(leaf, "seq"));
+}
+
 /* From the gateway; or, when its own file is gone or the option says so, from the storage that the profile names. */
 static enum status get_recording(struct client *c, struct evidence *e, const char *purpose, const char *what, struct err *err)
 {
     const struct profile *p = client_profile(c);
     struct err why = { .text = "" };
+    char moved[400];
     if (p->from_storage)
         return from_storage(p, e, purpose, err);
     enum status st = download(c, e, what, err);
@@ -81,8 +96,9 @@ static enum status get_recording(struct client *c, struct evidence *e, const cha
         return st;
     client_forget_problem(c);         /* another explanation comes in its place */
     enum status named = storage_named(p, &why);
+    moved_text(e->info, moved, sizeof moved);
     if (named == NOT_FOUND)
-        return fail(err, NOT_FOUND, "the gateway has no file of the recording of %s. Next: if it copies recordings to object storage, name that with --storage, or in your profile", e->session);
+        return fail(err, NOT_FOUND, "the gateway has no file of the recording of %s.%s Next: if it copies recordings to object storage, name that with --storage, or in your profile", e->session, moved);
     if (named != OK)
         return fail(err, named, "the gateway has no file of the recording of %s, and %s", e->session, why.text);
     return from_storage(p, e, purpose, err);

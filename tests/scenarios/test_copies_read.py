@@ -134,6 +134,8 @@ def test_what_is_copied_need_not_stay(gateway_of, storage, tmp_path):
     leaves = dan.api_ok("GET", f"/api/v1/sessions/{session}?purpose=show")["leaves"]
     moved, = [x for x in leaves if x["type"] == "session.moved"]
     assert moved["content"]["segments"] == len([x for x in leaves if x["type"] == "segment"]) and moved["content"]["to"] == storage.url
+    told = dan.cli("show", session, expect=1).stderr
+    assert storage.url.encode() in told and b"as logged in leaf" in told and b"--storage" in told
     env = named(storage, tmp_path)
     ask(g, env, "verify", session)
     assert len(json.loads(ask(g, env, "show", session, "--json").stdout)["exchanges"]) >= 6
