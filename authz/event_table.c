@@ -126,6 +126,9 @@ const struct event_row event_table[] = {
     { "session.erased", "session.erased", ENTITY_MANAGEMENT, 4, EVENT_MEDIUM, false,
       FIELDS(ENTITY("session", "session"), { "by", "actor.user.name" }, TOOL, { "segments", "unmapped.segments" }, { "ended_ms", "unmapped.last_ms" }, { "retention_s", "unmapped.retention_s" }),
       "The recording of a session is deleted, since its time is over." },
+    { "session.moved", "session.moved", ENTITY_MANAGEMENT, 3, EVENT_LOW, false,
+      FIELDS(ENTITY("session", "session"), { "by", "actor.user.name" }, TOOL, { "segments", "unmapped.segments" }, { "to", "unmapped.to" }),
+      "The recording of a session is in object storage, whole, and its file at the gateway is deleted (`recording.keep_local`)." },
     { "retention.suspended", "retention.suspended", ENTITY_MANAGEMENT, 3, EVENT_HIGH, false, FIELDS({ "=retention", "entity.type" }, { "=all tools", "entity.name" }, WHY, { "leap_ms", "unmapped.leap_ms" }),
       "The clock leapt: nothing is deleted until an operator has confirmed the time." },
     { "retention.confirmed", "retention.confirmed", ENTITY_MANAGEMENT, 3, EVENT_MEDIUM, false, FIELDS({ "=retention", "entity.type" }, { "=all tools", "entity.name" }, BY("by"), REASON),
@@ -139,6 +142,8 @@ const struct event_row event_table[] = {
       FIELDS({ "op", "api.operation" }, { "identity", "actor.user.email_addr" }, { "person", "actor.user.name" }, { "=console", "src_endpoint.svc_name" }, { "problem", "status_code" },
              { "detail", "status_detail" }),
       "Somebody asked for something that is not theirs, or that the rules do not allow; `status_code` is the type of the problem." },
+    { "events.lost", NULL, APPLICATION_LIFECYCLE, 99, EVENT_HIGH, true, FIELDS({ "=Countersign", "app.name" }, { "place", "unmapped.place" }, { "lost", "unmapped.lost" }),
+      "This place took nothing for so long that so many events which are no leaves of the log (refusals, the door, reloads) were not told here; decisions are never among them." },
     { "log.leaf", NULL, ENTITY_MANAGEMENT, 99, EVENT_INFORMATIONAL, false, FIELDS(ENTITY("log leaf", "leaf_type"), BY("by")),
       "The log says something that this list has no line for: look at the leaf." },
 };

@@ -18,7 +18,7 @@ static void check_kind(struct load *l, const struct notice_target *t, const conf
 }
 
 /* The courier refuses it later; `check` should say so first. */
-static void check_secret(struct load *l, const config_setting_t *at, const char *member, const char *path)
+void check_secret(struct load *l, const config_setting_t *at, const char *member, const char *path)
 {
     struct stat sb;
     if (path != NULL && stat(path, &sb) == 0 && (sb.st_mode & 077) != 0)

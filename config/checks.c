@@ -418,5 +418,6 @@ void check_all(struct load *l)
         check_tool(l, &l->out->tools[i], element_of(tools, i));
     check_notices(l);
     check_copies(l);
+    check_audit(l);
     check_issuers(l, member_of(root, "issuers"));
 }

@@ -105,7 +105,12 @@ const struct notice_target *config_notice_target(const struct config *c, const c
     return NULL;
 }
 
+bool config_audit_remote(const struct config *c)
+{
+    return c->audit.webhook != NULL || (c->audit.syslog != NULL && strncmp(c->audit.syslog, "tls:", 4) == 0);
+}
+
 bool config_wants_courier(const struct config *c)
 {
-    return c->notice_count > 0 || c->copy_to != NULL;
+    return c->notice_count > 0 || c->copy_to != NULL || config_audit_remote(c);
 }

@@ -334,6 +334,7 @@ struct config {
     bool unsealed;                    /* recordings are kept readable: for trying things out */
     char *dom_recorder;               /* folder with the DOM recorder's script, "record.js" */
     char *copy_to;                    /* object storage that gets each segment and the published log: "https://s3.example/bucket/prefix"; NULL: none */
+    int64_t keep_local_ms;            /* an ended session whose copy is whole is deleted here after this; 0: never */
     char *copy_region, *copy_key, *copy_secret_file, *copy_ca_file;
     struct notice_target *notices;
     size_t notice_count;
@@ -344,7 +345,9 @@ struct config {
     char **witnesses;                 /* verifier keys of those whose cosignatures of the log are taken (proxy/base/cosign.h) */
     size_t witness_count;
     struct audit_settings {           /* where audit events go to (authz/events.h) */
-        char *file, *syslog;          /* NULL: not there */
+        char *file, *syslog, *webhook;   /* NULL: not there */
+        char *syslog_ca_file, *syslog_certificate, *syslog_key;   /* of "tls:HOST:PORT" */
+        char *webhook_secret_file, *webhook_authorization_file, *webhook_ca_file;
         bool standard_output, required;   /* required: nothing is decided while they cannot be told */
     } audit;
     bool second_operator;             /* setting policy.second_operator */
@@ -392,8 +395,10 @@ const struct person *config_person(const struct config *c, struct slice identity
 bool person_in_group(const struct person *p, const char *group);
 /* The address that notices to this person go to: `mail`, else the first identity. */
 const char *person_mail(const struct person *p);
-/* Is there anything to send: notices, copies? */
+/* Is there anything to send: notices, copies, audit events that leave by the network under TLS? */
 bool config_wants_courier(const struct config *c);
+/* Does the courier carry these audit events (a webhook, or syslog over TLS)? */
+bool config_audit_remote(const struct config *c);
 const struct notice_target *config_notice_target(const struct config *c, const char *name);
 /* In any of the groups. */
 bool person_in_any(const struct person *p, char *const *groups, size_t count);

@@ -2,7 +2,6 @@
 
 #include "proxy/base/bech32.h"
 #include "proxy/base/cosign.h"
-#include "proxy/base/sink.h"
 
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -527,7 +526,6 @@ const struct form
     form_target_allow = { is_target_allow, "\"encoded-slash\", \"backslash\", \"empty-segment\" or \"double-encoding\"", NULL },
     form_log_level = { is_log_level, "\"debug\", \"info\", \"warn\" or \"error\"", NULL },
     form_operator_listen = { is_operator_listen, "a loopback address such as \"127.0.0.1:9464\" or \"[::1]:9464\", or the absolute path of a Unix socket", NULL },
-    form_syslog = { sink_syslog_form, "`local`, `unix:/PATH`, `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT` with a numeric address", NULL },
     form_witness = { witness_form, "a witness's verifier key for cosignatures, NAME+HASH+KEY, as it publishes it", NULL },
     form_user = { is_user, "the name of a user of this system", NULL },
     form_auditor_key = { is_auditor_key, "an auditor's public key, \"age1\" and 58 characters, from `countersign auditor-key` or age-keygen", NULL },

@@ -55,8 +55,12 @@ void check_needs(struct load *l, const config_setting_t *owner, const char *what
 void check_reach(struct load *l, const struct tool *t, const config_setting_t *actions);
 /* Notices and escalation (check_notices.c). */
 void check_notices(struct load *l);
+/* Warn if others can read this secret (check_notices.c); path NULL: none. */
+void check_secret(struct load *l, const config_setting_t *at, const char *member, const char *path);
 /* Copies to object storage (check_copies.c). */
 void check_copies(struct load *l);
+/* Audit events by webhook and over TLS (check_copies.c). */
+void check_audit(struct load *l);
 /* Others who may issue grants. */
 void check_issuers(struct load *l, const config_setting_t *issuers);
 /* Each of these groups exists. */

@@ -1,6 +1,7 @@
 /* The forms of what stands under `notices`. */
 #include "config/forms.h"
 #include "config/notice_events.h"
+#include "proxy/base/sink.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -86,6 +87,16 @@ static bool is_fetch_url(const char *t)
     return https || host_is_loopback(host);
 }
 
+/* Where audit events go to: a place that the deciding process writes to by itself, or "tls:HOST:PORT", which the courier does. */
+static bool is_syslog(const char *t)
+{
+    struct slice host;
+    if (strncmp(t, "tls:", 4) != 0)
+        return sink_syslog_form(t);
+    t += 4;
+    return take_host(&t, &host) && take_port(&t, true) && *t == 0;
+}
+
 static bool is_mail_server(const char *t)
 {
     struct slice host;
@@ -137,4 +148,5 @@ const struct form form_notice_kind = { is_notice_kind, "\"webhook\" or \"mail\""
     form_notice_event = { notice_event_known, "the name of an event, such as \"access.requested\"", why_event },
     form_fetch_url = { is_fetch_url, "\"https://HOST/PATH\" with a lower case host, or http:// to this machine only (127.0.0.1, [::1], *.localhost); no user, no fragment", NULL },
     form_mail_server = { is_mail_server, "\"smtps://HOST:465\", or \"smtp://HOST:587\", where STARTTLS is then required", NULL },
+    form_syslog = { is_syslog, "`local`, `unix:/PATH`, `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT` with a numeric address, or `tls:HOST:PORT`", NULL },
     form_mail_address = { is_mail_address, "a mail address: \"gateway@acme.example\"", NULL };

@@ -187,6 +187,17 @@ static const struct field take_fields[] = { END };
 static const struct field done_fields[] = {
     { "id", FIELD_WORD, ID_LEN, ID_LEN, false, false }, { "result", FIELD_WORD, 1, 16, false, false }, { "why", FIELD_TEXT, 0, 256, true, false }, END
 };
+static const struct field door_fields[] = {
+    { "name", FIELD_WORD, 1, 64, false, false }, { "count", FIELD_NUMBER, 1, most, false, false }, { "content", FIELD_TEXTS, 1, 8, false, false }, END
+};
+static const struct field audit_take_fields[] = { { "place", FIELD_WORD, 1, 16, false, false }, END };
+static const struct field audit_done_fields[] = {
+    { "place", FIELD_WORD, 1, 16, false, false },
+    { "batch", FIELD_WORD, ID_LEN, ID_LEN, false, false },
+    { "result", FIELD_WORD, 1, 16, false, false },
+    { "why", FIELD_TEXT, 0, 256, true, false },
+    END
+};
 static const struct field confirm_fields[] = { WHO, { "reason", FIELD_TEXT, 0, REASON_BYTES, false, TYPED }, END };
 
 enum { FOR_NEW = 1u << ROLE_NONE, FOR_WORKER = 1u << ROLE_WORKER, FOR_RECORDER = 1u << ROLE_RECORDER, FOR_COURIER = 1u << ROLE_COURIER };
@@ -232,6 +243,9 @@ static const struct rule {
     { "keys", FOR_WORKER, 0, keys_fields, op_keys, BY_OWN_LOCK },
     { "notices.take", FOR_COURIER, 0, take_fields, op_notices_take, BY_NO_LOCK },
     { "notices.done", FOR_COURIER, 0, done_fields, op_notices_done, BY_NO_LOCK },
+    { "door", FOR_WORKER, 0, door_fields, op_door, BY_NO_LOCK },
+    { "audit.take", FOR_COURIER, 0, audit_take_fields, op_audit_take, BY_NO_LOCK },
+    { "audit.done", FOR_COURIER, 0, audit_done_fields, op_audit_done, BY_NO_LOCK },
     { "hold.place", FOR_WORKER, 0, lock_fields, op_hold_place, BY_OWN_LOCK },
     { "hold.release", FOR_WORKER, 0, withdraw_fields, op_hold_release, BY_OWN_LOCK },
     { "holds", FOR_WORKER, 0, who_fields, op_holds, BY_OWN_LOCK },

@@ -105,6 +105,8 @@ struct service {
         int64_t offset_ms;            /* wall clock less monotonic clock, when it was last known to be right */
         int64_t next_ms, at_ms;       /* the pass over all sessions: when the next one is; last_ms and session that it stands at */
         char at[65];
+        int64_t local_next_ms, local_at_ms;   /* the same of the pass that deletes what is copied (local.c) */
+        char local_at[65];
     } retention;
 };
 
@@ -483,6 +485,10 @@ MUST_CHECK enum status external_still(struct op *o, const json_t *row, bool *out
 void external_show(struct op *o, const char *item, const char *grant_id, json_t *view);
 /* ---- ops_carry.c: live grants go with their holder to a renewed certificate ---- */
 #define CARRY_ITEM "carry-over"       /* in the place of an item, in the statements about it */
+/* teller.c: audit events at the door, and the ops of the courier for them */
+enum status op_door(struct op *o);
+enum status op_audit_take(struct op *o);
+enum status op_audit_done(struct op *o);
 enum status op_carry_begin(struct op *o);
 enum status op_carry_finish(struct op *o);
 void carry_done(struct service *s);

@@ -198,6 +198,7 @@ void notices_gone(struct service *s, const struct peer *peer)
         return;
     s->courier = 0;
     json_object_clear(s->notices_out);
+    teller_gone(s);
 }
 
 /* ---- upkeep ---- */

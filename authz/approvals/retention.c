@@ -162,7 +162,7 @@ enum status op_retention_confirm(struct op *o)
 
 /* ---- deleting ---- */
 
-static bool recorder_owes(const struct service *s, const char *session)
+bool recorder_owes(const struct service *s, const char *session)
 {
     char name[96];
     snprintf(name, sizeof name, "recordings/open/%s", session);
@@ -182,12 +182,8 @@ static enum status segment_leaf(struct op *o, const char *session, const json_t 
     return st;
 }
 
-struct span {
-    int64_t from_ms, to_ms, segments;
-};
-
 /* When it was recorded, by its first and last segment. */
-static enum status span_of(struct op *o, const char *session, struct span *out)
+enum status span_of(struct op *o, const char *session, struct span *out)
 {
     json_t *rows = NULL, *row;
     size_t i;

@@ -23,4 +23,16 @@ int64_t retention_of(const struct retention_time *v, size_t count, int64_t start
 /* Does a legal hold name it? session: {session, identity, person, tool}. */
 bool hold_on(const struct service *s, const json_t *session);
 
+/* When a session was recorded, by its first and last segment, proved. */
+struct span {
+    int64_t from_ms, to_ms, segments;
+};
+MUST_CHECK enum status span_of(struct op *o, const char *session, struct span *out);
+/* The recorder has not written all leaves of this session yet. */
+bool recorder_owes(const struct service *s, const char *session);
+
+/* ---- local.c: what is in object storage, whole, need not stay here (`recording.keep_local`) ---- */
+/* The leaf session.moved comes first, in a transaction of its own; the file goes once that is committed, now or after a crash. Never while deletion is suspended, or a hold names it. */
+MUST_CHECK enum status local_tick(struct service *s, struct err *err);
+
 #endif

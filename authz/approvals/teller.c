@@ -1,38 +1,8 @@
 #include "authz/approvals/teller.h"
 
-#include "authz/approvals/internal.h"
+#include "authz/approvals/teller_internal.h"
 
-#include "authz/events.h"
-#include "proxy/base/file.h"
-#include "proxy/base/sink.h"
-
-enum { PLACES = 3, QUEUE_MAX = 256, AT_ONCE = 100, TICK_LEAVES = 512, BEHIND_MS = 5000, SAVE_MS = 60000, LOOK_MS = 1000, REFUSALS_A_SECOND = 50, POSITION_MAX = 4096 };
-
-struct told_line {
-    char *text;
-    const struct event_row *row;
-    int64_t time_ms;
-};
-
-struct place {
-    char *spec;                       /* as the config says it; the same after a reload: the same place */
-    struct sink *sink;
-    uint64_t told, noted;             /* leaves up to here; as they were a minute ago */
-    struct told_line queue[QUEUE_MAX];
-    size_t first, waiting;
-    uint64_t lost;
-    int64_t behind_ms;                /* since when something waits; 0: nothing does */
-    bool said;                        /* that it is behind */
-};
-
-struct teller {
-    struct place *places[PLACES];     /* file, stdout, syslog; NULL: not wanted */
-    char *position_path;
-    int64_t looked_ms, saved_ms, second;
-    unsigned in_second;
-    uint64_t over;                    /* refusals past the limit of this second */
-    json_t *over_last;
-};
+enum { AT_ONCE = 100, TICK_LEAVES = 512, BEHIND_MS = 5000, SAVE_MS = 60000, LOOK_MS = 1000, REFUSALS_A_SECOND = 50 };
 
 /* ---- places ---- */
 
@@ -42,9 +12,18 @@ static void place_free(struct place *p)
         return;
     for (size_t i = 0; i < p->waiting; i++)
         free(p->queue[(p->first + i) % QUEUE_MAX].text);
+    if (p->batch != NULL)
+        batch_clear(p->batch);
+    free(p->batch);
     sink_free(p->sink);
     free(p->spec);
     free(p);
+}
+
+/* The courier speaks to these: nothing in this process parses TLS or HTTP. */
+static bool by_courier(size_t which, const char *spec)
+{
+    return which == 3 || (which == 2 && strncmp(spec, "tls:", 4) == 0);
 }
 
 static enum status open_sink(size_t which, const char *spec, struct sink **out, struct err *err)
@@ -59,8 +38,13 @@ static enum status place_open(size_t which, const char *spec, uint64_t told, str
         free(p);
         return fail(err, NO_MEMORY, "audit events");
     }
-    p->told = p->noted = told;
-    enum status st = open_sink(which, spec, &p->sink, err);
+    p->name = place_names[which];
+    p->told = p->noted = p->confirmed = told;
+    enum status st = OK;
+    if (!by_courier(which, spec))
+        st = open_sink(which, spec, &p->sink, err);
+    else if ((p->batch = calloc(1, sizeof *p->batch)) == NULL)
+        st = fail(err, NO_MEMORY, "a batch");
     if (st == OK) {
         *out = p;
         return OK;
@@ -72,74 +56,63 @@ static enum status place_open(size_t which, const char *spec, uint64_t told, str
 
 static const char *spec_of(const struct config *c, size_t which)
 {
-    return which == 0 ? c->audit.file : which == 1 ? (c->audit.standard_output ? "-" : NULL) : c->audit.syslog;
-}
-
-static const char *const place_names[PLACES] = { "file", "stdout", "syslog" };
-
-/* ---- positions ---- */
-
-static json_t *read_positions(const struct teller *t)
-{
-    unsigned char *text = NULL;
-    size_t len = 0;
-    if (file_read(t->position_path, POSITION_MAX, false, &text, &len, NULL) != OK)
-        return NULL;
-    json_t *o = json_loadb((const char *)text, len, JSON_REJECT_DUPLICATES, NULL);
-    free(text);
-    return o;
-}
-
-/* A place that was told of before goes on there, also another of the same kind; one that is new begins at `fresh`. */
-static uint64_t position_of(const struct service *s, const json_t *positions, size_t which, uint64_t fresh)
-{
-    const json_t *v = json_object_get(positions, place_names[which]);
-    uint64_t n = json_is_integer(v) && json_integer_value(v) >= 0 ? (uint64_t)json_integer_value(v) : UINT64_MAX;
-    return n < log_size(s->log) ? n : fresh;
-}
-
-static void save_positions(struct teller *t, bool exact)
-{
-    struct err err = { .text = "" };
-    json_t *o = json_object();
-    for (size_t i = 0; i < PLACES; i++)
-        if (t->places[i] != NULL) {
-            json_object_set_new(o, place_names[i], json_integer((json_int_t)(exact ? t->places[i]->told : t->places[i]->noted)));
-            t->places[i]->noted = t->places[i]->told;
-        }
-    char *text = json_dumps(o, JSON_COMPACT);
-    json_decref(o);
-    if (text == NULL || file_write(t->position_path, slice_str(text), 0600, &err) != OK)
-        log_warn("audit.position", "why", err.text, "next", "after a crash lines may come twice");
-    free(text);
+    return which == 0 ? c->audit.file : which == 1 ? (c->audit.standard_output ? "-" : NULL) : which == 2 ? c->audit.syslog : c->audit.webhook;
 }
 
 /* ---- telling ---- */
 
-static bool put(struct place *p, const struct event_row *row, int64_t time_ms, struct slice text)
+static bool put(struct place *p, const struct event_row *row, int64_t time_ms, struct slice text, bool leaf)
 {
+    if (p->batch != NULL)
+        return batch_put(p->batch, row, time_ms, text, leaf);
     struct sink_line line = { text, row->name, event_syslog_severity(row), time_ms };
     return sink_put(p->sink, &line);
 }
 
-static bool flush_queue(struct place *p)
+/* Said in the log at once, and at the place itself as soon as it takes something again. */
+static void lose(struct place *p)
+{
+    if (p->lost++ == p->lost_told)
+        log_error("audit.lost", "place", p->name, "why", "more events that are no leaves of the log (refusals, the door, reloads) wait for this place than are kept", "next",
+                  "the event events.lost will say how many; nothing of the log itself is lost");
+}
+
+/* What was lost is an event, too: a place that has a gap has a line that says so. */
+static bool tell_lost(struct service *s, struct place *p)
+{
+    char line[SINK_LINE_MAX], uid[32];
+    const struct event_row *row = event_row_of("events.lost");
+    if (p->lost == p->lost_told)
+        return true;
+    random_id(16, uid);
+    json_t *content = json_pack("{s:s, s:I}", "place", p->name, "lost", (json_int_t)(p->lost - p->lost_told));
+    struct event e = { row, s->config->instance, uid, 0, 1, clock_wall_ms(), content };
+    size_t n = content != NULL ? event_line(&e, line) : 0;
+    json_decref(content);
+    if (n == 0 || !put(p, row, e.time_ms, slice_of(line, n), false))
+        return false;
+    p->lost_told = p->lost;
+    return true;
+}
+
+static bool flush_queue(struct service *s, struct place *p)
 {
     while (p->waiting > 0) {
         struct told_line *l = &p->queue[p->first];
-        if (!put(p, l->row, l->time_ms, slice_str(l->text)))
+        if (!put(p, l->row, l->time_ms, slice_str(l->text), false))
             return false;
         free(l->text);
         p->first = (p->first + 1) % QUEUE_MAX;
         p->waiting--;
     }
-    return true;
+    return tell_lost(s, p);
 }
 
-static void enqueue(struct place *p, const struct event_row *row, int64_t time_ms, const char *text)
+void place_enqueue(struct place *p, const struct event_row *row, int64_t time_ms, const char *text)
 {
     char *copy = p->waiting < QUEUE_MAX ? strdup(text) : NULL;
     if (copy == NULL)
-        p->lost++;
+        lose(p);
     else
         p->queue[(p->first + p->waiting++) % QUEUE_MAX] = (struct told_line){ copy, row, time_ms };
 }
@@ -182,10 +155,10 @@ static bool tell_as(struct service *s, struct place *p, const struct event_row *
     struct event e = { row, s->config->instance, uid, l->seq, 1, l->time_ms, l->content };
     size_t n = event_line(&e, line);
     if (n == 0) {                     /* no memory: told of as lost, not for ever in the way */
-        p->lost++;
+        lose(p);
         return true;
     }
-    return put(p, row, l->time_ms, slice_of(line, n));
+    return put(p, row, l->time_ms, slice_of(line, n), true);
 }
 
 /* A session ends with its grant; where its first segment came after that, with the segment. */
@@ -222,19 +195,25 @@ static void behind(struct place *p, bool is)
         p->behind_ms = now;
     if (is && !p->said && now - p->behind_ms > BEHIND_MS) {
         p->said = true;
-        log_warn("audit.behind", "place", sink_name(p->sink), "why", sink_why(p->sink), "next", "events wait in the log and are told when the place takes them");
+        log_warn("audit.behind", "place", p->name, "why", p->batch ? p->why : sink_why(p->sink), "next", "events wait in the log and are told when the place takes them");
     }
     if (!is && p->said)
-        log_info("audit.caught-up", "place", sink_name(p->sink));
+        log_info("audit.caught-up", "place", p->name);
     if (!is) {
         p->behind_ms = 0;
         p->said = false;
     }
 }
 
+/* Nothing is added to what the courier took: no need to read the log for it. */
+static bool frozen(const struct place *p)
+{
+    return p->batch != NULL && p->batch->id[0] != 0;
+}
+
 static bool caught_up(const struct service *s, const struct place *p)
 {
-    return p->waiting == 0 && p->told >= log_size(s->log);
+    return p->waiting == 0 && p->told >= log_size(s->log) && (p->batch == NULL || p->batch->count == 0);
 }
 
 /* rows: as log_block and teller_fresh have them. False: not now. */
@@ -268,7 +247,7 @@ void teller_fresh(struct service *s, json_t *leaves)
         struct place *p = t->places[i];
         if (p == NULL)
             continue;
-        if (p->behind_ms == 0 && flush_queue(p))
+        if ((p->behind_ms == 0 || p->batch != NULL) && flush_queue(s, p))
             (void)tell_rows(s, p, leaves, AT_ONCE);
         behind(p, !caught_up(s, p));
     }
@@ -306,23 +285,23 @@ void teller_tick(struct service *s)
         struct place *p = t->places[i];
         if (p == NULL)
             continue;
-        if (now - t->looked_ms >= LOOK_MS)
+        if (now - t->looked_ms >= LOOK_MS && p->sink != NULL)
             sink_tick(p->sink);
-        if (!caught_up(s, p) && flush_queue(p) && !catch_up(s, p, &err) && err.text[0] != 0)
+        if (!caught_up(s, p) && !frozen(p) && flush_queue(s, p) && !catch_up(s, p, &err) && err.text[0] != 0)
             log_error("audit.unread", "why", err.text);
         behind(p, !caught_up(s, p));
     }
     if (now - t->looked_ms >= LOOK_MS)
         t->looked_ms = now;
     if (now - t->saved_ms >= SAVE_MS) {
-        save_positions(t, false);
+        teller_save(t, false);
         t->saved_ms = now;
     }
 }
 
 /* ---- events that are no leaves ---- */
 
-static void note(struct service *s, const char *name, const json_t *content, uint64_t count)
+static void note(struct service *s, const char *name, const json_t *content, uint64_t count, bool remote_only)
 {
     char line[SINK_LINE_MAX], uid[32];
     struct teller *t = s->teller;
@@ -332,12 +311,12 @@ static void note(struct service *s, const char *name, const json_t *content, uin
     size_t n = row != NULL ? event_line(&e, line) : 0;
     for (size_t i = 0; i < PLACES; i++) {
         struct place *p = t->places[i];
-        if (p == NULL)
+        if (p == NULL || (remote_only && p->batch == NULL))
             continue;
         if (n == 0)
-            p->lost++;
-        else if (!flush_queue(p) || !put(p, row, e.time_ms, slice_of(line, n)))
-            enqueue(p, row, e.time_ms, line);
+            lose(p);
+        else if (!flush_queue(s, p) || !put(p, row, e.time_ms, slice_of(line, n), false))
+            place_enqueue(p, row, e.time_ms, line);
         behind(p, !caught_up(s, p));
     }
 }
@@ -345,7 +324,7 @@ static void note(struct service *s, const char *name, const json_t *content, uin
 void teller_note(struct service *s, const char *name, json_t *content)
 {
     if (s->teller != NULL && content != NULL)
-        note(s, name, content, 1);
+        note(s, name, content, 1, false);
     json_decref(content);
 }
 
@@ -353,7 +332,7 @@ static void tell_over(struct service *s, struct teller *t)
 {
     if (t->over == 0 || clock_wall_s() == t->second)
         return;
-    note(s, "op.refused", t->over_last, t->over);
+    note(s, "op.refused", t->over_last, t->over, false);
     t->over = 0;
     json_decref(t->over_last);
     t->over_last = NULL;
@@ -380,28 +359,94 @@ void teller_refused(struct service *s, json_t *content)
     t->over_last = content;
 }
 
+/* ---- places that the courier speaks to ---- */
+
+static struct place *remote_place(struct service *s, const char *name)
+{
+    for (size_t i = 0; s->teller != NULL && i < PLACES; i++)
+        if (s->teller->places[i] != NULL && s->teller->places[i]->batch != NULL && strcmp(s->teller->places[i]->name, name) == 0)
+            return s->teller->places[i];
+    return NULL;
+}
+
+enum status op_audit_take(struct op *o)
+{
+    struct service *s = o->s;
+    struct place *p = remote_place(s, str(o->m, "place"));
+    struct err err = { .text = "" };
+    if (p == NULL)                    /* its config is another one: it asks in vain until it has read the file */
+        return OK;
+    if (!frozen(p) && flush_queue(s, p) && !catch_up(s, p, &err) && err.text[0] != 0)
+        log_error("audit.unread", "why", err.text);
+    json_t *batch = batch_take(p->batch, p->name, clock_mono_ms());
+    if (batch != NULL)
+        json_object_set_new(o->answer, "batch", batch);
+    return OK;
+}
+
+/* The worker tells the other places by itself. */
+enum status op_door(struct op *o)
+{
+    const struct event_row *row = event_row_of(str(o->m, "name"));
+    if (row == NULL || strncmp(row->name, "door.", 5) != 0)
+        return refuse_op(o, BAD_REQUEST, "'name' is no event of the door");
+    if (o->s->teller != NULL)
+        note(o->s, row->name, json_object_get(o->m, "content"), (uint64_t)num(o->m, "count"), true);
+    return OK;
+}
+
+/* The place has what was put before the batch was taken; nothing was put since. A leaf that is no event may have been passed over meanwhile: that is told, too. */
+enum status op_audit_done(struct op *o)
+{
+    struct place *p = remote_place(o->s, str(o->m, "place"));
+    bool sent = strcmp(str(o->m, "result"), "sent") == 0;
+    if (!sent && strcmp(str(o->m, "result"), "failed") != 0)
+        return refuse_op(o, BAD_REQUEST, "'result' is sent or failed");
+    enum batch_end end = p != NULL ? batch_done(p->batch, str(o->m, "batch"), sent, clock_mono_ms()) : BATCH_UNKNOWN;
+    if (end == BATCH_CONFIRMED) {
+        p->confirmed = p->told;
+        p->why[0] = 0;
+        behind(p, false);             /* it takes events: what still waits begins to wait now */
+        behind(p, !caught_up(o->s, p));
+    } else if (end == BATCH_FAILED) {
+        snprintf(p->why, sizeof p->why, "%s", str(o->m, "why"));
+    }
+    return OK;
+}
+
+void teller_gone(struct service *s)
+{
+    for (size_t i = 0; s->teller != NULL && i < PLACES; i++)
+        if (s->teller->places[i] != NULL && s->teller->places[i]->batch != NULL) {
+            batch_gone(s->teller->places[i]->batch);
+            snprintf(s->teller->places[i]->why, sizeof s->teller->places[i]->why, "the process that sends them went away");
+        }
+}
+
 /* ---- opening and closing ---- */
 
 static enum status open_places(struct service *s, uint64_t fresh, struct err *err)
 {
     struct teller *t = s->teller;
     struct place *made[PLACES] = { NULL };
-    json_t *positions = read_positions(t);
+    json_t *positions = teller_positions(t);
     enum status st = OK;
     for (size_t i = 0; i < PLACES && st == OK; i++) {
         const char *spec = spec_of(s->config, i);
         const struct place *had = t->places[i];
         if (spec != NULL && (had == NULL || strcmp(had->spec, spec) != 0))
-            st = place_open(i, spec, had ? had->told : position_of(s, positions, i, fresh), &made[i], err);
+            st = place_open(i, spec, had ? place_position(had) : teller_position(s, positions, i, fresh), &made[i], err);
     }
     json_decref(positions);
     for (size_t i = 0; i < PLACES; i++) {
         if (st != OK) {
             place_free(made[i]);
         } else if (made[i] != NULL || spec_of(s->config, i) == NULL) {
+            if (made[i] != NULL && t->places[i] != NULL)
+                place_inherit(made[i], t->places[i]);
             place_free(t->places[i]);
             t->places[i] = made[i];
-        } else {
+        } else if (t->places[i]->sink != NULL) {
             sink_reopen(t->places[i]->sink);
         }
     }
@@ -411,7 +456,8 @@ static enum status open_places(struct service *s, uint64_t fresh, struct err *er
 enum status teller_open(struct service *s, struct teller **out, struct err *err)
 {
     struct teller *t = calloc(1, sizeof *t);
-    if (t == NULL || (t->position_path = config_path(s->config, "audit.position")) == NULL) {
+    if (t == NULL || (t->position_path = config_path(s->config, "audit.position")) == NULL || (t->waiting_path = config_path(s->config, "audit.waiting")) == NULL) {
+        free(t ? t->position_path : NULL);
         free(t);
         return fail(err, NO_MEMORY, "audit events");
     }
@@ -419,7 +465,9 @@ enum status teller_open(struct service *s, struct teller **out, struct err *err)
     t->saved_ms = clock_mono_ms();
     enum status st = open_places(s, s->leaves_before, err);   /* what this start has written is told */
     if (st == OK)
-        save_positions(t, true);
+        teller_save(t, true);
+    if (st == OK)
+        teller_restore(t);
     *out = t;
     return st;
 }
@@ -435,11 +483,13 @@ void teller_close(struct service *s)
     if (t == NULL)
         return;
     tell_over(s, t);
-    save_positions(t, true);
+    teller_save(t, true);
+    teller_keep(t);
     for (size_t i = 0; i < PLACES; i++)
         place_free(t->places[i]);
     json_decref(t->over_last);
     free(t->position_path);
+    free(t->waiting_path);
     free(t);
     s->teller = NULL;
 }
@@ -458,7 +508,7 @@ struct teller_counts teller_count(const struct service *s)
     struct teller_counts c = { 0, 0 };
     for (size_t i = 0; s->teller != NULL && i < PLACES; i++) {
         const struct place *p = s->teller->places[i];
-        uint64_t n = p ? p->waiting + (log_size(s->log) - p->told) : 0;
+        uint64_t n = p ? p->waiting + (log_size(s->log) - p->told) + (p->batch ? p->batch->count : 0) : 0;
         c.waiting = n > c.waiting ? n : c.waiting;
         c.lost += p ? p->lost : 0;
     }

@@ -3,7 +3,9 @@
  * A place has a position in the log: leaves up to there were told. What can't be told now (a full disk, a pipe that nobody reads, a syslog that is away) is told later, in order, from the
  * log, which has it all; so a decision never waits for a place, and nothing is lost. Positions are kept in STATE/audit.position, a minute late while it runs, since what a file
  * took last is not on the disk yet: after a crash of the machine some lines come twice (metadata.uid is the same), none is missing. Events that are no leaves (start, stop, reloads, refusals) wait
- * in a queue of bounded length; what does not fit is counted. */
+ * in a queue of bounded length that outlives an orderly restart (STATE/audit.waiting); what does not fit is counted, and told as events.lost.
+ *
+ * A webhook and syslog over TLS are spoken to by the courier, which takes batches (authz/approvals/batch.h) and says how it went; their positions move on when a batch was confirmed. */
 #ifndef COUNTERSIGN_TELLER_H
 #define COUNTERSIGN_TELLER_H
 
@@ -31,6 +33,8 @@ void teller_note(struct service *s, const char *name, json_t *content);
 void teller_refused(struct service *s, json_t *content);
 /* Has a place been behind for 5 s, and does the config say that nothing is decided then? */
 bool teller_stops(const struct service *s);
+/* The courier went away: what it had taken for a webhook or for syslog over TLS is to be sent again. */
+void teller_gone(struct service *s);
 /* For the tick: leaves and events that wait at the place that is furthest behind; events that were lost. */
 struct teller_counts {
     uint64_t waiting, lost;

@@ -1,5 +1,6 @@
 /* upkeep: what nobody asks for: expiry, a changed config, connections that ended. */
 #include "authz/approvals/notices.h"
+#include "authz/approvals/retention.h"
 
 #include <openssl/x509.h>
 
@@ -70,6 +71,8 @@ enum status service_tick(struct service *s, struct err *err)
     st = own_end(&o, st, err);
     if (st == OK)
         st = retention_tick(s, err);
+    if (st == OK)
+        st = local_tick(s, err);
     revoked_look(s);
     teller_tick(s);
     if (st == OK && log_size(s->log) - s->written > REMEMBER_EVERY)

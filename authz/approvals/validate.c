@@ -58,6 +58,17 @@ static bool words(const json_t *v, const struct field *f)
     return good;
 }
 
+static bool texts(const json_t *v, const struct field *f)
+{
+    static const struct field each = { "text", FIELD_TEXT, 0, 1024, false, false };
+    const char *name;
+    json_t *member;
+    bool good = json_is_object(v) && json_object_size(v) >= (size_t)f->min && json_object_size(v) <= (size_t)f->max;
+    json_object_foreach((json_t *)(uintptr_t)v, name, member)
+        good = good && text(member, &each);
+    return good;
+}
+
 static bool spends(const json_t *v, const struct field *f)
 {
     static const struct field name = { "name", FIELD_WORD, 1, 79, false, false }, shown = { "shown", FIELD_ASCII, 0, 128, false, false };
@@ -90,6 +101,8 @@ static bool sound(const json_t *v, const struct field *f)
         return who(v);
     case FIELD_WORDS:
         return words(v, f);
+    case FIELD_TEXTS:
+        return texts(v, f);
     case FIELD_SPENDS:
         return spends(v, f);
     }
@@ -102,6 +115,7 @@ static const char *expected(const struct field *f)
         [FIELD_TEXT] = "a text",        [FIELD_WORD] = "a word",     [FIELD_ASCII] = "a plain text",
         [FIELD_BYTES32] = "32 bytes as base64url", [FIELD_NUMBER] = "a whole number", [FIELD_WHO] = "an identity",
         [FIELD_WORDS] = "a list of names",
+        [FIELD_TEXTS] = "an object of texts",
         [FIELD_SPENDS] = "lines of a budget",
     };
     return words[f->kind];

@@ -19,6 +19,7 @@ enum field_kind {
     FIELD_NUMBER,      /* integer, min to max */
     FIELD_WHO,         /* {identity, x5t, not_after} */
     FIELD_WORDS,       /* min to max words of at most 64 bytes */
+    FIELD_TEXTS,       /* an object of min to max texts of at most 1024 bytes */
     FIELD_SPENDS,      /* min to max of {name, amount} or {name, digest, shown}: lines of a budget */
 };
 enum { SPENDS_MAX = 64 };

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { FRAME_MAX = SINK_LINE_MAX + 512, RETRY_MS = 1000, MSGID_MAX = 32, HOST_MAX = 256 };
+enum { FRAME_MAX = SINK_FRAME_MAX, RETRY_MS = 1000, MSGID_MAX = 32, HOST_MAX = 256 };
 _Static_assert(SINK_LINE_MAX <= PIPE_BUF, "a pipe takes a line at once");
 
 enum kind { TO_FILE, TO_STDOUT, TO_LOCAL, TO_DATAGRAMS, TO_STREAM };
@@ -36,7 +36,7 @@ struct sink {
     int64_t tried_ms;                 /* when it was last opened or connected */
     char rest[FRAME_MAX];             /* of a line that was taken in part */
     size_t rest_len;
-    char why[160], host[HOST_MAX];
+    char why[160];
 };
 
 /* ---- making one ---- */
@@ -49,9 +49,6 @@ static enum status make(enum kind kind, struct sink **out, struct err *err)
     s->kind = kind;
     s->fd = -1;
     s->tried_ms = INT64_MIN;
-    if (gethostname(s->host, sizeof s->host) != 0 || s->host[0] == 0)
-        snprintf(s->host, sizeof s->host, "-");
-    s->host[sizeof s->host - 1] = 0;
     *out = s;
     return OK;
 }
@@ -270,27 +267,38 @@ static void word(const char *text, size_t max, char *out)
     out[n] = 0;
 }
 
-/* RFC 5424 s6: "<PRI>1 TIME HOST APP PROCID MSGID SD MSG"; locally what glibc's syslog() sends: "<PRI>Mmm dd hh:mm:ss APP[PID]: MSG". */
+/* RFC 5424 s6: "<PRI>1 TIME HOST APP PROCID MSGID SD MSG" */
+size_t sink_syslog_frame(const struct sink_line *line, bool counted, char out[SINK_FRAME_MAX])
+{
+    char when[CLOCK_TEXT_MAX], msgid[MSGID_MAX + 1], name[HOST_MAX] = "", host[HOST_MAX], body[FRAME_MAX];
+    int n;
+    if (gethostname(name, sizeof name - 1) != 0)
+        name[0] = 0;
+    clock_rfc3339(line->time_ms, when);
+    word(line->name, MSGID_MAX, msgid);
+    word(name, HOST_MAX - 1, host);
+    n = snprintf(body, sizeof body, "<%d>1 %s %s countersign %d %s - %.*s", LOG_AUTHPRIV | (int)line->severity, when, host, (int)getpid(), msgid, SLICE_ARG(line->text));
+    if (n < 0 || n >= (int)sizeof body)
+        return 0;
+    n = counted ? snprintf(out, FRAME_MAX, "%d %s", n, body) : snprintf(out, FRAME_MAX, "%s", body);
+    return n > 0 && n < FRAME_MAX ? (size_t)n : 0;
+}
+
+/* Locally what glibc's syslog() sends: "<PRI>Mmm dd hh:mm:ss APP[PID]: MSG". */
 static size_t frame(const struct sink *s, const struct sink_line *line, char out[FRAME_MAX])
 {
-    char when[CLOCK_TEXT_MAX], msgid[MSGID_MAX + 1], host[HOST_MAX], body[FRAME_MAX];
-    int pri = LOG_AUTHPRIV | (int)line->severity, n;
-    if (s->kind == TO_FILE || s->kind == TO_STDOUT) {
-        n = snprintf(out, FRAME_MAX, "%.*s\n", SLICE_ARG(line->text));
-    } else if (s->kind == TO_LOCAL) {
+    char when[CLOCK_TEXT_MAX];
+    int n;
+    if (s->kind == TO_STREAM || s->kind == TO_DATAGRAMS)
+        return sink_syslog_frame(line, s->kind == TO_STREAM, out);
+    if (s->kind == TO_LOCAL) {
         time_t t = (time_t)(line->time_ms / 1000);
         struct tm tm;
         localtime_r(&t, &tm);
         strftime(when, sizeof when, "%b %e %H:%M:%S", &tm);
-        n = snprintf(out, FRAME_MAX, "<%d>%s countersign[%d]: %.*s", pri, when, (int)getpid(), SLICE_ARG(line->text));
+        n = snprintf(out, FRAME_MAX, "<%d>%s countersign[%d]: %.*s", LOG_AUTHPRIV | (int)line->severity, when, (int)getpid(), SLICE_ARG(line->text));
     } else {
-        clock_rfc3339(line->time_ms, when);
-        word(line->name, MSGID_MAX, msgid);
-        word(s->host, HOST_MAX - 1, host);
-        n = snprintf(body, sizeof body, "<%d>1 %s %s countersign %d %s - %.*s", pri, when, host, (int)getpid(), msgid, SLICE_ARG(line->text));
-        if (n < 0 || n >= (int)sizeof body)
-            return 0;
-        n = s->kind == TO_STREAM ? snprintf(out, FRAME_MAX, "%d %s", n, body) : snprintf(out, FRAME_MAX, "%s", body);
+        n = snprintf(out, FRAME_MAX, "%.*s\n", SLICE_ARG(line->text));
     }
     return n > 0 && n < FRAME_MAX ? (size_t)n : 0;
 }

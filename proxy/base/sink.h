@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* A line has at most so many bytes with its end: what a pipe takes at once, so that lines of two processes don't mix. */
-enum { SINK_LINE_MAX = 4096 };
+enum { SINK_LINE_MAX = 4096, SINK_FRAME_MAX = SINK_LINE_MAX + 512 };
 /* Severities of syslog (RFC 5424 s6.2.1) that are used here. */
 enum sink_severity { SINK_ALERT = 1, SINK_CRITICAL = 2, SINK_ERROR = 3, SINK_WARNING = 4, SINK_NOTICE = 5, SINK_INFO = 6 };
 
@@ -21,6 +21,9 @@ struct sink_line {
     enum sink_severity severity;
     int64_t time_ms;                  /* wall clock */
 };
+
+/* The line as a message of RFC 5424 from this machine (facility authpriv), counted: "LEN SP MESSAGE" (RFC 5425 s4.3, RFC 6587 s3.4.1), or not. Its length, or 0: too long. */
+size_t sink_syslog_frame(const struct sink_line *line, bool counted, char out[SINK_FRAME_MAX]);
 
 struct sink;
 

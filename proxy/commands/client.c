@@ -166,6 +166,17 @@ enum status client_open(struct profile *p, struct client **out, struct err *err)
     return st;
 }
 
+void client_forget_problem(struct client *c)
+{
+    json_decref(c->problem);
+    c->problem = NULL;
+}
+
+const struct profile *client_profile(const struct client *c)
+{
+    return c->profile;
+}
+
 void client_free(struct client *c)
 {
     if (c == NULL)

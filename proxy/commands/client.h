@@ -20,6 +20,10 @@ struct client;
 /* Fills the profile, checks that all is there, and makes ready; nothing is sent yet. The profile is borrowed until client_free. BAD_CONFIG. */
 MUST_CHECK enum status client_open(struct profile *p, struct client **out, struct err *err);
 void client_free(struct client *c);
+/* The profile it was opened with. Borrowed. */
+const struct profile *client_profile(const struct client *c);
+/* The last refusal was no failure after all: do not report it. */
+void client_forget_problem(struct client *c);
 
 /* path: "/api/v1/status". The answer must be a JSON object of at most CLIENT_JSON_MAX bytes; *out is the caller's. REFUSED or NOT_FOUND: the gateway answered with a problem, which
  * client_failed prints whole; IO_FAILED: it could not be asked; BAD_INPUT: the answer makes no sense. */

@@ -1,5 +1,7 @@
 #include "proxy/commands/evidence.h"
 #include "proxy/base/file.h"
+#include "proxy/commands/storage.h"
+#include "proxy/commands/term.h"
 #include "proxy/commands/words.h"
 
 #include <errno.h>
@@ -46,6 +48,15 @@ static FILE *memory_file(struct err *err)
     return evidence_nameless_file(err);
 }
 
+/* Of a file without a name: what opens it again. */
+static enum status name_it(struct evidence *e, struct err *err)
+{
+    if (asprintf(&e->recording, "/proc/self/fd/%d", fileno(e->file)) >= 0)
+        return OK;
+    e->recording = NULL;
+    return fail(err, NO_MEMORY, "recording");
+}
+
 /* what: "recording", or "listing?purpose=show". */
 static enum status download(struct client *c, struct evidence *e, const char *what, struct err *err)
 {
@@ -59,11 +70,51 @@ static enum status download(struct client *c, struct evidence *e, const char *wh
         return IO_FAILED;
     snprintf(path, sizeof path, "/api/v1/sessions/%s/%s", e->session, what);
     enum status st = client_download(c, path, e->file, recording_max, err);
-    if (st == OK && asprintf(&e->recording, "/proc/self/fd/%d", fileno(e->file)) < 0) {
-        e->recording = NULL;
-        st = fail(err, NO_MEMORY, "recording");
-    }
-    return st;
+    return st == OK ? name_it(e, err) : st;
+}
+
+static enum status from_storage(const struct profile *p, struct evidence *e, const char *purpose, struct err *err)
+{
+    if (e->file != NULL)
+        fclose(e->file);
+    e->file = evidence_nameless_file(err);
+    enum status st = e->file ? storage_recording(p, e->session, json_array_member(e->info, "leaves"), strcmp(purpose, "verify") == 0, e->file, err) : IO_FAILED;
+    e->from_storage = true;
+    return st == OK ? name_it(e, err) : st;
+}
+
+/* "" or " It went to URL, as logged in leaf N.": what the log says of a file that is gone. */
+static void moved_text(const json_t *info, char *out, size_t max)
+{
+    char to[300];
+    size_t i;
+    json_t *leaf;
+    out[0] = 0;
+    json_array_foreach(json_array_member(info, "leaves"), i, leaf)
+        if (json_text_is(leaf, "type", "session.moved"))
+            snprintf(out, max, " It is in %s, as logged in leaf %llu.", term_escape(slice_str(json_text(json_object_get(leaf, "content"), "to")), to, sizeof to),
+                     (unsigned long long)json_number(leaf, "seq"));
+}
+
+/* From the gateway; or, when its own file is gone or the option says so, from the storage that the profile names. */
+static enum status get_recording(struct client *c, struct evidence *e, const char *purpose, const char *what, struct err *err)
+{
+    const struct profile *p = client_profile(c);
+    struct err why = { .text = "" };
+    char moved[400];
+    if (p->from_storage)
+        return from_storage(p, e, purpose, err);
+    enum status st = download(c, e, what, err);
+    if (st != NOT_FOUND)
+        return st;
+    client_forget_problem(c);         /* another explanation comes in its place */
+    enum status named = storage_named(p, &why);
+    moved_text(e->info, moved, sizeof moved);
+    if (named == NOT_FOUND)
+        return fail(err, NOT_FOUND, "the gateway has no file of the recording of %s.%s Next: if it copies recordings to object storage, name that with --storage, or in your profile", e->session, moved);
+    if (named != OK)
+        return fail(err, named, "the gateway has no file of the recording of %s, and %s", e->session, why.text);
+    return from_storage(p, e, purpose, err);
 }
 
 /* One page of the session's facts; the first is kept, the others' leaves are added to it. *next: where the next begins, 0 after the last. */
@@ -123,7 +174,7 @@ static enum status fetch_both(struct client *c, const char *session, const char 
     if (erased != NULL)
         st = without_recording(session, erased, purpose, err);
     else if (st == OK)
-        st = download(c, &e, what, err);
+        st = get_recording(c, &e, purpose, what, err);
     if (st == OK)
         *out = e;
     else
@@ -145,7 +196,7 @@ enum status evidence_fetch_listing(struct client *c, const char *session, const 
 
 enum status evidence_fetch_rest(struct client *c, struct evidence *e, struct err *err)
 {
-    return download(c, e, "recording", err);
+    return e->from_storage ? OK : download(c, e, "recording", err);
 }
 
 /* Take one page's leaves over, and say where the next begins (0: that was all). */

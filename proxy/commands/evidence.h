@@ -12,13 +12,15 @@ struct evidence {
     char session[65];                 /* "" when it is not known (offline, show and replay) */
     char *recording;                  /* a path to open; NULL: none */
     FILE *file;                       /* behind it, when it was downloaded */
+    bool from_storage;                /* it came from object storage, whole */
     json_t *info;                     /* answer of GET /api/v1/sessions/ID: session, segments, leaves; NULL offline */
     json_t *log;                      /* { leaves, head, session }; NULL: not fetched */
     json_t *about;                    /* of the log's leaves those with content, so that a long log is walked once */
     json_t *log_key;                  /* { instance, log_key }; NULL: not fetched */
 };
 
-/* Session facts and recording, for purpose "show", "replay", "verify", "export" or "incident" (which the gateway logs). Of a session that retention
+/* Session facts and recording, for purpose "show", "replay", "verify", "export" or "incident" (which the gateway logs). When the gateway has
+ * no file of it any more, or the option --storage says so, it is read from object storage (storage.h). Of a session that retention
  * deleted there is no recording: NULL for verify and incident, NOT_FOUND for the others. */
 MUST_CHECK enum status evidence_fetch(struct client *c, const char *session, const char *purpose, struct evidence *out, struct err *err);
 /* "erased by retention on ..., as logged in leaf N". */

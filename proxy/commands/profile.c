@@ -20,9 +20,15 @@ static const struct setting {
     { "key", "COUNTERSIGN_KEY", offsetof(struct profile, key), true },
     { "ca", "COUNTERSIGN_CA", offsetof(struct profile, ca), true },
     { "auditor_key", "COUNTERSIGN_AUDITOR_KEY", offsetof(struct profile, auditor_key), true },
+    { "storage", "COUNTERSIGN_STORAGE", offsetof(struct profile, storage), false },
+    { "storage_region", "COUNTERSIGN_STORAGE_REGION", offsetof(struct profile, storage_region), false },
+    { "storage_key", "COUNTERSIGN_STORAGE_KEY", offsetof(struct profile, storage_key), false },
+    { "storage_secret", "COUNTERSIGN_STORAGE_SECRET", offsetof(struct profile, storage_secret), true },
+    { "storage_ca", "COUNTERSIGN_STORAGE_CA", offsetof(struct profile, storage_ca), true },
     { "instance", NULL, offsetof(struct profile, instance), false },
 };
 enum { SETTING_COUNT = sizeof settings / sizeof settings[0] };
+_Static_assert(SETTING_COUNT == sizeof((struct profile *)0)->owned / sizeof(char *), "one for each setting");
 
 static const char **place_of(struct profile *p, size_t i)
 {
@@ -68,7 +74,7 @@ static enum status take(struct profile *p, const char *path, const config_settin
     int i = setting_index(name);
     if (i < 0 || value == NULL || value[0] == 0)
         return fail(err, BAD_CONFIG, "%s:%u: %s: %s", path, (unsigned)config_setting_source_line(s), name,
-                    i < 0 ? "there is no such setting; expected gateway, cert, key, ca, auditor_key or instance" : "expected a string that is not empty");
+                    i < 0 ? "there is no such setting; expected gateway, cert, key, ca, auditor_key, storage, storage_region, storage_key, storage_secret, storage_ca or instance" : "expected a string that is not empty");
     const char **place = place_of(p, (size_t)i);
     if (*place != NULL)
         return OK;
@@ -100,6 +106,7 @@ static enum status read_file(struct profile *p, const char *path, struct err *er
 
 enum status profile_fill(struct profile *p, const char *path, struct err *err)
 {
+    p->from_storage = p->storage != NULL;
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         const char *env = settings[i].env != NULL ? getenv(settings[i].env) : NULL;
         if (*place_of(p, i) == NULL && env != NULL && env[0] != 0)

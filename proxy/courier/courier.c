@@ -4,6 +4,7 @@
 #include "proxy/base/log.h"
 #include "proxy/base/msg.h"
 #include "proxy/courier/copies.h"
+#include "proxy/courier/events_out.h"
 #include "proxy/courier/fetch.h"
 #include "proxy/courier/notice_make.h"
 
@@ -15,7 +16,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { ASK_EVERY_MS = 500, RECONNECT_MS = 300, CONNECT_MS = 5000, WEBHOOK_MS = 10000, MAIL_MS = 30000, ANSWER_MAX = 64 * 1024, ID_MAX = 40, WHY_MAX = 200, COPIES_AGAIN_MS = 60000 };
+enum { ASK_EVERY_MS = 500, RECONNECT_MS = 300, CONNECT_MS = 5000, WEBHOOK_MS = 10000, MAIL_MS = 30000, ANSWER_MAX = 64 * 1024, ID_MAX = 40, WHY_MAX = 200, COPIES_AGAIN_MS = 60000, EVENTS_EVERY_MS = 100 };
 
 struct courier {
     struct config *config;
@@ -23,12 +24,13 @@ struct courier {
     char *socket;
     int fd;                           /* to authz; -1: not connected */
     int signals;
-    int64_t n, hello_n, take_n;       /* numbers of calls; 0: none is open */
+    int64_t n, hello_n, take_n, audit_n;   /* numbers of calls; 0: none is open */
     bool ready;                       /* authz took our hello */
     int64_t next_ms;                  /* ask, or connect, again then (monotonic) */
     struct fetcher *fetcher;
     struct copies *copies;            /* NULL: not configured, or not possible */
     int64_t copies_again_ms;
+    struct events_out *events;        /* audit events; NULL: not configured */
     bool stopping;
 };
 
@@ -54,7 +56,7 @@ static void disconnect(struct courier *c, const char *why)
     close(c->fd);
     c->fd = -1;
     c->ready = false;
-    c->hello_n = c->take_n = 0;
+    c->hello_n = c->take_n = c->audit_n = 0;
     c->next_ms = clock_mono_ms() + RECONNECT_MS;
 }
 
@@ -83,13 +85,35 @@ static void connect_to(struct courier *c)
     c->hello_n = ask(c, json_pack("{s:s, s:s}", "op", "hello", "role", "courier"));
 }
 
-static void report(struct courier *c, const char *id, const char *result, const char *why)
+static void make_plain(const char *why, char plain[WHY_MAX + 1])
 {
-    char plain[WHY_MAX + 1];
     size_t n = 0;
     for (; why[n] != 0 && n < WHY_MAX; n++)
         plain[n] = why[n] >= ' ' && why[n] <= '~' ? why[n] : '?';
     plain[n] = 0;
+}
+
+/* How a batch of audit events went. */
+static void on_events(void *arg, const char *place, const char *batch, bool sent, const char *why)
+{
+    struct courier *c = arg;
+    char plain[WHY_MAX + 1];
+    make_plain(why, plain);
+    if (c->ready)                     /* else it is due again anyway */
+        (void)ask(c, json_pack("{s:s, s:s, s:s, s:s, s:s}", "op", "audit.done", "place", place, "batch", batch, "result", sent ? "sent" : "failed", "why", plain));
+}
+
+static void ask_for_events(struct courier *c)
+{
+    const char *place = c->ready && c->audit_n == 0 && c->events != NULL ? events_out_idle(c->events, clock_mono_ms()) : NULL;
+    if (place != NULL)
+        c->audit_n = ask(c, json_pack("{s:s, s:s}", "op", "audit.take", "place", place));
+}
+
+static void report(struct courier *c, const char *id, const char *result, const char *why)
+{
+    char plain[WHY_MAX + 1];
+    make_plain(why, plain);
     (void)ask(c, json_pack("{s:s, s:s, s:s, s:s}", "op", "notices.done", "id", id, "result", result, "why", plain));
     c->next_ms = 0;                   /* the next one for that receiver may be due */
 }
@@ -201,6 +225,10 @@ static void take(struct courier *c, const json_t *m)
         c->next_ms = 0;
         if (!c->ready)
             disconnect(c, text(json_object_get(m, "problem"), "detail"));
+    } else if (n == c->audit_n) {
+        c->audit_n = 0;
+        if (c->events != NULL && json_is_object(json_object_get(m, "batch")))
+            events_out_send(c->events, json_object_get(m, "batch"));
     } else if (n == c->take_n) {
         c->take_n = 0;
         json_array_foreach(json_object_get(m, "notices"), i, notice)
@@ -239,6 +267,13 @@ static void begin_copies(struct courier *c)
         log_error("copies.not_begun", "why", err.text, "next", "it is tried again every minute");
 }
 
+static void begin_events(struct courier *c)
+{
+    struct err err;
+    if (events_out_new(c->config, c->fetcher, on_events, c, &c->events, &err) != OK)
+        log_error("audit.not_begun", "why", err.text, "next", "audit events wait in the log");
+}
+
 static void reload(struct courier *c)
 {
     struct config *fresh = NULL;
@@ -254,6 +289,9 @@ static void reload(struct courier *c)
     copies_free(c->copies);
     c->copies = NULL;
     begin_copies(c);
+    events_out_free(c->events);
+    c->events = NULL;
+    begin_events(c);
     log_set_level(fresh->log_level);
     log_info("config.reloaded", "file", c->config_file);
 }
@@ -270,11 +308,19 @@ static void read_signals(struct courier *c)
 
 static void turn(struct courier *c)
 {
-    int watched[2] = { c->signals, c->fd };
+    struct fetch_watched watched[FETCH_WATCHED_MAX] = { { c->signals, false }, { c->fd, false } };
+    size_t count = c->fd >= 0 ? 2 : 1;
     int64_t now = clock_mono_ms(), wait = c->next_ms > now ? c->next_ms - now : c->take_n != 0 || c->hello_n != 0 ? ASK_EVERY_MS : 0;
-    fetch_step(c->fetcher, watched, c->fd >= 0 ? 2 : 1, (int)(wait < ASK_EVERY_MS ? wait : ASK_EVERY_MS));
+    if (c->events != NULL) {
+        count += events_out_watch(c->events, watched + count, FETCH_WATCHED_MAX - count);
+        wait = wait > EVENTS_EVERY_MS ? EVENTS_EVERY_MS : wait;
+    }
+    fetch_step(c->fetcher, watched, count, (int)(wait < ASK_EVERY_MS ? wait : ASK_EVERY_MS));
     read_signals(c);
     read_all(c);
+    if (c->events != NULL)
+        events_out_step(c->events);
+    ask_for_events(c);
     if (c->copies != NULL)
         copies_step(c->copies);
     else if (clock_mono_ms() >= c->copies_again_ms)
@@ -309,12 +355,15 @@ enum status courier_run(struct config *config, const char *config_file, struct e
     if (st == OK)
         begin_copies(&c);
     if (st == OK)
+        begin_events(&c);
+    if (st == OK)
         log_info("courier.ready");
     while (st == OK && !c.stopping)
         turn(&c);
     if (st == OK && fetch_under_way(c.fetcher) > 0)
         _exit(0);                     /* tidying up would wait for a resolver that hangs */
     copies_free(c.copies);
+    events_out_free(c.events);
     fetcher_free(c.fetcher);
     if (c.fd >= 0)
         close(c.fd);

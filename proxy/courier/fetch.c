@@ -254,13 +254,13 @@ static void finish(struct fetch *x, CURLcode code)
     fetch_free(x);
 }
 
-void fetch_step(struct fetcher *f, const int *watched, size_t count, int wait_ms)
+void fetch_step(struct fetcher *f, const struct fetch_watched *watched, size_t count, int wait_ms)
 {
     struct curl_waitfd more[FETCH_WATCHED_MAX] = { 0 };
     int running = 0, left = 0;
     unsigned n = 0;
     for (; n < count && n < FETCH_WATCHED_MAX; n++)
-        more[n] = (struct curl_waitfd){ .fd = watched[n], .events = CURL_WAIT_POLLIN };
+        more[n] = (struct curl_waitfd){ .fd = watched[n].fd, .events = (short)(CURL_WAIT_POLLIN | (watched[n].writable ? CURL_WAIT_POLLOUT : 0)) };
     (void)curl_multi_perform(f->multi, &running);
     (void)curl_multi_poll(f->multi, more, n, wait_ms, NULL);
     (void)curl_multi_perform(f->multi, &running);

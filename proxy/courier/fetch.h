@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { FETCHES_MAX = 32, FETCH_WATCHED_MAX = 4, FETCH_FIELDS_MAX = 16 };
+enum { FETCHES_MAX = 32, FETCH_WATCHED_MAX = 8, FETCH_FIELDS_MAX = 16 };
 
 struct fetch_order {
     const char *url;                  /* https://, http:// to a loopback address, smtps://, or smtp:// (STARTTLS required) */
@@ -41,7 +41,11 @@ void fetcher_free(struct fetcher *f);  /* nobody is told of what is under way; N
 /* Begin one. `done` comes once, from fetch_step(). FULL: FETCHES_MAX are under way. BAD_INPUT: an URL of another scheme. */
 MUST_CHECK enum status fetch_start(struct fetcher *f, const struct fetch_order *order, fetch_done *done, void *arg, struct err *err);
 unsigned fetch_under_way(const struct fetcher *f);
+struct fetch_watched {
+    int fd;
+    bool writable;                    /* wait for that, too */
+};
 /* Wait, at most so long, for something to happen to them or for one of these descriptors to be readable; then go on, and tell what is done. */
-void fetch_step(struct fetcher *f, const int *watched, size_t count, int wait_ms);
+void fetch_step(struct fetcher *f, const struct fetch_watched *watched, size_t count, int wait_ms);
 
 #endif

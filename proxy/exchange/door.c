@@ -39,14 +39,24 @@ static void open_places(struct worker *w)
         open_place(d, 0, sink_file(c->audit.file, &d->places[0], &err), &err);
     if (c->audit.standard_output)
         open_place(d, 1, sink_stdout(&d->places[1], &err), &err);
-    if (c->audit.syslog != NULL)
+    if (c->audit.syslog != NULL && strncmp(c->audit.syslog, "tls:", 4) != 0)
         open_place(d, 2, sink_syslog(c->audit.syslog, &d->places[2], &err), &err);
+}
+
+/* To the places that the courier speaks to: through authz, which has their queue. */
+static void pass_on(struct worker *w, const char *name, const json_t *content, uint64_t count)
+{
+    json_t *m = json_pack("{s:s, s:s, s:I, s:O}", "op", "door", "name", name, "count", (json_int_t)count, "content", content);
+    if (m == NULL || !link_call(w->link, m, NULL, 0, NULL, NULL))
+        metric_add(&w->metrics.door_lost, count);
 }
 
 static void tell(struct worker *w, const char *name, const json_t *content, uint64_t count)
 {
     char line[SINK_LINE_MAX], uid[32];
     struct event e = { event_row_of(name), w->snap->config->instance, uid, 0, count, clock_wall_ms(), content };
+    if (config_audit_remote(w->snap->config))
+        pass_on(w, name, content, count);
     random_id(16, uid);
     size_t n = event_line(&e, line);
     struct sink_line out = { slice_of(line, n), name, event_syslog_severity(e.row), e.time_ms };
@@ -79,7 +89,7 @@ static void new_second(struct worker *w)
 
 static bool wanted(const struct config *c)
 {
-    return c->audit.file != NULL || c->audit.standard_output || c->audit.syslog != NULL;
+    return c->audit.file != NULL || c->audit.standard_output || c->audit.syslog != NULL || c->audit.webhook != NULL;
 }
 
 void door_refused(struct conn *c, const char *name, const char *reason, const char *why)

@@ -1,6 +1,6 @@
 /* door: who was refused before anything was asked for, as audit events (authz/events.h, the rows door.*), written by the worker itself: a flood of strangers is no business of
  * authz. One event a connection; past DOOR_A_SECOND a second those of one kind are told together, with their count. A place that takes no lines now loses them, and they are counted
- * (metric countersign_audit_door_events_lost_total): nobody is let in by that, and the access log has them too. */
+ * (metric countersign_audit_door_events_lost_total): nobody is let in by that, and the access log has them too. Places that the courier speaks to are told through authz (op `door`). */
 #ifndef COUNTERSIGN_DOOR_H
 #define COUNTERSIGN_DOOR_H
 

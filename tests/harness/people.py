@@ -107,10 +107,10 @@ class Person:
             return r, None
         return r, self.get(tool_path(r.get("location")))
 
-    def cli(self, *args, expect=None, timeout=60, stdin=None):
-        """`countersign ARGS` as this person."""
+    def cli(self, *args, expect=None, timeout=60, stdin=None, env=None):
+        """`countersign ARGS` as this person; env: more of the environment."""
         g = self.gateway
-        env = dict(g.env(), COUNTERSIGN_GATEWAY=f"https://{CONSOLE}:{g.port}", COUNTERSIGN_CERT=self.cred.cert, COUNTERSIGN_KEY=self.cred.key,
+        env = dict(g.env(), **(env or {}), COUNTERSIGN_GATEWAY=f"https://{CONSOLE}:{g.port}", COUNTERSIGN_CERT=self.cred.cert, COUNTERSIGN_KEY=self.cred.key,
                    COUNTERSIGN_CA=g.ca, COUNTERSIGN_AUDITOR_KEY=g.auditor_key(), HOME=g.state)
         p = subprocess.run([g.binary, *args], capture_output=True, env=env, timeout=timeout, input=stdin or b"")
         if expect is not None:

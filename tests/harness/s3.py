@@ -1,4 +1,4 @@
-"""Object storage that speaks as much of S3 as a PUT needs, on loopback with TLS: it checks each signature by itself (AWS Signature Version 4, from the specification) and never lets an object change."""
+"""Object storage that speaks as much of S3 as PUT and GET of objects need, on loopback with TLS: it checks each signature by itself (AWS Signature Version 4, from the specification) and never lets an object change."""
 import base64
 import datetime as dt
 import hashlib
@@ -56,6 +56,7 @@ class Storage:
 
     def __init__(self, folder, host="storage.localhost", certificate_for=None):
         self.objects, self.faults, self.asked, self.behave, self.lock = {}, [], 0, lambda n, name: None, threading.Lock()
+        self.read, self.read_faults, self.behave_read = 0, [], lambda n, name: None
         self.host = host
         self.ca, self.cert, self.key = server_certificate(folder, certificate_for or host, label="storage")
         self.port = 0
@@ -74,6 +75,13 @@ class Storage:
             def do_PUT(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 status, said = outer.take(self.path, self.headers.items(), body)
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(said)))
+                self.end_headers()
+                self.wfile.write(said)
+
+            def do_GET(self):
+                status, said = outer.give(self.path, self.headers.items())
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
@@ -113,6 +121,23 @@ class Storage:
                 return 403, f"<Error><Code>SignatureDoesNotMatch</Code><Message>{wrong}</Message></Error>".encode()
             self.objects[name] = body
         return 200, b""
+
+    def give(self, path, headers):
+        with self.lock:
+            self.read += 1
+            n = self.read
+        name = unquote(path).removeprefix(f"/{BUCKET}/gateway-1/")
+        instead = self.behave_read(n, name)
+        if isinstance(instead, bytes):
+            return 200, instead
+        if instead:
+            return instead, b"<Error><Code>SlowDown</Code></Error>"
+        wrong = fault("GET", path, headers, b"")
+        with self.lock:
+            if wrong:
+                self.read_faults.append(wrong)
+                return 403, b"<Error><Code>SignatureDoesNotMatch</Code></Error>"
+            return (200, self.objects[name]) if name in self.objects else (404, b"<Error><Code>NoSuchKey</Code></Error>")
 
     def recording(self, session):
         """What was copied of a session, put together as the documents say."""

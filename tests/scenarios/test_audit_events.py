@@ -13,7 +13,7 @@ from harness.authenticator import Authenticator, confirmed
 from harness.gateway import free_port
 from harness.people import give_grant, hold, wait_until
 
-CLASSES = {3001: (3, {10}), 3002: (3, {1, 2}), 3004: (3, {1, 2, 3, 4, 99}), 3005: (3, {1, 2}), 6002: (6, {1, 3, 4}), 6003: (6, {99})}
+CLASSES = {3001: (3, {10}), 3002: (3, {1, 2}), 3004: (3, {1, 2, 3, 4, 99}), 3005: (3, {1, 2}), 6002: (6, {1, 3, 4, 99}), 6003: (6, {99})}
 NEEDS = {3001: "user", 3002: "user", 3004: "entity", 3005: "user", 6002: "app", 6003: "src_endpoint"}
 
 
@@ -64,7 +64,7 @@ def test_all_events_happen_and_are_told(quick, origin, tmp_path):
     """One story in which every row of the table comes about, but those that other tests have."""
     g = quick
     alice, bob, carol, dan, olga, sam = (g.person(n) for n in ("alice", "bob", "carol", "dan", "olga", "sam"))
-    elsewhere = {"config.refused", "session.erased", "retention.set", "retention.suspended", "retention.confirmed", "log.leaf", "auditor-key.retired", "item.expired",
+    elsewhere = {"config.refused", "session.erased", "session.moved", "retention.set", "retention.suspended", "retention.confirmed", "log.leaf", "auditor-key.retired", "item.expired", "events.lost",
                  # Leaves of kinds of grants and of policy changes, each with a file of tests of its own.
                  "grant.carried", "external.admitted", "auto.approved", "break-glass.used", "review.done", "delegate.named", "delegate.ended", "item.escalated", "policy.proposed",
                  "policy.accepted", "policy.released"}
