@@ -107,5 +107,8 @@ const struct notice_target *config_notice_target(const struct config *c, const c
 
 bool config_wants_courier(const struct config *c)
 {
+    for (size_t i = 0; i < c->issuer_count; i++)
+        if (c->issuers[i].jwks_url != NULL)
+            return true;
     return c->notice_count > 0 || c->copy_to != NULL;
 }

@@ -86,6 +86,11 @@ static bool is_fetch_url(const char *t)
     return https || host_is_loopback(host);
 }
 
+static bool is_https_url(const char *t)
+{
+    return strncmp(t, "https://", 8) == 0 && is_fetch_url(t);
+}
+
 static bool is_mail_server(const char *t)
 {
     struct slice host;
@@ -136,5 +141,6 @@ const struct form form_notice_kind = { is_notice_kind, "\"webhook\" or \"mail\""
     form_notice_format = { is_notice_format, "\"json\" or \"slack\"", NULL },
     form_notice_event = { notice_event_known, "the name of an event, such as \"access.requested\"", why_event },
     form_fetch_url = { is_fetch_url, "\"https://HOST/PATH\" with a lower case host, or http:// to this machine only (127.0.0.1, [::1], *.localhost); no user, no fragment", NULL },
+    form_https_url = { is_https_url, "\"https://HOST/PATH\" with a lower case host; no user, no fragment", NULL },
     form_mail_server = { is_mail_server, "\"smtps://HOST:465\", or \"smtp://HOST:587\", where STARTTLS is then required", NULL },
     form_mail_address = { is_mail_address, "a mail address: \"gateway@acme.example\"", NULL };
