@@ -190,7 +190,10 @@ def test_no_process_can_name_keys_over_authz_s_socket(bed, origin):
     mine = external.Table(evil, x5t(bed.gw.person("alice").cred), int(time.time()), "alice@test.localhost").fresh("evil", False)
     assert bed.get(mine).status in (401, 503) and origin.count() == 0
     assert set(bed.shown()["kids"]) == {k["kid"] for k in bed.full["keys"]}
-    # The proxy holds no end of the lane: of the children only authz and the courier have its descriptor.
+    lane = {os.readlink(f"/proc/{children(bed.gw.process.pid, name)[0]}/fd/3") for name in ("authz", "courier")}
+    proxy = f"/proc/{children(bed.gw.process.pid, 'proxy')[0]}/fd"
+    held = {os.readlink(f"{proxy}/{fd}") for fd in os.listdir(proxy)}
+    assert len(lane) == 2 and all(link.startswith("socket:") for link in lane) and not lane & held, "the proxy holds an end of the lane"
     assert bed.get(bed.token()).status == 200
 
 
