@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-enum { JWKS_FILE_MAX = 256 * 1024, JTI_MAX = 128, ACTIONS_EACH = 32 };
+enum { JWKS_FILE_MAX = 256 * 1024, JWKS_FETCHED_MAX = 48 * 1024, JTI_MAX = 128, ACTIONS_EACH = 32 };
 
 struct keys_of {
     const struct issuer *issuer;
@@ -29,6 +29,11 @@ static bool uses(const struct issuer *i, const char *algorithm)
     return false;
 }
 
+static enum status read_keys(const struct issuer *i, const json_t *jwks, struct jwt_keys **out, struct err *err)
+{
+    return jwt_keys_foreign(jwks, uses(i, "ES256"), uses(i, "RS256"), out, err);
+}
+
 static enum status read_jwks(const struct issuer *i, struct jwt_keys **out, struct err *err)
 {
     unsigned char *bytes = NULL;
@@ -40,24 +45,24 @@ static enum status read_jwks(const struct issuer *i, struct jwt_keys **out, stru
     if (st == OK && jwks == NULL)
         st = fail(&why, BAD_INPUT, "'%s', line %d: %s", i->jwks_file, at.line, at.text);
     if (st == OK)
-        st = jwt_keys_foreign(jwks, uses(i, "ES256"), uses(i, "RS256"), out, &why);
+        st = read_keys(i, jwks, out, &why);
     json_decref(jwks);
     free(bytes);
     return st == OK ? OK : fail(err, st == NO_MEMORY ? NO_MEMORY : BAD_CONFIG, "the keys of the issuer '%s' (%s): %s", i->name, i->jwks_file, why.text);
 }
 
-/* Who signed must never be a question: a key stands with one issuer, and ours with none. */
-static enum status check_apart(const struct external *e, const struct keys_of *k, const struct jwt_keys *own, struct err *err)
+/* Who signed must never be a question: a key stands with one issuer, and ours with none. keys: those of this issuer, that are or will be with `at`. */
+static enum status check_apart(const struct external *e, const struct keys_of *at, const struct jwt_keys *keys, const struct jwt_keys *own, struct err *err)
 {
-    const char *kid = jwt_keys_shared(k->keys, own);
+    const char *kid = jwt_keys_shared(keys, own), *name = at->issuer->name;
     if (kid != NULL)
-        return fail(err, BAD_CONFIG, "the keys of the issuer '%s': '%s' is this gateway's own key", k->issuer->name, kid);
+        return fail(err, BAD_CONFIG, "the keys of the issuer '%s': '%s' is this gateway's own key", name, kid);
     for (size_t i = 0; own != NULL && i < own->count; i++)
-        if (jwt_find_key(k->keys, own->v[i].kid) != NULL)
-            return fail(err, BAD_CONFIG, "the keys of the issuer '%s': '%s' is the kid of this gateway's own key", k->issuer->name, own->v[i].kid);
-    for (const struct keys_of *other = e->v; other < k; other++)
-        if ((kid = jwt_keys_shared(k->keys, other->keys)) != NULL)
-            return fail(err, BAD_CONFIG, "the keys of the issuer '%s': '%s' is a key of '%s' too", k->issuer->name, kid, other->issuer->name);
+        if (jwt_find_key(keys, own->v[i].kid) != NULL)
+            return fail(err, BAD_CONFIG, "the keys of the issuer '%s': '%s' is the kid of this gateway's own key", name, own->v[i].kid);
+    for (const struct keys_of *other = e->v; other < e->v + e->count; other++)
+        if (other != at && (kid = jwt_keys_shared(keys, other->keys)) != NULL)
+            return fail(err, BAD_CONFIG, "the keys of the issuer '%s': '%s' is a key of '%s' too", name, kid, other->issuer->name);
     return OK;
 }
 
@@ -68,9 +73,11 @@ enum status external_load(const struct config *c, const struct jwt_keys *own, st
     for (size_t i = 0; st == OK && i < c->issuer_count; i++) {
         struct keys_of *k = &e->v[e->count++];
         k->issuer = &c->issuers[i];
+        if (k->issuer->jwks_url != NULL)
+            continue;
         st = read_jwks(k->issuer, &k->keys, err);
         if (st == OK)
-            st = check_apart(e, k, own, err);
+            st = check_apart(e, k, k->keys, own, err);
     }
     if (st == OK)
         *out = e;
@@ -87,6 +94,86 @@ void external_free(struct external *e)
         jwt_keys_free(e->v[i].keys);
     free(e->v);
     free(e);
+}
+
+/* ---- keys that were fetched ---- */
+
+enum status external_put(struct external *e, const struct issuer *i, const json_t *jwks, const struct jwt_keys *own, struct err *err)
+{
+    struct keys_of *k = NULL;
+    struct jwt_keys *keys = NULL;
+    for (size_t n = 0; n < e->count; n++)
+        if (strcmp(e->v[n].issuer->iss, i->iss) == 0 && e->v[n].issuer->jwks_url != NULL)
+            k = &e->v[n];
+    if (k == NULL)
+        return fail(err, NOT_FOUND, "no issuer '%s' has a URL", i->name);
+    enum status st = jwks ? read_keys(k->issuer, jwks, &keys, err) : OK;
+    if (st == OK && keys != NULL && (st = check_apart(e, k, keys, own, err)) == BAD_CONFIG)
+        st = BAD_INPUT;
+    if (st == OK) {
+        jwt_keys_free(k->keys);
+        k->keys = keys;
+    } else {
+        jwt_keys_free(keys);
+    }
+    return st;
+}
+
+/* The members that make a key. `alg` stays: a key is for the one algorithm that it says. */
+static json_t *bare(const json_t *jwk)
+{
+    static const char *const members[] = { "kty", "kid", "alg", "crv", "x", "y", "n", "e" };
+    json_t *out = json_object();
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        if (json_object_get(jwk, members[i]) != NULL)
+            json_object_set(out, members[i], json_object_get(jwk, members[i]));
+    return out;
+}
+
+static bool for_signatures(const json_t *jwk)
+{
+    const json_t *use = json_object_get(jwk, "use");
+    return use == NULL || (json_is_string(use) && strcmp(json_string_value(use), "sig") == 0);
+}
+
+/* Servers list their keys in any order, so that the same set reads the same here. */
+static json_t *kept(const json_t *jwks, const struct jwt_keys *keys)
+{
+    json_t *list = json_array(), *jwk;
+    size_t i;
+    json_array_foreach(json_object_get(jwks, "keys"), i, jwk)
+    {
+        const char *kid = json_string_value(json_object_get(jwk, "kid"));
+        size_t at = 0;
+        if (kid == NULL || !for_signatures(jwk) || jwt_find_key(keys, kid) == NULL)
+            continue;
+        while (at < json_array_size(list) && strcmp(json_string_value(json_object_get(json_array_get(list, at), "kid")), kid) < 0)
+            at++;
+        json_array_insert_new(list, at, bare(jwk));
+    }
+    return json_pack("{s:o}", "keys", list);
+}
+
+enum status external_read(const struct issuer *i, struct slice text, json_t **out, struct err *err)
+{
+    struct jwt_keys *keys = NULL, *again = NULL;
+    json_error_t at;
+    json_t *jwks = text.len <= JWKS_FETCHED_MAX ? json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES, &at) : NULL, *made = NULL;
+    enum status st = text.len > JWKS_FETCHED_MAX ? fail(err, BAD_INPUT, "what was fetched is longer than %d bytes", JWKS_FETCHED_MAX)
+                     : jwks == NULL             ? fail(err, BAD_INPUT, "what was fetched is no JSON: line %d: %s", at.line, at.text)
+                                                : read_keys(i, jwks, &keys, err);
+    if (st == OK && (made = kept(jwks, keys)) == NULL)
+        st = fail(err, NO_MEMORY, "JWKS");
+    if (st == OK)                     /* what is kept is what will be read from the log */
+        st = read_keys(i, made, &again, err);
+    if (st == OK)
+        *out = made;
+    else
+        json_decref(made);
+    jwt_keys_free(keys);
+    jwt_keys_free(again);
+    json_decref(jwks);
+    return st;
 }
 
 /* ---- whose it claims to be ---- */
@@ -162,6 +249,32 @@ static const struct keys_of *keys_of(const struct external *e, const char *iss)
         if (strcmp(e->v[i].issuer->iss, iss) == 0)
             return &e->v[i];
     return NULL;
+}
+
+/* The kid that its header names, which may be anything. */
+static bool kid_of(struct slice token, char out[KID_MAX + 1])
+{
+    unsigned char bytes[TOKEN_MAX];
+    size_t len = 0, end = slice_find(token, '.');
+    json_t *header = end < token.len && b64url_decode(slice_of(token.ptr, end), bytes, sizeof bytes, &len) == OK
+                         ? json_loadb((const char *)bytes, len, JSON_REJECT_DUPLICATES, NULL)
+                         : NULL;
+    bool good = jwt_is_kid(text(header, "kid"));
+    if (good)
+        memcpy(out, text(header, "kid"), strlen(text(header, "kid")) + 1);
+    json_decref(header);
+    return good;
+}
+
+const struct issuer *external_unknown_key(const struct external *e, struct slice token)
+{
+    char kid[KID_MAX + 1];
+    struct err err;
+    json_t *claims = token.len <= TOKEN_MAX && kid_of(token, kid) ? payload(token, &err) : NULL;
+    const struct keys_of *k = claims ? keys_of(e, text(claims, "iss")) : NULL;
+    json_decref(claims);
+    bool unknown = k != NULL && k->issuer->jwks_url != NULL && (k->keys == NULL || jwt_find_key(k->keys, kid) == NULL);
+    return unknown ? k->issuer : NULL;
 }
 
 static bool in_list(char *const *list, size_t count, const char *name)
@@ -283,6 +396,8 @@ enum status external_verify(const struct external *e, const char *instance, stru
     json_decref(claims);
     if (k == NULL)
         return fail(err, BAD_TOKEN, "the token has another issuer");
+    if (k->keys == NULL)
+        return fail(err, BAD_TOKEN, "the keys of the token's issuer are not known at the moment");
     const struct issuer *i = k->issuer;
     struct jwt_expect expect = { i->iss, i->audience ? i->audience : instance, "grant", now_s, i->max_lifetime_ms / 1000 };
     enum status st = jwt_verify_by(k->keys, token, &expect, &claims, &key, err);

@@ -13,9 +13,17 @@
 
 struct external;                      /* the keys of all issuers of a config; borrows the config */
 
-/* Read every issuer's keys. BAD_CONFIG names the issuer and what is wrong: an unsound file, a key that stands with two issuers, one that is the gateway's own. */
+/* Read every issuer's keys, but for those of a URL: these have none until external_put(). BAD_CONFIG names the issuer and what is wrong: an unsound file, a key that stands with
+ * two issuers, one that is the gateway's own. */
 MUST_CHECK enum status external_load(const struct config *c, const struct jwt_keys *own, struct external **out, struct err *err);
 void external_free(struct external *e);
+
+/* The set of an issuer with a URL, from now on; NULL: none counts. BAD_INPUT says what is unsound about it, as for a file, and nothing changes. The set is copied. */
+MUST_CHECK enum status external_put(struct external *e, const struct issuer *i, const json_t *jwks, const struct jwt_keys *own, struct err *err);
+/* What matters of a fetched text: {"keys": [...]}, the keys that this issuer may sign with, by kid, without members that say nothing about them; the caller's. BAD_INPUT as above. */
+MUST_CHECK enum status external_read(const struct issuer *i, struct slice text, json_t **out, struct err *err);
+/* This token, not verified at all, claims to be of an issuer with a URL and signed by a key that is not in its set: that issuer. NULL: no. */
+const struct issuer *external_unknown_key(const struct external *e, struct slice token);
 
 /* The issuer that this token, not verified at all, claims to be from. NULL: none of them, or it cannot be read. */
 const struct issuer *external_claimed(const struct config *c, struct slice token);

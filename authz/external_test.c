@@ -189,6 +189,71 @@ static void what_is_no_jwks_is_refused(void **state)
     put_jwks(0, json_object_get(json_array_get(json_object_get(file, "issuers"), 0), "jwks"));
 }
 
+/* A set from a URL is judged as a file is; what is refused changes nothing. */
+static void sets_of_a_url(void **state)
+{
+    json_t *rows = json_object_get(file, "jwks"), *row, *good = NULL, *again = NULL;
+    const json_t *given = json_object_get(json_array_get(json_object_get(file, "issuers"), 0), "jwks");
+    const char *token = text(json_array_get(json_object_get(file, "good"), 0), "token");
+    struct issuer kept = issuers[0];
+    struct external *mine = all, *e = NULL;
+    struct external_grant g;
+    struct err err = { .text = "" };
+    size_t i, wrong = 0;
+    (void)state;
+    issuers[0].jwks_file = NULL;
+    issuers[0].jwks_url = (char[]){ "https://bot.test.localhost/jwks.json" };
+    assert_int_equal(external_load(&config, own, &e, &err), OK);
+    all = e;
+    assert_int_equal(verify(token, &g, &err), BAD_TOKEN);   /* nothing was fetched */
+    assert_non_null(strstr(err.text, "not known at the moment"));
+    assert_ptr_equal(external_unknown_key(e, slice_str(token)), &issuers[0]);
+    char *bytes = json_dumps(given, JSON_INDENT(4));
+    assert_int_equal(external_read(&issuers[0], slice_str(bytes), &good, &err), OK);
+    free(bytes);
+    assert_int_equal(external_put(e, &issuers[0], good, own, &err), OK);
+    assert_int_equal(verify(token, &g, &err), OK);
+    external_grant_done(&g);
+    assert_null(external_unknown_key(e, slice_str(token)));
+    json_array_foreach(rows, i, row) {
+        json_t *made = NULL;
+        char *dump = json_dumps(json_object_get(row, "jwks"), 0);
+        enum status st = external_read(&issuers[0], slice_str(dump), &made, &err);
+        if (st == OK)                 /* sound by itself: a key of somebody else's */
+            st = external_put(e, &issuers[0], made, own, &err);
+        if (st != BAD_INPUT || strstr(err.text, text(row, "reason")) == NULL) {
+            print_error("%s: %s: \"%s\"\n", text(row, "name"), status_name(st), err.text);
+            wrong++;
+        }
+        json_decref(made);
+        free(dump);
+    }
+    assert_int_equal(wrong, 0);
+    assert_int_equal(verify(token, &g, &err), OK);   /* the last good set goes on */
+    external_grant_done(&g);
+    json_t *turned = json_deep_copy(given), *keys = json_object_get(turned, "keys"), *first = json_incref(json_array_get(keys, 0));
+    json_object_set_new(first, "x5c", json_pack("[s]", "AAAA"));   /* the other way round, and with a member that makes no key */
+    json_array_remove(keys, 0);
+    json_array_append_new(keys, first);
+    bytes = json_dumps(turned, 0);
+    assert_int_equal(external_read(&issuers[0], slice_str(bytes), &again, &err), OK);
+    assert_true(json_equal(good, again));
+    free(bytes);
+    bytes = malloc(50000);
+    memset(bytes, ' ', 50000);
+    assert_int_equal(external_read(&issuers[0], slice_of((unsigned char *)bytes, 50000), &again, &err), BAD_INPUT);
+    free(bytes);
+    assert_int_equal(external_put(e, &issuers[1], good, own, &err), NOT_FOUND);   /* whose keys stand in a file */
+    assert_int_equal(external_put(e, &issuers[0], NULL, own, &err), OK);
+    assert_int_equal(verify(token, &g, &err), BAD_TOKEN);
+    json_decref(good);
+    json_decref(again);
+    json_decref(turned);
+    all = mine;
+    external_free(e);
+    issuers[0] = kept;
+}
+
 /* Keys for what is not allowed here are passed over: many sets hold such. */
 static void keys_for_something_else_are_passed_over(void **state)
 {
@@ -211,7 +276,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_ones_are_taken), cmocka_unit_test(each_hostile_one_is_refused_for_its_reason),
         cmocka_unit_test(what_claims_to_be_of_nobody_here_is_not_theirs), cmocka_unit_test(each_hostile_jwks_is_refused_for_its_reason),
-        cmocka_unit_test(what_is_no_jwks_is_refused), cmocka_unit_test(keys_for_something_else_are_passed_over),
+        cmocka_unit_test(what_is_no_jwks_is_refused), cmocka_unit_test(sets_of_a_url), cmocka_unit_test(keys_for_something_else_are_passed_over),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }

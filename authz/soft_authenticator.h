@@ -120,16 +120,25 @@ static void soft_client_data(const struct soft *s, const char *type, const unsig
     soft_put(out, text, (size_t)n);
 }
 
+#define SOFT_AAGUID "000102030405060708090a0b0c0d0e0f"
+
+/* The authenticator data of a registration. */
+static SOFT_UNUSED void soft_new_key(const struct soft *s, struct soft_bytes *data)
+{
+    data->len = 0;
+    soft_fixed(s, s->flags | 0x40, data);
+    soft_hex(data, SOFT_AAGUID "0020");
+    soft_put(data, s->id, sizeof s->id);
+    soft_cose(s, data);
+    soft_put(data, s->extensions.ptr ? s->extensions.ptr : s->id, s->extensions.len);
+}
+
 /* navigator.credentials.create(). */
 static SOFT_UNUSED void soft_register(const struct soft *s, const unsigned char challenge[32], struct soft_bytes *client_data, struct soft_bytes *object)
 {
-    struct soft_bytes data = { .len = 0 };
+    struct soft_bytes data;
     soft_client_data(s, "webauthn.create", challenge, client_data);
-    soft_fixed(s, s->flags | 0x40, &data);
-    soft_hex(&data, "000102030405060708090a0b0c0d0e0f" "0020");
-    soft_put(&data, s->id, sizeof s->id);
-    soft_cose(s, &data);
-    soft_put(&data, s->extensions.ptr ? s->extensions.ptr : s->id, s->extensions.len);
+    soft_new_key(s, &data);
     object->len = 0;
     soft_hex(object, "a363666d74646e6f6e656761747453746d74a0686175746844617461");
     soft_byte_string(object, data.v, data.len);

@@ -99,7 +99,7 @@ static enum status take_credential(struct slice *rest, struct webauthn_credentia
 }
 
 /* { "fmt": text, "attStmt": map, "authData": bytes }, in any order, nothing else (s6.5.4). */
-static enum status find_auth_data(struct slice in, struct slice *out, struct err *err)
+static enum status find_parts(struct slice in, struct webauthn_credential *out, struct err *err)
 {
     struct cbor_item map, name, value;
     unsigned seen = 0;
@@ -108,7 +108,7 @@ static enum status find_auth_data(struct slice in, struct slice *out, struct err
     for (int i = 0; i < 3; i++) {
         if (!cbor_next(&in, &name) || name.type != CBOR_TEXT)
             return no(err, "a name in the attestation object is no text");
-        struct slice before = in;
+        struct slice before = in, start = in;
         bool is_data = slice_eq(name.s, SLICE("authData")), is_fmt = slice_eq(name.s, SLICE("fmt"));
         bool is_statement = slice_eq(name.s, SLICE("attStmt"));
         if (!cbor_next(&before, &value) || !cbor_skip(&in))
@@ -116,7 +116,11 @@ static enum status find_auth_data(struct slice in, struct slice *out, struct err
         if ((is_data && value.type == CBOR_BYTES) || (is_fmt && value.type == CBOR_TEXT) || (is_statement && value.type == CBOR_MAP))
             seen |= is_data ? 1u : is_fmt ? 2u : 4u;
         if (is_data)
-            *out = value.s;
+            out->auth_data = value.s;
+        else if (is_fmt)
+            out->format = value.s;
+        else if (is_statement)
+            out->statement = slice_of(start.ptr, start.len - in.len);
     }
     return seen == 7 && in.len == 0 ? OK : no(err, "the attestation object has not exactly fmt, attStmt and authData");
 }
@@ -125,13 +129,13 @@ enum status webauthn_register(const struct webauthn_party *party, const unsigned
                               struct slice attestation_object, struct webauthn_credential *out, struct err *err)
 {
     struct webauthn_credential c = { .key = NULL };
-    struct slice data = { 0 }, rest = { 0 };
+    struct slice rest = { 0 };
     unsigned flags = 0;
     enum status st = check_client_data(party, "webauthn.create", challenge, client_data, err);
     if (st == OK)
-        st = find_auth_data(attestation_object, &data, err);
+        st = find_parts(attestation_object, &c, err);
     if (st == OK)
-        st = check_fixed(party, data, &flags, &c.facts, &rest, err);
+        st = check_fixed(party, c.auth_data, &flags, &c.facts, &rest, err);
     if (st == OK && (flags & AT) == 0)
         st = no(err, "the authenticator data holds no credential");
     if (st == OK)

@@ -1,7 +1,7 @@
 /* webauthn: keys that live in an authenticator, as a browser shows them (W3C Web Authentication, level 3). Pure: bytes in, a verdict out.
  *
  * Only what Countersign asks for counts: user verification always, ES256, EdDSA (Ed25519) or RS256, the console's own RP ID and origin to the letter, no
- * cross-origin frame. Everything that comes in is hostile; nothing is repaired. Attestation statements are stepped over: the browser is asked for none.
+ * cross-origin frame. Everything that comes in is hostile; nothing is repaired. What an authenticator says about its own make (attestation) is for attestation.h to judge.
  *
  * The reader is our own: libfido2 1.12 verifies assertions but cannot read an attestation object, and links libudev and libpcsclite into the process that
  * signs. What is left of it for us is 40 lines over OpenSSL. */
@@ -44,6 +44,7 @@ struct webauthn_credential {
     EVP_PKEY *key;
     unsigned char aaguid[16];
     struct webauthn_facts facts;
+    struct slice format, statement, auth_data;   /* of the attestation object, into which they point */
 };
 
 /* A registration: navigator.credentials.create() with this challenge. BAD_TOKEN says what is wrong. webauthn_credential_done() when OK. */

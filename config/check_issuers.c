@@ -1,4 +1,4 @@
-/* Others who may issue grants: names that differ, tools and actions that exist. Their keys are read by authz (authz/foreign.h). */
+/* Others who may issue grants: names that differ, tools and actions that exist. Their keys are read by authz (authz/external.h). */
 #include "config/loader.h"
 
 #include <stdlib.h>
@@ -32,9 +32,26 @@ static bool somewhere(const struct config *c, const struct issuer *i, const char
     return unknown;
 }
 
+/* Keys of a file or of a URL; what belongs to the other is a mistake, not a setting without effect. */
+static void check_keys(struct load *l, const struct issuer *i, const config_setting_t *at)
+{
+    static const char *const of_url[] = { "jwks_ca_file", "jwks_refresh", "jwks_max_age" };
+    bool file = member_of(at, "jwks_file") != NULL, url = member_of(at, "jwks_url") != NULL;
+    if (file && url)
+        report(l, member_of(at, "jwks_url"), NULL, "stands beside jwks_file; expected one or the other");
+    if (!file && !url)
+        report(l, at, "jwks_file", "is missing; expected a file with the issuer's public keys, or `jwks_url`, where they are fetched");
+    for (size_t k = 0; k < sizeof of_url / sizeof *of_url && !url; k++)
+        if (member_of(at, of_url[k]) != NULL)
+            report(l, member_of(at, of_url[k]), NULL, "has no effect without jwks_url; expected it to be left out");
+    if (url && i->jwks_max_age_ms < 2 * i->jwks_refresh_ms)
+        report(l, member_of(at, "jwks_url"), NULL, "is fetched every jwks_refresh, which must be half of jwks_max_age or less: one failure would end every grant");
+}
+
 static void check_issuer(struct load *l, const struct issuer *i, const config_setting_t *at)
 {
     const struct config *c = l->out;
+    check_keys(l, i, at);
     if (i->iss != NULL && c->instance != NULL && strcmp(i->iss, c->instance) == 0)
         report(l, member_of(at, "iss"), NULL, "is this gateway's own `instance`; expected the name of somebody else");
     for (size_t k = 0; k < i->tool_count; k++)

@@ -25,11 +25,19 @@ static void make_rows(struct load *l, size_t total)
     qsort(c->by_identity, c->identity_count, sizeof *c->by_identity, compare_identity);
 }
 
+/* Models without anybody who vouches for them would be taken at their word. */
+static void check_makers(struct load *l, const config_setting_t *root)
+{
+    if (l->out->key_model_count > 0 && member_of(member_of(root, "keys"), "attestation_roots") == NULL)
+        report(l, member_of(member_of(root, "keys"), "models"), NULL, "has no effect without attestation_roots; expected the certificates of those who vouch for them there");
+}
+
 void check_people(struct load *l)
 {
     struct config *c = l->out;
     const config_setting_t *root = config_root_setting(&l->tree), *people = member_of(root, "people");
     size_t total = 0, name_count = 0, identity_count = 0;
+    check_makers(l, root);
     for (size_t i = 0; i < c->person_count; i++)
         total += c->people[i].identity_count;
     struct named *names = calloc(c->person_count + 1, sizeof *names), *identities = calloc(total + 1, sizeof *identities);

@@ -112,5 +112,8 @@ bool config_audit_remote(const struct config *c)
 
 bool config_wants_courier(const struct config *c)
 {
+    for (size_t i = 0; i < c->issuer_count; i++)
+        if (c->issuers[i].jwks_url != NULL)
+            return true;
     return c->notice_count > 0 || c->copy_to != NULL || config_audit_remote(c);
 }

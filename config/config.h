@@ -214,7 +214,9 @@ struct issuer {
     char *name;                       /* in logs, sessions and problems */
     char *iss;                        /* claim `iss` of its tokens, exactly */
     char *audience;                   /* claim `aud`, exactly; NULL: the instance */
-    char *jwks_file;                  /* its public keys */
+    char *jwks_file, *jwks_url;       /* its public keys: one of the two */
+    char *jwks_ca_file;               /* of jwks_url: PEM; NULL: the system's authorities */
+    int64_t jwks_refresh_ms, jwks_max_age_ms;
     char **algorithms;                /* "ES256", "RS256" */
     size_t algorithm_count;
     int64_t max_lifetime_ms;          /* exp - iat at most */
@@ -313,6 +315,9 @@ struct config {
     size_t key_confirmer_count;
     int64_t key_delay_ms;             /* a confirmed key counts after this */
     bool synced_keys;                 /* passkeys that may be copied to other devices can be registered */
+    char *attestation_roots;          /* PEM: a new key of an authenticator must be attested by one of these; NULL: none must */
+    char **key_models;                /* AAGUIDs of the models that are taken then; none: any */
+    size_t key_model_count;
     int64_t delegation_max_ms;        /* an approver may name a delegate for so long; 0: nobody may */
     bool confirm_certificates;        /* a certificate's key that comes later needs another person's yes too */
     struct person *people;
@@ -395,7 +400,7 @@ const struct person *config_person(const struct config *c, struct slice identity
 bool person_in_group(const struct person *p, const char *group);
 /* The address that notices to this person go to: `mail`, else the first identity. */
 const char *person_mail(const struct person *p);
-/* Is there anything to send: notices, copies, audit events that leave by the network under TLS? */
+/* Is there anything to send or to fetch: notices, copies, audit events that leave by the network under TLS, issuers' keys? */
 bool config_wants_courier(const struct config *c);
 /* Does the courier carry these audit events (a webhook, or syslog over TLS)? */
 bool config_audit_remote(const struct config *c);

@@ -23,7 +23,7 @@ static void put_file(const char *name, struct slice text, mode_t mode)
     free(path);
 }
 
-static const char *const files[] = { "tls/server.pem", "tls/server.key", "ca/root.pem", "ca/crl.pem", "approval_keys", "example.conf" };
+static const char *const files[] = { "tls/server.pem", "tls/server.key", "ca/root.pem", "ca/crl.pem", "approval_keys", "makers.pem", "example.conf" };
 
 static int set_up(void **state)
 {
@@ -36,7 +36,7 @@ static int set_up(void **state)
     assert_int_equal(mkdir(tls, 0755) | mkdir(ca, 0755), 0);
     free(tls);
     free(ca);
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < 6; i++)
         put_file(files[i], SLICE("x"), i == 1 ? 0600 : 0644);
     return file_read("config/example.conf", 1 << 20, false, (unsigned char **)&example, &len, NULL) == OK ? 0 : -1;
 }

@@ -438,6 +438,15 @@ static bool is_spki_pin(const char *t)
     return spki_pin_parse(t, pin);
 }
 
+/* As makers write the AAGUID of a model (RFC 9562 s4), in lower case: one spelling. */
+static bool is_aaguid(const char *t)
+{
+    for (size_t i = 0; i < 36; i++)
+        if (i == 8 || i == 13 || i == 18 || i == 23 ? t[i] != '-' : t[i] == 0 || strchr("0123456789abcdef", t[i]) == NULL)
+            return false;
+    return t[36] == 0;
+}
+
 /* A request target as it is sent: visible ASCII. */
 static bool is_health_path(const char *t)
 {
@@ -510,6 +519,7 @@ const struct form
     form_upstream = { is_upstream, "\"http://HOST:PORT\", \"https://HOST:PORT\" or \"h2c://HOST:PORT\", lower case, without a path, or \"unix:/PATH\"", NULL },
     form_upstream_http = { is_upstream_http, "\"1.1\", \"2\" or \"auto\"", NULL },
     form_spki_pin = { is_spki_pin, "\"sha256/\" and 44 characters of base64", NULL },
+    form_aaguid = { is_aaguid, "an AAGUID in lower case: \"2fc0579f-8113-47ea-b116-bb5a8db9202a\"", NULL },
     form_health_path = { is_health_path, "a path such as \"/healthz\", as it is sent to the tool", NULL },
     form_host_field = { is_host_field, "HOST or HOST:PORT in lower case", NULL },
     form_method = { is_method, "a method in upper case: \"GET\"", NULL },

@@ -21,6 +21,7 @@ extern const struct form form_network;
 extern const struct form form_upstream;
 extern const struct form form_upstream_http;
 extern const struct form form_spki_pin;
+extern const struct form form_aaguid;
 extern const struct form form_health_path;
 extern const struct form form_host_field;
 extern const struct form form_method;
@@ -52,7 +53,7 @@ extern const struct form form_mail_server;
 extern const struct form form_mail_address;
 extern const struct form form_syslog;
 extern const struct form form_witness;
-extern const struct form form_issuer;
+extern const struct form form_issuer, form_https_url;
 extern const struct form form_token_algorithm;
 extern const struct form form_granted_action;
 

@@ -17,6 +17,7 @@ const struct notice_event notice_events[] = {
     { "key.confirmed", "key.notice", NULL, NULL, TELL_OWNER, true, "a new approval key will count, from a certain time on" },
     { "key.withdrawn", "key.withdrawn", NULL, NULL, TELL_OWNER, true, "an approval key was taken away" },
     { "break-glass.used", "break-glass.used", NULL, NULL, TELL_EVERYBODY, true, "somebody gave themselves access, as the policy lets them" },
+    { "review.overdue", "review.overdue", NULL, NULL, TELL_EVERYBODY, true, "nobody has reviewed a use of break-glass in time" },
     { "policy.pending", "policy.proposed", NULL, NULL, TELL_OPERATORS, true, "a change of the policy waits for a second operator" },
     { 0 },
 };

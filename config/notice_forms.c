@@ -97,6 +97,11 @@ static bool is_syslog(const char *t)
     return take_host(&t, &host) && take_port(&t, true) && *t == 0;
 }
 
+static bool is_https_url(const char *t)
+{
+    return strncmp(t, "https://", 8) == 0 && is_fetch_url(t);
+}
+
 static bool is_mail_server(const char *t)
 {
     struct slice host;
@@ -147,6 +152,7 @@ const struct form form_notice_kind = { is_notice_kind, "\"webhook\" or \"mail\""
     form_notice_format = { is_notice_format, "\"json\" or \"slack\"", NULL },
     form_notice_event = { notice_event_known, "the name of an event, such as \"access.requested\"", why_event },
     form_fetch_url = { is_fetch_url, "\"https://HOST/PATH\" with a lower case host, or http:// to this machine only (127.0.0.1, [::1], *.localhost); no user, no fragment", NULL },
+    form_https_url = { is_https_url, "\"https://HOST/PATH\" with a lower case host; no user, no fragment", NULL },
     form_mail_server = { is_mail_server, "\"smtps://HOST:465\", or \"smtp://HOST:587\", where STARTTLS is then required", NULL },
     form_syslog = { is_syslog, "`local`, `unix:/PATH`, `udp:ADDRESS:PORT` or `tcp:ADDRESS:PORT` with a numeric address, or `tls:HOST:PORT`", NULL },
     form_mail_address = { is_mail_address, "a mail address: \"gateway@acme.example\"", NULL };

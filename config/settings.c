@@ -461,6 +461,12 @@ static const struct setting key_settings[] = {
               "at the machine before the gateway knows any, count at once." },
     { "synced", SHAPE_BOOL, .fallback = "true", AT(config, synced_keys),
       .help = "Take passkeys that can be copied to other devices (backup-eligible). They never count where a rule says `method = \"hardware\"`." },
+    { "attestation_roots", SHAPE_TEXT, NONE, .form = &form_path, .path = PATH_FILE, .content = true, AT(config, attestation_roots),
+      .help = "PEM file with certificates of makers of authenticators. When it is set, a new key of an authenticator is taken only if one of them vouches for it: attestation of the "
+              "format `packed` with a certificate chain. Self attestation, `none` and every other format are refused. Keys registered before stay." },
+    { "models", SHAPE_TEXTS, .fallback = "[ ]", .max = 256, .form = &form_aaguid, COUNTED(config, key_models, key_model_count),
+      .help = "Only these models of authenticators, by AAGUID, such as `2fc0579f-8113-47ea-b116-bb5a8db9202a`; the maker's certificate must name the model, too. Needs `attestation_roots`. "
+              "Empty: every model that its maker vouches for." },
     { 0 },
 };
 static const struct section key_section = { "keys", key_settings, 0, "How a new approval key comes to count." };
@@ -499,26 +505,6 @@ static const struct setting policy_settings[] = {
     { 0 },
 };
 static const struct section policy_section = { "policy", policy_settings, 0, "How a change of this file comes to count." };
-
-static const struct setting issuer_settings[] = {
-    { "name", SHAPE_TEXT, REQUIRED, .form = &form_name, AT(issuer, name), .help = "What it is called in sessions and logs. Unique." },
-    { "iss", SHAPE_TEXT, REQUIRED, .form = &form_issuer, AT(issuer, iss), .help = "Claim `iss` of its tokens, to the letter. Unique, and never this gateway's `instance`." },
-    { "audience", SHAPE_TEXT, NONE, .form = &form_issuer, AT(issuer, audience), .help = "Claim `aud` of its tokens, to the letter, one string. Left out: this gateway's `instance`." },
-    { "jwks_file", SHAPE_TEXT, REQUIRED, .form = &form_path, .path = PATH_FILE, .content = true, AT(issuer, jwks_file),
-      .help = "Its public keys (JWKS, RFC 7517), each with a `kid`: P-256 for ES256, 2048 to 4096 bits and the exponent 65537 for RS256. Read at start and with SIGHUP; the live grants of a "
-              "key that is no longer there end." },
-    { "algorithms", SHAPE_TEXTS, .fallback = "[ \"ES256\" ]", .min = 1, .max = 2, .form = &form_token_algorithm, COUNTED(issuer, algorithms, algorithm_count),
-      .help = "How it signs: `ES256`, `RS256`. Which of them a key is for is said by the key, never by a token." },
-    { "max_lifetime", SHAPE_TIME, .fallback = "\"15m\"", .min = 10 * SECOND, .max = DAY, AT(issuer, max_lifetime_ms),
-      .help = "Longest time from `iat` to `exp`; the tool's own `max_duration` holds too." },
-    { "tools", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 1000, .form = &form_tool, COUNTED(issuer, tools, tool_count), .help = "Tools that it may grant." },
-    { "actions", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_granted_action, COUNTED(issuer, actions, action_count),
-      .help = "Actions of these tools that it may grant; `*`: all. What needs a sign-off needs one all the same." },
-    { 0 },
-};
-static const struct section issuer_section = { "issuers", issuer_settings, sizeof(struct issuer),
-    "Others who may issue grants, such as an approval bot: JWTs that the client presents in `Countersign-Grant`, bound to its certificate. No approver is asked, so each such session is "
-    "marked with the basis `external`. Who may use a tool at all (`who`), its reasons, tickets, longest times, budgets and every lock hold as ever." };
 
 static const struct setting root_settings[] = {
     { "instance", SHAPE_TEXT, REQUIRED, .form = &form_instance, AT(config, instance), .help = "Names this gateway in tokens, statements and logs." },

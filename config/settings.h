@@ -68,6 +68,7 @@ struct section {
 
 extern const struct section settings_root;
 extern const struct section notice_section;      /* settings_notices.c */
+extern const struct section issuer_section;      /* settings_issuers.c */
 
 /* In words: type and range, such as "time, 1s to 1d". */
 void setting_type_text(const struct setting *s, char *out, size_t out_max);

@@ -60,6 +60,8 @@ struct service {
     struct jwt_keys *public_keys;
     json_t *jwks;
     struct external *external;        /* the keys of other issuers */
+    struct issuer_sets *issuer_sets;  /* those of them that stand at a URL (issuer_keys.c); NULL: not yet looked */
+    int issuer_lane;                  /* to the courier; -1: none */
     struct trust *trust;              /* authorities and revocation list, read when they are needed (ops_carry.c); NULL: not yet */
     unsigned char trust_stamp[32];    /* of the files that it was read from */
     struct store *store;
@@ -331,6 +333,8 @@ MUST_CHECK enum status auto_look(struct op *o, const struct tool *tool, struct a
 MUST_CHECK enum status grant_alone(struct op *o, const struct tool *tool, const struct ask *a, const json_t *row);
 /* ---- ops_review.c ---- */
 MUST_CHECK enum status reviews_load(struct service *s, struct err *err);
+/* Those that became overdue: each once, as a leaf (review.overdue). */
+MUST_CHECK enum status reviews_remind(struct op *o);
 /* Is this person's review of a use overdue? */
 bool review_overdue(const struct service *s, const char *person, int64_t now_ms);
 /* How many uses by this person wait for theirs? */
@@ -483,6 +487,22 @@ enum status op_grant_admit(struct op *o);
 MUST_CHECK enum status external_still(struct op *o, const json_t *row, bool *out);
 /* Show the basis "external" and the issuer of a grant that came of this item, from the leaf that made it; nothing for others. */
 void external_show(struct op *o, const char *item, const char *grant_id, json_t *view);
+/* End the live ones whose issuer has not their key any more. */
+MUST_CHECK enum status external_sweep(struct op *o);
+
+/* ---- issuer_keys.c: keys of other issuers that stand at a URL ---- */
+/* What is known of the sets of this config's issuers counts in `external` from now on; what is too old does not. */
+MUST_CHECK enum status issuer_keys_follow(struct service *s, const struct config *c, struct external *external, const struct jwt_keys *own, struct err *err);
+void issuer_keys_close(struct service *s);
+/* Take what came, ask for what is due, let grow old what is not fetched. Outside of any transaction. IO_FAILED, CORRUPT: end the process. */
+MUST_CHECK enum status issuer_keys_tick(struct service *s, struct err *err);
+/* A token names a key of this issuer that is not known. Is its set being fetched, now or already? */
+bool issuer_keys_wanted(struct service *s, const struct issuer *i);
+/* Is there a set that counts? */
+bool issuer_keys_known(const struct service *s, const struct issuer *i);
+/* [{issuer, url, counts, kids, fetched?, age_s?, why?}] */
+json_t *issuer_keys_view(const struct service *s);
+
 /* ---- ops_carry.c: live grants go with their holder to a renewed certificate ---- */
 #define CARRY_ITEM "carry-over"       /* in the place of an item, in the statements about it */
 /* teller.c: audit events at the door, and the ops of the courier for them */

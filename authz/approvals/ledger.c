@@ -43,6 +43,7 @@ static const struct change {
     { "break-glass.used", "review", LEDGER_REVIEW, NULL, "pending" },
     { "auto.approved", "item", LEDGER_REQUEST, "pending", "approved" },
     { "review.done", "review", LEDGER_REVIEW, "pending", NULL },
+    { "review.overdue", "review", LEDGER_REVIEW, "pending", "=" },
     { "delegate.named", "delegation", LEDGER_DELEGATION, NULL, "live" },
     { "delegate.ended", "delegation", LEDGER_DELEGATION, "live", NULL },
     { "auditor-key.added", "auditor", LEDGER_AUDITOR, NULL, "live" },
@@ -52,6 +53,7 @@ static const struct change {
     { "policy.proposed", "item", LEDGER_POLICY, NULL, "pending" },
     { "policy.accepted", "what", LEDGER_IN_FORCE, NULL, "live" },
     { "policy.released", "what", LEDGER_IN_FORCE, "live", "ended" },
+    { "issuer.keys", "issuer_id", LEDGER_ISSUER, NULL, "live" },   /* again and again: the newest counts */
 };
 
 static const char *const state_words[] = { "pending", "approved", "granted", "used",  "denied",
@@ -162,7 +164,7 @@ static enum status change_entry(const struct change *c, struct ledger_entry *e, 
             return fail(err, CORRUPT, "leaf %llu: a second outcome of '%s'", (unsigned long long)seq, e->id);
         e->outcome = outcome;
     }
-    if (strcmp(c->type, "notice.acknowledged") == 0)
+    if (strcmp(c->type, "notice.acknowledged") == 0 || strcmp(c->type, "review.overdue") == 0)
         e->noticed = true;
     if (strcmp(c->type, "approval") == 0 || strcmp(c->type, "denial") == 0)
         e->decisions++;
@@ -188,7 +190,7 @@ static enum status apply_one(struct ledger *l, const struct change *c, uint64_t 
     if (e == NULL)
         return make_entry(l, c, id, seq, content, err);
     bool again = c->kind == LEDGER_KEY || c->kind == LEDGER_AUDITOR ? strcmp(e->state, "ended") == 0   /* a key may come back after it was removed */
-                                                                    : c->kind == LEDGER_IN_FORCE;
+                                                                    : c->kind == LEDGER_IN_FORCE || c->kind == LEDGER_ISSUER;
     if (!again || e->kind != c->kind)
         return fail(err, CORRUPT, "leaf %llu '%s': '%s' exists since leaf %llu", (unsigned long long)seq, c->type, id,
                     (unsigned long long)e->born);

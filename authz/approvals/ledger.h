@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <uthash.h>
 
-enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_HOLD, LEDGER_REVIEW, LEDGER_DELEGATION, LEDGER_POLICY, LEDGER_IN_FORCE, LEDGER_EXTERNAL, LEDGER_CERTIFICATE,
+enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_HOLD, LEDGER_REVIEW, LEDGER_DELEGATION, LEDGER_POLICY, LEDGER_IN_FORCE, LEDGER_EXTERNAL, LEDGER_CERTIFICATE, LEDGER_ISSUER,
                    LEDGER_KINDS };
 
 /* What a request for access may be granted by (authz/alone.h). Only the leaf of its own kind makes it "approved". */
@@ -22,7 +22,7 @@ struct ledger_entry {
     enum ledger_kind kind;
     const char *state;                /* a literal: "pending", "approved", "granted", "used", "denied", "expired", "cancelled"; "live", "ended" */
     const char *outcome;              /* of a used sign-off; NULL: none yet */
-    bool noticed;                     /* of a grant */
+    bool noticed;                     /* of a grant; of a review: that it is overdue was told */
     unsigned decisions;               /* of an item */
     uint32_t count;                   /* of a WebAuthn key: its signature counter, as last seen; of a grant: how its token's hash begins; of a request: enum ledger_basis */
     uint64_t born, last;              /* the leaf that made it, and the last one that changed it */

@@ -147,6 +147,7 @@ enum status new_key_insert(struct op *o, json_t *facts, json_t **row_out)
     uint64_t seq = 0;
     char id[ID_LEN + 1];
     snprintf(id, sizeof id, "%s", str(facts, "item"));
+    json_object_del(row, "attested"); /* stands in the leaf alone */
     enum status st = row ? write_leaf(o, "key.proposed", facts, &seq) : (json_decref(facts), fail(&o->err, NO_MEMORY, "new key"));
     if (st == OK && (json_object_set_new(row, "state", json_string("pending")) != 0
                      || json_object_set_new(row, "seq", json_integer((json_int_t)seq)) != 0))

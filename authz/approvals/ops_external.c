@@ -143,9 +143,13 @@ static enum status admitted_before(struct op *o, const struct ledger_entry *e, s
 enum status op_grant_admit(struct op *o)
 {
     struct external_grant g;
+    const struct issuer *unknown;
     struct err why = { .text = "" };
     struct slice token = slice_str(str(o->m, "token"));
     enum status st = external_verify(o->s->external, o->s->config->instance, token, now_s(o), &g, &why);
+    if (st == BAD_TOKEN && (unknown = external_unknown_key(o->s->external, token)) != NULL && (issuer_keys_wanted(o->s, unknown) || !issuer_keys_known(o->s, unknown)))
+        return refuse_op(o, ISSUER_KEYS, "The key that signed the grant in Countersign-Grant is not known, and the keys of '%s' are %s", unknown->name,
+                         issuer_keys_wanted(o->s, unknown) ? "being fetched" : "not at hand: they could not be fetched of late");
     if (st == BAD_TOKEN || st == EXPIRED)
         return refuse_token(o, st == EXPIRED ? GRANT_EXPIRED : GRANT_INVALID, why.text);
     if (st != OK)
@@ -175,6 +179,22 @@ enum status external_still(struct op *o, const json_t *row, bool *out)
     *out = g.external != NULL && external_holds(o->s->external, str(g.external, "iss"), str(g.external, "kid"), str(g.external, "key"), g.tool, g.actions);
     grant_done(&g);
     return OK;
+}
+
+enum status external_sweep(struct op *o)
+{
+    json_t *rows = NULL, *row;
+    size_t i;
+    enum status st = store_rows(o->s->store, &rows, &o->err, "SELECT * FROM access_grant WHERE state = 'live' AND item LIKE 'rqx%'", "");
+    json_array_foreach(rows, i, row) {
+        bool vouched = true;
+        if (st == OK)
+            st = external_still(o, row, &vouched);
+        if (st == OK && !vouched)
+            st = grant_end(o, str(row, "grant_id"), "issuer-changed");
+    }
+    json_decref(rows);
+    return st;
 }
 
 void external_show(struct op *o, const char *item, const char *grant_id, json_t *view)

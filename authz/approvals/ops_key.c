@@ -1,5 +1,6 @@
 /* Approval keys of people's authenticators: begin, propose, list, remove. The yes to one goes through ops_decide like any other. */
 #include "authz/approvals/internal.h"
+#include "authz/attestation.h"
 
 #include <openssl/x509.h>
 
@@ -45,9 +46,9 @@ static json_t *options_for(const struct op *o, const char *challenge)
     struct slice pieces[] = { slice_str(c->instance), SLICE("\n"), slice_str(o->who.person->name) };
     sha256(pieces, 3, hash);
     b64url_encode(slice_of(hash, 32), user);
-    return json_pack("{s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s}, s:[i, i, i], s:o, s:i}", "challenge", challenge, "rp", "id", c->console_host, "name",
+    return json_pack("{s:s, s:{s:s, s:s}, s:{s:s, s:s, s:s}, s:[i, i, i], s:o, s:s, s:i}", "challenge", challenge, "rp", "id", c->console_host, "name",
                      c->instance, "user", "id", user, "name", o->who.identity, "displayName", o->who.person->name, "algorithms", WEBAUTHN_ES256,
-                     WEBAUTHN_EDDSA, WEBAUTHN_RS256, "exclude", own_credentials(o), "timeout_s", BEGIN_S);
+                     WEBAUTHN_EDDSA, WEBAUTHN_RS256, "exclude", own_credentials(o), "attestation", c->attestation_roots ? "direct" : "none", "timeout_s", BEGIN_S);
 }
 
 enum status op_key_begin(struct op *o)
@@ -164,7 +165,29 @@ static json_t *facts_of(const struct op *o, const char *id, const struct webauth
                      (json_int_t)(o->now_ms + INT64_C(1000) * 86400 * PENDING_DAYS));
 }
 
-static enum status insert_key(struct op *o, const struct webauthn_credential *c)
+/* What the maker said of it, for the log and for those who confirm it. attested: NULL unless that was demanded. */
+static enum status look_at_make(struct op *o, const struct webauthn_credential *c, struct slice client_data, json_t **attested)
+{
+    const struct config *config = o->s->config;
+    struct attestation_roots *roots = NULL;
+    struct attestation made;
+    struct err why = { .text = "" };
+    *attested = NULL;
+    if (config->attestation_roots == NULL)
+        return OK;
+    enum status st = attestation_load(config->attestation_roots, &roots, &why);
+    if (st == OK)
+        st = attestation_verify(roots, c, client_data, config->key_models, config->key_model_count, now_s(o), &made, &why);
+    attestation_free(roots);
+    if (st == BAD_TOKEN || st == BAD_CONFIG)
+        return refuse_op(o, KEY_UNSOUND, "This gateway takes keys only that their maker vouches for: %s", why.text);
+    if (st != OK)
+        return fail(&o->err, st, "%s", why.text);
+    *attested = json_pack("{s:s, s:s}", "maker", made.maker, "model", made.model);
+    return *attested ? OK : fail(&o->err, NO_MEMORY, "attestation");
+}
+
+static enum status insert_key(struct op *o, const struct webauthn_credential *c, json_t *attested)
 {
     char id[ID_LEN + 1], fingerprint[44], credential[B64URL_LEN(WEBAUTHN_ID_MAX) + 1];
     new_id("key_", id);
@@ -174,9 +197,13 @@ static enum status insert_key(struct op *o, const struct webauthn_credential *c)
     if (st != OK)
         return st;
     json_t *facts = facts_of(o, id, c, fingerprint), *row = NULL;
+    if (facts != NULL && attested != NULL)
+        json_object_set(facts, "attested", attested);
     st = facts ? new_key_insert(o, facts, &row) : fail(&o->err, NO_MEMORY, "new key");
     if (st == OK && json_object_set_new(o->answer, "item", view_item(o, row)) != 0)
         st = fail(&o->err, NO_MEMORY, "answer");
+    if (st == OK && attested != NULL)
+        json_object_set(json_object_get(o->answer, "item"), "attested", attested);
     json_decref(row);
     return st;
 }
@@ -185,6 +212,7 @@ enum status op_key_propose(struct op *o)
 {
     unsigned char challenge[32], client_data[WEBAUTHN_CLIENT_DATA_MAX], attestation[WEBAUTHN_ATTESTATION_MAX];
     struct slice client, object;
+    json_t *attested = NULL;
     struct webauthn_credential c;
     struct webauthn_party party = console_party(o->s);
     struct err why = { .text = "" };
@@ -202,7 +230,10 @@ enum status op_key_propose(struct op *o)
     if (c.facts.backup_eligible && !o->s->config->synced_keys)
         st = refuse_op(o, KEY_UNSOUND, "It is a passkey that can be copied to other devices, and this gateway takes none of these");
     else
-        st = insert_key(o, &c);
+        st = look_at_make(o, &c, client, &attested);
+    if (st == OK)
+        st = insert_key(o, &c, attested);
+    json_decref(attested);
     webauthn_credential_done(&c);
     return st;
 }

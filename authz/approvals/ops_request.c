@@ -304,6 +304,10 @@ enum status op_status(struct op *o)
         json_object_set(o->answer, "groups", groups);
         json_object_set_new(o->answer, "auditor", json_boolean(is_auditor(o)));
         json_object_set_new(o->answer, "operator", json_boolean(is_operator(o)));
+        json_t *issuers = is_operator(o) || is_auditor(o) ? issuer_keys_view(o->s) : NULL;
+        if (json_array_size(issuers) > 0)
+            json_object_set(o->answer, "issuer_keys", issuers);
+        json_decref(issuers);
         json_object_set_new(o->answer, "tools", tool_states(o, requests, grants));
         json_object_set_new(o->answer, "grants", grants_view(o, grants));
         json_object_set_new(o->answer, "requests", items_view(o, requests, &bytes));

@@ -37,6 +37,22 @@ bool review_overdue(const struct service *s, const char *person, int64_t now_ms)
     return false;
 }
 
+enum status reviews_remind(struct op *o)
+{
+    enum status st = OK;
+    size_t i;
+    json_t *r;
+    json_array_foreach(o->s->reviews, i, r) {
+        const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), str(r, "review"));
+        if (st != OK || e == NULL || e->noticed || strcmp(e->state, "pending") != 0 || num(r, "due_ms") > o->now_ms)
+            continue;
+        log_warn("review.overdue", "person", str(r, "person"), "tool", str(r, "tool"), "review", str(r, "review"));
+        st = write_leaf(o, "review.overdue", json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I}", "review", str(r, "review"), "session", str(r, "session"), "item", str(r, "item"), "person",
+                                                       str(r, "person"), "tool", str(r, "tool"), "reason", str(r, "reason"), "due_ms", (json_int_t)num(r, "due_ms")), NULL);
+    }
+    return st;
+}
+
 unsigned reviews_owed(const struct service *s, const char *person)
 {
     size_t i;

@@ -75,6 +75,7 @@ static const struct problem problems[PROBLEM_COUNT] = {
                         "Get a new token from its issuer; the detail says what is wrong with this one. Or leave the field out and ask for access with `countersign request`." },
     [GRANT_EXPIRED] = { "grant-expired", 401, "This grant has expired", "Get a new token from its issuer." },
     [GRANT_MISMATCH] = { "grant-mismatch", 401, "This grant does not fit", "Leave the field out: the certificate finds its grant. Or present the newest token." },
+    [ISSUER_KEYS] = { "issuer-keys-unavailable", 503, "The keys of this grant's issuer are not at hand", "Try again in a few seconds. If it stays so, tell an operator of this gateway: `countersign status` shows them why." },
     [NOT_CARRIED] = { "not-carried", 403, "Nothing can be carried over from that certificate",
                       "Ask for access anew with the certificate that you use now: `countersign request`." },
     [STORE_UNAVAILABLE] = { "store-unavailable", 503, "The decision could not be kept, so it was not made",

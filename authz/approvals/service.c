@@ -140,7 +140,7 @@ static struct service *service_new(struct config *c)
     if (s == NULL)
         return NULL;
     s->config = config_ref(c);
-    s->lock_fd = -1;
+    s->lock_fd = s->issuer_lane = -1;
     s->console_origin = config_origin(c, c->console_host);
     s->running = json_object();
     s->owners = json_object();
@@ -188,6 +188,8 @@ enum status service_open_accepting(struct config *c, bool accept, struct service
     if (st == OK)
         st = external_load(s->config, s->public_keys, &s->external, err);
     if (st == OK)
+        st = issuer_keys_follow(s, s->config, s->external, s->public_keys, err);
+    if (st == OK)
         st = bring_up_to_date(s, err);
     if (st == OK) {
         begin_work(s);
@@ -230,6 +232,7 @@ void service_close(struct service *s)
     jwt_signer_free(s->signer);
     jwt_keys_free(s->public_keys);
     external_free(s->external);
+    issuer_keys_close(s);
     carry_done(s);
     json_decref(s->jwks);
     json_decref(s->locks);

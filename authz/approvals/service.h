@@ -47,6 +47,8 @@ void answer_done(struct answer *a);
 /* Is this a message that goes before others? (locks) */
 bool service_urgent(const json_t *message);
 
+/* The courier's lane (proxy/base/lane.h), or -1; the caller's. Without one no issuer's keys are fetched. */
+void service_lane(struct service *s, int fd);
 /* A peer's connection ended: what it ran without saying how it ended is `outcome-unknown` from now on. */
 MUST_CHECK enum status service_gone(struct service *s, const struct peer *peer, struct err *err);
 /* Expire what is due. */

@@ -67,8 +67,12 @@ enum status service_tick(struct service *s, struct err *err)
         st = notices_upkeep(&o);
         if (st == OK)
             st = escalate(&o);
+        if (st == OK)
+            st = reviews_remind(&o);
     }
     st = own_end(&o, st, err);
+    if (st == OK)
+        st = issuer_keys_tick(s, err);
     if (st == OK)
         st = retention_tick(s, err);
     if (st == OK)
@@ -256,6 +260,8 @@ enum status service_take(struct service *s, struct config *c, struct err *err)
     st = signing_load(c, &signing, err);
     if (st == OK)
         st = external_load(c, signing.public_keys, &external, err);
+    if (st == OK && (st = issuer_keys_follow(s, c, external, signing.public_keys, err)) != OK)
+        external_free(external);
     if (st != OK) {
         approval_keys_done(&keys);
         signing_done(&signing);

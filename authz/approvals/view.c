@@ -81,6 +81,19 @@ static json_t *operators_view(const struct op *o)
     return json_pack("[{s:s, s:i}]", "group", groups, "count", 2);
 }
 
+/* What its maker said when it was made; nothing where that was not demanded. */
+static void add_make(struct op *o, const json_t *row, json_t *v)
+{
+    json_t *leaf = NULL;
+    struct err err;
+    if (log_leaf_shown(o->s->log, (uint64_t)num(row, "seq"), &leaf, &err) != OK)
+        return;                       /* it is proposed just now */
+    json_t *attested = json_object_get(json_object_get(leaf, "content"), "attested");
+    if (attested != NULL)
+        json_object_set(v, "attested", attested);
+    json_decref(leaf);
+}
+
 json_t *view_item(struct op *o, const json_t *row)
 {
     static const char *const policy_only[] = { "policy", "was", "changes", NULL };
@@ -98,6 +111,8 @@ json_t *view_item(struct op *o, const json_t *row)
         return NULL;
     copy(v, row, both);
     copy(v, row, access ? access_only : key ? key_only : policy ? policy_only : signoff_only);
+    if (key)
+        add_make(o, row, v);
     const struct web_key *web = key ? web_key_find(o->s, str(row, "key")) : NULL;
     if (web != NULL && strcmp(str(row, "state"), "approved") == 0)
         json_object_set_new(v, "counts_from", json_integer((json_int_t)web->from_s));

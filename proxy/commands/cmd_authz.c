@@ -3,6 +3,7 @@
 
 #include "authz/approvals/loop.h"
 #include "config/config.h"
+#include "proxy/base/lane.h"
 #include "proxy/base/log.h"
 #include "proxy/commands/process.h"
 
@@ -72,6 +73,7 @@ int cmd_authz(int argc, char **argv)
         log_error("authz.not_started", "status", status_name(st), "error", err.text);
         return command_failed("authz does not start: %s", err.text);
     }
+    service_lane(s, lane_inherited());
     st = loop_run(s, path, parent ? (pid_t)strtol(parent, NULL, 10) : getppid(), &err);
     service_close(s);
     return st == OK ? EXIT_DONE : command_failed("authz ends: %s", err.text);

@@ -1,6 +1,7 @@
 /* countersign check: every problem in a config, with file, line, setting and what was expected. */
 #include "proxy/commands/commands.h"
 
+#include "authz/attestation.h"
 #include "authz/external.h"
 #include "config/config.h"
 #include "proxy/commands/policy_compare.h"
@@ -115,6 +116,12 @@ static enum status use_files(const struct config *c, struct problems *p)
     if (keys != OK)
         problems_add(p, err.text);
     external_free(issuers);
+    struct attestation_roots *makers = NULL;
+    if (c->attestation_roots != NULL && attestation_load(c->attestation_roots, &makers, &err) != OK) {
+        problems_add(p, err.text);
+        keys = BAD_CONFIG;
+    }
+    attestation_free(makers);
     return st == OK ? keys : st;
 }
 

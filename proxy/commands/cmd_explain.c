@@ -1,9 +1,11 @@
 /* countersign explain: what the policy in a config would say to a request, and why. Local: it asks no gateway, and says nothing of grants that exist. */
 #include "proxy/commands/commands.h"
+#include "proxy/commands/explain_alone.h"
 #include "proxy/commands/policy_compare.h"
 
 #include "authz/policy.h"
 #include "config/forms.h"
+#include "proxy/base/clock.h"
 #include "proxy/http/readings.h"
 #include "proxy/http/target.h"
 
@@ -136,11 +138,16 @@ static json_t *answer(const struct explain *e)
     bool may_ask = policy_may_ask(e->tool, e->person);
     const char *requirement = e->person != NULL && may_ask ? requirement_word(v.requirement) : "deny";
     json_t *signoff_by = v.requirement == NEED_SIGNOFF ? who_may(e, v.action->signoff, v.action->signoff_count) : json_array();
-    return json_pack("{s:s, s:s?, s:s, s:s%, s:s?, s:s, s:b, s:b, s:b, s:s, s:o, s:o, s:s}", "identity", e->identity, "person", e->person ? e->person->name : NULL,
+    json_t *a = json_pack("{s:s, s:s?, s:s, s:s%, s:s?, s:s, s:b, s:b, s:b, s:s, s:o, s:o, s:s}", "identity", e->identity, "person", e->person ? e->person->name : NULL,
                      "tool", e->tool->name, "target", e->m.target.ptr, e->m.target.len, "action", v.action ? v.action->name : NULL, "requirement", requirement,
                      "may_ask", may_ask, "durable", v.action != NULL && v.action->durable, "wants_body", v.wants_body, "why", why,
                      "approvers", who_may(e, e->tool->approvers, e->tool->approver_count), "signoff_by", signoff_by,
                      "record", record_name(policy_record(&v)));
+    json_t *alone = a ? explain_alone(e->tool, e->person, v.action, clock_wall_s()) : NULL;
+    if (alone != NULL)
+        json_object_update(a, alone);
+    json_decref(alone);
+    return a;
 }
 
 static void print_names(const char *before, const json_t *names)
@@ -173,6 +180,7 @@ static void print_answer(const struct explain *e, const json_t *a)
         print_names("grant:   may be approved by ", json_object_get(a, "approvers"));
     if (strcmp(requirement, "signoff") == 0)
         print_names("signoff: may be given by ", json_object_get(a, "signoff_by"));
+    explain_alone_print(a, e->person ? e->person->name : e->identity);
 }
 
 static int explain(struct explain *e, const char *method, const char *url)

@@ -4,6 +4,7 @@
 #include "certs/trust.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/file.h"
+#include "proxy/base/lane.h"
 #include "proxy/base/log.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/handover.h"
@@ -40,6 +41,7 @@ struct parent {
     uv_fs_event_t watches[WATCHES];
     uv_poll_t told;                   /* the proxy says something */
     struct child authz, proxy, courier;
+    int lane[2];                      /* authz's end, the courier's (lane.h); the proxy gets neither */
     struct handover handover;
     bool stopping, ready;             /* ready: the proxy accepts */
     bool released;                    /* handing over: the proxy has let go of the recordings */
@@ -167,14 +169,15 @@ static void on_child_exit(uv_process_t *process, int64_t status, int term_signal
     uv_timer_start(&c->retry, on_retry, c->wait_ms, 0);
 }
 
-static char **child_environment(const struct parent *p, char inherit[64], char parent[64])
+static char **child_environment(const struct parent *p, bool lane, char inherit[64], char parent[64])
 {
+    static char first[] = LANE_VARIABLE "=3";
     extern char **environ;
     size_t n = 0;
     char text[32];
     while (environ[n] != NULL)
         n++;
-    char **env = calloc(n + 3, sizeof *env);
+    char **env = calloc(n + 4, sizeof *env);
     if (env == NULL)
         return NULL;
     memcpy(env, environ, n * sizeof *env);
@@ -183,6 +186,7 @@ static char **child_environment(const struct parent *p, char inherit[64], char p
     snprintf(parent, 64, "COUNTERSIGN_PARENT=%d", (int)getpid());
     env[n] = inherit;
     env[n + 1] = parent;
+    env[n + 2] = lane ? first : NULL; /* behind standard error */
     return env;
 }
 
@@ -194,8 +198,11 @@ static void start_child(struct child *c)
     char inherit[64], parent[64], *args[] = { (char *)"countersign", (char *)(uintptr_t)c->name, (char *)"-c",
                                               (char *)(uintptr_t)p->config_path, NULL };
     inherit_prune(&p->in);
-    char **env = child_environment(p, inherit, parent);
-    size_t n = c == &p->proxy ? inherit_list(&p->in, fds, sizeof fds / sizeof *fds) : 0;
+    char **env = child_environment(p, c != &p->proxy, inherit, parent);
+    size_t n = 1;
+    fds[0] = p->lane[c == &p->courier];
+    if (c == &p->proxy)
+        n = inherit_list(&p->in, fds, sizeof fds / sizeof *fds);
     stdio[0].flags = UV_IGNORE;
     for (int i = 1; i < 3; i++)
         stdio[i] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = i };
@@ -478,6 +485,8 @@ static enum status prepare(struct parent *p, struct err *err)
     if (st != OK)
         (void)fail(err, st, "the config has problems; correct them, and try `countersign check -c %s`", p->config_path);
     problems_done(&problems);
+    if (st == OK)
+        st = lane_open(p->lane, err);
     if (st == OK)
         st = take_places(p, err);
     return st;

@@ -89,6 +89,31 @@ static void print_items(const char *title, const json_t *items, int64_t now_s)
         item_print(stdout, item, now_s);
 }
 
+/* For operators and auditors: keys of other issuers that are fetched from a URL. */
+static void print_issuers(const json_t *issuers)
+{
+    char age[WORDS_MAX];
+    size_t i;
+    json_t *v;
+    if (json_array_size(issuers) > 0)
+        puts("\nKeys of other issuers:");
+    json_array_foreach(issuers, i, v) {
+        term_str(stdout, json_text(v, "issuer"));
+        fputs("  ", stdout);
+        term_str(stdout, json_text(v, "url"));
+        if (json_object_get(v, "fetched") == NULL)
+            fputs("  never fetched: nothing of it is admitted", stdout);
+        else
+            printf("  %zu %s, fetched %s ago%s", json_array_size(json_array_member(v, "kids")), json_array_size(json_array_member(v, "kids")) == 1 ? "key" : "keys",
+                   words_duration(json_number(v, "age_s"), age), json_is_true(json_object_get(v, "counts")) ? "" : ": too old, nothing of it is admitted");
+        if (json_text(v, "why")[0] != 0) {
+            fputs("; the last try failed: ", stdout);
+            term_str(stdout, json_text(v, "why"));
+        }
+        putchar('\n');
+    }
+}
+
 static void print_status(const json_t *s, const char *port)
 {
     int64_t now_s = clock_wall_s();
@@ -106,6 +131,7 @@ static void print_status(const json_t *s, const char *port)
     print_grants(json_array_member(s, "grants"), now_s);
     print_items("Your requests for access", json_array_member(s, "requests"), now_s);
     print_items("Your held requests", json_array_member(s, "held"), now_s);
+    print_issuers(json_array_member(s, "issuer_keys"));
 }
 
 int cmd_status(int argc, char **argv)

@@ -54,6 +54,7 @@ static const struct row {
     { "grant.issued", "grant issued", { "grant_id", "item", NULL, NULL } },
     { "break-glass.used", "BREAK-GLASS: access without a second person; a review is owed", { "person", "tool", "reason", "review" } },
     { "auto.approved", "granted by rule, without a second person", { "rule", "item", NULL, NULL } },
+    { "review.overdue", "the review is OVERDUE: nobody has done it in time", { "person", "review", NULL, NULL } },
     { "review.done", "reviewed", { "outcome", "by", "words", NULL } },
     { "grant.started", "first use: the time of the grant begins", { "grant_id", NULL, NULL, NULL } },
     { "grant.ended", "grant ended", { "grant_id", "why", NULL, NULL } },

@@ -1,11 +1,13 @@
 #include "proxy/courier/courier.h"
 
 #include "proxy/base/clock.h"
+#include "proxy/base/lane.h"
 #include "proxy/base/log.h"
 #include "proxy/base/msg.h"
 #include "proxy/courier/copies.h"
 #include "proxy/courier/events_out.h"
 #include "proxy/courier/fetch.h"
+#include "proxy/courier/key_fetch.h"
 #include "proxy/courier/notice_make.h"
 
 #include <openssl/crypto.h>
@@ -28,6 +30,8 @@ struct courier {
     bool ready;                       /* authz took our hello */
     int64_t next_ms;                  /* ask, or connect, again then (monotonic) */
     struct fetcher *fetcher;
+    int lane;                         /* to authz, for keys of issuers; -1: none */
+    struct key_fetch *keys;
     struct copies *copies;            /* NULL: not configured, or not possible */
     int64_t copies_again_ms;
     struct events_out *events;        /* audit events; NULL: not configured */
@@ -308,8 +312,12 @@ static void read_signals(struct courier *c)
 
 static void turn(struct courier *c)
 {
-    struct fetch_watched watched[FETCH_WATCHED_MAX] = { { c->signals, false }, { c->fd, false } };
-    size_t count = c->fd >= 0 ? 2 : 1;
+    struct fetch_watched watched[FETCH_WATCHED_MAX] = { { c->signals, false } };
+    size_t count = 1;
+    if (c->lane >= 0)
+        watched[count++] = (struct fetch_watched){ c->lane, false };
+    if (c->fd >= 0)
+        watched[count++] = (struct fetch_watched){ c->fd, false };
     int64_t now = clock_mono_ms(), wait = c->next_ms > now ? c->next_ms - now : c->take_n != 0 || c->hello_n != 0 ? ASK_EVERY_MS : 0;
     if (c->events != NULL) {
         count += events_out_watch(c->events, watched + count, FETCH_WATCHED_MAX - count);
@@ -318,6 +326,7 @@ static void turn(struct courier *c)
     fetch_step(c->fetcher, watched, count, (int)(wait < ASK_EVERY_MS ? wait : ASK_EVERY_MS));
     read_signals(c);
     read_all(c);
+    key_fetch_step(c->keys);
     if (c->events != NULL)
         events_out_step(c->events);
     ask_for_events(c);
@@ -347,11 +356,13 @@ static enum status open_signals(struct courier *c, struct err *err)
 
 enum status courier_run(struct config *config, const char *config_file, struct err *err)
 {
-    struct courier c = { .config = config_ref(config), .config_file = config_file, .fd = -1, .signals = -1 };
+    struct courier c = { .config = config_ref(config), .config_file = config_file, .fd = -1, .signals = -1, .lane = lane_inherited() };
     c.socket = config_path(config, "run/authz.sock");
     enum status st = c.socket ? open_signals(&c, err) : fail(err, NO_MEMORY, "path");
     if (st == OK)
         st = fetcher_new(&c.fetcher, err);
+    if (st == OK)
+        st = key_fetch_new(c.lane, c.fetcher, &c.keys, err);
     if (st == OK)
         begin_copies(&c);
     if (st == OK)
@@ -365,6 +376,7 @@ enum status courier_run(struct config *config, const char *config_file, struct e
     copies_free(c.copies);
     events_out_free(c.events);
     fetcher_free(c.fetcher);
+    key_fetch_free(c.keys);
     if (c.fd >= 0)
         close(c.fd);
     if (c.signals >= 0)

@@ -249,6 +249,13 @@ static void of_break_glass(struct words *w, const json_t *f)
     said(w, ". Reason: ", f, "reason");
 }
 
+static void of_overdue(struct words *w, const json_t *f)
+{
+    put(w, "Overdue: nobody has reviewed how ", text(f, "person"), "");
+    put(w, " used break-glass at '", text(f, "tool"), "'. Somebody else has to look at the session and sign what they found");
+    said(w, ". The reason given was: ", f, "reason");
+}
+
 static void of_policy(struct words *w, const json_t *f)
 {
     fputs("A change of the policy waits for the yes of a second operator", w->f);
@@ -262,7 +269,7 @@ static const struct {
     { "access.requested", of_requested },   { "signoff.requested", of_requested }, { "item.escalated", of_escalated }, { "item.approved", of_approved },
     { "item.denied", of_denied },           { "item.expired", of_expired },        { "item.cancelled", of_cancelled }, { "lock.placed", of_lock },
     { "lock.lifted", of_lock },             { "key.proposed", of_key_proposed },   { "key.confirmed", of_key_confirmed },
-    { "key.withdrawn", of_key_withdrawn },  { "break-glass.used", of_break_glass }, { "policy.pending", of_policy },
+    { "key.withdrawn", of_key_withdrawn },  { "break-glass.used", of_break_glass }, { "review.overdue", of_overdue }, { "policy.pending", of_policy },
 };
 
 static char *written(const json_t *facts, bool slack, bool title)

@@ -108,6 +108,7 @@ static void on_answer(void *arg, const json_t *answer, const int *fds, size_t fd
         a->state = ASK_REFUSED;
         a->until_ms = w->loop.now_ms + EXTERNAL_REFUSED_MS;
     } else {
+        a->problem = json_incref(problem);
         a->state = ASK_FAILED;
     }
     worker_wake(w);
@@ -165,6 +166,8 @@ void external_step(struct exchange *x, struct slice token)
     struct ask *a = &asks->v[key[0]];
     bool same = a->state != ASK_FREE && CRYPTO_memcmp(a->key, key, KEY_LEN) == 0;
     if (same && a->state == ASK_REFUSED && now_ms < a->until_ms)
+        reply_refused(x, a->problem);
+    else if (same && a->state == ASK_FAILED && a->problem != NULL)
         reply_refused(x, a->problem);
     else if (same && a->state == ASK_FAILED)
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides did not answer, so nothing was sent.");

@@ -20,7 +20,7 @@ def byte_string(data):
 
 class Authenticator:
     def __init__(self, gateway, alg="ES256", flags=UP | UV):
-        self.alg, self.flags, self.count, self.id = alg, flags, 0, os.urandom(32)
+        self.alg, self.flags, self.count, self.id, self.aaguid = alg, flags, 0, os.urandom(32), bytes(16)
         self.rp_id, self.origin = CONSOLE, f"https://{CONSOLE}:{gateway.port}"
         self.key = {"ES256": lambda: ec.generate_private_key(ec.SECP256R1()), "EdDSA": ed25519.Ed25519PrivateKey.generate,
                     "RS256": lambda: rsa.generate_private_key(65537, 2048)}[alg]()
@@ -45,13 +45,14 @@ class Authenticator:
     def data(self, flags):
         return hashlib.sha256(self.rp_id.encode()).digest() + bytes([flags]) + struct.pack(">I", self.count)
 
-    def register(self, person, label="test key"):
-        """key.begin, key.propose; the response."""
+    def register(self, person, label="test key", attest=None):
+        """key.begin, key.propose; the response. attest(message): (format, statement as CBOR) over that."""
         begun = person.api_ok("POST", "/api/v1/keys/new")
-        data = self.data(self.flags | AT) + bytes(16) + struct.pack(">H", len(self.id)) + self.id + self.cose()
-        made = bytes.fromhex("a363666d74646e6f6e656761747453746d74a0686175746844617461") + byte_string(data)
-        return person.api("POST", "/api/v1/keys", {"id": begun["id"], "label": label, "client_data": b64url(self.client_data("webauthn.create", begun["statement"])),
-                                                   "attestation": b64url(made)})
+        data = self.data(self.flags | AT) + self.aaguid + struct.pack(">H", len(self.id)) + self.id + self.cose()
+        client = self.client_data("webauthn.create", begun["statement"])
+        fmt, statement = attest(data + hashlib.sha256(client).digest()) if attest else ("none", b"\xa0")
+        made = b"\xa3\x63fmt" + bytes([0x60 + len(fmt)]) + fmt.encode() + b"\x67attStmt" + statement + b"\x68authData" + byte_string(data)
+        return person.api("POST", "/api/v1/keys", {"id": begun["id"], "label": label, "client_data": b64url(client), "attestation": b64url(made)})
 
     def sign(self, statement, **more):
         client, data = self.client_data("webauthn.get", statement, **more), self.data(self.flags)

@@ -148,12 +148,20 @@ def test_never_while_nobody_decides(gateway_of):
 def test_overdue_reviews_are_shown_and_stop_the_next_use(gateway_of):
     def change(config):
         config["tools"][0]["break_glass"] = {**GLASS, "review_within": "1s", "overdue_stops": True, "reviewers": ["security"]}
-    g = gateway_of(change=change)
+    g = gateway_of(change=change, audit={"file": "audit.jsonl"})
     alice, olga, carol, bob = (g.person(n) for n in ("alice", "olga", "carol", "bob"))
     assert break_glass(alice).status == 201
+
+    def told():
+        with open(os.path.join(g.state, "audit.jsonl"), encoding="ascii") as f:
+            return [e for e in map(json.loads, f.read().splitlines()) if e["metadata"]["event_code"] == "review.overdue"]
     use = wait_until(lambda: next((u for u in uses(olga) if u["overdue"]), None), what="overdue")
     assert b"OVERDUE" in olga.cli("pending", expect=0).stdout and b"overdue" in olga.request("GET", "/", host=CONSOLE).body
-    time.sleep(0.01)
+    event = wait_until(told, what="the event")[0]
+    assert event["severity"] == "High" and event["unmapped"]["requester"] == "alice" and event["entity"]["uid"] == use["id"]
+    g.restart()
+    time.sleep(2.5)
+    assert len(told()) == 1, "once, over a restart too"
     r = break_glass(alice, "and again")
     assert (r.status, r.problem) == (403, "review-overdue")
     assert review(bob, use).problem == "may-not-approve"    # the reviewers are named, and he is none

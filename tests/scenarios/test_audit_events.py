@@ -66,7 +66,7 @@ def test_all_events_happen_and_are_told(quick, origin, tmp_path):
     alice, bob, carol, dan, olga, sam = (g.person(n) for n in ("alice", "bob", "carol", "dan", "olga", "sam"))
     elsewhere = {"config.refused", "session.erased", "session.moved", "retention.set", "retention.suspended", "retention.confirmed", "log.leaf", "auditor-key.retired", "item.expired", "events.lost",
                  # Leaves of kinds of grants and of policy changes, each with a file of tests of its own.
-                 "grant.carried", "external.admitted", "auto.approved", "break-glass.used", "review.done", "delegate.named", "delegate.ended", "item.escalated", "policy.proposed",
+                 "grant.carried", "external.admitted", "auto.approved", "break-glass.used", "review.done", "review.overdue", "issuer.keys", "issuer.stale", "delegate.named", "delegate.ended", "item.escalated", "policy.proposed",
                  "policy.accepted", "policy.released"}
     # The door.
     assert g.nobody().request("GET", "/hello").status == 403

@@ -1,10 +1,12 @@
 """The command line: wrong usage is exit 2 with usage on standard error; refusals are exit 1 and say what to do; --json is JSON; the story works by it."""
+import copy
 import json
 import os
 import re
 
 import pytest
 
+from harness.config_text import config_text
 from harness.gateway import command
 from harness.people import give_grant, wait_until
 
@@ -127,6 +129,28 @@ def test_explain_says_what_the_policy_would_say(gw):
     for method, path, word in (("GET", "/customers", "grant"), ("POST", "/export", "sign"), ("GET", "/%65xport", "sign"), ("GET", "/internal/x", "den")):
         p = gw.run_command("explain", "-c", conf, "--as", "alice@test.localhost", method, f"https://support.test.localhost{path}")
         assert p.returncode in (0, 1) and word in p.stdout.decode().lower(), f"{path}: {p.stdout!r} {p.stderr!r}"
+
+
+def test_explain_says_what_needs_no_second_person(gw, tmp_path):
+    config = copy.deepcopy(gw.config)
+    config["tools"][0]["auto"] = [{"name": "low-risk", "groups": ["support"], "actions": ["use"], "for": "5m", "reason": "INC-[0-9]+"}]
+    config["tools"][0]["break_glass"] = {"groups": ["support"], "for": "10m", "review_within": "24h"}
+    path = os.path.join(gw.state, "explained.conf")
+    with open(path, "w", encoding="utf-8") as f:
+        f.write(config_text(config))
+    os.chmod(path, 0o600)
+
+    def said(who, method="GET", at="/customers", *more):
+        p = gw.run_command("explain", "-c", path, "--as", f"{who}@test.localhost", method, f"https://support.test.localhost{at}", *more)
+        assert p.returncode == 0, p.stderr
+        return p.stdout.decode()
+    assert "'low-risk' grants it without a second person" in said("alice") and "'INC-[0-9]+'" in said("alice")
+    assert "alice may break the glass" in said("alice") and "within 1d" in said("alice")
+    assert "grants nothing here: it is not for this action" in said("alice", "POST", "/export")
+    assert "grants nothing here: it is for those who may ask" in said("bob") and "bob may not" in said("bob")
+    a = json.loads(said("alice", "GET", "/customers", "--json"))
+    assert a["auto"][0]["fits"] and a["auto"][0]["max_duration_s"] == 300 and a["break_glass"] == {"may": True, "max_duration_s": 600, "review_within_s": 86400}
+    os.remove(path)
 
 
 def test_init_does_not_overwrite_a_state_folder(gw):

@@ -44,7 +44,7 @@ async function run(form, action) {
 async function register(form) {
   const { id, statement, options } = await call('/api/v1/keys/new');
   const made = await navigator.credentials.create({ publicKey: {
-    challenge: await challengeOf(statement), rp: options.rp, timeout: options.timeout_s * 1000, attestation: 'none',
+    challenge: await challengeOf(statement), rp: options.rp, timeout: options.timeout_s * 1000, attestation: options.attestation ?? 'none',
     user: { ...options.user, id: bytesOf(options.user.id) },
     pubKeyCredParams: options.algorithms.map(alg => ({ type: 'public-key', alg })),
     excludeCredentials: options.exclude.map(one => ({ type: 'public-key', id: bytesOf(one) })),
