@@ -76,13 +76,16 @@ void log_write_lines(struct slice lines)
     }
 }
 
+/* What stands for itself in a JSON string: printable ASCII but for '"' and '\'. */
+static const bool plain[256] = { [' ' ... '!'] = true, ['#' ... '['] = true, [']' ... '~'] = true };
+
 size_t log_escape_into(struct slice s, char *out, size_t out_max)
 {
     static const char hex[] = "0123456789abcdef";
     size_t n = 0;
     for (size_t i = 0; i < s.len && n + 7 < out_max; i++) {
         unsigned char c = s.ptr[i];
-        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+        if (plain[c]) {
             out[n++] = (char)c;
         } else if (c == '"' || c == '\\') {
             out[n++] = '\\';

@@ -43,6 +43,7 @@ struct access {
     json_t *jwks;
     char *issuer, *log_key;
     unsigned count;
+    uint64_t change;                  /* counts what came and went: pointers to grants are good as long as it is the same */
     char policy[65], policy_before[65];   /* the policy that counts, and the one until policy_ms; "": whatever the file says */
     int64_t policy_ms;
     int64_t next_exp_s;               /* no grant ends before: looking through thousands ten times a second would show */
@@ -50,7 +51,10 @@ struct access {
 
 struct access *access_new(void)
 {
-    return calloc(1, sizeof(struct access));
+    struct access *a = calloc(1, sizeof *a);
+    if (a != NULL)
+        a->change = 1;
+    return a;
 }
 
 static void forget(struct access *a, struct by_id *b)
@@ -73,6 +77,7 @@ static void forget(struct access *a, struct by_id *b)
     free(g);
     free(b);
     a->count--;
+    a->change++;
 }
 
 static void forget_all(struct access *a)
@@ -214,6 +219,7 @@ static enum status add_grant(struct access *a, const struct grant *from, bool no
     b->grant = g;
     HASH_ADD_STR(a->ids, grant_id, b);
     a->count++;
+    a->change++;
     return OK;
 }
 
@@ -332,6 +338,25 @@ const struct live_grant *access_grant(const struct access *a, const unsigned cha
     return best;
 }
 
+/* The one that lasts longest: when that is over, so are the others, and another one that comes is a change. */
+const struct live_grant *access_grant_kept(const struct access *a, struct access_kept *kept, const unsigned char thumbprint[32], const char *tool, int64_t now_s)
+{
+    if (kept->change == a->change && kept->grant != NULL && kept->grant->exp_s > now_s) {
+        const struct entry *e = kept->grant->entry;
+        if (memcmp(e->key.thumbprint, thumbprint, sizeof e->key.thumbprint) == 0 && strncmp(e->key.tool, tool, sizeof e->key.tool) == 0)
+            return kept->grant;
+    }
+    *kept = (struct access_kept){ a->change, access_grant(a, thumbprint, tool, now_s) };
+    return kept->grant;
+}
+
+const struct live_grant *access_by_id_kept(const struct access *a, struct access_kept *kept, const char *grant_id)
+{
+    if (kept->change != a->change || kept->grant == NULL || strcmp(kept->grant->grant_id, grant_id) != 0)
+        *kept = (struct access_kept){ a->change, access_grant_by_id(a, grant_id) };
+    return kept->grant;
+}
+
 bool live_grant_allows(const struct live_grant *g, const char *action)
 {
     for (size_t i = 0; i < json_array_size(g->actions); i++)
@@ -366,10 +391,9 @@ const struct live_grant *access_grant_by_id(const struct access *a, const char *
     return b ? b->grant : NULL;
 }
 
-const char *access_assertion(const struct access *a, const char *grant_id, int64_t until_s)
+struct slice live_grant_assertion(const struct live_grant *g, int64_t until_s)
 {
-    const struct live_grant *g = access_grant_by_id(a, grant_id);
-    return g != NULL && g->assertion != NULL && g->assertion_exp_s > until_s ? g->assertion : NULL;
+    return g != NULL && g->assertion != NULL && g->assertion_exp_s > until_s ? slice_of(g->assertion, g->assertion_len) : slice_of(NULL, 0);
 }
 
 static void forget_assertion(struct live_grant *g)
@@ -378,14 +402,15 @@ static void forget_assertion(struct live_grant *g)
     g->assertion = NULL;
 }
 
-void access_keep_assertion(struct access *a, const char *grant_id, const char *token, int64_t exp_s)
+void access_keep_assertion(struct access *a, const char *grant_id, struct slice token, int64_t exp_s)
 {
     struct by_id *b = NULL;
     HASH_FIND_STR(a->ids, grant_id, b);
     if (b == NULL)
         return;
     forget_assertion(b->grant);
-    b->grant->assertion = strdup(token);   /* NULL: asked for again the next time */
+    b->grant->assertion = strndup((const char *)token.ptr, token.len);   /* NULL: asked for again the next time */
+    b->grant->assertion_len = token.len;
     b->grant->assertion_exp_s = exp_s;
 }
 

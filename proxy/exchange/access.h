@@ -26,6 +26,7 @@ struct live_grant {
     char policy[65];                  /* hash of the tool's policy that it was approved under */
     struct purse *purse;              /* what was leased of its budget; NULL: it has none */
     char *assertion;                  /* the last Countersign-Assertion under it, or NULL */
+    size_t assertion_len;
     int64_t assertion_exp_s;
     void *entry;
 };
@@ -44,6 +45,13 @@ bool access_policy_is(const struct access *a, const char *digest, int64_t now_ms
 
 /* The live grant for this certificate (SHA-256 thumbprint) and tool, or NULL. */
 const struct live_grant *access_grant(const struct access *a, const unsigned char thumbprint[32], const char *tool, int64_t now_s);
+/* An answer that its caller keeps, zeroed at birth: while the table has not changed, the same question is answered from it, however many grants there are. */
+struct access_kept {
+    uint64_t change;                  /* of the table; 0: nothing is kept */
+    const struct live_grant *grant;
+};
+const struct live_grant *access_grant_kept(const struct access *a, struct access_kept *kept, const unsigned char thumbprint[32], const char *tool, int64_t now_s);
+const struct live_grant *access_by_id_kept(const struct access *a, struct access_kept *kept, const char *grant_id);
 bool live_grant_allows(const struct live_grant *g, const char *action);
 /* Why a presented token is not that of a live grant: BAD_TOKEN (forged, malformed), EXPIRED, or REFUSED (sound, but of another certificate or tool, or
  * ended); err says it in words for the client. Never OK: what is live was compared before. */
@@ -54,11 +62,11 @@ const struct live_grant *access_grant_by_id(const struct access *a, const char *
 const char *access_locked(const struct access *a, const char *person, const char *x5t, const char *tool, const char *grant_id);
 /* Why is this person, or this certificate in either of its forms, locked? NULL: neither is. */
 const char *access_locked_out(const struct access *a, const char *person, const struct identity *who);
-/* The Countersign-Assertion under this grant, for all connections of its certificate: who that is and which tool stand in the grant, so it is the same for each
- * of them, and a client that opens one connection a request doesn't have authz sign one each time. NULL: none that is good beyond until_s. Borrowed until the next event. */
-const char *access_assertion(const struct access *a, const char *grant_id, int64_t until_s);
+/* The Countersign-Assertion under this grant (NULL is fine), for all connections of its certificate: who that is and which tool stand in the grant, so it is the same for each
+ * of them, and a client that opens one connection a request doesn't have authz sign one each time. ptr NULL: none that is good beyond until_s. Borrowed until the next event. */
+struct slice live_grant_assertion(const struct live_grant *g, int64_t until_s);
 /* Keep a copy of a new one, if the grant is still there. */
-void access_keep_assertion(struct access *a, const char *grant_id, const char *token, int64_t exp_s);
+void access_keep_assertion(struct access *a, const char *grant_id, struct slice token, int64_t exp_s);
 /* After a reload: groups may have changed, and they stand in assertions. */
 void access_forget_assertions(struct access *a);
 /* From the last hello: the JWKS, and the log's public key (base64url). NULL before. */

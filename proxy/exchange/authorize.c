@@ -171,14 +171,14 @@ static bool count_forward(struct exchange *x)
 
 void stage_authorize(struct exchange *x)
 {
-    const struct conn *c = x->conn;
+    struct conn *c = x->conn;
     const struct access *access = x->worker->access;
     struct slice release = SLICE("/.countersign/release/");
     if (!worker_fresh(x->worker)) {
         refuse_stale(x);
         return;
     }
-    const struct live_grant *g = access_grant(access, c->identity.thumbprint, x->tool->name, clock_wall_s());
+    const struct live_grant *g = access_grant_kept(access, &c->grant, c->identity.thumbprint, x->tool->name, loop_wall_ms(&x->worker->loop) / 1000);
     const char *locked = access_locked(access, NULL, NULL, x->tool->name, g ? g->grant_id : NULL);
     if (locked != NULL) {
         refuse_locked(x, locked);
@@ -195,6 +195,7 @@ void stage_authorize(struct exchange *x)
     if (judged_by_others(x, g))
         return;
     memcpy(x->grant_id, g->grant_id, sizeof x->grant_id);
+    x->grant = c->grant;
     x->noticed = g->noticed;
     if (!cookies_take(x))
         return;

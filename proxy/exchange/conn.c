@@ -307,6 +307,8 @@ struct share *conn_share(struct conn *c)
 
 static void take_snapshot(struct conn *c, struct snapshot *s)
 {
+    for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
+        exchange_keep_snapshot(x);
     snapshot_unref(c->snap);
     c->snap = snapshot_ref(s);
     c->tool = NULL;

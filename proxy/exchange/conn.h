@@ -52,6 +52,7 @@ struct conn {
     struct identity identity;
     const struct person *person;      /* in snap; NULL: nobody is listed for the identity */
     const struct tool *tool;          /* in snap: where its last request went, or NULL */
+    struct access_kept grant;         /* that its last request was under */
     struct share *share;              /* of the person; NULL: not known yet, or they have connections enough */
     struct h1_seen seen;              /* HTTP/1.1: the last request's head, while it is in use */
     char *cert_field;                 /* ":base64 of the DER:" (RFC 9440), while it is in use: conn_cert_field */

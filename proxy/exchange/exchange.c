@@ -50,10 +50,10 @@ struct exchange *exchange_new(struct conn *c, const struct front *front, void *s
     memset(x, 0, sizeof *x);
     x->conn = c;
     x->worker = c->worker;
-    x->snap = snapshot_ref(c->snap);
+    x->snap = c->snap;
     x->front = front;
     x->stream = stream;
-    x->started_ms = clock_wall_ms();
+    x->started_ms = loop_wall_ms(&c->worker->loop);
     x->begun_ms = c->worker->loop.now_ms;
     metric_add(&c->worker->metrics.active_requests, 1);
     x->reply_fd = -1;
@@ -68,9 +68,16 @@ struct exchange *exchange_new(struct conn *c, const struct front *front, void *s
     return x;
 }
 
+void exchange_keep_snapshot(struct exchange *x)
+{
+    if (!x->holds_snap)
+        x->snap = snapshot_ref(x->snap);
+    x->holds_snap = true;
+}
+
 void exchange_count(struct exchange *x)
 {
-    live_add(x->worker->live, x->worker->index, x->live, x->request_bytes - x->live_received, x->response_bytes - x->live_sent, clock_wall_ms());
+    live_add(x->worker->live, x->worker->index, x->live, x->request_bytes - x->live_received, x->response_bytes - x->live_sent, loop_wall_ms(&x->worker->loop));
     x->live_received = x->request_bytes;
     x->live_sent = x->response_bytes;
 }
@@ -91,7 +98,7 @@ void exchange_free(struct exchange *x)
     if (x->tape.open)
         tape_close(x->worker->tape, &x->tape, x->why || websocket_closed(x) ? x->why : "cut");
     if (x->live != NULL)
-        live_end(x->worker->live, x->worker->index, x->live, x->ws != NULL, x->request_bytes - x->live_received, x->response_bytes - x->live_sent, clock_wall_ms());
+        live_end(x->worker->live, x->worker->index, x->live, x->ws != NULL, x->request_bytes - x->live_received, x->response_bytes - x->live_sent, loop_wall_ms(&x->worker->loop));
     metric_add(&x->worker->metrics.active_requests, (uint64_t)-1);
     if (x->request.method.len > 0) {
         access_log_put(&x->worker->access_log, x);
@@ -119,7 +126,8 @@ void exchange_free(struct exchange *x)
     if (x->reply_fd >= 0)
         close(x->reply_fd);
     arena_done(&x->arena);
-    snapshot_unref(x->snap);
+    if (x->holds_snap)
+        snapshot_unref(x->snap);
     block_free(x, EXCHANGE_BLOCK);
 }
 
@@ -406,6 +414,11 @@ bool exchange_may_go_on(struct exchange *x, bool authz_stale)
     if (why != NULL)
         x->why = why;
     return why == NULL;
+}
+
+const struct live_grant *exchange_grant(struct exchange *x)
+{
+    return access_by_id_kept(x->worker->access, &x->grant, x->grant_id);
 }
 
 json_t *exchange_who(const struct exchange *x)

@@ -57,7 +57,8 @@ struct exchange {
     struct exchange *next, *prev;     /* of the connection */
     struct conn *conn;
     struct worker *worker;
-    struct snapshot *snap;
+    struct snapshot *snap;            /* as the connection's was when it began */
+    bool holds_snap;                  /* it has a reference of its own: the connection went on to another one (exchange_keep_snapshot) */
     const struct front *front;
     void *stream;                     /* the front's own */
     int32_t stream_id;                /* HTTP/2 */
@@ -85,6 +86,7 @@ struct exchange {
     const struct tool *tool;          /* NULL: the console */
     struct verdict verdict;
     char grant_id[GRANT_ID_MAX + 1];
+    struct access_kept grant;         /* exchange_grant */
     bool noticed;
     bool external;                    /* waits for authz's word about a token of another issuer (external.h) */
     unsigned external_tries;
@@ -161,6 +163,9 @@ void exchange_body(struct exchange *x, struct slice data);
 void exchange_body_end(struct exchange *x, const struct fields *trailers);
 /* front->room grew. */
 void exchange_writable(struct exchange *x);
+/* The connection is about to let go of its snapshot, which this exchange began with. Until then it stands on the connection's reference: counting one with every request would be
+ * a word that all workers write. */
+void exchange_keep_snapshot(struct exchange *x);
 /* Ends everything that is under way for it (the client went, or the front is done) and frees it. */
 void exchange_free(struct exchange *x);
 /* A lock, an expiry or lost authz: may it go on? false: the connection must be reset. */
@@ -195,6 +200,8 @@ void exchange_took(struct exchange *x, size_t n);
 void exchange_wait(struct exchange *x);
 /* Count what passed since the last time, for those who look. */
 void exchange_count(struct exchange *x);
+/* The grant of grant_id, or NULL when it has ended. Good until the loop's next event. */
+const struct live_grant *exchange_grant(struct exchange *x);
 /* {identity, x5t, not_after} for authz. */
 json_t *exchange_who(const struct exchange *x);
 /* Answer 502, 503 or 504, or cut the response off if it has begun. */

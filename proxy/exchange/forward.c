@@ -1,7 +1,6 @@
 /* forward: the request goes to the tool, written anew, and its response comes back. */
 #include "proxy/http/forward.h"
 
-#include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/cookies.h"
@@ -9,6 +8,7 @@
 #include "proxy/exchange/dom.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/websocket.h"
+#include "proxy/http/syntax.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,20 +21,20 @@ static void take_upstream(struct exchange *x);
 /* ---- what the request carries: the assertion ---- */
 
 /* For this exchange. A new one is taken as it is: near the grant's end it has less to live than a kept one must have. */
-static bool take_assertion(struct exchange *x, const char *token)
+static bool take_assertion(struct exchange *x, struct slice token)
 {
-    x->assertion = token ? arena_copy(&x->arena, slice_str(token)) : (struct slice){ 0 };
+    x->assertion = token.len > 0 ? arena_copy(&x->arena, token) : (struct slice){ 0 };
     return x->assertion.len > 0;
 }
 
 static void on_assertion(void *arg, const json_t *answer, const int *fds, size_t fd_count)
 {
     struct exchange *x = arg;
-    const char *token = json_string_value(json_object_get(answer, "token"));
+    struct slice token = slice_str(json_string_value(json_object_get(answer, "token")));
     (void)fds;
     (void)fd_count;
     x->call = 0;
-    if (!json_is_true(json_object_get(answer, "ok")) || !take_assertion(x, token)) {
+    if (!json_is_true(json_object_get(answer, "ok")) || !value_is_clean(token) || !take_assertion(x, token)) {
         forward_outcome(x, "not-sent");
         exchange_broken(x, 503, "authorization-unavailable", "The process that decides did not confirm who you are, so nothing was sent.");
         return;
@@ -45,7 +45,7 @@ static void on_assertion(void *arg, const json_t *answer, const int *fds, size_t
 
 void stage_forward(struct exchange *x)
 {
-    if (take_assertion(x, access_assertion(x->worker->access, x->grant_id, clock_wall_s() + ASSERTION_SPARE_S))) {
+    if (take_assertion(x, live_grant_assertion(exchange_grant(x), loop_wall_ms(&x->worker->loop) / 1000 + ASSERTION_SPARE_S))) {
         forward_begin(x);
         return;
     }
@@ -370,10 +370,10 @@ static void take_upstream(struct exchange *x)
 
 static void begin_live(struct exchange *x)
 {
-    const struct live_grant *g = access_grant_by_id(x->worker->access, x->grant_id);
+    const struct live_grant *g = exchange_grant(x);
     const struct live_what what = { x->grant_id, x->conn->person->name, x->conn->identity.name, x->tool->name, x->verdict.action ? x->verdict.action->name : NULL,
                                     x->conn->address, x->ws != NULL, g ? g->issuer : NULL };
-    x->live = live_begin(x->worker->live, x->worker->index, &what, clock_wall_ms());
+    x->live = live_begin(x->worker->live, x->worker->index, &what, loop_wall_ms(&x->worker->loop));
 }
 
 static void forward_begin(struct exchange *x)

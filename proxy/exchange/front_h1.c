@@ -1,5 +1,4 @@
 /* front_h1: HTTP/1.1 on a client connection. One exchange at a time; pipelined requests wait in the connection's buffer. */
-#include "proxy/base/clock.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/h2_guard.h"
 #include "proxy/exchange/websocket.h"
@@ -261,7 +260,7 @@ static void h1_head(struct exchange *x, unsigned status, const struct fields *fi
     if (!no_body && length < 0 && old)
         h->close_after = true;
     struct h1_response_head head = {
-        .status = status, .fields = fields, .close = h->close_after && status != 101, .now_ms = clock_wall_ms(),
+        .status = status, .fields = fields, .close = h->close_after && status != 101, .now_ms = loop_wall_ms(&x->worker->loop),
         .framing = no_body || status == 101 ? BODY_NONE : length >= 0 ? BODY_LENGTH : h->chunked ? BODY_CHUNKED : BODY_UNTIL_CLOSE,
         .has_length = length >= 0, .content_length = length >= 0 ? (uint64_t)length : 0,
     };

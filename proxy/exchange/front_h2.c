@@ -1,4 +1,5 @@
 /* front_h2: HTTP/2 on a client connection (RFC 9113), through nghttp2. Flow control is tied to our buffers: a stream's window opens only as its bytes go on. */
+#include "proxy/base/block.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/front_h2_internal.h"
 #include "proxy/exchange/websocket.h"
@@ -6,16 +7,17 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { UNWANTED_MAX = 1024 * 1024, FRAMES_QUEUED_MAX = 2048 };
+enum { UNWANTED_MAX = 1024 * 1024, FRAMES_QUEUED_MAX = 2048, STREAM_BLOCK = 512, REST_AFTER_MS = 1000 };
+static_assert(sizeof(struct h2_stream) <= STREAM_BLOCK, "a size that is kept (block.h)");
 
 static struct h2_stream *stream_new(struct h2_conn *h, int32_t id)
 {
-    struct h2_stream *s = calloc(1, sizeof *s);
+    struct h2_stream *s = block_new(STREAM_BLOCK);
     if (s == NULL)
         return NULL;
-    s->x = exchange_new(h->conn, &front_h2, s);
+    *s = (struct h2_stream){ .x = exchange_new(h->conn, &front_h2, s) };
     if (s->x == NULL) {
-        free(s);
+        block_free(s, STREAM_BLOCK);
         return NULL;
     }
     s->x->stream_id = id;
@@ -40,10 +42,12 @@ static void stream_free(struct h2_conn *h, struct h2_stream *s)
     if (s->next != NULL)
         s->next->prev = s->prev;
     h->count--;
+    if (h->reading == s)
+        h->reading = NULL;
     if (s->x != NULL)
         exchange_free(s->x);
     bbuf_done(&s->out);
-    free(s);
+    block_free(s, STREAM_BLOCK);
 }
 
 /* ---- what the client sends ---- */
@@ -100,6 +104,7 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, void *user)
 {
     struct h2_conn *h = user;
+    h->reading = nghttp2_session_get_stream_user_data(session, f->hd.stream_id);   /* trailers */
     if (f->hd.type != NGHTTP2_HEADERS || f->headers.cat != NGHTTP2_HCAT_REQUEST)
         return 0;
     if (h->stopping) {                /* after the last stream that the GOAWAY names: the client may send it elsewhere */
@@ -110,16 +115,18 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *f, vo
     if (s == NULL)
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     nghttp2_session_set_stream_user_data(session, f->hd.stream_id, s);
+    h->reading = s;
     return 0;
 }
 
 static int on_header(nghttp2_session *session, const nghttp2_frame *f, const uint8_t *name, size_t name_len, const uint8_t *value,
                      size_t value_len, uint8_t flags, void *user)
 {
-    struct h2_stream *s = nghttp2_session_get_stream_user_data(session, f->hd.stream_id);
+    const struct h2_conn *h = user;
+    struct h2_stream *s = h->reading;
+    (void)session;
     (void)flags;
-    (void)user;
-    if (s == NULL || f->hd.type != NGHTTP2_HEADERS)
+    if (s == NULL || f->hd.type != NGHTTP2_HEADERS || s->x->stream_id != f->hd.stream_id)
         return 0;
     bool ok = s->started ? h2_request_trailer(&s->building, slice_of(name, name_len), slice_of(value, value_len))
                          : h2_request_field(&s->building, slice_of(name, name_len), slice_of(value, value_len));
@@ -218,6 +225,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
 static void send_all(struct h2_conn *h)
 {
     struct conn *c = h->conn;
+    h->rests = false;
     while (bbuf_len(&c->out) < CONN_OUT_MAX / 2 && (c->state == CONN_OPEN || c->state == CONN_FLUSH)) {
         const uint8_t *data = NULL;
         ssize_t n = nghttp2_session_mem_send(h->session, &data);
@@ -252,6 +260,7 @@ static void h2_input(struct conn *c)
     struct h2_conn *h = c->driver;
     struct slice in = bbuf_slice(&c->in);
     h->in_session = true;
+    h->rests = false;
     ssize_t n = nghttp2_session_mem_recv(h->session, in.ptr, in.len);
     h->in_session = false;
     if (c->state != CONN_OPEN)
@@ -286,6 +295,15 @@ static bool waits_for_client(const struct h2_stream *s)
            (at == X_COLLECT || (at == X_FORWARD && s->x->ws == NULL) || at == X_REPLY || at == X_DONE);
 }
 
+/* What the next request takes anew. */
+static void rest(struct h2_conn *h)
+{
+    if (h->rests || h->conn->worker->loop.now_ms - h->quiet_ms < REST_AFTER_MS || bbuf_len(&h->conn->out) > 0 || nghttp2_session_want_write(h->session))
+        return;
+    h2_memory_rest(&h->memory);
+    h->rests = true;
+}
+
 /* Nobody asks for anything: pings and the like keep no connection. */
 static void end_quiet(struct h2_conn *h)
 {
@@ -309,8 +327,10 @@ static void h2_tick(struct conn *c)
 {
     struct h2_conn *h = c->driver;
     int64_t now = c->worker->loop.now_ms;
-    if (h->count == 0)
+    if (h->count == 0) {
+        rest(h);
         end_quiet(h);
+    }
     for (struct h2_stream *s = h->streams; s != NULL; s = s->next) {
         if (!s->started && now - s->moved_ms > c->snap->config->limits.head_ms) {
             condemn(h, NGHTTP2_ENHANCE_YOUR_CALM, "a slow head");
@@ -439,7 +459,8 @@ static bool h2_start(struct conn *c)
         { NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1 },   /* RFC 8441 */
         { NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, (uint32_t)c->snap->config->limits.head_bytes },
     };
-    bool ok = h != NULL && cb != NULL && o != NULL && nghttp2_session_server_new2(&h->session, cb, h, o) == 0 &&
+    nghttp2_mem mem = h2_memory_of(h ? &h->memory : NULL);
+    bool ok = h != NULL && cb != NULL && o != NULL && nghttp2_session_server_new3(&h->session, cb, h, o, &mem) == 0 &&
               nghttp2_submit_settings(h->session, NGHTTP2_FLAG_NONE, settings, sizeof settings / sizeof *settings) == 0 &&
               nghttp2_session_set_local_window_size(h->session, NGHTTP2_FLAG_NONE, 0, 1 << 20) == 0;
     nghttp2_session_callbacks_del(cb);

@@ -5,6 +5,7 @@
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/h2_guard.h"
 #include "proxy/exchange/h2_ids.h"
+#include "proxy/exchange/h2_memory.h"
 #include "proxy/http/h2_request.h"
 
 #include <nghttp2/nghttp2.h>
@@ -23,8 +24,10 @@ struct h2_stream {
 
 struct h2_conn {
     nghttp2_session *session;
+    struct h2_memory memory;          /* the session's */
     struct conn *conn;
     struct h2_stream *streams;
+    struct h2_stream *reading;        /* whose field block is being read: nothing comes between its parts (RFC 9113 s4.3) */
     unsigned count;
     bool in_session;                  /* a callback of nghttp2 is on the stack */
     bool notified, stopping;          /* the first GOAWAY is out; the final one, which names the last stream */
@@ -33,6 +36,7 @@ struct h2_conn {
     struct h2_guard guard;
     int64_t quiet_ms;                 /* since when there is no stream */
     bool served;                      /* there was one */
+    bool rests;                       /* nothing has come or gone since h2_memory_rest */
     int64_t widest;                   /* before the SETTINGS that are being read: send window of a stream (0: none), and the initial one */
     uint32_t window;
     const char *why;                  /* it was ended by us */

@@ -96,11 +96,11 @@ static nghttp2_nv number(const char *name, char text[20], uint64_t n)
 }
 
 /* The date of this second, made once. */
-static const char *date_now(void)
+static const char *date_now(const struct loop *l)
 {
     static _Thread_local char text[CLOCK_TEXT_MAX];
     static _Thread_local int64_t second;
-    int64_t now = clock_wall_ms();
+    int64_t now = loop_wall_ms(l);
     if (now / 1000 != second) {
         second = now / 1000;
         clock_http_date(now, text);
@@ -127,7 +127,7 @@ static void h2_head(struct exchange *x, unsigned status, const struct fields *fi
     if (length >= 0 && status != 204 && status >= 200)
         nv[n++] = number("content-length", length_text, (uint64_t)length);
     if (fields_get(fields, SLICE("date")).ptr == NULL)
-        nv[n++] = literal("date", date_now());
+        nv[n++] = literal("date", date_now(&x->worker->loop));
     bool empty = no_body || length == 0;
     if (nghttp2_submit_response(h2_of(x)->session, x->stream_id, nv, n, empty ? NULL : &source) != 0)
         nghttp2_submit_rst_stream(h2_of(x)->session, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_INTERNAL_ERROR);

@@ -1,5 +1,5 @@
 /* h2_ids: which stream identifiers a client has used on a connection, so that frames on closed streams and identifiers that go backwards are connection errors
- * (RFC 9113 s5.1, s5.1.1). nghttp2 forgets closed streams and lets such frames pass in silence. The last 128 are remembered; frames on a stream that we reset
+ * (RFC 9113 s5.1, s5.1.1). nghttp2 forgets closed streams and lets such frames pass in silence. Of the last ones some 128 are remembered; frames on a stream that we reset
  * ourselves are ignored, since they may have been on their way. */
 #ifndef COUNTERSIGN_H2_IDS_H
 #define COUNTERSIGN_H2_IDS_H
@@ -9,15 +9,11 @@
 
 enum { H2_IDS_KEPT = 128 };
 
-enum h2_id_state { H2_ID_OPEN, H2_ID_CLOSED, H2_ID_RESET_BY_US };
+enum h2_id_state { H2_ID_OPEN = 1, H2_ID_CLOSED, H2_ID_RESET_BY_US };
 
 struct h2_ids {
     int32_t last;                     /* highest so far */
-    unsigned next;
-    struct {
-        int32_t id;                   /* 0: none */
-        enum h2_id_state state;
-    } kept[H2_IDS_KEPT];
+    uint32_t kept[H2_IDS_KEPT];       /* each in the place that its number gives it: the number without its last bit, which is set, and a state in the two lowest bits; 0: none */
 };
 
 enum h2_id_verdict {

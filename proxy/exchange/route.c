@@ -4,7 +4,6 @@
 #include "proxy/exchange/exchange.h"
 #include "proxy/http/target.h"
 
-#include <stdlib.h>
 
 /* host[:port] apart; the port must be one people use to come here. */
 static bool split_authority(const struct exchange *x, struct slice *host_out)
@@ -14,13 +13,16 @@ static bool split_authority(const struct exchange *x, struct slice *host_out)
     *host_out = slice_of(a.ptr, colon);
     if (colon == a.len)
         return true;
-    char port[8];
+    unsigned n = 0;
     struct slice text = slice_from(a, colon + 1);
-    if (text.len == 0 || text.len >= sizeof port)
+    if (text.len == 0 || text.len > 5)
         return false;
-    memcpy(port, text.ptr, text.len);
-    port[text.len] = 0;
-    unsigned long n = strtoul(port, NULL, 10);
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned digit = text.ptr[i] - (unsigned)'0';
+        if (digit > 9)
+            return false;             /* an IPv6 address in brackets: nothing of ours has one */
+        n = n * 10 + digit;
+    }
     if (n == x->snap->config->public_port)
         return true;
     for (size_t i = 0; i < x->snap->config->listener_count; i++)

@@ -10,9 +10,9 @@
 
 enum { ASKED_MAX = 8, BYTES_LOW = 256 * 1024, BYTES_AT_ONCE = 64 * 1024, FRAME_LEAST = 256 };
 
-static struct purse *purse_of(const struct exchange *x)
+static struct purse *purse_of(struct exchange *x)
 {
-    const struct live_grant *g = access_grant_by_id(x->worker->access, x->grant_id);
+    const struct live_grant *g = exchange_grant(x);
     return g ? g->purse : NULL;
 }
 
@@ -127,7 +127,7 @@ static bool is_granted(const struct exchange *x, const struct live_grant *g, con
 void stage_spend(struct exchange *x)
 {
     const struct action *missing;
-    const struct live_grant *g = access_grant_by_id(x->worker->access, x->grant_id);
+    const struct live_grant *g = exchange_grant(x);
     struct purse *p = g ? g->purse : NULL;
     struct spend s;
     if (g == NULL) {                  /* ended while the body was read */

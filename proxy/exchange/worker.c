@@ -1,14 +1,13 @@
-#include "proxy/exchange/worker.h"
+#include "proxy/exchange/worker_internal.h"
 
 #include "proxy/base/block.h"
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/cookies.h"
+#include "proxy/exchange/h2_memory.h"
 #include "proxy/exchange/hold_wait.h"
 #include "proxy/exchange/external.h"
-#include "proxy/exchange/websocket.h"
-#include "proxy/exchange/sources.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,7 +19,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16, ACCEPT_AFTER_MS = 3000, BACKLOG_MAX = 1024, STOP_AGAIN_MS = 1000, REST_AFTER_MS = 1000 };
+enum { TICK_MS = 100, FRESH_MS = 1000, ACCEPT_AT_ONCE = 16 };
 
 static void on_listener(uv_poll_t *p, int status, int events);
 
@@ -69,7 +68,7 @@ static void on_wake(uv_poll_t *p, int status, int events)
 }
 
 /* Connections wait in the kernel until there is somebody to decide, but not for long: then they are told so. */
-static void start_accepting(struct worker *w)
+void worker_start_accepting(struct worker *w)
 {
     if (w->accepting || w->draining)
         return;
@@ -80,34 +79,6 @@ static void start_accepting(struct worker *w)
 }
 
 /* ---- authz ---- */
-
-/* Why a connection must end, or NULL. Its exchanges may be over and their bytes still on the way. */
-static const char *why_end(const struct worker *w, const struct conn *c, bool stale)
-{
-    if (access_locked_out(w->access, c->person->name, &c->identity) != NULL)
-        return "locked";
-    for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
-        if (!exchange_may_go_on(x, stale))
-            return x->why;
-    return c->served_grant[0] != 0 && conn_owes(c) ? access_ended(w->access, c->served_grant, c->served_tool, stale, clock_wall_s()) : NULL;
-}
-
-static void sweep(struct worker *w, bool stale)
-{
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        if (c->state == CONN_HANDSHAKE || c->state == CONN_GONE || c->cert != CERT_GOOD || c->person == NULL)
-            continue;
-        const char *why = why_end(w, c, stale);
-        if (why == NULL)
-            continue;
-        for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
-            x->why = why;
-        log_info("connection.ended", "identity", c->identity.name, "why", why);
-        websocket_farewell(c, 1008);
-        conn_close(c, false);         /* by reset: what the kernel still holds must not arrive (promise 7) */
-    }
-}
 
 static void on_connected(void *arg, const json_t *hello)
 {
@@ -131,9 +102,9 @@ static void on_event(void *arg, const json_t *event)
         log_error("authz.event", "event", name, "why", err.text);
     bool synced = name != NULL && strcmp(name, "synced") == 0;
     if (ends_live || synced)
-        sweep(w, false);
+        worker_sweep(w, false);
     if (synced) {
-        start_accepting(w);
+        worker_start_accepting(w);
         worker_wake(w);
         hold_wait_again(w);           /* what happened meanwhile was told to nobody */
     }
@@ -153,8 +124,7 @@ static void on_stray(void *arg, const json_t *answer)
         log_warn("outcome.untold", "held", id, "outcome", "not-sent");
 }
 
-/* Is the config of this worker of the policy that authz says counts? For a moment after that changed: or was. */
-static bool policy_agrees(const struct worker *w, int64_t now_ms)
+bool worker_policy_agrees(const struct worker *w, int64_t now_ms)
 {
     return access_policy_is(w->access, w->snap->config->policy_digest, now_ms, w->snap->config->max_staleness_ms);
 }
@@ -162,7 +132,7 @@ static bool policy_agrees(const struct worker *w, int64_t now_ms)
 bool worker_fresh(const struct worker *w)
 {
     int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
-    return heard > 0 && now - heard <= FRESH_MS && policy_agrees(w, now);
+    return heard > 0 && now - heard <= FRESH_MS && worker_policy_agrees(w, now);
 }
 
 bool worker_cut_off(const struct worker *w)
@@ -194,7 +164,7 @@ static void pause_accepting(struct worker *w)
         uv_poll_stop(&w->listeners[i]);
 }
 
-static void accept_some(struct worker *w, size_t i, int budget)
+void worker_accept(struct worker *w, size_t i, int budget)
 {
     for (; budget > 0; budget--) {
         struct sockaddr_storage sa = { 0 };
@@ -214,7 +184,17 @@ static void on_listener(uv_poll_t *p, int status, int events)
     struct worker *w = p->data;
     (void)status;
     (void)events;
-    accept_some(w, (size_t)(p - w->listeners), ACCEPT_AT_ONCE);
+    worker_accept(w, (size_t)(p - w->listeners), ACCEPT_AT_ONCE);
+}
+
+void worker_close_listeners(struct worker *w)
+{
+    for (size_t i = 0; i < w->listener_count; i++) {
+        uv_poll_stop(&w->listeners[i]);
+        uv_close((uv_handle_t *)&w->listeners[i], NULL);
+        close(w->listen_fds[i]);
+    }
+    w->listener_count = 0;
 }
 
 /* ---- pools ---- */
@@ -271,7 +251,7 @@ static void open_pools(struct worker *w)
             (void)worker_pool(w, w->snap, &c->tools[i]);
 }
 
-static void drop_pools(struct worker *w, const struct snapshot *keep)
+void worker_drop_pools(struct worker *w, const struct snapshot *keep)
 {
     w->old_pools = false;
     for (struct pool_entry **at = &w->pools, *p; (p = *at) != NULL;) {
@@ -289,166 +269,6 @@ static void drop_pools(struct worker *w, const struct snapshot *keep)
     }
 }
 
-/* ---- time ---- */
-
-static bool conn_overdue(const struct conn *c)
-{
-    if (c->state != CONN_OPEN || bbuf_len(&c->out) > 0 || c->protocol->idle(c))
-        return true;                  /* the handshake, writing, or waiting for a request */
-    for (const struct exchange *x = c->exchanges; x != NULL; x = x->next)
-        if (x->state == X_HEAD || ((x->state == X_COLLECT || x->state == X_FORWARD) && !x->request_done && exchange_body_room(x) > 0))
-            return true;              /* it is the client we wait for */
-    return false;
-}
-
-static void check_deadlines(struct worker *w)
-{
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        if (c->state == CONN_OPEN && c->protocol->tick != NULL)
-            c->protocol->tick(c);
-        if (c->cert_field != NULL && c->exchanges == NULL && w->loop.now_ms - c->used_ms > REST_AFTER_MS)
-            conn_rest(c);
-        if (c->state == CONN_GONE || w->loop.now_ms < c->deadline_ms || (c->state == CONN_LINGER && conn_lingers_on(c)))
-            continue;
-        if (conn_overdue(c)) {
-            for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
-                x->why = "client-too-slow";
-            conn_close(c, c->state == CONN_OPEN && c->protocol->idle(c));
-        }
-    }
-}
-
-static void close_listeners(struct worker *w)
-{
-    for (size_t i = 0; i < w->listener_count; i++) {
-        uv_poll_stop(&w->listeners[i]);
-        uv_close((uv_handle_t *)&w->listeners[i], NULL);
-        close(w->listen_fds[i]);
-    }
-    w->listener_count = 0;
-}
-
-static void stop_all(struct worker *w)
-{
-    w->stop_again_ms = w->loop.now_ms + STOP_AGAIN_MS;
-    for (struct conn *c = w->conns; c != NULL; c = c->next)
-        if (c->state == CONN_OPEN)
-            c->protocol->stop(c);
-}
-
-static void start_stopping(struct worker *w)
-{
-    /* Whom the kernel has let in already is still served; with a successor, by that one. */
-    for (size_t i = 0; i < w->listener_count && !atomic_load(&w->succeeded); i++)
-        accept_some(w, i, BACKLOG_MAX);
-    close_listeners(w);
-    w->draining = true;
-    w->drain_until_ms = w->loop.now_ms + w->snap->config->limits.drain_ms;
-    stop_all(w);
-}
-
-static void finish_stopping(struct worker *w)
-{
-    if (w->conns != NULL && w->loop.now_ms < w->drain_until_ms) {
-        if (w->loop.now_ms >= w->stop_again_ms)
-            stop_all(w);
-        return;
-    }
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
-            x->why = "drained";
-        metric_add(&w->metrics.drained, c->state != CONN_GONE);
-        conn_close(c, false);
-    }
-    if (w->conns == NULL)
-        uv_stop(&w->loop.uv);
-}
-
-static void recheck_all(struct worker *w)
-{
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        (void)conn_recheck(c, w->snap);
-    }
-}
-
-/* A revocation list that runs out while it is in force says nothing about anybody any more (promise 8). */
-static void check_crl(struct worker *w)
-{
-    int64_t until = trust_crl_until(w->snap->trust);
-    if (w->crl_ran_out || until == 0 || until > clock_wall_s())
-        return;
-    w->crl_ran_out = true;
-    log_error("crl.stale", "next", "put a current revocation list in place; nobody it covers gets in before");
-    recheck_all(w);
-}
-
-/* Once a second: a certificate that ends ends its live connections too. */
-static void end_expired(struct worker *w)
-{
-    int64_t now_s = clock_wall_s();
-    if (now_s == w->expired_checked_s)
-        return;
-    w->expired_checked_s = now_s;
-    for (struct conn *c = w->conns, *next; c != NULL; c = next) {
-        next = c->next;
-        if (c->cert == CERT_GOOD && c->identity.not_after_s <= now_s)
-            (void)conn_recheck(c, w->snap);
-    }
-}
-
-/* What is under way counts when it is over; while somebody looks, now. */
-static void count_live(struct worker *w)
-{
-    if (!live_watched(w->live, clock_wall_ms()))
-        return;
-    for (struct conn *c = w->conns; c != NULL; c = c->next)
-        for (struct exchange *x = c->exchanges; x != NULL; x = x->next)
-            exchange_count(x);
-}
-
-static void on_tick(uv_timer_t *t)
-{
-    struct worker *w = t->data;
-    w->loop.now_ms = clock_mono_ms();
-    link_tick(w->link);
-    refused_tick(w);
-    door_tick(w);
-    for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
-        upstream_pool_tick(p->pool);
-    check_deadlines(w);
-    hold_wait_tick(w);
-    end_expired(w);
-    check_crl(w);
-    count_live(w);
-    access_log_flush(&w->access_log);
-    int64_t heard = link_heard_ms(w->link), now = clock_mono_ms();
-    bool stale = heard == 0 ? now - w->lost_ms > w->snap->config->max_staleness_ms : now - heard > w->snap->config->max_staleness_ms;
-    bool agrees = policy_agrees(w, now);
-    stale |= !agrees;
-    if (!agrees && !w->disagreed)
-        log_error("policy.other", "why", "the policy that was read here is not the one that authz says counts, so nothing is let through", "next",
-                  "send SIGHUP; if it stays, STATE/policy was changed by hand: restart the gateway");
-    w->disagreed = !agrees;
-    if (heard > 0)
-        w->lost_ms = heard;
-    metric_set(&w->metrics.authz_heard_ms, (uint64_t)w->lost_ms);
-    metric_set(&w->metrics.recording_broken, tape_broken(w->tape));
-    metric_set(&w->metrics.draining, w->draining);
-    if (access_expire(w->access, clock_wall_s()) || stale)
-        sweep(w, stale);
-    if (now - w->started_ms > ACCEPT_AFTER_MS)
-        start_accepting(w);
-    if (w->old_pools)
-        drop_pools(w, w->snap);
-    if (tape_broken(w->tape) || worker_cut_off(w))
-        worker_wake(w);              /* nobody else would tell them */
-    if (w->draining)
-        finish_stopping(w);
-}
-
 /* ---- orders of the main thread ---- */
 
 static void take_snapshot(struct worker *w, struct snapshot *s)
@@ -458,10 +278,10 @@ static void take_snapshot(struct worker *w, struct snapshot *s)
     w->crl_ran_out = false;
     access_forget_assertions(w->access);
     external_forget(w);
-    recheck_all(w);
+    worker_recheck(w);
     free(w->pool_of);
     w->pool_of = NULL;
-    drop_pools(w, s);
+    worker_drop_pools(w, s);
     open_pools(w);
     snapshot_unref(old);
 }
@@ -470,11 +290,11 @@ static void on_command(uv_async_t *a)
 {
     struct worker *w = a->data;
     struct snapshot *s = atomic_exchange(&w->next, NULL);
-    w->loop.now_ms = clock_mono_ms();
+    loop_look_at_clocks(&w->loop);
     if (s != NULL)
         take_snapshot(w, s);
     if (atomic_load(&w->stopping) && !w->draining)
-        start_stopping(w);
+        worker_stop(w);
 }
 
 struct metrics *worker_metrics(struct worker *w)
@@ -506,9 +326,9 @@ static void worker_main(void *arg)
     open_pools(w);
     uv_run(&w->loop.uv, UV_RUN_DEFAULT);
     free(w->pool_of);
-    drop_pools(w, NULL);
+    worker_drop_pools(w, NULL);
     link_close(w->link);
-    close_listeners(w);
+    worker_close_listeners(w);
     uv_close((uv_handle_t *)&w->wake_poll, NULL);
     uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->command, NULL);
@@ -516,6 +336,7 @@ static void worker_main(void *arg)
     access_log_done(&w->access_log);
     door_done(w);
     block_drop_kept();
+    h2_memory_done();
     w->ended(w->ended_arg);
 }
 
@@ -523,7 +344,7 @@ static void start_handles(struct worker *w, const struct worker_options *o)
 {
     uv_timer_init(&w->loop.uv, &w->tick);
     w->tick.data = w;
-    uv_timer_start(&w->tick, on_tick, TICK_MS, TICK_MS);
+    uv_timer_start(&w->tick, worker_tick, TICK_MS, TICK_MS);
     uv_async_init(&w->loop.uv, &w->command, on_command);
     w->command.data = w;
     uv_poll_init(&w->loop.uv, &w->wake_poll, o->wake_fd);

@@ -19,8 +19,8 @@ struct forward_request {
     struct slice host;                /* the Host field to send */
     struct slice client_address;      /* "127.0.0.1" or "2001:db8::1", no brackets */
     struct slice public_host;         /* host[:port] the client used */
-    struct slice assertion;           /* Countersign-Assertion value */
-    struct slice client_cert;         /* Client-Cert value (RFC 9440): ":base64 DER:" */
+    struct slice assertion;           /* Countersign-Assertion value: without a control byte, as its maker has seen to */
+    struct slice client_cert;         /* Client-Cert value (RFC 9440): ":base64 DER:"; likewise */
     const struct ws_ask *websocket;   /* a handshake for one, written anew; NULL: no upgrade is asked for */
     bool has_body, chunked;           /* chunked: no length is known */
     uint64_t body_len;

@@ -58,7 +58,7 @@ static void add_length(struct list *l, const struct forward_request *f)
 enum status forward_request_fields(const struct forward_request *f, struct slice scheme, struct arena *arena, struct fields *out)
 {
     const struct message *m = f->message;
-    bool has_connection = fields_count(&m->fields, SLICE("connection")) > 0;
+    bool has_connection = forward_connection_names(&m->fields);
     struct fields made = { 0 };
     struct list l = { arena, &made, OK };
     if (!is_token(m->method) || m->target.len == 0)

@@ -6,6 +6,8 @@
 
 /* Fields of one connection only (RFC 9110 s7.6.1), with the framing ones; their writer writes them anew. name in lower case. */
 bool forward_hop_by_hop(struct slice name);
+/* Does Connection list anything that may be a field's name? "keep-alive" alone, as most say, does not: that one never passes. */
+bool forward_connection_names(const struct fields *f);
 /* Names that the message's Connection fields list. */
 bool forward_named_by_connection(const struct fields *f, struct slice name);
 /* A cookie without its Domain attributes (RFC 6265 s5.2): it then belongs to the one host that set it. ptr NULL: no memory. */

@@ -30,6 +30,9 @@ static bool stopped(struct slice name, const struct forward_response *f)
 {
     static const struct slice table[] = { SLICE_INIT("alt-svc"), SLICE_INIT("nel"), SLICE_INIT("report-to"),
                                           SLICE_INIT("reporting-endpoints"), SLICE_INIT("strict-transport-security") };
+    static const unsigned char firsts[256] = { ['a'] = 1, ['n'] = 1, ['r'] = 1, ['s'] = 1, ['c'] = 1 };
+    if (name.len == 0 || !firsts[name.ptr[0]])
+        return false;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (slice_eq(name, table[i]))
             return true;
@@ -92,7 +95,7 @@ enum status forward_response_fields(const struct forward_response *f, struct are
 {
     const struct fields *in = &f->message->fields;
     struct fields kept = { 0 };
-    bool has_connection = fields_count(in, SLICE("connection")) > 0;
+    bool has_connection = forward_connection_names(in);
     for (size_t i = 0; i < in->count; i++) {
         struct slice name = in->v[i].name, value = in->v[i].value;
         if (forward_hop_by_hop(name) || stopped(name, f) ||

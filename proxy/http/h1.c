@@ -50,11 +50,13 @@ unsigned h1_version(struct slice s)
 }
 
 /* field-line = field-name ":" OWS field-value OWS; no line folding, no space before the colon (RFC 9112 s5). */
-static const char *scan_field(struct slice line, struct field *out)
+static const char *scan_field(unsigned char *bytes, size_t len, bool lower, struct field *out)
 {
+    const struct slice line = { bytes, len };
     size_t n = 0;
-    while (n < line.len && char_is(line.ptr[n], CHAR_TOKEN))
-        n++;
+    for (unsigned char c; n < len && (c = token_lower[bytes[n]]) != 0; n++)
+        if (lower)
+            bytes[n] = c;
     if (n == 0)
         return line.len && (line.ptr[0] == ' ' || line.ptr[0] == '\t') ? "a folded line" : "an empty or broken field name";
     if (n == line.len || line.ptr[n] != ':')
@@ -66,15 +68,16 @@ static const char *scan_field(struct slice line, struct field *out)
     return NULL;
 }
 
-/* All lines of a head copy: NULL, or what is wrong. v has room for `lines` fields. */
-static const char *scan_lines(struct slice head, struct field *v, size_t lines)
+/* All lines of a head copy: NULL, or what is wrong. v has room for `lines` fields. lower: write the names in lower case. */
+static const char *scan_lines(unsigned char *bytes, size_t len, bool lower, struct field *v, size_t lines)
 {
+    const struct slice head = { bytes, len };
     size_t at = slice_find(head, '\n') + 1;
     for (size_t i = 0; i < lines; i++) {
         size_t n = slice_find(slice_from(head, at), '\n');
         if (n < 2 || at + n >= head.len || head.ptr[at + n - 1] != '\r')
             return "a line that does not end with CRLF, or an empty one too early";
-        const char *bad = scan_field(slice_of(head.ptr + at, n - 1), &v[i]);
+        const char *bad = scan_field(bytes + at, n - 1, lower, &v[i]);
         if (bad != NULL)
             return bad;
         at += n + 1;
@@ -196,7 +199,7 @@ static void lower_names(unsigned char *copy, const unsigned char *base, const st
     for (size_t i = 0; i < f->count; i++) {
         unsigned char *name = copy + (f->v[i].name.ptr - base);
         for (size_t k = 0; k < f->v[i].name.len; k++)
-            name[k] = ascii_lower(name[k]);
+            name[k] = token_lower[name[k]];
     }
 }
 
@@ -226,16 +229,17 @@ enum parse h1_read_head(struct slice head, enum h1_kind kind, const struct h1_li
         return h1_refuse(why, large, "a head that does not fit the memory of one exchange");
     memcpy(copy, head.ptr, head.len);
     struct slice own = slice_of(copy, head.len);
-    const char *reason = scan_lines(own, v, lines);
+    bool seen = seen_before(limits->seen, head);
+    const char *reason = scan_lines(copy, head.len, seen, v, lines);
     if (reason != NULL)
         return h1_refuse(why, bad, reason);
     struct fields fields = { v, lines, lines };
-    if (!seen_before(limits->seen, head)) {
+    if (!seen) {                      /* llhttp reads the names as they came */
         if (read_again(own, kind, &fields, why) != PARSE_OK)
             return PARSE_BAD;
         remember(limits->seen, head);
+        lower_names(copy, copy, &fields);
     }
-    lower_names(copy, copy, &fields);
     *out = (struct h1_head){ h1_start_line(own), fields };
     return PARSE_OK;
 }

@@ -6,6 +6,8 @@
 static void gather_connection(struct slice value, struct h1_control *out)
 {
     struct slice element;
+    if (slice_eq(value, SLICE("keep-alive")))
+        return;                       /* as most say */
     while (list_next(&value, &element)) {
         if (element.len == 0)
             continue;                 /* RFC 9110 s5.6.1.2: empty elements are allowed, and mean nothing */

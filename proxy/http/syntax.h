@@ -15,6 +15,9 @@ enum {
 };
 extern const unsigned char char_class[256];
 
+/* A tchar in lower case; 0 for a byte that is none. */
+extern const unsigned char token_lower[256];
+
 static inline bool char_is(unsigned char c, unsigned classes)
 {
     return (char_class[c] & classes) != 0;

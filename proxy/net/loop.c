@@ -28,9 +28,16 @@ static void run_tasks(uv_idle_t *idle)
         uv_idle_stop(&l->idle);
 }
 
+void loop_look_at_clocks(struct loop *l)
+{
+    l->now_ms = clock_mono_ms();
+    l->wall_ahead_ms = clock_wall_ms() - l->now_ms;
+}
+
 void loop_init(struct loop *l)
 {
-    *l = (struct loop){ .now_ms = clock_mono_ms() };
+    *l = (struct loop){ 0 };
+    loop_look_at_clocks(l);
     uv_loop_init(&l->uv);
     uv_idle_init(&l->uv, &l->idle);
     l->idle.data = l;

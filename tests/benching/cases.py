@@ -34,6 +34,7 @@ class Case:
 
 CASES = [
     Case("idle", "memory of idle mutual TLS connections", kind="idle", requests=5000),
+    Case("idle-h2", "memory of idle mutual TLS connections, HTTP/2", http=2, kind="idle", requests=5000),
     Case("h1-100", "100 B, HTTP/1.1", requests=30000, size=100, signed=True),
     Case("h2-100", "100 B, HTTP/2", http=2, connections=8, streams=10, requests=45000, size=100, signed=True),
     Case("h1-10k", "10 KiB, HTTP/1.1", "/10k", requests=24000, size=10240, signed=True),
@@ -94,7 +95,7 @@ class Load:
 
     def hold(self, case, proxy, count):
         """Opens and holds connections: the client's process and how many it holds."""
-        case = Case(case.name, case.what, case.path, connections=count, size=100)
+        case = Case(case.name, case.what, case.path, http=case.http, connections=count, size=100)
         argv = self.argv(case, proxy, 1)
         argv.insert(-1, "--idle")
         p = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=processes.on_core(processes.LOAD_CORE))
@@ -145,7 +146,7 @@ def best(rounds):
 
 def measure_idle(load, case, proxy, count):
     """Memory of the whole proxy with and without so many connections, by RSS: the kernel's socket buffers aren't in it."""
-    load.run(Case(case.name, case.what, connections=1, size=100), proxy, 1)
+    load.run(Case(case.name, case.what, http=case.http, connections=1, size=100), proxy, 1)
     pids = proxy.pids()
     before = processes.rss_kib(pids)
     client, held, reason = load.hold(case, proxy, count)

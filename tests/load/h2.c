@@ -265,3 +265,25 @@ void h2_run(struct worker *w)
     tls_close(w);
     free(c);
 }
+
+bool h2_once(struct worker *w)
+{
+    struct h2 *c = calloc(1, sizeof *c);
+    unsigned long before = w->tally.failed;
+    atomic_long one = 1;
+    if (c == NULL)
+        return false;
+    c->w = w;
+    w->left = &one;
+    const char *broke = tls_open(w, true) && start(c) ? drive(c) : w->error;
+    while (c->streams != NULL)
+        end_stream(c, c->streams, false, broke);
+    if (broke == NULL)
+        (void)push(c);                /* what answers the server's last frames */
+    else if (w->tally.failed == before)
+        tally_fail(&w->tally, 1, broke);
+    nghttp2_session_del(c->session);
+    free(c);
+    w->left = NULL;
+    return broke == NULL && w->tally.failed == before;
+}

@@ -32,7 +32,7 @@ static void *open_some(void *arg)
     struct opener *p = arg;
     for (unsigned long i = p->first; i < p->o->connections && p->failed == NULL; i += OPENERS) {
         p->workers[i].tally.latency_us = &p->latency;
-        if (!h1_once(&p->workers[i]))
+        if (!(p->o->http == 2 ? h2_once : h1_once)(&p->workers[i]))
             p->failed = &p->workers[i];
         else
             p->held++;

@@ -95,6 +95,7 @@ void h1_run(struct worker *w);
 void h2_run(struct worker *w);
 /* One request on a connection that stays open; false: w->tally says why. */
 bool h1_once(struct worker *w);
+bool h2_once(struct worker *w);
 
 /* idle.c: open o->connections, one request each, say so on standard output, hold them until standard input ends. The exit code. */
 int idle_run(const struct options *o);

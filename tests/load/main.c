@@ -23,7 +23,7 @@ static const char usage[] =
     "  --timeout-s N            without progress (default 30)\n"
     "  --rate N                 begin N requests a second; latency then counts from when each was due\n"
     "  --handshakes             a new connection, with a full handshake, for every request (--http 1)\n"
-    "  --idle                   one request on each of -c connections, a line of JSON, then hold them until standard input ends (--http 1)\n"
+    "  --idle                   one request on each of -c connections, a line of JSON, then hold them until standard input ends\n"
     "  --cipher NAME --group NAME   the only TLS 1.3 suite and key exchange to offer\n";
 
 static int wrong_usage(const char *why)
@@ -102,8 +102,8 @@ static int read_options(int argc, char **argv, struct options *o)
         return wrong_usage("one URL, https://HOST:PORT/PATH, is needed");
     if (o->ca == NULL)
         return wrong_usage("--ca is needed");
-    if ((o->handshakes || o->idle) && o->http != 1)
-        return wrong_usage("--handshakes and --idle need --http 1");
+    if (o->handshakes && o->http != 1)
+        return wrong_usage("--handshakes needs --http 1");
     if (o->method == NULL)
         o->method = o->upload_bytes ? "POST" : "GET";
     if (o->expect_sha256 != NULL && strcmp(o->expect_sha256, "pattern") == 0) {
