@@ -159,7 +159,7 @@ def test_an_answer_that_trickles_is_given_up(gw, origin, way):
     async def script(request, conn):
         await conn.send(b"HTTP/1.1 200 OK\r\nX: " if "head" in way else b"")
         for _ in range(600):
-            await conn.send(b"y" if "head" in way else b"HTTP/1.1 102 Processing\r\n\r\n" * 100)
+            await conn.send(b"y" if "head" in way else b"HTTP/1.1 102 Processing\r\n\r\n" * 2000)
             await asyncio.sleep(0.05)
         over.set()
         return False
