@@ -254,10 +254,11 @@ static int position(const struct trust *t, X509 *cert)
 }
 
 /* Only a chain of our own CAs: what a peer sent along may not come along the next time. */
-static void remember(const struct trust *t, const unsigned char thumbprint[32], STACK_OF(X509) *chain)
+static void remember(const struct trust *t, const struct identity *who, STACK_OF(X509) *chain)
 {
     struct verified v = { .trust = t->number, .from_s = INT64_MIN, .until_s = INT64_MAX };
-    memcpy(v.thumbprint, thumbprint, sizeof v.thumbprint);
+    memcpy(v.thumbprint, who->thumbprint, sizeof v.thumbprint);
+    memcpy(v.twin, who->twin, sizeof v.twin);
     for (int i = 0; i < sk_X509_num(chain); i++) {
         X509 *cert = sk_X509_value(chain, i);
         int64_t from_s, until_s;
@@ -278,7 +279,7 @@ static void remember(const struct trust *t, const unsigned char thumbprint[32], 
 static enum cert_state check_known(const struct trust *t, X509 *leaf, const struct verified *v, int64_t now_s, struct identity *out)
 {
     enum cert_state state = CERT_GOOD;
-    certificate_twin(leaf, X509_get0_pubkey(sk_X509_value(t->cas, v->issuers[0])), out->twin);
+    memcpy(out->twin, v->twin, sizeof out->twin);
     X509 *cert = leaf;
     for (size_t i = 0; state == CERT_GOOD && i < v->count; i++) {
         X509 *issuer = sk_X509_value(t->cas, v->issuers[i]);
@@ -301,8 +302,8 @@ static enum cert_state check_chain(const struct trust *t, X509_STORE_CTX *ctx, i
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
     enum cert_state state = sk_X509_num(chain) > 1 ? CERT_GOOD : CERT_UNTRUSTED;
     if (state == CERT_GOOD) {
-        remember(t, out->thumbprint, chain);
         certificate_twin(sk_X509_value(chain, 0), X509_get0_pubkey(sk_X509_value(chain, 1)), out->twin);
+        remember(t, out, chain);
     }
     for (int i = 0; state == CERT_GOOD && i + 1 < sk_X509_num(chain); i++)
         state = check_revoked(t, sk_X509_value(chain, i), sk_X509_value(chain, i + 1), now_s);

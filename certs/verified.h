@@ -5,6 +5,8 @@
 #ifndef COUNTERSIGN_VERIFIED_H
 #define COUNTERSIGN_VERIFIED_H
 
+#include "certs/trust.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +19,7 @@ struct verified {
     int64_t from_s, until_s;          /* all of the chain is valid: from_s <= now < until_s */
     uint16_t issuers[VERIFIED_ISSUERS_MAX];   /* the leaf's first, then that one's and so on up to the root: positions in the trust's list of CAs */
     size_t count;
+    char twin[X5T_LEN + 1];           /* of the certificate; working it out costs 10 us, a hundredth of a handshake */
 };
 
 /* The entry, if its chain is valid at now_s. Borrowed until the next call in this thread. */

@@ -33,19 +33,17 @@ static void card(struct html *h, const json_t *d)
     page_when(h, "Until", d, "until", true);
     html_raw(h, "</dl><details><summary>End it</summary><form method=\"post\" action=\"/delegates/");
     html_str(h, id);
-    html_raw(h, "/withdraw\"><label");
-    page_attribute(h, "for", id);
-    html_raw(h, ">Why?</label><input name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\"");
-    page_attribute(h, "id", id);
-    html_raw(h, "><button>End it now</button></form></details></div>\n");
+    html_raw(h, "/withdraw\">");
+    page_why(h, id);
+    html_raw(h, "<button>End it now</button></form></details></div>\n");
 }
 
 static void form(struct html *h, const struct config *c, const json_t *keys)
 {
     html_raw(h, "<h2>Name a delegate</h2>");
     if (page_key_options(NULL, keys) == 0) {
-        html_raw(h, "<div class=\"next\"><p>You have no key that counts in this browser. <a href=\"/keys\">Make one</a>, or name somebody on the command line:</p>"
-                    "<pre>countersign delegate PERSON --tool TOOLS --until TIME</pre></div>\n");
+        page_no_key(h, "name somebody");
+        html_raw(h, "<pre>countersign delegate PERSON --tool TOOLS --until TIME</pre></div>\n");
         return;
     }
     html_raw(h, "<form class=\"card\" data-sign=\"delegate\"><label for=\"person\">Who answers in your place?</label><input id=\"person\" name=\"person\" required maxlength=\"64\" autocomplete=\"off\">"
@@ -57,11 +55,11 @@ static void form(struct html *h, const struct config *c, const json_t *keys)
     page_tick(h, "kind", "", "signoff", true);
     html_raw(h, "</fieldset><label for=\"hours\">For how many hours?</label><input id=\"hours\" name=\"hours\" type=\"number\" min=\"1\" required value=\"8\" max=\"");
     html_number(h, (long long)(c->delegation_max_ms / 3600000));
-    html_raw(h, "\"><label for=\"key\">Your key</label><select id=\"key\" name=\"key\">");
-    (void)page_key_options(h, keys);
-    html_raw(h, "</select><p class=\"soft\">Their yes fills your place and no other: never twice, never for a request of yours or of theirs. They cannot hand it on.</p>"
-                "<button value=\"approve\">Name them, sign</button><p role=\"status\" class=\"soft\"></p>"
-                "<noscript><p class=\"warn\">Signing needs this page's script; or name somebody on the command line.</p></noscript></form>\n");
+    html_raw(h, "\">");
+    page_key_choice(h, keys);
+    html_raw(h, "<p class=\"soft\">Their yes fills your place and no other: never twice, never for a request of yours or of theirs. They cannot hand it on.</p>"
+                "<button value=\"approve\">Name them, sign</button>");
+    page_signing_end(h, "name somebody");
 }
 
 void page_delegates(struct html *h, const struct config *c, const json_t *list, const json_t *keys, bool named)

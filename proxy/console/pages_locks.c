@@ -9,11 +9,9 @@ void page_stop_form(struct html *h, const char *grant_id)
     html_raw(h, "<details><summary>Stop it</summary><form method=\"post\" action=\"/locks\"><input type=\"hidden\" name=\"kind\" value=\"grant\">"
                 "<input type=\"hidden\" name=\"value\"");
     page_attribute(h, "value", grant_id);
-    html_raw(h, "><label");
-    page_attribute(h, "for", grant_id);
-    html_raw(h, ">Why?</label><input name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\"");
-    page_attribute(h, "id", grant_id);
-    html_raw(h, "><button>Stop this session now</button></form></details>");
+    html_raw(h, ">");
+    page_why(h, grant_id);
+    html_raw(h, "<button>Stop this session now</button></form></details>");
 }
 
 void page_sessions(struct html *h, const json_t *live, bool may_stop)

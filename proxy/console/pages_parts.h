@@ -34,6 +34,13 @@ void page_tick(struct html *h, const char *name, const char *before_value, const
 void page_attribute(struct html *h, const char *name, const char *value);
 /* The options of the viewer's keys that sign in a browser and count now; how many. h NULL: only count. */
 size_t page_key_options(struct html *h, const json_t *keys);
+/* Instead of a form to sign: there is no key for it here; `what` ("answer") is done on the command line, which the caller shows and then closes the box. */
+void page_no_key(struct html *h, const char *what);
+/* Of a form to sign: which key, and the end of the form, with what stands there without a script. */
+void page_key_choice(struct html *h, const json_t *keys);
+void page_signing_end(struct html *h, const char *what);
+/* The reason that a form asks for; id: of its field, unlike any other of the page. */
+void page_why(struct html *h, const char *id);
 
 /* ---- pages_alone.c: access without a second person ---- */
 /* The form that ends a session by a lock on its grant. */

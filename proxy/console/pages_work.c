@@ -35,6 +35,36 @@ size_t page_key_options(struct html *h, const json_t *keys)
     return n;
 }
 
+void page_no_key(struct html *h, const char *what)
+{
+    html_raw(h, "<div class=\"next\"><p>You have no key that counts in this browser. <a href=\"/keys\">Make one</a>, or ");
+    html_str(h, what);
+    html_raw(h, " on the command line:</p>");
+}
+
+void page_key_choice(struct html *h, const json_t *keys)
+{
+    html_raw(h, "<label for=\"key\">Your key</label><select id=\"key\" name=\"key\">");
+    (void)page_key_options(h, keys);
+    html_raw(h, "</select>");
+}
+
+void page_signing_end(struct html *h, const char *what)
+{
+    html_raw(h, "<p role=\"status\" class=\"soft\"></p><noscript><p class=\"warn\">Signing needs this page's script; or ");
+    html_str(h, what);
+    html_raw(h, " on the command line.</p></noscript></form>\n");
+}
+
+void page_why(struct html *h, const char *id)
+{
+    html_raw(h, "<label");
+    page_attribute(h, "for", id);
+    html_raw(h, ">Why?</label><input name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\"");
+    page_attribute(h, "id", id);
+    html_raw(h, ">");
+}
+
 /* "a,b", or "*", as a statement names them. */
 static void asked_actions(struct html *h, const json_t *item)
 {
@@ -116,7 +146,7 @@ static void answer_form(struct html *h, const struct page_item *p)
 {
     bool key = strcmp(page_text(p->item, "kind"), "key") == 0, access = strcmp(page_text(p->item, "kind"), "access") == 0;
     if (page_key_options(NULL, p->keys) == 0) {
-        html_raw(h, "<div class=\"next\"><p>You have no key that counts in this browser. <a href=\"/keys\">Make one</a>, or answer on the command line:</p>");
+        page_no_key(h, "answer");
         page_command(h, "approve", page_text(p->item, "id"));
         html_raw(h, "</div>\n");
         return;
@@ -130,12 +160,11 @@ static void answer_form(struct html *h, const struct page_item *p)
     html_raw(h, "</p>");
     if (access)
         less_fields(h, p);
-    html_raw(h, "<label for=\"key\">Your key</label><select id=\"key\" name=\"key\">");
-    (void)page_key_options(h, p->keys);
-    html_raw(h, "</select><button value=\"approve\">Yes, sign it</button>"
+    page_key_choice(h, p->keys);
+    html_raw(h, "<button value=\"approve\">Yes, sign it</button>"
                 "<label for=\"why\">If no: why? (who asked reads it)</label><input id=\"why\" name=\"why\" maxlength=\"500\" autocomplete=\"off\">"
-                "<button class=\"no\" value=\"deny\">No, sign it</button>"
-                "<p role=\"status\" class=\"soft\"></p><noscript><p class=\"warn\">Signing needs this page's script; or answer on the command line.</p></noscript></form>\n");
+                "<button class=\"no\" value=\"deny\">No, sign it</button>");
+    page_signing_end(h, "answer");
     by_command(h, p->item);
 }
 
@@ -200,11 +229,9 @@ static void key_card(struct html *h, const json_t *key)
         html_raw(h, "<details><summary>Lost, or not yours?</summary><form method=\"post\"");
         html_raw(h, " action=\"/keys/");
         html_str(h, id);
-        html_raw(h, "/remove\"><label");
-        page_attribute(h, "for", id);
-        html_raw(h, ">Why?</label><input name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\"");
-        page_attribute(h, "id", id);
-        html_raw(h, "><button>Remove this key now</button></form></details>");
+        html_raw(h, "/remove\">");
+        page_why(h, id);
+        html_raw(h, "<button>Remove this key now</button></form></details>");
     }
     html_raw(h, "</div>\n");
 }

@@ -1,4 +1,5 @@
 """Promise 7: a lock ends what is running within a second, and nothing new begins. Measured with ten times that; the figure is printed."""
+import json
 import time
 
 import pytest
@@ -169,3 +170,16 @@ def test_an_approver_stops_the_grant_she_said_yes_to(gw, origin, alice):
     assert gw.person("bob").lock("person", "alice").status == 403
     assert gw.person("bob").lock("grant", grant).status in (200, 201)
     wait_until(lambda: alice.get("/hello").problem == "grant-required", what="the end of the grant")
+
+
+def test_a_certificate_is_locked_by_its_file(gw, origin):
+    """Nobody has a thumbprint at hand; and a file that is no certificate is no lock."""
+    cred, olga = gw.issue_person("alice@test.localhost", "alice-by-file"), gw.person("olga")
+    who = gw.nobody(cred)
+    assert who.get("/x").problem != "locked"
+    lock = json.loads(olga.cli("lock", "cert", cred.cert, "--reason", "the laptop was stolen", "--json", expect=0).stdout)["lock"]
+    assert lock["value"] == cred.x5t()
+    wait_until(lambda: who.get("/x").problem == "locked", what="the lock")
+    said = olga.cli("lock", "cert", cred.key, "--reason", "the laptop was stolen", expect=1).stderr.decode()
+    assert cred.key in said, said
+    olga.cli("unlock", lock["id"], "--reason", "found again", expect=0)
