@@ -13,8 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { NICE = 5, RETRY_MS = 200, BROKEN_AFTER_MS = 5000, TIDY_MS = 1000, STOP_MS = 3000, TURN_BYTES = 1 << 20,
-       WAKE_PART = 16 };              /* of a ring: so much to read at once is done with in a moment, also for a worker on the same core */
+enum { NICE = 5, RETRY_MS = 200, BROKEN_AFTER_MS = 5000, TIDY_MS = 1000, STOP_MS = 3000, TURN_BYTES = 1 << 20 };
 
 struct ring_state {
     struct ring_in in;
@@ -236,14 +235,14 @@ static enum status turn(struct recorder *r, bool *more, struct err *err)
     return st != OK ? st : due;
 }
 
-/* Sleeping: until the next thing is due, a ring has a sixteenth to be read, a worker demands something, or authz answers. */
+/* Sleeping: until the next thing is due, a ring is a quarter full, a worker demands something, or authz answers. */
 
 static bool may_sleep(struct recorder *r)
 {
     bool sleep = !atomic_load(&r->stopping);
     for (size_t i = 0; i < r->count; i++) {
         struct ring_header *h = r->rings[i].in.h;
-        uint64_t wake_at = r->rings[i].in.pos + h->bytes / WAKE_PART;
+        uint64_t wake_at = r->rings[i].in.pos + h->bytes / 4;
         atomic_store(&h->wake_at, wake_at);
         bool waits = atomic_load(&h->wants_room) && atomic_load(&h->head) != atomic_load(&h->tail);
         if (atomic_load(&h->head) >= wake_at || waits || atomic_load(&h->demand) > atomic_load(&h->durable))
