@@ -2,6 +2,7 @@
 import os
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -164,7 +165,6 @@ def test_all_killed_at_once_starts_again_by_itself_with_everything_answered(g, o
 
 def test_sigterm_lets_a_running_exchange_finish(g, origin):
     import asyncio
-    import threading
 
     async def script(request, conn):
         await conn.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
@@ -227,6 +227,55 @@ def test_a_full_disk_refuses_instead_of_forgetting(small_disk, origin):
     os.remove(filler)
     wait_recovered(alice, "/room")
     wait_until(lambda: "/room" in recorded_bodies(g), 30, "the recording going on")
+
+
+@pytest.fixture
+def freezable(gateway_of):
+    """A gateway whose recordings lie on a file system of their own that can be frozen: every write waits."""
+    made = gateway_of(start=False)
+    folder, image = os.path.join(made.state, "recordings"), os.path.join(made.folder, "disk.img")
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    with open(image, "wb") as f:
+        f.truncate(64 << 20)
+    for command in (["mkfs.ext4", "-q", image], ["mount", "-o", "loop", image, folder]):
+        if subprocess.run(command, capture_output=True, timeout=60).returncode != 0:
+            pytest.skip("no file system can be mounted from a file here")
+    os.chmod(folder, 0o700)
+    made.start()
+    yield made, folder
+    subprocess.run(["fsfreeze", "-u", folder], capture_output=True, timeout=30)
+    complaint = made.stop()
+    subprocess.run(["umount", folder], check=True, timeout=30)
+    assert complaint is None, complaint
+
+
+def test_a_disk_that_stalls_for_five_seconds_loses_nothing(freezable, origin):
+    """Promise 5: meanwhile it is served out of the ring, or refused; afterwards all that was delivered is in the recording, and nobody crashed."""
+    g, folder = freezable
+    alice = g.person("alice")
+    g.session = give_grant(alice, g.person("bob"))["grant_id"]
+    before, delivered = g.processes(), {}
+    assert subprocess.run(["fsfreeze", "-f", folder], capture_output=True, timeout=30).returncode == 0
+    thaw = threading.Timer(5, subprocess.run, (["fsfreeze", "-u", folder],), {"capture_output": True})
+    thaw.start()
+    try:
+        end = time.monotonic() + 6
+        while time.monotonic() < end:
+            target = f"/big?bytes=20000&n={len(delivered)}.{time.monotonic_ns()}"
+            try:
+                r = alice.get(target)
+            except OSError:
+                continue
+            assert r.status in (200, 503), r.status
+            if r.status == 200:
+                delivered[target] = r.body
+            time.sleep(0.02)
+    finally:
+        thaw.join()
+    wait_recovered(alice)
+    assert len(delivered) > 10 and g.processes() == before
+    wait_until(lambda: all(recorded_bodies(g).get(t) == body for t, body in delivered.items()), 60, "everything delivered in the recording")
+    print(f"{len(delivered)} delivered around a stall of 5 s")
 
 
 def test_two_deciders_cannot_share_a_state_folder(g):
