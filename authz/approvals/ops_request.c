@@ -152,7 +152,8 @@ static enum status insert_request(struct op *o, const struct tool *tool, const s
     return st;
 }
 
-/* A click too many is the same request: the one that waits, or the glass that was broken just now. */
+/* A click too many is the same request: the one that waits, or the glass that was broken just now. Never further back than one can wait: a person may have asked a hundred thousand
+ * times. */
 static enum status same_request(struct op *o, const struct tool *tool, const struct ask *a, json_t **row)
 {
     bool glass = strcmp(a->basis, BASIS_BREAK_GLASS) == 0;
@@ -160,7 +161,7 @@ static enum status same_request(struct op *o, const struct tool *tool, const str
                      "SELECT * FROM request WHERE person = $1 AND state = $2 AND tool = $3 AND x5t = $4 AND reason = $5 AND duration_s = $6"
                      " AND actions = $7 AND extends = $8 AND start_within_s = $9 AND basis = $10 AND created_ms > $11 ORDER BY created_ms DESC LIMIT 1", "sssssissisi",
                      o->who.person->name, glass ? "granted" : "pending", tool->name, o->who.x5t, str(o->m, "reason"), num(o->m, "duration_s"), a->actions, a->extends,
-                     a->start_within_s, a->basis, glass ? o->now_ms - AGAIN_MS : 0);
+                     a->start_within_s, a->basis, o->now_ms - (glass ? AGAIN_MS : tool->request_ttl_ms));
 }
 
 /* At once, without a second person; the row is read again, as it is now. */
