@@ -133,12 +133,21 @@ def run_pytest_file(path, opts, tally, limit_s):
     tally.add(name, passed, failures, skipped, note=f" ({time.monotonic() - begun:.0f} s)")
 
 
+def marked(path, mark):
+    with open(path, encoding="utf-8") as f:
+        return f"({mark})" in f.readline()
+
+
 def run_scenarios(opts, tally):
+    """Files whose first line says (waits) mostly do: for deadlines, for a second try. They run beside the others, which use the processors. Those that say (alone) come afterwards."""
     files = sorted(glob.glob(os.path.join(TESTS, "scenarios", "test_*.py")))
-    alone = [f for f in files if "alone" in open(f, encoding="utf-8").readline()]
+    alone = [f for f in files if marked(f, "alone")]
+    waits = [f for f in files if marked(f, "waits")]
     limit = 7200 if opts.long else 900
-    with concurrent.futures.ThreadPoolExecutor(opts.jobs) as pool:
-        list(pool.map(lambda f: run_pytest_file(f, opts, tally, limit), [f for f in files if f not in alone]))
+    with concurrent.futures.ThreadPoolExecutor(opts.jobs) as busy, concurrent.futures.ThreadPoolExecutor(opts.jobs) as idle:
+        under_way = [(idle if f in waits else busy).submit(run_pytest_file, f, opts, tally, limit) for f in files if f not in alone]
+    for done in under_way:
+        done.result()                 # what went wrong in the harness itself goes wrong here
     for f in alone:
         run_pytest_file(f, opts, tally, limit)
 

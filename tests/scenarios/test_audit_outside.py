@@ -1,4 +1,4 @@
-"""Audit events to other machines: a webhook that gets signed batches, syslog over TLS (RFC 5425) to servers of our own and to rsyslog; away, back, hostile; each leaf at least once, in order."""
+"""(waits) Audit events to other machines: a webhook that gets signed batches, syslog over TLS (RFC 5425) to servers of our own and to rsyslog; away, back, hostile; each leaf at least once, in order."""
 import json
 import os
 import re

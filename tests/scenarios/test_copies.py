@@ -1,4 +1,4 @@
-"""Copies in object storage: each segment byte for byte, whatever happens to the storage, the courier or the disk's reader; checked against a storage that verifies signatures by itself."""
+"""(waits) Copies in object storage: each segment byte for byte, whatever happens to the storage, the courier or the disk's reader; checked against a storage that verifies signatures by itself."""
 import os
 import signal
 import subprocess

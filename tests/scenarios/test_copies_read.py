@@ -1,4 +1,4 @@
-"""Recordings read back from object storage by an auditor whose gateway has no file of them any more: the same as from the gateway, checked against the log, clear when it cannot be."""
+"""(waits) Recordings read back from object storage by an auditor whose gateway has no file of them any more: the same as from the gateway, checked against the log, clear when it cannot be."""
 import json
 import os
 import time

@@ -1,4 +1,4 @@
-"""SIGTERM: what is under way finishes, nobody new is let in, and at the deadline the rest is reset."""
+"""(waits) SIGTERM: what is under way finishes, nobody new is let in, and at the deadline the rest is reset."""
 import asyncio
 import socket
 import time

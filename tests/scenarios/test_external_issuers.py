@@ -1,4 +1,4 @@
-"""Grants of other issuers: an approval bot signs, the client presents, everything but the approvers holds as ever. Promises 1, 2 and 7 for the basis `external`."""
+"""(waits) Grants of other issuers: an approval bot signs, the client presents, everything but the approvers holds as ever. Promises 1, 2 and 7 for the basis `external`."""
 import base64
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Keys of other issuers from a URL: fetched over verified TLS, kept in the log, refreshed, asked for when a token names an unknown one; and nobody but that server can name them."""
+"""(waits) Keys of other issuers from a URL: fetched over verified TLS, kept in the log, refreshed, asked for when a token names an unknown one; and nobody but that server can name them."""
 import json
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Limits on what one source and one person may hold, and a deadline for every state: each attacked, while a well-behaved client goes on being served."""
+"""(waits) Limits on what one source and one person may hold, and a deadline for every state: each attacked, while a well-behaved client goes on being served."""
 import asyncio
 import socket
 import ssl

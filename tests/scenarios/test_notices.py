@@ -1,4 +1,4 @@
-"""People are told what happened: webhooks and mail from the process `courier`, whatever the receiver does, and decisions go on meanwhile."""
+"""(waits) People are told what happened: webhooks and mail from the process `courier`, whatever the receiver does, and decisions go on meanwhile."""
 import json
 import os
 import signal
