@@ -136,7 +136,8 @@ static bool for_signatures(const json_t *jwk)
     return use == NULL || (json_is_string(use) && strcmp(json_string_value(use), "sig") == 0);
 }
 
-/* Servers list their keys in any order, so that the same set reads the same here. */
+/* Servers list their keys in any order, so that the same set reads the same here. Of one kid there may be a key of a kind that nobody uses here beside the one that counts: these stay in
+ * their order, or what is read again would read differently. */
 static json_t *kept(const json_t *jwks, const struct jwt_keys *keys)
 {
     json_t *list = json_array(), *jwk;
@@ -147,7 +148,7 @@ static json_t *kept(const json_t *jwks, const struct jwt_keys *keys)
         size_t at = 0;
         if (kid == NULL || !for_signatures(jwk) || jwt_find_key(keys, kid) == NULL)
             continue;
-        while (at < json_array_size(list) && strcmp(json_string_value(json_object_get(json_array_get(list, at), "kid")), kid) < 0)
+        while (at < json_array_size(list) && strcmp(json_string_value(json_object_get(json_array_get(list, at), "kid")), kid) <= 0)
             at++;
         json_array_insert_new(list, at, bare(jwk));
     }

@@ -181,10 +181,17 @@ enum cert_state leaf_read(X509 *leaf, struct identity *out)
     return len > 0 && dated && numbered && named ? CERT_GOOD : CERT_NO_IDENTITY;
 }
 
+/* What only a CA's certificate may hold (RFC 5280 s4.2.1.3, s4.2.1.9, s4.2.1.10): of one that has it and says that it is none, parsers differ over what it is. */
+static bool has_marks_of_ca(X509 *leaf)
+{
+    bool signs = (X509_get_extension_flags(leaf) & EXFLAG_KUSAGE) && (X509_get_key_usage(leaf) & KU_KEY_CERT_SIGN);
+    return signs || X509_get_pathlen(leaf) >= 0 || X509_get_ext_by_NID(leaf, NID_name_constraints, -1) >= 0;
+}
+
 bool leaf_is_for_clients(X509 *leaf)
 {
     uint32_t flags = X509_get_extension_flags(leaf);
-    if (flags & (EXFLAG_INVALID | EXFLAG_CA) || X509_check_ca(leaf) != 0)
+    if (flags & (EXFLAG_INVALID | EXFLAG_CA) || X509_check_ca(leaf) != 0 || has_marks_of_ca(leaf))
         return false;
     if (!(flags & EXFLAG_XKUSAGE) || !(X509_get_extended_key_usage(leaf) & XKU_SSL_CLIENT))
         return false;

@@ -20,7 +20,7 @@ MUST_CHECK enum status hostname_parse(struct slice text, bool wildcard, char out
 /* Thumbprint, end and serial of any certificate, and its one address if it has exactly one that is well formed.
  * Returns CERT_GOOD or CERT_NO_IDENTITY; everything else in *out is filled either way. */
 enum cert_state leaf_read(X509 *leaf, struct identity *out);
-/* The purposes a person's certificate must have: not a CA, clientAuth named in the EKU (an absent EKU or anyExtendedKeyUsage does not
+/* The purposes a person's certificate must have: not a CA nor with what only CAs have (keyCertSign, a path length, name constraints), clientAuth named in the EKU (an absent EKU or anyExtendedKeyUsage does not
  * count), digitalSignature when key usage is there. */
 bool leaf_is_for_clients(X509 *leaf);
 

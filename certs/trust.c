@@ -5,7 +5,10 @@
 #include "certs/twin.h"
 #include "certs/verified.h"
 
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 #include <stdatomic.h>
@@ -27,7 +30,7 @@ struct trust {
     size_t crl_count;
 };
 
-enum { CHAIN_DEPTH_MAX = 4, AUTH_LEVEL = 2 };   /* level 2: no SHA-1, no RSA under 2048 bits */
+enum { CHAIN_DEPTH_MAX = 4, AUTH_LEVEL = 2, RSA_BITS_MIN = 2048 };   /* level 2: no SHA-1, no RSA under 2048 bits */
 
 static const struct {
     const char *name, *what, *next;
@@ -44,6 +47,8 @@ static const struct {
         "It cannot be used any more. Ask an operator of this gateway for a new one." },
     [CERT_WRONG_PURPOSE] = { "wrong-purpose", "Your certificate was not made for people who sign in.",
         "Choose another certificate, or ask an operator for one that is made for client authentication." },
+    [CERT_WEAK] = { "weak", "Your certificate, or that of the authority which issued it, has a key or a signature of a kind that is not safe enough.",
+        "Ask an operator of this gateway for a new one: P-256, P-384, P-521, Ed25519 or RSA of at least 2048 bits, signed with SHA-256 or better." },
     [CERT_NO_IDENTITY] = { "no-identity", "Your certificate does not name exactly one e-mail address, so it does not say who you are.",
         "Ask an operator of this gateway for a certificate that names your e-mail address, once." },
     [CERT_CRL_STALE] = { "revocation-list-stale",
@@ -217,6 +222,8 @@ static enum cert_state state_of(int error, int depth)
         return CERT_EXPIRED;
     if (depth == 0 && error == X509_V_ERR_CERT_NOT_YET_VALID)
         return CERT_NOT_YET;
+    if (error == X509_V_ERR_EE_KEY_TOO_SMALL || error == X509_V_ERR_CA_KEY_TOO_SMALL || error == X509_V_ERR_CA_MD_TOO_WEAK)
+        return CERT_WEAK;
     return error == X509_V_ERR_INVALID_PURPOSE && depth == 0 ? CERT_WRONG_PURPOSE : CERT_UNTRUSTED;
 }
 
@@ -301,6 +308,8 @@ static enum cert_state check_chain(const struct trust *t, X509_STORE_CTX *ctx, i
         return state_of(X509_STORE_CTX_get_error(ctx), X509_STORE_CTX_get_error_depth(ctx));
     STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(ctx);
     enum cert_state state = sk_X509_num(chain) > 1 ? CERT_GOOD : CERT_UNTRUSTED;
+    for (int i = 0; state == CERT_GOOD && i < sk_X509_num(chain); i++)
+        state = key_is_sound(X509_get0_pubkey(sk_X509_value(chain, i))) ? CERT_GOOD : CERT_WEAK;
     if (state == CERT_GOOD) {
         certificate_twin(sk_X509_value(chain, 0), X509_get0_pubkey(sk_X509_value(chain, 1)), out->twin);
         remember(t, out, chain);
@@ -336,6 +345,45 @@ enum cert_state trust_check(const struct trust *t, X509 *leaf, STACK_OF(X509) *u
     if (state == CERT_GOOD && !leaf_is_for_clients(leaf))
         return CERT_WRONG_PURPOSE;
     return state == CERT_GOOD ? named : state;
+}
+
+static bool rsa_is_sound(const EVP_PKEY *key)
+{
+    BIGNUM *e = NULL;
+    bool sound = EVP_PKEY_get_bits(key) >= RSA_BITS_MIN && EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_is_odd(e) && !BN_is_one(e);
+    BN_free(e);
+    return sound;
+}
+
+static bool curve_is_sound(const EVP_PKEY *key)
+{
+    static const char *const names[] = { "prime256v1", "secp384r1", "secp521r1" };
+    char name[32] = "";
+    int spelled_out = 0;
+    size_t len = 0;
+    if (EVP_PKEY_get_group_name(key, name, sizeof name, &len) != 1 ||
+        EVP_PKEY_get_int_param(key, OSSL_PKEY_PARAM_EC_DECODED_FROM_EXPLICIT_PARAMS, &spelled_out) != 1 || spelled_out)
+        return false;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+bool key_is_sound(EVP_PKEY *key)
+{
+    switch (key ? EVP_PKEY_get_base_id(key) : EVP_PKEY_NONE) {
+    case EVP_PKEY_RSA:
+    case EVP_PKEY_RSA_PSS:
+        return rsa_is_sound(key);
+    case EVP_PKEY_EC:
+        return curve_is_sound(key);
+    case EVP_PKEY_ED25519:
+    case EVP_PKEY_ED448:
+        return true;
+    default:
+        return false;
+    }
 }
 
 void trust_drop_known(const struct trust *t, STACK_OF(X509) *chain)

@@ -1,8 +1,8 @@
 /* trust: is this client certificate good, now? Asked after every TLS handshake, resumed ones too (a resumed session runs
  * no verify callback), and again for live connections when the CRL changes.
  *
- * Checked: chain to the configured CA, clientAuth in the EKU, dates, key usage, the CRL (which must be current: a stale one refuses
- * everybody), exactly one rfc822Name SAN, and its form. Immutable after trust_load; safe from several threads. */
+ * Checked: chain to the configured CA, keys and signatures of a kind that is strong enough, clientAuth in the EKU, dates, key usage, the CRL (which must be
+ * current: a stale one refuses everybody), exactly one rfc822Name SAN, and its form. Immutable after trust_load; safe from several threads. */
 #ifndef COUNTERSIGN_TRUST_H
 #define COUNTERSIGN_TRUST_H
 
@@ -10,6 +10,7 @@
 #include "proxy/base/status.h"
 
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct trust;
@@ -22,6 +23,7 @@ enum cert_state {
     CERT_NOT_YET,
     CERT_REVOKED,
     CERT_WRONG_PURPOSE,  /* no clientAuth */
+    CERT_WEAK,           /* a key or a signature in its chain is of a kind that is not taken: see key_is_sound() */
     CERT_NO_IDENTITY,    /* no or several rfc822Name SANs, or one that is not an ASCII address */
     CERT_CRL_STALE,      /* our own fault: the revocation list is past its nextUpdate, or missing */
 };
@@ -43,6 +45,9 @@ struct identity {
 
 MUST_CHECK enum status trust_load(const char *ca_path, const char *crl_path, struct trust **out, struct err *err);
 void trust_free(struct trust *t);
+/* RSA of 2048 bits or more with an odd exponent above 1, the curves P-256, P-384 and P-521 by name, Ed25519, Ed448: what TLS 1.3 has signature schemes for. No DSA, no
+ * other curve, no curve with parameters of its own (CVE-2020-0601). */
+bool key_is_sound(EVP_PKEY *key);
 /* When the first of the loaded revocation lists runs out (seconds since the Epoch), for warnings; 0: there is none, and nobody gets in. A
  * missing CRL file is no error of trust_load, so that the gateway can say on its page what is wrong; a damaged or foreign one is. */
 int64_t trust_crl_until(const struct trust *t);

@@ -227,6 +227,8 @@ static const struct row rows[] = {
     { "cannot sign", LEAF(.usage = "critical,keyEncipherment"), BY_ROOT, "root.pem", "good.crl", SENT_NOTHING, CERT_WRONG_PURPOSE },
     { "a CA as leaf", LEAF(.basic = "critical,CA:TRUE", .usage = "critical,keyCertSign,digitalSignature"), BY_ROOT, "root.pem", "good.crl", SENT_NOTHING,
       CERT_WRONG_PURPOSE },
+    { "keyCertSign, but no CA", LEAF(.usage = "critical,digitalSignature,keyCertSign"), BY_ROOT, "root.pem", "good.crl", SENT_NOTHING, CERT_WRONG_PURPOSE },
+    { "a path length, but no CA", LEAF(.basic = "critical,CA:FALSE,pathlen:0"), BY_ROOT, "root.pem", "good.crl", SENT_NOTHING, CERT_WRONG_PURPOSE },
     { "no SAN", LEAF(.san = SAN_NONE), BY_ROOT, "root.pem", "good.crl", SENT_NOTHING, CERT_NO_IDENTITY },
     { "two SANs", LEAF(.san = SAN_TWO), BY_ROOT, "root.pem", "good.crl", SENT_NOTHING, CERT_NO_IDENTITY },
     { "two SAN extensions", LEAF(.san = SAN_TWICE), BY_ROOT, "root.pem", "good.crl", SENT_NOTHING, CERT_UNTRUSTED },   /* RFC 5280 s4.2: not even X.509 */

@@ -145,6 +145,15 @@ static bool shows_notice(struct exchange *x)
     return true;
 }
 
+/* OPTIONS * asks about this server, and no tool (RFC 9110 s9.3.7). false: it was answered here. */
+static bool asks_a_tool(struct exchange *x)
+{
+    if (!slice_eq(x->request.path, SLICE("*")))
+        return true;
+    reply_bytes(x, 204, NULL, SLICE(""), NULL);
+    return false;
+}
+
 /* Of OPTIONS each intermediary takes one from Max-Forwards, and is its end at 0 (RFC 9110 s7.6.2). false: it was answered here. */
 static bool count_forward(struct exchange *x)
 {
@@ -217,7 +226,7 @@ void stage_authorize(struct exchange *x)
         reply_problem(x, &p);
         return;
     }
-    if (!websocket_ask(x) || !count_forward(x))
+    if (!asks_a_tool(x) || !websocket_ask(x) || !count_forward(x))
         return;
     if (x->ws != NULL || !shows_notice(x))
         stage_judge(x);

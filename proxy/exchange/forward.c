@@ -284,7 +284,7 @@ static bool may_send_again(const struct exchange *x, enum upstream_failure f)
     bool at_hand = !has_body(x) || !x->head_written || x->keeps_body;
     if (x->fresh || x->held_id.len > 0 || x->ws != NULL || x->state != X_FORWARD || x->resends >= RESENDS_MAX || !at_hand)
         return false;
-    return f == UPSTREAM_REFUSED || (f == UPSTREAM_STALE && idempotent(x->request.method));
+    return f == UPSTREAM_REFUSED || f == UPSTREAM_CLOSED || (f == UPSTREAM_STALE && idempotent(x->request.method));
 }
 
 /* The recording says so: the tool may have seen the request more than once. */
@@ -315,6 +315,7 @@ static const struct failure_text failure_texts[] = {
     [UPSTREAM_UNTRUSTED] = { 502, "tool-untrusted", NULL },
     [UPSTREAM_FULL] = { 503, "tool-busy", "So many requests to this tool are under way that no more are let through; this one was not sent." },
     [UPSTREAM_UNWELL] = { 503, "tool-unreachable", "The tool does not answer its health checks; the request was not sent." },
+    [UPSTREAM_CLOSED] = { 502, "tool-unreachable", "The tool closed the connection just as the request was to go out on it; the request was not sent." },
     [UPSTREAM_REFUSED] = { 503, "tool-busy", "The tool refused the request before it did anything with it." },
     [UPSTREAM_STALE] = { 502, "tool-broke-off", "The tool closed the connection before it answered." },
     [UPSTREAM_CUT] = { 502, "tool-broke-off", "The tool broke off, or did not answer in well-formed HTTP." },
@@ -324,7 +325,7 @@ static const struct failure_text failure_texts[] = {
 
 static bool was_not_sent(enum upstream_failure f)
 {
-    return f <= UPSTREAM_UNWELL;
+    return f <= UPSTREAM_CLOSED;
 }
 
 static void give_up(struct exchange *x, enum upstream_failure f, const char *reason)

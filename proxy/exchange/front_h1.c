@@ -4,6 +4,7 @@
 #include "proxy/exchange/websocket.h"
 #include "proxy/http/h1.h"
 #include "proxy/http/h1_write.h"
+#include "proxy/http/target.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,6 +66,8 @@ static void refuse(struct conn *c, const struct refusal *why)
     h->close_after = true;
     struct problem p = { .status = why->status ? why->status : 400, .type = "malformed-request", .title = "This request can't be understood",
                          .detail = why->reason ? why->reason : "malformed request", .next = "Send well-formed HTTP/1.1 (RFC 9112)." };
+    if (p.status == 414)
+        p.type = "head-too-large", p.title = "This request's address is too long", p.next = "Send a shorter path and query; long forms belong into a POST.";
     if (p.status == 431)
         p.type = "head-too-large", p.title = "This request's head is too large", p.next = "Send fewer or shorter fields; clearing cookies often helps.";
     conn_read(c, false);
@@ -105,11 +108,21 @@ static void begin(struct conn *c, size_t head_len)
     exchange_start(x, h->has_body && !h->body.done);
 }
 
+/* Is it the target that makes the head too large (RFC 9112 s3: 414), or are it the fields (RFC 6585 s5)? */
+static struct refusal too_large(struct slice in)
+{
+    struct slice line = slice_of(in.ptr, slice_find(in, '\n'));
+    size_t method_len = slice_find(line, ' ');
+    if (line.len - method_len > TARGET_MAX + sizeof " HTTP/1.1\r")
+        return (struct refusal){ 414, "a request target that is too long" };
+    return (struct refusal){ 431, "the request head is too large" };
+}
+
 static void read_head(struct conn *c)
 {
     struct h1_conn *h = c->driver;
     struct slice in = bbuf_slice(&c->in);
-    struct refusal why = { .status = 431, .reason = "the request head is too large" };
+    struct refusal why;
     size_t len = 0;
     if (h->scanned == 0 && in.len >= 2 && in.ptr[0] == '\r' && in.ptr[1] == '\n') {
         bbuf_drop(&c->in, 2);         /* one empty line before a request line (RFC 9112 s2.2) */
@@ -124,6 +137,7 @@ static void read_head(struct conn *c)
         why = (struct refusal){ 400, "the request head is malformed" };
         refuse(c, &why);
     } else if (p == PARSE_OK || in.len >= max) {
+        why = too_large(in);
         refuse(c, &why);
     } else {
         if (h->scanned == 0 && in.len > 0)

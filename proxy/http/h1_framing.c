@@ -16,6 +16,20 @@ static void gather_connection(struct slice value, struct h1_control *out)
     }
 }
 
+/* TE = #t-codings (RFC 9110 s10.1.4): what the client understands; none of it goes on but "trailers". "chunked" must not stand there: whoever reads it as Transfer-Encoding
+ * sees another message. */
+static bool te_is_good(struct slice value)
+{
+    struct slice element;
+    while (list_next(&value, &element)) {
+        size_t n = slice_find(element, ';');
+        struct slice name = slice_trim(slice_of(element.ptr, n));
+        if (element.len > 0 && (!is_token(name) || slice_ieq(name, SLICE("chunked"))))
+            return false;
+    }
+    return true;
+}
+
 /* If the field has this name: keep its value, count it. */
 static void gather(const struct field *f, struct slice name, struct slice *last, unsigned *count)
 {
@@ -32,7 +46,7 @@ void h1_gather(const struct fields *f, struct h1_control *out)
         const struct field *field = &f->v[i];
         switch (field->name.len) {    /* most fields are none of these: their length says so */
         case 2:
-            gather(field, SLICE("te"), &out->te, &out->tes);
+            out->bad_te |= slice_eq(field->name, SLICE("te")) && !te_is_good(field->value);
             break;
         case 4:
             gather(field, SLICE("host"), &out->host, &out->hosts);

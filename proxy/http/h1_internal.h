@@ -20,9 +20,9 @@ unsigned h1_version(struct slice s);
 
 /* The fields that frame a message and steer its connection, gathered in one pass. */
 struct h1_control {
-    struct slice host, length, coding, te, expect;   /* the last of each */
-    unsigned hosts, lengths, codings, tes, expects;
-    bool close, upgrade, bad_connection;
+    struct slice host, length, coding, expect;   /* the last of each */
+    unsigned hosts, lengths, codings, expects;
+    bool close, upgrade, bad_connection, bad_te;
 };
 void h1_gather(const struct fields *f, struct h1_control *out);
 /* Content-Length and Transfer-Encoding (RFC 9112 s6.1 to 6.3): sets has_length, content_length and framing to BODY_NONE, BODY_LENGTH or

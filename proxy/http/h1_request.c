@@ -91,8 +91,8 @@ static enum parse take_host(struct message *m, const struct h1_control *c, struc
 
 static enum parse take_expect(struct message *m, const struct h1_control *c, struct refusal *why)
 {
-    if (c->tes > 1 || (c->tes == 1 && !slice_ieq(c->te, SLICE("trailers"))))
-        return h1_refuse(why, 400, "TE other than trailers");
+    if (c->bad_te)
+        return h1_refuse(why, 400, "a broken TE, or one that names chunked");
     if (c->expects > 1 || (c->expects == 1 && !slice_ieq(c->expect, SLICE("100-continue"))))
         return h1_refuse(why, 417, "an expectation other than 100-continue");
     /* HTTP/1.0 clients cannot mean it, and without content there is nothing to continue (RFC 9110 s10.1.1). */

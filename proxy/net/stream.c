@@ -6,6 +6,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { UNREST_MAX = 256, UNREST_PER_S = 4 };
+
 /* Before a call whose failure is asked about: an entry of another connection would read as this one's. Mostly there is none, and looking costs less than clearing. */
 static void forget_errors(void)
 {
@@ -59,7 +61,7 @@ bool stream_open(struct stream *s, struct loop *l, int fd, SSL *ssl, void (*read
     if (uv_poll_init(&l->uv, &s->poll, fd) != 0)
         return false;
     s->poll.data = s;
-    if (ssl != NULL && SSL_set_fd(ssl, fd) != 1)
+    if (ssl != NULL && (SSL_set_fd(ssl, fd) != 1 || SSL_set_app_data(ssl, s) != 1))
         ERR_clear_error();            /* every later call on it fails, and the owner closes */
     return true;
 }
@@ -75,8 +77,28 @@ void stream_want(struct stream *s, int events)
     arm(s);
 }
 
+void stream_on_tls(const SSL *ssl, int where, int ret)
+{
+    struct stream *s = SSL_get_app_data(ssl);
+    (void)ret;
+    if (s == NULL || !s->shaken || !(where & (SSL_CB_LOOP | SSL_CB_ALERT)))
+        return;
+    int64_t passed_ms = s->loop->now_ms - s->unrest_ms;
+    uint64_t forgiven = (uint64_t)(passed_ms > 0 ? passed_ms : 0) * UNREST_PER_S / 1000;
+    if (forgiven > 0) {
+        s->unrest -= forgiven < s->unrest ? (unsigned)forgiven : s->unrest;
+        s->unrest_ms = s->loop->now_ms;
+    }
+    if (s->unrest <= UNREST_MAX)
+        s->unrest++;
+}
+
 static enum io ssl_result(struct stream *s, int r, bool reading)
 {
+    if (s->unrest > UNREST_MAX) {
+        ERR_clear_error();
+        return IO_DEAD;
+    }
     int code = SSL_get_error(s->ssl, r);
     if (code == SSL_ERROR_WANT_READ || code == SSL_ERROR_WANT_WRITE) {
         if (reading)
@@ -98,6 +120,8 @@ enum io stream_handshake(struct stream *s)
     int r = SSL_do_handshake(s->ssl);
     if (r == 1) {
         s->read_blocked_on_write = s->write_blocked_on_read = false;
+        s->shaken = true;
+        s->unrest_ms = s->loop->now_ms;
         if (SSL_has_pending(s->ssl))  /* the first request came with the client's Finished */
             task_soon(s->loop, &s->again);
         return IO_OK;
@@ -157,7 +181,7 @@ static enum io plain_result(ssize_t r, size_t *n_out)
 
 enum io stream_read(struct stream *s, unsigned char *buf, size_t max, size_t *n_out)
 {
-    if (s->closing)
+    if (s->closing || s->unrest > UNREST_MAX)
         return IO_DEAD;
     if (s->ssl == NULL)
         return plain_result(recv(s->fd, buf, max, 0), n_out);

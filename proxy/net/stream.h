@@ -25,6 +25,9 @@ struct stream {
     struct task again;                /* bytes wait inside OpenSSL */
     int wanted, armed;                /* UV_READABLE | UV_WRITABLE */
     bool read_blocked_on_write, write_blocked_on_read, closing;
+    bool shaken;                      /* the handshake is over: what comes now of the kind is counted */
+    unsigned unrest;                  /* steps of TLS's own since then, as far as they are not forgiven */
+    int64_t unrest_ms;                /* when the last of them was forgiven */
     void (*ready)(struct stream *s, int events);
     void (*closed)(struct stream *s); /* after stream_close, when the memory may go */
 };
@@ -36,6 +39,10 @@ bool stream_open(struct stream *s, struct loop *l, int fd, SSL *ssl, void (*read
 void stream_want(struct stream *s, int events);
 /* TLS only: go on with the handshake. */
 enum io stream_handshake(struct stream *s);
+/* For SSL_CTX_set_info_callback. After the handshake a peer may go on to change keys, to ask for a new handshake (which is refused) and to send alerts, each of
+ * which costs more to answer than to send (CVE-2011-1473 and its kin). A stream has UNREST_MAX steps of that for nothing, a handful a message, and some more each second;
+ * past them it is IO_DEAD. No honest peer comes near: keys are changed after gigabytes. */
+void stream_on_tls(const SSL *ssl, int where, int ret);
 /* The handshake is over: forget what only it needed. The two keys that were exchanged and the one of the peer's certificate, P-256 ones at least, take 6 KiB for as long as the
  * connection stays. A certificate without its key can be written, but not verified: for that X509_dup reads it anew. */
 void stream_settle(struct stream *s);

@@ -1,5 +1,7 @@
 #include "proxy/net/tls.h"
 
+#include "proxy/net/stream.h"
+
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
@@ -49,8 +51,15 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_SUCCESS;
 }
 
+/* What TLS 1.3 still has (RFC 8446 s4.2.3), for TLS 1.2 as well: neither SHA-1 nor DSA, which OpenSSL would take there. The PKCS#1 ones are TLS 1.2's. */
+static const char signature_schemes[] = "ecdsa_secp256r1_sha256:ed25519:rsa_pss_rsae_sha256:ecdsa_secp384r1_sha384:rsa_pss_rsae_sha384:ecdsa_secp521r1_sha512:rsa_pss_rsae_sha512:"
+                                        "ed448:rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:rsa_pkcs1_sha256:rsa_pkcs1_sha384:rsa_pkcs1_sha512";
+
 void tls_harden(SSL_CTX *ctx)
 {
+    SSL_CTX_set1_sigalgs_list(ctx, signature_schemes);
+    SSL_CTX_set_info_callback(ctx, stream_on_tls);
+    SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY);   /* whoever sends nothing but KeyUpdate doesn't keep a worker inside of one call: what one read(2) got is handled, and counted */
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
     SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                  SSL_OP_PRIORITIZE_CHACHA);

@@ -24,7 +24,8 @@ enum upstream_failure {
     UPSTREAM_UNTRUSTED,               /* likewise: the tool's certificate is not good */
     UPSTREAM_FULL,                    /* likewise: too many connections or streams already */
     UPSTREAM_UNWELL,                  /* likewise: no place passes its health checks */
-    UPSTREAM_REFUSED,                 /* it was surely not processed (HTTP/2: REFUSED_STREAM, GOAWAY; a kept connection ended or spoke before a byte was written): may be sent again */
+    UPSTREAM_CLOSED,                  /* likewise: a kept connection ended or spoke before a byte was written. May be sent again */
+    UPSTREAM_REFUSED,                 /* it was surely not processed (HTTP/2: REFUSED_STREAM, GOAWAY): may be sent again */
     UPSTREAM_STALE,                   /* a kept connection ended before a byte of the answer came: may be sent again if idempotent (RFC 9110 s9.2.2) */
     UPSTREAM_CUT,                     /* broken off after something was sent, before the response ended */
     UPSTREAM_GARBAGE,                 /* not HTTP, or ambiguous */

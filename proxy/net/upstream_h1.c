@@ -12,14 +12,14 @@ static void broke(struct wire *w, enum upstream_failure f, const char *reason)
     if (f == UPSTREAM_CUT && !w->wrote)
         f = UPSTREAM_NOT_SENT;
     if (w->kept && !w->answered && (f == UPSTREAM_CUT || f == UPSTREAM_NOT_SENT))
-        f = w->wrote ? UPSTREAM_STALE : UPSTREAM_REFUSED;
+        f = w->wrote ? UPSTREAM_STALE : UPSTREAM_CLOSED;
     if (w->state == WIRE_IDLE) {
         wire_drop(w, false);
         return;
     }
     bool silent = !w->answered;
     wire_drop(w, false);
-    if (silent && f != UPSTREAM_STALE && f != UPSTREAM_REFUSED)
+    if (silent && f != UPSTREAM_STALE && f != UPSTREAM_CLOSED)
         backend_failed(at->backend, at->pool->tool, at->pool->loop->now_ms, reason);
     if (u == NULL)
         return;

@@ -159,7 +159,7 @@ static void test_an_answer_before_the_request_is_nobodys(void **state)
     assert_int_equal(second.connected, 1);   /* so the connection was taken, not dropped before */
     assert_int_equal(second.heads, 0);
     assert_int_equal(second.failures, 1);
-    assert_int_equal(second.failure, UPSTREAM_REFUSED);
+    assert_int_equal(second.failure, UPSTREAM_CLOSED);
 }
 
 int main(void)

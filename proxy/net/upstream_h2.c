@@ -234,7 +234,7 @@ static void broke(struct wire *w, const char *reason)
         backend_failed(at->backend, at->pool->tool, at->pool->loop->now_ms, reason);
     while (h->streams != NULL) {
         struct upstream *u = h->streams;
-        h2_failed(u, u->stream_id == 0 ? UPSTREAM_REFUSED : u->response_begun ? UPSTREAM_CUT : UPSTREAM_STALE, reason);
+        h2_failed(u, u->stream_id == 0 ? UPSTREAM_CLOSED : u->response_begun ? UPSTREAM_CUT : UPSTREAM_STALE, reason);
     }
     if (at->pool->waiting != NULL)
         pool_serve(at->pool);

@@ -19,6 +19,19 @@ MAIL = ExtendedKeyUsageOID.EMAIL_PROTECTION
 ANY = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
 
 
+MAILBOX = x509.RFC822Name
+# (permitted, excluded) of a CA above alice@test.localhost, whose subject is CN=alice
+CONSTRAINTS = {
+    "good: her mailbox": ([MAILBOX(EMAIL)], None), "good: her host": ([MAILBOX("test.localhost")], None), "good: her host in capitals": ([MAILBOX("TEST.localhost")], None),
+    "good: hosts below a domain": ([MAILBOX(".localhost")], None), "good: another excluded": (None, [MAILBOX("evil.example")]), "good: only DNS names": ([x509.DNSName("x.example")], None),
+    "good: her directory name": ([x509.DirectoryName(pki.name_of("alice"))], None),
+    "bad: another mailbox": ([MAILBOX("bob@test.localhost")], None), "bad: only below her host": ([MAILBOX(".test.localhost")], None), "bad: the host above": ([MAILBOX("localhost")], None),
+    "bad: her mailbox excluded": (None, [MAILBOX(EMAIL)]), "bad: her host excluded": (None, [MAILBOX("test.localhost")]), "bad: excluded in capitals": (None, [MAILBOX("TEST.LOCALHOST")]),
+    "bad: all below a domain excluded": (None, [MAILBOX(".localhost")]), "bad: permitted and excluded": ([MAILBOX("test.localhost")], [MAILBOX(EMAIL)]),
+    "bad: another directory name": ([x509.DirectoryName(pki.name_of("Other"))], None), "bad: her directory name excluded": (None, [x509.DirectoryName(pki.name_of("alice"))]),
+}
+
+
 class World:
     """A root, intermediates of every kind below it, and what each has revoked."""
 
@@ -48,6 +61,16 @@ class World:
         self.critical = r.ca("Critical CA", more=[(x509.UnrecognizedExtension(UNKNOWN, b"\x05\x00"), True)])
         self.revoked_ca = r.ca("Revoked CA")
         self.no_crl = r.ca("CA without a list")
+        self.named = {n: r.ca(f"CA {n}", more=[(x509.NameConstraints(*c), True)]) for n, c in CONSTRAINTS.items()}
+        self.below_other = r.ca("Upper constrained CA", more=[(x509.NameConstraints([x509.RFC822Name("acme.example")], None), True)])
+        self.below_other_ca = self.below_other.ca("CA below a constrained one")
+        self.server_above = r.ca("Upper CA for servers", more=[(x509.ExtendedKeyUsage([SERVER]), False)])
+        self.below_servers = self.server_above.ca("CA below one for servers")
+        self.one_more = r.ca("CA with one below", length=1)
+        self.one_below = self.one_more.ca("The one below")
+        self.two_below = self.one_below.ca("One too many", length=9)
+        self.odd_curve = r.ca("Koblitz CA", key="k1")
+        self.p224 = r.ca("P-224 CA", key="P-224")
         self.other = pki.root("Other Root")
         self.impostor = pki.root("Strict Root")
         self.revoked_leaf = self.good.sub("revoked", leaf_extensions())
@@ -55,7 +78,8 @@ class World:
     def lists(self):
         out = [self.root.crl([self.revoked_ca]), self.good.crl([self.revoked_leaf])]
         with_list = (self.deep2, self.deep3, self.deep4, self.deep5, self.narrow, self.below_narrow, self.no_basic, self.not_ca, self.no_usage, self.expired, self.future,
-                     self.weak, self.sha1, self.rsa, self.server_only, self.only_acme, self.not_test, self.critical, self.revoked_ca)
+                     self.weak, self.sha1, self.rsa, self.server_only, self.only_acme, self.not_test, self.critical, self.revoked_ca, self.below_other, self.below_other_ca,
+                     self.server_above, self.below_servers, self.one_more, self.one_below, self.two_below, self.odd_curve, self.p224, *self.named.values())
         return b"".join(out + [ca.crl() for ca in with_list])
 
 
@@ -97,6 +121,8 @@ BAD = {
     "emailProtection only": lambda w: leaf(w.good, eku=(MAIL,)),
     "no EKU": lambda w: leaf(w.good, eku=()),
     "anyExtendedKeyUsage only": lambda w: leaf(w.good, eku=(ANY,)),
+    "keyCertSign without CA": lambda w: leaf(w.good, ku=pki.usage(ca=True)),
+    "name constraints of its own": lambda w: leaf(w.good, more=[(x509.NameConstraints(None, [x509.DNSName("evil.example")]), True)]),
     "CA:true": lambda w: leaf(w.good, ca=True),
     "CA:true with keyCertSign": lambda w: leaf(w.good, ca=True, ku=pki.usage(ca=True)),
     "keyUsage without digitalSignature": lambda w: leaf(w.good, ku=pki.usage(sign=False, agree=True)),
@@ -151,6 +177,16 @@ BAD = {
     "issued by a person": lambda w: leaf(leaf(w.good)),
     "issued by a person with CA:true": lambda w: leaf(leaf(w.good, ca=True, ku=pki.usage(ca=True))),
 }
+
+
+for constraint in CONSTRAINTS:
+    kind, _, label = constraint.partition(": ")
+    (GOOD if kind == "good" else BAD)[f"names, {label}"] = lambda w, n=constraint: leaf(w.named[n])
+GOOD["below one more CA, as its path length allows"] = lambda w: leaf(w.one_below)
+BAD.update({
+    "below two CAs where one may be": lambda w: leaf(w.two_below), "names, constrained further up": lambda w: leaf(w.below_other_ca), "for servers only further up": lambda w: leaf(w.below_servers),
+    "secp256k1": lambda w: leaf(w.good, key="k1"), "P-224": lambda w: leaf(w.good, key="P-224"), "below a secp256k1 CA": lambda w: leaf(w.odd_curve), "below a P-224 CA": lambda w: leaf(w.p224),
+})
 
 
 @pytest.fixture(scope="module")
