@@ -79,6 +79,14 @@ static enum parse bad(struct refusal *why, unsigned status, const char *reason)
     return PARSE_BAD;
 }
 
+/* As in HTTP/1.1 (h1_request.c): one that is not understood is said no to, not left out (RFC 9110 s10.1.1). */
+static bool take_expect(const struct h2_request *r, struct message *m)
+{
+    size_t n = fields_count(&r->fields, SLICE("expect"));
+    m->expect_continue = n == 1 && slice_ieq(fields_get(&r->fields, SLICE("expect")), SLICE("100-continue"));
+    return n == 0 || m->expect_continue;
+}
+
 /* `host` goes into the authority, and must say the same (s8.3.1). */
 static enum parse take_fields(struct h2_request *r, struct message *m, struct refusal *why)
 {
@@ -108,7 +116,8 @@ static enum parse take_fields(struct h2_request *r, struct message *m, struct re
         (length.ptr != NULL && content_length_parse(length, &m->content_length) != PARSE_OK))
         return bad(why, 400, "a repeated or malformed content-length");
     m->has_length = length.ptr != NULL;
-    m->expect_continue = slice_ieq(fields_get(&r->fields, SLICE("expect")), SLICE("100-continue"));
+    if (!take_expect(r, m))
+        return bad(why, 417, "an expectation other than 100-continue");
     m->fields = r->fields;
     return PARSE_OK;
 }
