@@ -59,7 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memcpy(text + size + 2, sent.ptr, sent.len);
     if (cookie_tie_take(&t, slice_of(text, size + 2 + sent.len), &a, &again, &dropped) != OK)
         abort();
-    assert(slice_eq(slice_trim(cookie_named(again, SLICE("sid"))), value));
+    assert(tagged || slice_eq(slice_trim(cookie_named(again, SLICE("sid"))), value));
     free(text);
     arena_done(&a);
     return 0;

@@ -73,7 +73,7 @@ REFUSED = {
     "a space before the chunk size": "POST /a HTTP/1.1\r\n" + H + "Transfer-Encoding: chunked\r\n\r\n 4\r\nabcd\r\n0\r\n\r\n",
     "framing in trailers": "POST /a HTTP/1.1\r\n" + H + "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\nContent-Length: 44\r\n\r\n",
     "routing in trailers": "POST /a HTTP/1.1\r\n" + H + "Transfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\nHost: evil\r\n\r\n",
-    "TE other than trailers": "GET /a HTTP/1.1\r\n" + H + "TE: gzip\r\nConnection: TE\r\n\r\n",
+    "TE that names chunked": "GET /a HTTP/1.1\r\n" + H + "TE: gzip, chunked\r\nConnection: TE\r\n\r\n",
     "a head of 40 KiB": "GET /a HTTP/1.1\r\n" + H + "X: " + "a" * 40000 + "\r\n\r\n",
     "a thousand fields": "GET /a HTTP/1.1\r\n" + H + "".join(f"X{i}: a\r\n" for i in range(1000)) + "\r\n",
     "an upgrade with a body": "POST /a HTTP/1.1\r\n" + H + "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 4\r\n\r\nabcd",
