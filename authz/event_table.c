@@ -101,7 +101,7 @@ const struct event_row event_table[] = {
 
     { "lock", "lock", ENTITY_MANAGEMENT, 3, EVENT_HIGH, false,
       FIELDS({ "kind", "entity.type" }, { "value", "entity.uid" }, BY("by"), REASON, { "lock_id", "unmapped.lock" }),
-      "A person, certificate, grant, tool or everything is stopped, by somebody or by a rule." },
+      "A person, identity, certificate, grant, tool or everything is stopped, by somebody or by a rule." },
     { "unlock", "unlock", ENTITY_MANAGEMENT, 3, EVENT_MEDIUM, false,
       FIELDS({ "kind", "entity.type" }, { "value", "entity.uid" }, BY("by"), REASON, { "lock_id", "unmapped.lock" }), "A lock was lifted, with a signature." },
 

@@ -56,6 +56,14 @@ const struct person *config_person(const struct config *c, struct slice identity
     return NULL;
 }
 
+bool config_serves_port(const struct config *c, unsigned port)
+{
+    bool found = port == c->public_port;
+    for (size_t i = 0; i < c->listener_count; i++)
+        found = found || c->listeners[i].port == port;
+    return found;
+}
+
 bool person_in_group(const struct person *p, const char *group)
 {
     for (size_t i = 0; i < p->group_count; i++)

@@ -330,6 +330,7 @@ struct config {
     struct lock_when {                /* locks by rule; 0: never */
         unsigned refusals, exhausted;
         int64_t refusals_within_ms, exhausted_within_ms;
+        bool identity;                /* the identity at hand, not all of the person */
     } lock_when;
     int64_t segment_ms;               /* a segment closes after this (2 s) */
     size_t segment_bytes;             /* or this (1 MiB) */
@@ -395,6 +396,8 @@ void config_unref(struct config *c);      /* NULL is fine */
 /* The first setting that differs and is only read at the start ("listen", "workers" ...); NULL when `next` can take the place of `now`. */
 const char *config_needs_restart(const struct config *now, const struct config *next);
 
+/* Is it a port that people use to come here: that in URLs, or one of the listeners'? */
+bool config_serves_port(const struct config *c, unsigned port);
 /* Who stands behind an identity; NULL if nobody is listed. */
 const struct person *config_person(const struct config *c, struct slice identity);
 bool person_in_group(const struct person *p, const char *group);

@@ -447,6 +447,8 @@ static const struct setting lock_when_settings[] = {
     { "refusals_within", SHAPE_TIME, .fallback = "\"1m\"", .min = SECOND, .max = HOUR, AT(lock_when, refusals_within_ms), .help = "Within this time." },
     { "exhausted", SHAPE_COUNT, .fallback = "0", .max = 1000000, AT(lock_when, exhausted), .help = "So many requests past a spent budget; 0: never." },
     { "exhausted_within", SHAPE_TIME, .fallback = "\"1m\"", .min = SECOND, .max = HOUR, AT(lock_when, exhausted_within_ms), .help = "Within this time." },
+    { "identity_only", SHAPE_BOOL, .fallback = "false", AT(lock_when, identity),
+      .help = "Count, and lock, only the identity under which it happened: the person's other identities go on." },
     { 0 },
 };
 static const struct section lock_when_section = { "lock_when", lock_when_settings, 0, "When a person is locked without anybody's order. An operator lifts the lock." };

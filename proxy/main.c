@@ -28,7 +28,7 @@ static const struct command commands[] = {
     { "incident", "all that somebody did in a span of time, with proof", cmd_incident },
     { "auditor-key", "make an auditor's key pair, which recordings are sealed to", cmd_auditor_key },
     { "verify", "check a recording and the log against each other", cmd_verify },
-    { "lock", "stop a person, certificate, grant or tool now", cmd_lock },
+    { "lock", "stop a person, identity, certificate, grant or tool now", cmd_lock },
     { "unlock", "lift a lock", cmd_unlock },
     { "explain", "what the policy says to a request, and why", cmd_explain },
     { "hold", "keep recordings from being deleted", cmd_hold },

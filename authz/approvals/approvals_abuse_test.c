@@ -368,6 +368,39 @@ static void nobody_unlocks_their_other_certificate(void **state)
     json_decref(mine);
 }
 
+/* One identity is stopped, with what was asked and granted under it; another of the same person goes on, and cannot lift the lock. */
+static void a_lock_on_one_identity(void **state)
+{
+    struct err err = { .text = "" };
+    char request[32], grant[32], lock[32], again[32];
+    json_t *s = NULL, *answer = NULL;
+    (void)state;
+    get_grant(grant);
+    request_by("alice", "vault", NULL, request);
+    lock_of("olga", "identity", "Alice@ACME.localhost", lock);
+    lock_of("olga", "identity", "alice@acme.localhost", again);
+    assert_string_equal(again, lock);
+    assert_string_equal(ask(json_pack("{s:s, s:o}", "op", "pending", "who", who("alice")), -1, NULL), "locked");
+    assert_string_equal(ask(json_pack("{s:s, s:o}", "op", "pending", "who", who_with("alice@acme.localhost", "another")), -1, NULL), "locked");
+    assert_string_equal(ask(json_pack("{s:s, s:o}", "op", "status", "who", who_with("alice@laptop.localhost", "laptop")), -1, &answer), "ok");
+    assert_int_equal(json_array_size(json_object_get(answer, "grants")), 0);
+    json_decref(answer);
+    assert_string_equal(statement_for("bob", request, bed.bob, NULL, &s), "not-pending");
+    assert_string_equal(unlock_statement(who("alice"), lock, bed.alice, &s), "locked");
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s, s:s}", "op", "lock", "who", who("olga"), "kind", "identity", "value", "eve@acme.localhost", "reason", "a typing error"), -1, NULL),
+                        "lock-target-unknown");
+    lock_of("olga", "identity", "oskar@acme.localhost", again);
+    assert_string_equal(unlock_statement(who_with("oskar@home.localhost", "home"), again, bed.oskar, &s), "unlock-own");
+    close_service();
+    assert_int_equal(open_service(&err), OK);
+    assert_string_equal(ask(json_pack("{s:s, s:o}", "op", "pending", "who", who("alice")), -1, NULL), "locked");
+    assert_string_equal(unlock_statement(who_with("oskar@home.localhost", "home"), again, bed.oskar, &s), "unlock-own");
+    assert_string_equal(unlock_statement(who("olga"), lock, bed.olga, &s), "ok");
+    assert_string_equal(decide(who("olga"), s, bed.olga), "ok");
+    assert_string_equal(ask(json_pack("{s:s, s:o}", "op", "pending", "who", who("alice")), -1, NULL), "ok");
+    json_decref(s);
+}
+
 /* A no over an unlock is not offered; one that was put into the database unlocks nothing. */
 static void a_signed_no_unlocks_nothing(void **state)
 {
@@ -425,7 +458,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ABUSE(a_registered_key_given_to_another_waits), ABUSE(a_confirmed_key_given_to_another_waits), ABUSE(a_yes_to_a_key_is_taken_back),
         ABUSE(a_narrowed_grant_releases_no_more), ABUSE(a_former_token_put_back_is_noticed), ABUSE(a_forged_reason_is_not_shown_to_who_signs),
-        ABUSE(a_removed_yes_is_noticed_at_the_release), ABUSE(an_old_statement_does_not_count), ABUSE(nobody_unlocks_their_other_certificate),
+        ABUSE(a_removed_yes_is_noticed_at_the_release), ABUSE(an_old_statement_does_not_count), ABUSE(nobody_unlocks_their_other_certificate), ABUSE(a_lock_on_one_identity),
         ABUSE(a_signed_no_unlocks_nothing), ABUSE(a_lock_is_never_too_large), ABUSE(amounts_and_values_do_not_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,7 +65,7 @@ static const char *why_over(const struct op *o, const json_t *d)
     const char *delegator = str(d, "delegator");
     if (num(d, "until_s") <= now_s(o))
         return "expired";
-    if (lock_on_person(o->s, delegator, NULL) != NULL)
+    if (lock_on_hand(o->s, &(struct lock_subject){ .person = delegator }) != NULL)
         return "locked";
     return approval_key_of(o, delegator, str(d, "key")) == NULL ? "key-removed" : NULL;
 }
@@ -108,7 +108,7 @@ enum status delegation_counted(struct op *o, const struct item *it, const char *
     const json_t *d = json_object_get(found, "content");
     if (st == OK && (strcmp(str(d, "delegator"), behalf) != 0 || strcmp(str(d, "delegate"), s->approver) != 0))
         st = fail(&o->err, CORRUPT, "the delegation '%s' is between others", id);
-    bool holds = st == OK && strcmp(e->state, "cancelled") != 0 && num(d, "until_s") > s->iat_s && lock_on_person(o->s, behalf, NULL) == NULL
+    bool holds = st == OK && strcmp(e->state, "cancelled") != 0 && num(d, "until_s") > s->iat_s && lock_on_hand(o->s, &(struct lock_subject){ .person = behalf }) == NULL
                  && approval_key_of(o, behalf, str(d, "key")) != NULL;
     if (holds)
         *out = covers(o, d, it);

@@ -297,7 +297,7 @@ static enum status resolve_who(struct op *o)
     if (o->who.not_after_s <= now_s(o))
         return refuse_op(o, CERTIFICATE_EXPIRED, "The certificate of %s is past its end", o->who.identity);
     note_owner(o->s, &o->who);
-    const json_t *own = o->stopped_by == BY_OWN_LOCK ? lock_on_person(o->s, o->who.person->name, o->who.x5t) : NULL;
+    const json_t *own = o->stopped_by == BY_OWN_LOCK ? lock_on_hand(o->s, &(struct lock_subject){ o->who.person->name, o->who.identity, o->who.x5t, NULL, NULL }) : NULL;
     if (own != NULL)
         return refuse_op(o, LOCKED, "The %s '%s' is locked: %s", str(own, "kind"), str(own, "value"), str(own, "reason"));
     return o->stopped_by == BY_ANY_LOCK ? refuse_if_locked(o, NULL, NULL) : OK;
@@ -404,7 +404,7 @@ enum answered service_answer(struct service *s, struct peer *peer, const json_t 
         *err = o.err;
         log_error("store.broken", "op", r->op, "error", o.err.text);
     } else if (st == REFUSED && o.problem == BUDGET_EXHAUSTED) {
-        watch_exhausted(s, o.who.person->name, o.now_ms);
+        watch_exhausted(s, &o.who, o.now_ms);
     }
     finish(&o, st, json_integer_value(n), out);
     if (!broken && watch_lock(s, err) == OK && in_force_switch(s, err) == OK)

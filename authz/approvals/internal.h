@@ -82,7 +82,10 @@ struct service {
     json_t *auto_used;                /* {"person\ntool\nrule": [when, in ms]} since the start */
     unsigned recorders;               /* connected */
     struct watch *watched;            /* refusals of late, by person */
-    char to_lock[2][72];              /* a person, and the rule that stops her now; "" */
+    struct to_lock {                  /* whom a rule stops now; value "" */
+        char value[256], rule[16];
+        bool identity;                /* one of her identities, not the person */
+    } to_lock;
     json_t *owners;                   /* {x5t: person} of certificates that asked something since the start; what they did before stands in the log (certificate_owner) */
     json_t *running;                  /* {item: peer id}: used, outcome not yet known */
     struct release_code codes[CODES_MAX];
@@ -184,10 +187,14 @@ MUST_CHECK enum status own_end(struct op *o, enum status st, struct err *err);
 MUST_CHECK enum status in_transaction(struct op *o, enum status (*run)(struct op *), bool *broken);
 /* The approval keys of this config; a file that is not there means that nobody can approve. */
 MUST_CHECK enum status keys_load(const struct config *c, struct approval_keys *out, struct err *err);
-/* The live lock that covers any of these, or everything; NULL: none. Each may be NULL. */
-const json_t *lock_on(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id);
+/* What a lock can be on; each may be NULL. */
+struct lock_subject {
+    const char *person, *identity, *x5t, *tool, *grant_id;
+};
+/* The live lock that covers any of these, or everything; NULL: none. */
+const json_t *lock_on(const struct service *s, const struct lock_subject *on);
 /* The same without a lock on everything: who lifts that one must be able to. */
-const json_t *lock_on_person(const struct service *s, const char *person, const char *x5t);
+const json_t *lock_on_hand(const struct service *s, const struct lock_subject *on);
 MUST_CHECK enum status refuse_if_locked(struct op *o, const char *tool, const char *grant_id);
 const struct person *person_named(const struct config *c, const char *name);
 bool is_auditor(const struct op *o);
@@ -274,7 +281,7 @@ MUST_CHECK enum status order_signed(struct op *o, const json_t *row, const json_
 MUST_CHECK enum status lock_make(struct op *o, const char *kind, const char *value, const char *reason, const char *by);
 /* ---- watch.c: locks by rule ---- */
 /* Note a refusal of a person's; watch_lock() locks whom a rule then stops, in a transaction of its own. IO_FAILED: end the process. */
-void watch_exhausted(struct service *s, const char *person, int64_t now_ms);
+void watch_exhausted(struct service *s, const struct caller *who, int64_t now_ms);
 MUST_CHECK enum status watch_lock(struct service *s, struct err *err);
 void watch_free(struct service *s);
 MUST_CHECK enum status unlock_signed(struct op *o, const json_t *row, const json_t *object);

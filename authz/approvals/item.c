@@ -252,7 +252,7 @@ static enum status prove(struct op *o, const struct item *it, const json_t *row,
         return altered(o, it->id);
     const struct approval_key *key = approval_key_of(o, person, s.key);
     const struct person *approver = person_named(o->s->config, person);
-    if (key == NULL || approver == NULL || approver == it->requester || lock_on(o->s, person, NULL, NULL, NULL) != NULL)
+    if (key == NULL || approver == NULL || approver == it->requester || lock_on(o->s, &(struct lock_subject){ .person = person }) != NULL)
         return OK;                    /* was true, no longer counts */
     if (strcmp(s.method, key_method(o->s, s.key)) != 0)
         return altered(o, it->id);

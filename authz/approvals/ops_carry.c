@@ -83,7 +83,7 @@ static enum status check_former(struct op *o, struct former *f)
         return refuse_op(o, NOT_CARRIED, "The former certificate is for another identity");
     if (strcmp(f->id.x5t, o->who.x5t) == 0)
         return refuse_op(o, NOT_CARRIED, "It is the certificate that you use now");
-    if (lock_on(o->s, NULL, f->id.x5t, NULL, NULL) != NULL)
+    if (lock_on(o->s, &(struct lock_subject){ .identity = f->id.name, .x5t = f->id.x5t }) != NULL)
         return refuse_op(o, LOCKED, "The former certificate is locked");
     return OK;
 }

@@ -364,7 +364,7 @@ static enum status decide_item(struct op *o, const json_t *row, const json_t *ob
     st = check_decider(o, &it);
     if (st == OK)
         st = refuse_if_locked(o, item_tool(&it), NULL);
-    if (st == OK && lock_on(o->s, str(it.facts, "person"), str(it.facts, "x5t"), NULL, NULL) != NULL)
+    if (st == OK && lock_on(o->s, &(struct lock_subject){ .person = str(it.facts, "person"), .identity = str(it.facts, "identity"), .x5t = str(it.facts, "x5t") }) != NULL)
         st = refuse_op(o, LOCKED, "The requester is locked");
     if (st == OK && approval_key_of(o, o->who.person->name, str(object, "key")) == NULL)
         st = refuse_op(o, KEY_NOT_REGISTERED, "The key of the statement is not, or no longer, registered to %s", o->who.person->name);

@@ -1,11 +1,23 @@
-/* Locks: a person, a certificate, a grant, a tool or everything is stopped now; by an operator, by an approver whose yes is in a grant, or by a rule. Lifting one
+/* Locks: a person, one identity of a person, a certificate, a grant, a tool or everything is stopped now; by an operator, by an approver whose yes is in a grant, or by a rule. Lifting one
  * takes an operator's signature, and never that of whom it stops. */
 #include "authz/approvals/internal.h"
 
+#include "certs/leaf.h"
+
+static const char *const kinds[] = { "person", "identity", "cert", "grant", "tool", "everything" };
+
+static bool kind_known(const char *kind)
+{
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kind, kinds[i]) == 0)
+            return true;
+    return false;
+}
+
 /* Rows that a lock covers: $1 is its kind, $2 its value. */
 #define COVERED(grant_column)                                                                                                     \
-    "(($1 = 'person' AND person = $2) OR ($1 = 'cert' AND x5t = $2) OR ($1 = 'tool' AND tool = $2)"                               \
-    " OR ($1 = 'grant' AND " grant_column " = $2) OR $1 = 'everything')"
+    "(($1 = 'person' AND person = $2) OR ($1 = 'identity' AND identity = $2) OR ($1 = 'cert' AND x5t = $2)"                       \
+    " OR ($1 = 'tool' AND tool = $2) OR ($1 = 'grant' AND " grant_column " = $2) OR $1 = 'everything')"
 
 static enum status operators_only(struct op *o)
 {
@@ -57,6 +69,17 @@ enum status locks_load(struct service *s, struct err *err)
     return OK;
 }
 
+/* As the people of the config have it: an address is written in lower case there. */
+static const char *identity_listed(const struct config *c, const char *value)
+{
+    char address[IDENTITY_MAX + 1];
+    const struct person *p = address_parse(slice_str(value), address) == OK ? config_person(c, slice_str(address)) : NULL;
+    for (size_t i = 0; p != NULL && i < p->identity_count; i++)
+        if (strcmp(p->identities[i], address) == 0)
+            return p->identities[i];
+    return NULL;
+}
+
 /* What is meant must exist: a mistyped lock would feel safe and stop nobody. A person may also be named by identity. */
 static const char *lock_target(const struct op *o, const char *kind, const char *value)
 {
@@ -69,6 +92,8 @@ static const char *lock_target(const struct op *o, const char *kind, const char 
             p = config_person(c, slice_str(value));
         return p ? p->name : NULL;
     }
+    if (strcmp(kind, "identity") == 0)
+        return identity_listed(c, value);
     if (strcmp(kind, "tool") == 0)
         return config_tool(c, slice_str(value)) ? value : NULL;
     if (strcmp(kind, "cert") == 0)
@@ -101,6 +126,18 @@ static enum status end_covered(struct op *o, const char *kind, const char *value
     return st;
 }
 
+/* Who held it when it was locked, written into the leaf: she must not lift it later, whatever the config says by then. NULL: nobody, or it is no such lock. */
+static enum status owner_of(struct op *o, const char *kind, const char *value, char **out)
+{
+    *out = NULL;
+    if (strcmp(kind, "cert") == 0)
+        return certificate_owner(o, value, out);
+    const struct person *p = strcmp(kind, "identity") == 0 ? config_person(o->s->config, slice_str(value)) : NULL;
+    if (p != NULL && (*out = strdup(p->name)) == NULL)
+        return fail(&o->err, NO_MEMORY, "owner");
+    return OK;
+}
+
 enum status lock_make(struct op *o, const char *kind, const char *value, const char *reason, const char *by)
 {
     char id[ID_LEN + 1];
@@ -110,8 +147,8 @@ enum status lock_make(struct op *o, const char *kind, const char *value, const c
                                 "by", by, "created_ms", (json_int_t)o->now_ms);
     json_t *row = json_deep_copy(content), *view = lock_view(content);
     char *owner = NULL;
-    enum status st = strcmp(kind, "cert") == 0 ? certificate_owner(o, value, &owner) : OK;
-    if (owner != NULL)                /* in the leaf: who held it when it was locked */
+    enum status st = owner_of(o, kind, value, &owner);
+    if (owner != NULL)
         json_object_set_new(content, "owner", json_pack("[s]", owner));
     free(owner);
     if (st == OK)
@@ -175,8 +212,8 @@ enum status op_lock(struct op *o)
     enum status st = check_locker(o, kind, str(o->m, "value"));
     if (st != OK)
         return st;
-    if (strcmp(kind, "person") != 0 && strcmp(kind, "cert") != 0 && strcmp(kind, "grant") != 0 && strcmp(kind, "tool") != 0 && strcmp(kind, "everything") != 0)
-        return refuse_op(o, BAD_REQUEST, "'kind' is person, cert, grant, tool or everything");
+    if (!kind_known(kind))
+        return refuse_op(o, BAD_REQUEST, "'kind' is person, identity, cert, grant, tool or everything");
     if (!reason_good(str(o->m, "reason")))
         return refuse_op(o, BAD_REASON, "A reason has 3 to 500 characters and no control characters");
     const char *value = lock_target(o, kind, str(o->m, "value"));
@@ -188,7 +225,7 @@ enum status op_lock(struct op *o)
     return lock_make(o, kind, value, str(o->m, "reason"), o->who.person->name);
 }
 
-/* Was the certificate the caller's when it was locked? */
+/* Was the certificate, or the identity, the caller's when it was locked? */
 static enum status was_owner(struct op *o, const json_t *lock, bool *out)
 {
     const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), str(lock, "id"));
@@ -207,16 +244,16 @@ static enum status check_other(struct op *o, const json_t *lock)
     json_t *row = NULL;
     bool own = (strcmp(kind, "person") == 0 && strcmp(value, me) == 0) || (strcmp(kind, "cert") == 0 && strcmp(value, o->who.x5t) == 0);
     enum status st = OK;
-    if (!own && strcmp(kind, "cert") == 0) {
+    if (!own && (strcmp(kind, "cert") == 0 || strcmp(kind, "identity") == 0)) {
         char *owner = NULL;
-        st = certificate_owner(o, value, &owner);
+        st = owner_of(o, kind, value, &owner);
         own = owner != NULL && strcmp(owner, me) == 0;
         free(owner);
         if (st == OK && !own)
             st = was_owner(o, lock, &own);
     }
-    if (st == OK && !own && (strcmp(kind, "cert") == 0 || strcmp(kind, "grant") == 0)) {
-        st = store_row(o->s->store, &row, &o->err, "SELECT item FROM request WHERE person = $1 AND (x5t = $2 OR session = $2)"
+    if (st == OK && !own && strcmp(kind, "person") != 0 && strcmp(kind, "tool") != 0 && strcmp(kind, "everything") != 0) {
+        st = store_row(o->s->store, &row, &o->err, "SELECT item FROM request WHERE person = $1 AND (x5t = $2 OR session = $2 OR identity = $2)"
                        " UNION ALL SELECT item FROM new_key WHERE person = $1 AND x5t = $2 LIMIT 1", "ss", me, value);
         own = st == OK;
         st = st == NOT_FOUND ? OK : st;

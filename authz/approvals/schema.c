@@ -148,4 +148,14 @@ static const char *const to_touched[] = {
     " PRIMARY KEY (hash, session))",
     NULL,
 };
-const char *const *const store_steps[] = { to_2, to_notices, to_erasing, to_alone, to_policy, to_touched, NULL };
+/* A lock may be on one identity of a person. */
+static const char *const to_identities[] = {
+    "ALTER TABLE lock RENAME TO lock_7",
+    "CREATE TABLE lock (lock_id TEXT PRIMARY KEY, kind TEXT NOT NULL, value TEXT NOT NULL, reason TEXT NOT NULL,"
+    " \"by\" TEXT NOT NULL, created_ms BIGINT NOT NULL, state TEXT NOT NULL, seq BIGINT NOT NULL,"
+    " CHECK (kind IN ('person', 'identity', 'cert', 'grant', 'tool', 'everything')), CHECK (state IN ('live', 'ended')))",
+    "INSERT INTO lock SELECT lock_id, kind, value, reason, \"by\", created_ms, state, seq FROM lock_7",
+    "DROP TABLE lock_7",
+    NULL,
+};
+const char *const *const store_steps[] = { to_2, to_notices, to_erasing, to_alone, to_policy, to_touched, to_identities, NULL };

@@ -422,10 +422,10 @@ void queue_item_event(struct op *o, const char *id, const char *state)
     queue_event(o, json_pack("{s:s, s:s, s:s}", "event", "item", "id", id, "state", state));
 }
 
-static const json_t *find_lock(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id, const char *all)
+static const json_t *find_lock(const struct service *s, const struct lock_subject *on, const char *all)
 {
     const struct { const char *kind, *value; } wanted[] = {
-        { "person", person }, { "cert", x5t }, { "tool", tool }, { "grant", grant_id }, { "everything", all }
+        { "person", on->person }, { "identity", on->identity }, { "cert", on->x5t }, { "tool", on->tool }, { "grant", on->grant_id }, { "everything", all }
     };
     size_t i;
     json_t *lock;
@@ -437,19 +437,19 @@ static const json_t *find_lock(const struct service *s, const char *person, cons
     return NULL;
 }
 
-const json_t *lock_on(const struct service *s, const char *person, const char *x5t, const char *tool, const char *grant_id)
+const json_t *lock_on(const struct service *s, const struct lock_subject *on)
 {
-    return find_lock(s, person, x5t, tool, grant_id, EVERYTHING);
+    return find_lock(s, on, EVERYTHING);
 }
 
-const json_t *lock_on_person(const struct service *s, const char *person, const char *x5t)
+const json_t *lock_on_hand(const struct service *s, const struct lock_subject *on)
 {
-    return find_lock(s, person, x5t, NULL, NULL, NULL);
+    return find_lock(s, on, NULL);
 }
 
 enum status refuse_if_locked(struct op *o, const char *tool, const char *grant_id)
 {
-    const json_t *lock = lock_on(o->s, o->who.person->name, o->who.x5t, tool, grant_id);
+    const json_t *lock = lock_on(o->s, &(struct lock_subject){ o->who.person->name, o->who.identity, o->who.x5t, tool, grant_id });
     if (lock == NULL)
         return OK;
     if (strcmp(str(lock, "kind"), "everything") == 0)

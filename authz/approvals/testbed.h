@@ -40,7 +40,7 @@ static const char testbed_config[] =
     "  { name = \"carol\"; identities = [ \"carol@acme.localhost\" ]; groups = [ \"security\" ]; },\n"
     "  { name = \"dan\"; identities = [ \"dan@acme.localhost\" ]; groups = [ \"audit\" ]; },\n"
     "  { name = \"olga\"; identities = [ \"olga@acme.localhost\" ]; groups = [ \"operations\" ]; },\n"
-    "  { name = \"oskar\"; identities = [ \"oskar@acme.localhost\" ]; groups = [ \"operations\" ]; }\n"
+    "  { name = \"oskar\"; identities = [ \"oskar@acme.localhost\", \"oskar@home.localhost\" ]; groups = [ \"operations\" ]; }\n"
     ");\n"
     "keys = { delay = \"0s\"; };\n"
     "roles = { auditors = [ \"audit\" ]; operators = [ \"operations\" ]; };\n"

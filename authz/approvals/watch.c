@@ -10,7 +10,7 @@ struct window {
 };
 
 struct watch {
-    char person[65];
+    char subject[256];                /* a person, or one identity */
     struct window refusals, exhausted;
     UT_hash_handle hh;
 };
@@ -31,70 +31,77 @@ static unsigned count(struct window *w, int64_t now_ms, int64_t within_ms, unsig
     return sum;
 }
 
-static struct watch *watch_of(struct service *s, const char *person)
+/* Whom a rule counts and stops: all of a person, or the identity at hand (setting `lock_when.stops`). */
+static const char *subject_of(const struct service *s, const struct caller *who)
+{
+    return s->config->lock_when.identity ? who->identity : who->person->name;
+}
+
+static struct watch *watch_of(struct service *s, const char *subject)
 {
     struct watch *w = NULL;
-    HASH_FIND_STR(s->watched, person, w);
-    if (w != NULL || strlen(person) >= sizeof w->person)
+    HASH_FIND_STR(s->watched, subject, w);
+    if (w != NULL || strlen(subject) >= sizeof w->subject)
         return w;
-    w = calloc(1, sizeof *w);         /* bounded by the people of the config */
+    w = calloc(1, sizeof *w);         /* bounded by the people of the config, and their identities */
     if (w == NULL)
         return NULL;
-    memcpy(w->person, person, strlen(person) + 1);
-    HASH_ADD_STR(s->watched, person, w);
+    memcpy(w->subject, subject, strlen(subject) + 1);
+    HASH_ADD_STR(s->watched, subject, w);
     if (w->hh.tbl != NULL)
         return w;
     free(w);
     return NULL;
 }
 
-static void stop(struct service *s, const char *person, const char *rule)
+static void stop(struct service *s, const struct watch *w, const char *rule)
 {
-    snprintf(s->to_lock[0], sizeof s->to_lock[0], "%s", person);
-    snprintf(s->to_lock[1], sizeof s->to_lock[1], "%s", rule);
+    memcpy(s->to_lock.value, w->subject, sizeof w->subject);
+    snprintf(s->to_lock.rule, sizeof s->to_lock.rule, "%s", rule);
+    s->to_lock.identity = s->config->lock_when.identity;
 }
 
-void watch_exhausted(struct service *s, const char *person, int64_t now_ms)
+void watch_exhausted(struct service *s, const struct caller *who, int64_t now_ms)
 {
     const struct lock_when *l = &s->config->lock_when;
-    struct watch *w = l->exhausted ? watch_of(s, person) : NULL;
+    struct watch *w = l->exhausted ? watch_of(s, subject_of(s, who)) : NULL;
     if (w != NULL && count(&w->exhausted, now_ms, l->exhausted_within_ms, 1) >= l->exhausted)
-        stop(s, person, "exhausted");
+        stop(s, w, "exhausted");
 }
 
 enum status op_refused(struct op *o)
 {
     const struct lock_when *l = &o->s->config->lock_when;
-    struct watch *w = l->refusals ? watch_of(o->s, o->who.person->name) : NULL;
+    struct watch *w = l->refusals ? watch_of(o->s, subject_of(o->s, &o->who)) : NULL;
     if (w != NULL && count(&w->refusals, o->now_ms, l->refusals_within_ms, (unsigned)num(o->m, "count")) >= l->refusals)
-        stop(o->s, o->who.person->name, "refusals");
+        stop(o->s, w, "refusals");
     return OK;
 }
 
-static enum status lock_now(struct op *o, const char *person, const char *rule)
+static enum status lock_now(struct op *o, const struct to_lock *whom)
 {
     char reason[160], by[80];
     const struct lock_when *l = &o->s->config->lock_when;
+    const char *rule = whom->rule, *value = whom->value;
     bool refusals = strcmp(rule, "refusals") == 0;
     snprintf(reason, sizeof reason, "%u %s or more within %lld s; somebody has to look before this goes on", refusals ? l->refusals : l->exhausted,
              refusals ? "refused requests" : "requests past a budget", (long long)((refusals ? l->refusals_within_ms : l->exhausted_within_ms) / 1000));
     snprintf(by, sizeof by, "rule:%s", rule);
-    return lock_on_person(o->s, person, NULL) ? OK : lock_make(o, "person", person, reason, by);
+    const struct lock_subject on = { .person = whom->identity ? NULL : value, .identity = whom->identity ? value : NULL };
+    return lock_on_hand(o->s, &on) ? OK : lock_make(o, whom->identity ? "identity" : "person", value, reason, by);
 }
 
 enum status watch_lock(struct service *s, struct err *err)
 {
     struct op o;
-    char person[72], rule[72];
-    if (s->to_lock[0][0] == 0)
+    const struct to_lock whom = s->to_lock;
+    if (whom.value[0] == 0)
         return OK;
-    memcpy(person, s->to_lock[0], sizeof person);
-    memcpy(rule, s->to_lock[1], sizeof rule);
-    s->to_lock[0][0] = 0;
+    s->to_lock.value[0] = 0;
     enum status st = own_begin(s, &o, err);
     if (st == OK)
-        st = lock_now(&o, person, rule);
-    log_warn("lock.by_rule", "person", person, "rule", rule);
+        st = lock_now(&o, &whom);
+    log_warn("lock.by_rule", whom.identity ? "identity" : "person", whom.value, "rule", whom.rule);
     return own_end(&o, st, err);
 }
 

@@ -1,4 +1,4 @@
-/* lock, unlock: an operator stops a person, a certificate, a grant, a tool or everything now, and lets them go on later by a signature. */
+/* lock, unlock: an operator stops a person, an identity, a certificate, a grant, a tool or everything now, and lets them go on later by a signature. */
 #include "certs/leaf.h"
 #include "certs/pem.h"
 #include "proxy/base/clock.h"
@@ -97,7 +97,7 @@ static enum status thumbprint_of(const char *value, struct identity *out, const 
 
 static bool kind_is_known(const char *kind)
 {
-    static const char *const kinds[] = { "person", "cert", "grant", "tool", "everything" };
+    static const char *const kinds[] = { "person", "identity", "cert", "grant", "tool", "everything" };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if (strcmp(kind, kinds[i]) == 0)
             return true;
@@ -115,8 +115,8 @@ int cmd_lock(int argc, char **argv)
         PROFILE_OPTIONS(p),
         { 0 },
     };
-    const struct usage usage = { "countersign lock person|cert|grant|tool VALUE --reason TEXT | countersign lock everything '*' --reason TEXT | countersign lock --list",
-        "Stop a person, a certificate (its PEM file, or its thumbprint x5t#S256), a grant, a whole tool or everything ('*'). Operators may; an approver may stop a grant she said yes to. Running exchanges, streams and downloads end within a second." PROFILE_HELP, options, 0, 2, &json };
+    const struct usage usage = { "countersign lock person|identity|cert|grant|tool VALUE --reason TEXT | countersign lock everything '*' --reason TEXT | countersign lock --list",
+        "Stop a person, one identity of a person (its address; the others go on), a certificate (its PEM file, or its thumbprint x5t#S256), a grant, a whole tool or everything ('*'). Operators may; an approver may stop a grant she said yes to. Running exchanges, streams and downloads end within a second." PROFILE_HELP, options, 0, 2, &json };
     char **args;
     size_t count;
     int code;
@@ -127,7 +127,7 @@ int cmd_lock(int argc, char **argv)
                            list             ? "--list takes no argument"
                            : count != 2     ? "a lock needs what to lock and its name, e.g. person alice"
                            : reason == NULL ? "a lock needs a --reason"
-                                            : "what to lock is one of person, cert, grant, tool, everything");
+                                            : "what to lock is one of person, identity, cert, grant, tool, everything");
     struct identity who;
     struct err err = { .text = "" };
     const char *value = list ? NULL : args[1];

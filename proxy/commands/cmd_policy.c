@@ -1,15 +1,21 @@
-/* policy show, policy accept: the config file beside the policy in force; and the way at the machine where two operators cannot be had. */
+/* policy show, policy accept, policy test: the config file beside the policy in force; the way at the machine where two operators cannot be had; what the file answers to a
+ * list of questions. */
 #include "authz/approvals/service.h"
+#include "proxy/base/file.h"
 #include "proxy/base/log.h"
 #include "proxy/commands/commands.h"
 #include "proxy/commands/confirm.h"
+#include "proxy/commands/policy_cases.h"
 #include "proxy/commands/policy_compare.h"
 #include "proxy/commands/process.h"
 #include "proxy/commands/term.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+enum { TESTS_BYTES = 1024 * 1024 };
 
 static json_t *changes_json(const struct changes *c)
 {
@@ -93,6 +99,63 @@ static int accept_at_machine(const char *file, bool yes)
     return EXIT_DONE;
 }
 
+static void print_test(const char *name, const json_t *t)
+{
+    printf("%s:%lld: ", name, (long long)json_integer_value(json_object_get(t, "line")));
+    term_str(stdout, json_string_value(json_object_get(t, "identity")));
+    putchar(' ');
+    term_str(stdout, json_string_value(json_object_get(t, "method")));
+    putchar(' ');
+    term_str(stdout, json_string_value(json_object_get(t, "url")));
+    fputs("\n    expected ", stdout);
+    term_str(stdout, json_string_value(json_object_get(t, "expected")));
+    fputs("; the policy says ", stdout);
+    term_str(stdout, json_string_value(json_object_get(t, "got")));
+    fputs(": ", stdout);
+    term_str(stdout, json_string_value(json_object_get(t, "why")));
+    putchar('\n');
+}
+
+static int say_tests(json_t *all, const char *name, bool json)
+{
+    const long long good = json_integer_value(json_object_get(all, "passed")), bad = json_integer_value(json_object_get(all, "failed"));
+    size_t i;
+    json_t *t;
+    if (json) {
+        (void)command_json(all);
+        return bad == 0 ? EXIT_DONE : EXIT_REFUSED;
+    }
+    json_array_foreach(json_object_get(all, "tests"), i, t)
+        if (!json_is_true(json_object_get(t, "ok")))
+            print_test(name, t);
+    printf("%s: %lld answered as expected, %lld not\n", name, good, bad);
+    json_decref(all);
+    return bad == 0 ? EXIT_DONE : EXIT_REFUSED;
+}
+
+static int test(const char *file, const char *tests, bool json)
+{
+    struct problems p = { 0 };
+    struct err err = { .text = "" };
+    struct config *c = NULL;
+    unsigned char *text = NULL;
+    size_t len = 0;
+    json_t *all = NULL;
+    enum status st = config_load(file, &c, &p);
+    for (size_t i = 0; st != OK && i < p.count; i++)
+        fprintf(stderr, "%s\n", p.text[i]);
+    if (st != OK)
+        (void)fail(&err, st, "the config '%s' has problems; solve them first", file);
+    problems_done(&p);
+    if (st == OK)
+        st = file_read(tests, TESTS_BYTES, false, &text, &len, &err);
+    if (st == OK)
+        st = policy_cases_run(c, slice_of(text, len), tests, &all, &err);
+    free(text);
+    config_unref(c);
+    return st == OK ? say_tests(all, tests, json) : command_failed("%s", err.text);
+}
+
 int cmd_policy(int argc, char **argv)
 {
     const char *file = NULL;
@@ -105,15 +168,18 @@ int cmd_policy(int argc, char **argv)
         { "yes", 'y', NULL, "accept: do not ask", NULL, &yes, false },
         { 0 },
     };
-    const struct usage usage = { "countersign policy show|accept -c FILE",
+    const struct usage usage = { "countersign policy show|accept -c FILE | countersign policy test TESTS -c FILE",
         "show: what the file would change of the policy in force. accept: let the file's policy count without the signatures of two operators, where they cannot be had (setting\n"
-        "policy.second_operator); only at the machine, with the gateway stopped, and the log keeps it.", options, 1, 1, &json };
+        "policy.second_operator); only at the machine, with the gateway stopped, and the log keeps it. test: ask the file's policy the questions of TESTS and compare the answers, as a pipeline\n"
+        "would before a change is taken. A test is a line: IDENTITY METHOD URL [NAME=VALUE ...] -> grant|signoff|deny|refused [ACTION] [by NAME,NAME].", options, 1, 2, &json };
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
-    if (strcmp(args[0], "show") == 0)
+    if (strcmp(args[0], "test") == 0 && count == 2)
+        return test(file, args[1], json);
+    if (strcmp(args[0], "show") == 0 && count == 1)
         return show(file, json);
-    if (strcmp(args[0], "accept") == 0)
+    if (strcmp(args[0], "accept") == 0 && count == 1)
         return accept_at_machine(file, yes);
-    fprintf(stderr, "countersign: policy has no step '%s'; show or accept\n", args[0]);
+    fprintf(stderr, "countersign: policy has no step '%s'%s; it is show, accept, or test with a file of tests\n", args[0], count == 2 ? " with a file" : "");
     return EXIT_USAGE;
 }

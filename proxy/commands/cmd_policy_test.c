@@ -95,6 +95,14 @@ static const struct row rows[] = {
     { "last field counts too", "alice@acme.localhost", "POST", "https://support.acme.localhost/run", "x=1", "action=%65xport", EXIT_DONE, "answer:  signoff\n" },
     { "encoded path", "alice@acme.localhost", "POST", "https://support.acme.localhost/%72un", "action=export", "x=1", EXIT_DONE, "target:  /run\n" },
     { "no path", "alice@acme.localhost", "GET", "https://support.acme.localhost", NULL, NULL, EXIT_DONE, "target:  /\n" },
+    { "no slash before the query", "alice@acme.localhost", "GET", "https://support.acme.localhost:8443?x=1", NULL, NULL, EXIT_USAGE, "" },
+    { "another port", "alice@acme.localhost", "GET", "https://support.acme.localhost:9443/x", NULL, NULL, EXIT_REFUSED, "" },
+    { "the browser's own port", "alice@acme.localhost", "GET", "https://support.acme.localhost:443/x", NULL, NULL, EXIT_REFUSED, "" },
+    { "no port after the colon", "alice@acme.localhost", "GET", "https://support.acme.localhost:/x", NULL, NULL, EXIT_USAGE, "" },
+    { "port 0", "alice@acme.localhost", "GET", "https://support.acme.localhost:0/x", NULL, NULL, EXIT_USAGE, "" },
+    { "a port too large", "alice@acme.localhost", "GET", "https://support.acme.localhost:73979/x", NULL, NULL, EXIT_USAGE, "" },
+    { "a port past 32 bits", "alice@acme.localhost", "GET", "https://support.acme.localhost:4294975739/x", NULL, NULL, EXIT_USAGE, "" },
+    { "a port with a sign", "alice@acme.localhost", "GET", "https://support.acme.localhost:+8443/x", NULL, NULL, EXIT_USAGE, "" },
     { "not allowed", "alice@acme.localhost", "PUT", "https://support.acme.localhost/x", NULL, NULL, EXIT_DONE, "no action of 'support' matches PUT /x" },
     { "not in the group", "bob@acme.localhost", "GET", "https://support.acme.localhost/x", NULL, NULL, EXIT_DONE, "bob is in no group that may ask for 'support'" },
     { "nobody", "eve@acme.localhost", "GET", "https://support.acme.localhost/x", NULL, NULL, EXIT_DONE, "no person in the config has the identity 'eve@acme.localhost'" },
@@ -162,8 +170,54 @@ static void test_check(void **state)
     free(out);
 }
 
+/* Each file of tests, and how the command ends. */
+static void test_policy_tests(void **state)
+{
+    static const struct { const char *name, *tests; int code; const char *said; } files[] = {
+        { "all as expected", "# who may what\n\n"
+          "alice@acme.localhost GET https://support.acme.localhost:8443/x -> grant\n"
+          "alice@acme.localhost\tGET\thttps://support.acme.localhost/x -> grant work by bob\n"
+          "alice@acme.localhost POST https://support.acme.localhost/run x=1 action=%65xport -> signoff export by carol\n"
+          "bob@acme.localhost GET https://support.acme.localhost/x -> deny\n"
+          "alice@acme.localhost GET https://support.acme.localhost/a/../x -> refused", EXIT_DONE, ": 5 answered as expected, 0 not\n" },
+        { "a wider policy than wanted", "alice@acme.localhost POST https://support.acme.localhost/run action=list -> signoff\n", EXIT_REFUSED,
+          ":1: alice@acme.localhost POST https://support.acme.localhost/run\n    expected signoff; the policy says grant work: " },
+        { "another action", "alice@acme.localhost GET https://support.acme.localhost/x -> grant export\n", EXIT_REFUSED, "expected grant export; the policy says grant work" },
+        { "another signer", "alice@acme.localhost POST https://support.acme.localhost/run action=export -> signoff export by bob\n", EXIT_REFUSED,
+          "expected signoff export by bob; the policy says signoff export by carol" },
+        { "one signer more", "alice@acme.localhost POST https://support.acme.localhost/run action=export -> signoff by carol,bob\n", EXIT_REFUSED, "0 answered as expected, 1 not" },
+        { "nobody", "alice@acme.localhost POST https://support.acme.localhost/run action=export -> signoff by nobody\n", EXIT_REFUSED, "1 not" },
+        { "refused at another port", "alice@acme.localhost GET https://support.acme.localhost:1/x -> grant\n", EXIT_REFUSED, "the policy says refused: the gateway does not answer for port 1" },
+        { "no test", "# nothing\n\n", EXIT_REFUSED, "" },
+        { "empty", "", EXIT_REFUSED, "" },
+        { "no arrow", "alice@acme.localhost GET https://support.acme.localhost/x grant\n", EXIT_REFUSED, "" },
+        { "an unknown answer", "alice@acme.localhost GET https://support.acme.localhost/x -> yes\n", EXIT_REFUSED, "" },
+        { "no answer", "alice@acme.localhost GET https://support.acme.localhost/x ->\n", EXIT_REFUSED, "" },
+        { "no address", "alice@acme.localhost GET -> grant\n", EXIT_REFUSED, "" },
+        { "a field without a value", "alice@acme.localhost POST https://support.acme.localhost/x action -> grant\n", EXIT_REFUSED, "" },
+        { "words behind it", "alice@acme.localhost GET https://support.acme.localhost/x -> grant work by bob too\n", EXIT_REFUSED, "" },
+        { "by without a name", "alice@acme.localhost GET https://support.acme.localhost/x -> grant work by\n", EXIT_REFUSED, "" },
+        { "a denial by somebody", "alice@acme.localhost GET https://support.acme.localhost/x -> deny by bob\n", EXIT_REFUSED, "" },
+        { "a control character", "alice@acme.localhost GET https://support.acme.localhost/x -> gr\x07" "ant\n", EXIT_REFUSED, "" },
+        { "not UTF-8", "alice@acme.localhost\xff GET https://support.acme.localhost/x -> deny\n", EXIT_REFUSED, "" },
+    };
+    char *path = file_join(folder, "tests");
+    (void)state;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        const char *argv[] = { "policy", "test", path, "-c", config_path, NULL };
+        char *out = NULL;
+        put_file("tests", files[i].tests);
+        int code = run(cmd_policy, (char **)argv, &out);
+        if (code != files[i].code || strstr(out, files[i].said) == NULL)
+            fail_msg("%s: exit %d\n%s", files[i].name, code, out);
+        free(out);
+    }
+    unlink(path);
+    free(path);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_explain), cmocka_unit_test(test_explain_json), cmocka_unit_test(test_check) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_policy_tests), cmocka_unit_test(test_explain), cmocka_unit_test(test_explain_json), cmocka_unit_test(test_check) };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -31,7 +31,7 @@ struct by_id {
 };
 
 struct lock {
-    char id[64], kind[16], value[256], reason[256];
+    char id[64], kind[16], value[321], reason[512];
 };
 
 struct access {
@@ -420,15 +420,16 @@ void access_forget_assertions(struct access *a)
         forget_assertion(b->grant);
 }
 
-const char *access_locked(const struct access *a, const char *person, const char *x5t, const char *tool, const char *grant_id)
+const char *access_locked(const struct access *a, const struct access_subject *on)
 {
     for (size_t i = 0; i < a->lock_count; i++) {
         const struct lock *l = &a->locks[i];
-        const char *subject = strcmp(l->kind, "person") == 0 ? person
-                              : strcmp(l->kind, "cert") == 0 ? x5t
-                              : strcmp(l->kind, "tool") == 0 ? tool
-                              : strcmp(l->kind, "grant") == 0 ? grant_id
-                              : strcmp(l->kind, "everything") == 0 && tool != NULL ? "*" : NULL;   /* tools, not the console: who lifts it needs that */
+        const char *subject = strcmp(l->kind, "person") == 0 ? on->person
+                              : strcmp(l->kind, "identity") == 0 ? on->identity
+                              : strcmp(l->kind, "cert") == 0 ? on->x5t
+                              : strcmp(l->kind, "tool") == 0 ? on->tool
+                              : strcmp(l->kind, "grant") == 0 ? on->grant_id
+                              : strcmp(l->kind, "everything") == 0 && on->tool != NULL ? "*" : NULL;   /* tools, not the console: who lifts it needs that */
         if (subject != NULL && strcmp(subject, l->value) == 0)
             return l->reason;
     }
@@ -437,8 +438,8 @@ const char *access_locked(const struct access *a, const char *person, const char
 
 const char *access_locked_out(const struct access *a, const char *person, const struct identity *who)
 {
-    const char *why = access_locked(a, person, who->x5t, NULL, NULL);
-    return why != NULL || who->twin[0] == 0 ? why : access_locked(a, NULL, who->twin, NULL, NULL);
+    const char *why = access_locked(a, &(struct access_subject){ .person = person, .identity = who->name, .x5t = who->x5t });
+    return why != NULL || who->twin[0] == 0 ? why : access_locked(a, &(struct access_subject){ .x5t = who->twin });
 }
 
 const char *access_ended(const struct access *a, const char *grant_id, const char *tool, bool authz_stale, int64_t now_s)
@@ -448,7 +449,7 @@ const char *access_ended(const struct access *a, const char *grant_id, const cha
         return "authorization-unavailable";
     if (g == NULL || g->exp_s <= now_s)
         return "grant-ended";
-    return access_locked(a, NULL, NULL, tool, grant_id) != NULL ? "locked" : NULL;
+    return access_locked(a, &(struct access_subject){ .tool = tool, .grant_id = grant_id }) != NULL ? "locked" : NULL;
 }
 
 const json_t *access_jwks(const struct access *a)

@@ -58,9 +58,13 @@ bool live_grant_allows(const struct live_grant *g, const char *action);
 MUST_CHECK enum status access_token_fault(const struct access *a, struct slice token, const unsigned char thumbprint[32], const char *tool,
                                           int64_t now_s, struct err *err);
 const struct live_grant *access_grant_by_id(const struct access *a, const char *grant_id);
-/* Why is it locked? NULL: it is not. Any argument may be NULL. */
-const char *access_locked(const struct access *a, const char *person, const char *x5t, const char *tool, const char *grant_id);
-/* Why is this person, or this certificate in either of its forms, locked? NULL: neither is. */
+/* What a lock can be on; each may be NULL. */
+struct access_subject {
+    const char *person, *identity, *x5t, *tool, *grant_id;
+};
+/* Why is any of these locked? NULL: none is. */
+const char *access_locked(const struct access *a, const struct access_subject *on);
+/* Why is this person, this identity, or this certificate in either of its forms, locked? NULL: none is. */
 const char *access_locked_out(const struct access *a, const char *person, const struct identity *who);
 /* The Countersign-Assertion under this grant (NULL is fine), for all connections of its certificate: who that is and which tool stand in the grant, so it is the same for each
  * of them, and a client that opens one connection a request doesn't have authz sign one each time. ptr NULL: none that is good beyond until_s. Borrowed until the next event. */

@@ -188,7 +188,7 @@ void stage_authorize(struct exchange *x)
         return;
     }
     const struct live_grant *g = access_grant_kept(access, &c->grant, c->identity.thumbprint, x->tool->name, loop_wall_ms(&x->worker->loop) / 1000);
-    const char *locked = access_locked(access, NULL, NULL, x->tool->name, g ? g->grant_id : NULL);
+    const char *locked = access_locked(access, &(struct access_subject){ .tool = x->tool->name, .grant_id = g ? g->grant_id : NULL });
     if (locked != NULL) {
         refuse_locked(x, locked);
         return;

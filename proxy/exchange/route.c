@@ -23,12 +23,7 @@ static bool split_authority(const struct exchange *x, struct slice *host_out)
             return false;             /* an IPv6 address in brackets: nothing of ours has one */
         n = n * 10 + digit;
     }
-    if (n == x->snap->config->public_port)
-        return true;
-    for (size_t i = 0; i < x->snap->config->listener_count; i++)
-        if (x->snap->config->listeners[i].port == n)
-            return true;
-    return false;
+    return config_serves_port(x->snap->config, n);
 }
 
 static void misdirected(struct exchange *x)

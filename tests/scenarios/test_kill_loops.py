@@ -29,7 +29,7 @@ def patiently(action, ok, seconds=60):
         except (OSError, AssertionError, ValueError, KeyError) as e:
             last = e
         time.sleep(0.1)
-    raise AssertionError(f"not answered within {seconds} s; last: {last if isinstance(last, Exception) else (last.status, last.body[:200])}")
+    raise AssertionError(f"not answered within {seconds} s; last: {(last.status, last.body[:200]) if hasattr(last, 'body') else last}")
 
 
 class Story:

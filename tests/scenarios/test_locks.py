@@ -26,6 +26,7 @@ def alice(gw):
 LOCKS = {
     "everything": lambda g: ("everything", "*"),
     "person": lambda g: ("person", "alice"),
+    "identity": lambda g: ("identity", "alice@test.localhost"),
     "cert": lambda g: ("cert", g.creds["alice"].x5t()),
     "grant": lambda g: ("grant", next(x["grant_id"] for x in g.person("alice").status()["grants"])),
     "tool": lambda g: ("tool", "support"),
@@ -39,7 +40,7 @@ def test_a_lock_ends_everything_that_is_live(gw, origin, alice, kind, record_pro
     check_none_ended(lives)
     begun = time.monotonic()
     assert gw.person("olga").lock(*LOCKS[kind](gw)).status in (200, 201)
-    check_all_end(lives if kind in ("person", "cert") else {k: v for k, v in lives.items() if "idle" not in k}, begun, WITHIN_S)
+    check_all_end(lives if kind in ("person", "identity", "cert") else {k: v for k, v in lives.items() if "idle" not in k}, begun, WITHIN_S)
     record_property("ended_after_s", round(max(v.ended_at for v in lives.values() if v.ended_at) - begun, 3))
     for proto in ("h1", "h2"):
         assert alice.get("/after", proto=proto).status == 403
@@ -73,6 +74,41 @@ def test_a_locked_person_can_neither_ask_nor_approve_nor_release(gw, origin, ali
     assert alice.post("/export", b"audience=locked").status == 403
     assert gw.person("bob").hand_in(statement).status == 403 and gw.person("bob").decide(waiting).status == 403
     assert gw.person("sam").item(waiting)["state"] == "pending" and origin.count("/export") == 0
+
+
+def test_a_lock_on_one_identity_leaves_the_others_of_the_person_alone(gw, origin, alice):
+    """The desk's certificate is stolen, the administrator's is not; and what the desk had held does not run."""
+    admin, olga = gw.person("alice-2"), gw.person("olga")
+    if admin.get("/hello").problem == "grant-required":
+        give_grant(admin, gw.person("bob"))
+    held = hold(alice, body=b"audience=identity")
+    assert gw.person("carol").decide(held["id"]).status in (200, 201)
+    lock = json.loads(olga.cli("lock", "identity", "Alice@test.localhost", "--reason", "the laptop was stolen", "--json", expect=0).stdout)["lock"]
+    assert (lock["kind"], lock["value"]) == ("identity", "alice@test.localhost")
+    wait_until(lambda: alice.get("/hello").problem == "locked", what="the lock")
+    assert alice.ask().status == 403 and alice.release(held["id"])[1] is None
+    assert gw.person("carol").item(held["id"])["state"] == "cancelled"
+    assert admin.get("/hello").status == 200
+    assert olga.unlock(lock["id"]).status == 200
+    wait_until(lambda: alice.get("/hello").problem == "grant-required", what="the end of the lock")
+    assert origin.count("/export") == 0
+
+
+@pytest.mark.parametrize("value", ["nobody@test.localhost", "alice", "*", "", "alice@test.localhost\n"])
+def test_a_lock_on_an_unknown_identity_is_refused(gw, alice, value):
+    r = gw.person("olga").lock("identity", value)
+    assert 400 <= r.status < 500 and r.problem in ("lock-target-unknown", "bad-request"), r.body
+
+
+def test_nobody_lifts_a_lock_on_another_identity_of_theirs(gw, alice):
+    """sam is an operator with two identities."""
+    lock = gw.person("olga").lock("identity", "sam@test.localhost").json()["lock"]
+    try:
+        wait_until(lambda: gw.person("sam").api("GET", "/api/v1/status").problem == "locked", what="the lock")
+        r = gw.person("sam-2").api("POST", f"/api/v1/locks/{lock['id']}/statement", {"key": gw.person("sam-2").cred.fingerprint(), "reason": "it is mine"})
+        assert (r.status, r.problem) == (403, "unlock-own")
+    finally:
+        assert gw.person("olga").unlock(lock["id"]).status == 200
 
 
 def test_a_held_request_of_a_locked_person_is_cancelled(gw, origin, alice):
@@ -162,6 +198,21 @@ def test_a_rule_locks_who_runs_into_the_policy_and_never_by_another_sites_page(g
     lock = g.person("olga").api_ok("GET", "/api/v1/locks")["locks"][0]
     assert (lock["kind"], lock["value"], lock["by"]) == ("person", "mallory", "rule:refusals")
     assert alice.get("/hello").status == 200 and g.person("olga").unlock(lock["id"]).status == 200
+
+
+def test_a_rule_can_lock_the_identity_at_hand_only(gateway_of, origin):
+    g = gateway_of(lock_when={"refusals": 5, "refusals_within": "1h", "identity_only": True})
+    alice, admin = g.person("alice"), g.person("alice-2")
+    give_grant(alice, g.person("bob"))
+    give_grant(admin, g.person("bob"))
+    for _ in range(4):
+        assert admin.get("/internal/keys").problem == "not-allowed"
+    for _ in range(6):
+        alice.get("/internal/keys")
+    wait_until(lambda: alice.get("/hello").problem == "locked", what="the lock by rule")
+    lock = g.person("olga").api_ok("GET", "/api/v1/locks")["locks"][0]
+    assert (lock["kind"], lock["value"], lock["by"]) == ("identity", "alice@test.localhost", "rule:refusals")
+    assert admin.get("/hello").status == 200
 
 
 def test_an_approver_stops_the_grant_she_said_yes_to(gw, origin, alice):
