@@ -123,13 +123,13 @@ def test_kills_at_random_moments_lose_nothing_that_was_delivered(busy, origin, s
     with open(key, "w", encoding="ascii") as f:
         json.dump(g.person("dan").api_ok("GET", "/.well-known/countersign-log-key"), f)
     kept = all_recorded(g, origin, session, crowd)
+    print(f"{KILLS} kills in {took:.0f} s; {said(crowd, kept)}; memory: {grown}")
     only_killed(g, killed)
     assert storage.faults == []
     assert sum(len(c.got) for c in crowd) > 5 * KILLS
     checked = g.run_command("verify", "--state", g.state, "--log-key", key, timeout=600)
     assert checked.returncode == 0, checked.stdout
     record_property("kills", KILLS)
-    print(f"{KILLS} kills in {took:.0f} s; {said(crowd, kept)}; memory: {grown}")
 
 
 def same_copy(g, storage, session):
