@@ -81,11 +81,11 @@ def said(crowd, kept):
 
 
 def flat(memory):
-    """No process has more of its own at the end than at the beginning, whoever it was by then."""
+    """No process has more of its own at the end than at the beginning, whoever it was by then. Not asked of a build with sanitizers: they keep what is freed."""
     memory.end()
     compared = memory.compare(WARM_S)
     for role, (early, late, _) in compared.items():
-        assert late <= early + MORE_KIB, f"the memory of {role} grew from {early} to {late} KiB"
+        assert not LONG or late <= early + MORE_KIB, f"the memory of {role} grew from {early} to {late} KiB"
     return ", ".join(f"{role} {early} to {late} KiB (whole: {most} at most)" for role, (early, late, most) in sorted(compared.items()))
 
 
