@@ -73,6 +73,22 @@ static void add_alone(void)
     free(jws);
 }
 
+/* Two segments of the grant's session, and whom they were about. */
+static void add_segments(void)
+{
+    for (int n = 1; n <= 2; n++) {
+        struct answer a;
+        struct err err = { .text = "" };
+        json_t *m = json_pack("{s:i, s:s, s:s, s:i, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:[s, s*]}", "n", 2, "op", "segment", "session", grant_id, "number", n, "digest",
+                              "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "from_ms", 1000 * n, "to_ms", 1000 * n + 500, "exchanges", 3, "bytes", 4096, "ring", 0, "position", 77 * n,
+                              "touched", "hash-of-customer", n == 2 ? "hash-of-another1" : NULL);
+        assert_int_equal(service_answer(service, &recorder, m, NULL, 0, &a, &err), ANSWERED);
+        assert_true(json_is_true(json_object_get(a.message, "ok")));
+        answer_done(&a);
+        json_decref(m);
+    }
+}
+
 /* A granted request, one approved held request, one used. */
 static int set_up(void **state)
 {
@@ -102,6 +118,7 @@ static int set_up(void **state)
     assert_string_equal(ask(json_pack("{s:s, s:o, s:s, s:s, s:o}", "op", "budget.lease", "who", who("alice"), "tool", "support", "grant_id", grant_id, "wants",
                                       wants), -1, NULL), "ok");
     add_alone();
+    add_segments();
     return 0;
 }
 
@@ -213,6 +230,35 @@ static const struct edit {
     { "a delegation that seems over", "UPDATE delegation SET state = 'expired'", "" },
     { "a delegation that nobody made", "INSERT INTO delegation SELECT 'dlg_BBBBBBBBBBBBBBBBBBBBBB', session, 'carol', 'alice', tools, kinds, key, from_s, until_s, jws, key_item, sign_count,"
       " state, seq FROM delegation LIMIT 1", "" },
+    { "a session of somebody else", "UPDATE session SET person = 'anna'", "" },
+    { "a session under another identity", "UPDATE session SET identity = 'anna@acme'", "" },
+    { "a session with another tool", "UPDATE session SET tool = 'desk'", "" },
+    { "a session for another reason", "UPDATE session SET reason = 'ticket 4712'", "" },
+    { "a session that another approved", "UPDATE session SET approved_by = replace(approved_by, 'bob', 'eve')", "" },
+    { "a session that nobody approved", "UPDATE session SET approved_by = '[]'", "" },
+    { "a session that began later", "UPDATE session SET started_ms = started_ms + 1", "" },
+    { "a session that ended earlier", "UPDATE session SET last_ms = last_ms - 1", "" },
+    { "a session with fewer exchanges", "UPDATE session SET exchanges = exchanges - 1", "" },
+    { "a session of fewer bytes", "UPDATE session SET bytes = 1", "" },
+    { "a session with fewer segments", "UPDATE session SET segments = 1", "" },
+    { "a number that is a word", "UPDATE session SET bytes = 'many'", "" },
+    { "a session that seems erased", "UPDATE session SET erased = 1", "" },
+    { "a session whose file seems gone", "UPDATE session SET gone = 1", "" },
+    { "a session removed", "DELETE FROM session", "" },
+    { "a session that never was", "INSERT INTO session SELECT 'grt_BBBBBBBBBBBBBBBBBBBBBB', person, identity, tool, reason, approved_by, started_ms, last_ms, exchanges, bytes, segments, erased, gone FROM session", "" },
+    { "a session of a name that is none", "INSERT INTO session SELECT 'x' || session, person, identity, tool, reason, approved_by, started_ms, last_ms, exchanges, bytes, segments, erased, gone FROM session", "" },
+    { "a session and its segments, renamed", "UPDATE session SET session = 'grt_BBBBBBBBBBBBBBBBBBBBBB'", "" },
+    { "a segment removed", "DELETE FROM segment WHERE number = 1", "" },
+    { "a segment that began later", "UPDATE segment SET from_ms = from_ms + 1 WHERE number = 1", "" },
+    { "a segment that ended earlier", "UPDATE segment SET to_ms = to_ms - 1 WHERE number = 2", "" },
+    { "a segment with fewer exchanges", "UPDATE segment SET exchanges = 2 WHERE number = 1", "" },
+    { "a segment of more bytes", "UPDATE segment SET bytes = bytes + 1 WHERE number = 2", "" },
+    { "a customer not touched", "DELETE FROM touched WHERE hash = 'hash-of-another1'", "" },
+    { "another customer touched", "UPDATE touched SET hash = 'hash-of-a-third1' WHERE hash = 'hash-of-another1'", "" },
+    { "one more customer touched", "INSERT INTO touched SELECT 'hash-of-a-third1', session, first_ms, last_ms, segments FROM touched LIMIT 1", "" },
+    { "touched earlier", "UPDATE touched SET first_ms = first_ms - 1 WHERE hash = 'hash-of-customer'", "" },
+    { "touched last at another time", "UPDATE touched SET last_ms = last_ms + 1 WHERE hash = 'hash-of-customer'", "" },
+    { "touched more often", "UPDATE touched SET segments = segments + 1 WHERE hash = 'hash-of-customer'", "" },
 };
 
 /* With its memory the start reads only what is new; the patrol behind it finds the rest. */

@@ -106,6 +106,20 @@ static void decisions(struct past *p, const char *item, const char *session)
     }
 }
 
+/* A session of one segment, as the recorder would report it. */
+static void recorded(struct past *p, const char *session)
+{
+    json_t *segment = json_pack("{s:s, s:i, s:s, s:I, s:I, s:i, s:i}", "session", session, "number", 1, "digest", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "from_ms",
+                                (json_int_t)p->now_ms, "to_ms", (json_int_t)p->now_ms, "exchanges", 1, "bytes", 1);
+    put(p, "segment", segment, NULL, leaf(p, "segment", json_deep_copy(segment)));
+    json_decref(segment);
+    json_t *used = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:i, s:i}", "session", session, "person", "alice", "identity", "alice@acme.localhost", "tool",
+                             "support", "reason", "ticket 4711", "approved_by", "[]", "started_ms", (json_int_t)p->now_ms, "last_ms", (json_int_t)p->now_ms,
+                             "exchanges", 1, "bytes", 1, "segments", 1);
+    must(p, store_insert(p->store, "session", used, &p->err));
+    json_decref(used);
+}
+
 static void one_story(struct past *p)
 {
     char item[32] = "req_", session[32] = "grt_";
@@ -127,11 +141,7 @@ static void one_story(struct past *p)
     json_object_set_new(grant, "why", json_string("expired"));
     put(p, "access_grant", grant, "ended", seq);
     (void)leaf(p, "grant.ended", json_pack("{s:s, s:s, s:s}", "grant_id", session, "session", session, "why", "expired"));
-    json_t *used = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:i, s:i}", "session", session, "person", "alice", "identity", "alice@acme.localhost", "tool",
-                             "support", "reason", "ticket 4711", "approved_by", "[]", "started_ms", (json_int_t)p->now_ms, "last_ms", (json_int_t)p->now_ms,
-                             "exchanges", 1, "bytes", 1, "segments", 0);
-    must(p, store_insert(p->store, "session", used, &p->err));
-    json_decref(used);
+    recorded(p, session);
     json_decref(grant);
     json_decref(request);
 }

@@ -100,8 +100,8 @@ static const struct field segment_fields[] = {
     { "digest", FIELD_BYTES32, 0, 0, false, false },
     { "from_ms", FIELD_NUMBER, 0, most, false, false },
     { "to_ms", FIELD_NUMBER, 0, most, false, false },
-    { "exchanges", FIELD_NUMBER, 0, most, false, false },
-    { "bytes", FIELD_NUMBER, 0, most, false, false },
+    { "exchanges", FIELD_NUMBER, 0, UINT32_MAX, false, false },   /* so that the sums of a session never overflow */
+    { "bytes", FIELD_NUMBER, 0, UINT32_MAX, false, false },
     { "ring", FIELD_NUMBER, 0, most, false, false },
     { "position", FIELD_NUMBER, 0, most, false, false },
     { "touched", FIELD_WORDS, 1, TOUCHED_MAX, true, false },

@@ -49,6 +49,15 @@ struct web_key {
     int64_t from_s;                   /* it counts from here on */
 };
 
+/* What the leaves of a session's segments come to, as far as they were added (reconcile_sessions.c). */
+struct session_sums {
+    char session[ID_LEN + 1];         /* "": none yet */
+    bool open;                        /* for sessions_step: there is more of it */
+    int64_t at, first_seq;            /* leaves of the last segment added, and of the first */
+    int64_t started_ms, last_ms, exchanges, bytes, segments;
+    json_t *touched;                  /* {hash: [first_ms, last_ms, segments]} */
+};
+
 struct service {
     struct config *config;
     struct approval_keys keys;        /* of certificates, from the file */
@@ -71,6 +80,8 @@ struct service {
     struct seal_key seal_key;
     char *held_folder, *memory_path;
     uint64_t patrolled;               /* leaves up to here were read by this process */
+    struct session_sums sums;         /* where the patrol is among sessions */
+    bool sessions_patrolled;
     uint64_t written;                 /* the memory on the disk stands for leaves up to here */
     int lock_fd;
     json_t *locks;                    /* live ones: [{id, kind, value, reason, by, at}], from verified leaves */
@@ -435,8 +446,22 @@ MUST_CHECK enum status reconcile(struct service *s, struct err *err);
 /* Only rows that these leaves made. */
 MUST_CHECK enum status reconcile_range(struct service *s, uint64_t from, uint64_t to, struct err *err);
 
+/* ---- reconcile_sessions.c: rows of segments, sessions and what they touched. CORRUPT names the first that differs. ---- */
+/* Why a session's person asked, as its row says: the first request. */
+#define SESSION_REASON "SELECT reason FROM request WHERE session = $1 ORDER BY seq LIMIT 1"
+MUST_CHECK enum status check_segment(const json_t *row, const json_t *content, struct err *err);
+/* Has each leaf of a segment among these its row, and that a session? */
+MUST_CHECK enum status segments_there(struct service *s, int64_t from, int64_t to, struct err *err);
+/* Each session that got a segment from that leaf on; 0: all of them, and nothing else stands in the tables. */
+MUST_CHECK enum status reconcile_sessions(struct service *s, uint64_t from, struct err *err);
+/* A little of the next session after the one that c names. */
+MUST_CHECK enum status sessions_step(struct service *s, struct session_sums *c, bool *done, struct err *err);
+void session_sums_done(struct session_sums *c);
+
 /* ---- patrol.c: read the past again, a little at a time. CORRUPT: it was altered; end the process. ---- */
 MUST_CHECK enum status patrol_step(struct service *s, struct err *err);
+/* Whoever finds that: CORRUPT, said so, and the next start reads everything. */
+enum status past_altered(struct service *s, struct err *err);
 
 /* ---- revoked.c: tell which certificates the revocation list names that it did not name before ---- */
 void revoked_look(struct service *s);

@@ -16,7 +16,7 @@ static enum status make_session(struct op *o, const char *session)
     const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), session);
     enum status st = store_row(o->s->store, &grant, &o->err, "SELECT * FROM access_grant WHERE grant_id = $1", "s", session);
     if (st == OK)
-        st = store_row(o->s->store, &request, &o->err, "SELECT reason FROM request WHERE session = $1", "s", session);
+        st = store_row(o->s->store, &request, &o->err, SESSION_REASON, "s", session);
     if (st == OK && e != NULL)
         st = log_leaf(o->s->log, e->born, &found, &o->err);
     char *approved_by = found ? json_dumps(json_object_get(json_object_get(found, "content"), "approved_by"), JSON_COMPACT) : NULL;

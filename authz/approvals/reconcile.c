@@ -61,15 +61,13 @@ static enum status check_decision(void *arg, json_t *row, struct err *err)
                             str(row, "item"));
 }
 
-static enum status check_segment(void *arg, json_t *row, struct err *err)
+static enum status check_segment_row(void *arg, json_t *row, struct err *err)
 {
     json_t *content = json_loads(str(row, "leaf_content"), JSON_REJECT_DUPLICATES, NULL);
-    bool same = strcmp(str(content, "session"), str(row, "session")) == 0 && num(content, "number") == num(row, "number")
-                && strcmp(str(content, "digest"), str(row, "digest")) == 0;
+    enum status st = check_segment(row, content, err);
     json_decref(content);
     (void)arg;
-    return same ? OK : fail(err, CORRUPT, "table segment: segment %lld of '%s' differs from its leaf", (long long)num(row, "number"),
-                            str(row, "session"));
+    return st;
 }
 
 /* A table with what checks its rows. Each is joined with the leaves that made its rows. */
@@ -85,8 +83,8 @@ static enum status check_tables(struct service *s, struct check *checks, size_t 
     if (st == OK)
         st = store_each(s->store, check_decision, decisions, err, ROWS("decision"), "ii", (int64_t)from, (int64_t)to);
     if (st == OK)
-        st = store_each(s->store, check_segment, NULL, err, ROWS("segment"), "ii", (int64_t)from, (int64_t)to);
-    return st;
+        st = store_each(s->store, check_segment_row, NULL, err, ROWS("segment"), "ii", (int64_t)from, (int64_t)to);
+    return st == OK ? segments_there(s, (int64_t)from, (int64_t)to, err) : st;
 }
 
 /* As many rows as the log knows, by counting: what was taken out of an old part is missed at once. */
@@ -173,6 +171,8 @@ enum status reconcile(struct service *s, struct err *err)
         st = check_open(s, checks, err);
     if (st == OK)
         st = count_all(s, checks, err);
+    if (st == OK)
+        st = reconcile_sessions(s, log_remembered(s->log) ? log_remembered(s->log) + 1 : 0, err);
     if (st != OK)
         err_prefix(err, "authz.db was altered: ");
     return st;

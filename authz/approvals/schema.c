@@ -158,4 +158,9 @@ static const char *const to_identities[] = {
     "DROP TABLE lock_7",
     NULL,
 };
-const char *const *const store_steps[] = { to_2, to_notices, to_erasing, to_alone, to_policy, to_touched, to_identities, NULL };
+/* To forget what a session touched, and to compare it with its leaves. */
+static const char *const to_touched_session[] = {
+    "CREATE INDEX touched_session ON touched (session)",
+    NULL,
+};
+const char *const *const store_steps[] = { to_2, to_notices, to_erasing, to_alone, to_policy, to_touched, to_identities, to_touched_session, NULL };

@@ -223,6 +223,7 @@ void service_close(struct service *s)
         teller_note(s, "gateway.stopped", json_pack("{s:s, s:s}", "version", COUNTERSIGN_VERSION, "process", "authz"));
     }
     teller_close(s);
+    session_sums_done(&s->sums);
     free(s->memory_path);
     if (s->published_ms > 0)          /* it was opened in full */
         upkeep_publish(s);

@@ -81,7 +81,9 @@ enum status service_tick(struct service *s, struct err *err)
     teller_tick(s);
     if (st == OK && log_size(s->log) - s->written > REMEMBER_EVERY)
         service_remember(s);
-    return st == OK ? patrol_step(s, err) : st;
+    if (st == OK)
+        st = patrol_step(s, err);
+    return st == CORRUPT ? past_altered(s, err) : st;
 }
 
 /* ---- outcomes nobody will tell any more ---- */

@@ -152,7 +152,7 @@ static int report(const struct verify *v, const struct state_outcome *s)
         return EXIT_REFUSED;
     }
     printf("whole: %llu log leaves (%llu published), %u session%s with %u segment%s\n\nThis proves: each leaf of the log is unchanged and in its place, up to the signed head; each request, decision,\n"
-           "grant, lock and segment in the database is what its leaf says; each recording has exactly the segments that the log holds.\n"
+           "grant, lock, session and segment in the database is what its leaf says; each recording has exactly the segments that the log holds.\n"
            "It does not prove: that nothing was cut off the end%s; that the\nmachine was not in hostile hands while it wrote them.\n", (unsigned long long)s->leaves,
            (unsigned long long)s->published, s->sessions, s->sessions == 1 ? "" : "s", s->segments, s->segments == 1 ? "" : "s", v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
     if (s->erased > 0)

@@ -191,6 +191,34 @@ static void every_edit_is_found(void **state)
         free(kept[i]);
 }
 
+/* The file for those who follow, cut anywhere, or longer: it is not the key any more. Without it the log is whole: the key is kept elsewhere. */
+static void another_key_file_is_found(void **state)
+{
+    struct world *w = *state;
+    unsigned char *good = NULL, more[400];
+    size_t len = 0;
+    char path[200];
+    snprintf(path, sizeof path, "%s/key", w->folder);
+    assert_int_equal(file_read(path, sizeof more - 1, false, &good, &len, NULL), OK);
+    for (size_t cut = 0; cut < len; cut++) {
+        put(path, slice_of(good, cut));
+        if (findings_of(w, w->later) == 0)
+            fail_msg("cut after %zu of %zu bytes", cut, len);
+    }
+    static const char others[] = " \n\tA";
+    memcpy(more, good, len);
+    for (size_t i = 0; i < sizeof others - 1; i++) {
+        more[len] = (unsigned char)others[i];
+        put(path, slice_of(more, len + 1));
+        assert_true(findings_of(w, w->later) > 0);
+    }
+    unlink(path);
+    assert_int_equal(findings_of(w, w->later), 0);
+    put(path, slice_of(good, len));
+    assert_int_equal(findings_of(w, w->later), 0);
+    free(good);
+}
+
 /* An older state of the whole folder is whole in itself; only who holds a later checkpoint sees what is gone. */
 static void a_cut_log_is_found_with_a_later_checkpoint(void **state)
 {
@@ -218,7 +246,7 @@ static void a_cut_log_is_found_with_a_later_checkpoint(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(untouched_is_whole), cmocka_unit_test(every_edit_is_found),
+    const struct CMUnitTest tests[] = { cmocka_unit_test(untouched_is_whole), cmocka_unit_test(every_edit_is_found), cmocka_unit_test(another_key_file_is_found),
                                         cmocka_unit_test(a_cut_log_is_found_with_a_later_checkpoint) };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -139,7 +139,7 @@ static enum status check_key(const struct rest *r, const unsigned char log_key[3
     size_t len = 0;
     if (read_tile(r, "key", &text, &len) != OK)
         return OK;
-    bool same = chain_note_vkey(log_key, instance, expected) == OK && slice_eq(slice_trim(slice_of(text, len > 0 && text[len - 1] == '\n' ? len - 1 : len)), slice_str(expected));
+    bool same = chain_note_vkey(log_key, instance, expected) == OK && len > 0 && text[len - 1] == '\n' && slice_eq(slice_of(text, len - 1), slice_str(expected));   /* to the byte */
     free(text);
     return same ? OK : verify_finding(r->findings, "bad-head", 0, 0, "the file key is not the log key that was given");
 }

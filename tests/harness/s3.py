@@ -7,6 +7,7 @@ import http.server
 import os
 import socketserver
 import ssl
+import sys
 import threading
 import traceback
 from urllib.parse import unquote
@@ -74,6 +75,9 @@ class Storage:
 
             def do_PUT(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if len(body) < int(self.headers["Content-Length"]):      # the sender died in the middle of it: nothing came
+                    self.close_connection = True
+                    return
                 status, said = outer.take(self.path, self.headers.items(), body)
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(said)))
@@ -92,6 +96,8 @@ class Storage:
             allow_reuse_address = True
 
             def handle_error(self, *_):
+                if isinstance(sys.exc_info()[1], (ssl.SSLEOFError, ConnectionError)):
+                    return                                               # likewise
                 outer.faults.append(traceback.format_exc()[-300:])
 
         self.server = Server(("127.0.0.1", self.port), Handler)

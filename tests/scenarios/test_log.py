@@ -183,13 +183,14 @@ def test_an_older_database_is_not_taken(gateway_of):
 
 FIELDS = {"decision": ["item", "person", "requester", "decision", "at", "key", "statement", "seq"],
           "lock": ["lock_id", "kind", "value", "reason", "by", "created_ms", "state", "seq"],
-          "segment": ["session", "number", "digest", "seq"],
+          "segment": ["session", "number", "digest", "from_ms", "to_ms", "exchanges", "bytes", "seq"],
+          "session": ["session", "person", "identity", "tool", "reason", "approved_by", "started_ms", "last_ms", "exchanges", "bytes", "segments", "erased"],
           "access_grant": ["grant_id", "item", "person", "identity", "x5t", "tool", "policy", "iat", "exp", "token_sha256", "state", "seq"],
           "leaf": ["seq", "type", "time_ms", "salt", "content", "digest", "session"], "head": ["seq", "note"]}
 
 
 def test_verify_state_finds_what_was_done_to_a_copy(gateway_of, tmp_path):
-    """Every field of decisions, locks, grants, segments, leaves and the head; rows taken out; recordings and tiles touched: each found, offline, with nothing but the log's key."""
+    """Every field of decisions, locks, grants, segments, sessions, leaves and the head; rows taken out; recordings and tiles touched: each found, offline, with nothing but the log's key."""
     import sqlite3
     gw = gateway_of()
     give_grant(gw.person("alice"), gw.person("bob"))

@@ -22,7 +22,8 @@ EDITS = 1000 if LONG else 60
 TABLES = {**FIELDS, "held": ["item", "session", "grant_id", "person", "identity", "x5t", "tool", "action", "method", "authority", "target", "digest", "body_sha256", "state", "seq"],
           "request": ["item", "session", "person", "identity", "tool", "reason", "state", "seq"]}
 # And those that came later: all of their columns.
-LATER = ["review", "delegation", "policy_change", "new_key"]
+LATER = ["review", "delegation", "policy_change", "new_key", "touched"]
+BUDGET = {"distinct": [{"name": "customer", "path": "/customers/{customer}/**", "max": 50}]}   # so that sessions say whom they touch
 
 
 def decided(gw):
@@ -204,7 +205,7 @@ def edit_text(rng, text):
 def test_random_edits_are_all_found(gateway_of, origin, tmp_path):
     seed = random.randrange(1 << 32)
     rng, done, missed = random.Random(seed), 0, []
-    gw = gateway_of(build=PLAIN if LONG else None, policy={"second_operator": True}, keys={"delay": "0s"}, change=lambda config: config["tools"][0].update(break_glass=GLASS))
+    gw = gateway_of(build=PLAIN if LONG else None, policy={"second_operator": True}, keys={"delay": "0s"}, change=lambda config: config["tools"][0].update(break_glass=GLASS, budget=BUDGET))
     copy = Copy(gw, a_day(gw, origin), str(tmp_path))
     said = copy.verify()
     assert said["whole"] and said["sessions"] == 4, said
