@@ -29,7 +29,7 @@ static bool refuse_early(struct exchange *x)
              slice_eq(fields_get(&x->request.fields, SLICE("service-worker")), SLICE("script")))
         p = (struct problem){ .status = 403, .type = "service-worker", .title = "Service workers are not allowed here",
                               .detail = "A service worker would keep answering after the session ended.",
-                              .next = "The tool works without it; an operator can allow it for this tool." };
+                              .next = "Most tools work without it. If this one does not, an operator can allow it (allow_service_worker = true)." };
     else if (reason == NULL)
         return false;
     reply_problem(x, &p);

@@ -172,16 +172,33 @@ static void on_writable(void *user)
 
 /* ---- the response ---- */
 
+static bool names_address(const struct message *m)
+{
+    for (size_t i = 0; i < m->fields.count; i++)
+        if (forward_names_address(m->fields.v[i].name))
+            return true;
+    return false;
+}
+
+/* "http://host:port" of where the tool was spoken to; empty for a Unix socket. */
+static void origin_of(const struct upstream_address *where, char out[300])
+{
+    if (where == NULL || where->host == NULL)
+        return;
+    bool v6 = strchr(where->host, ':') != NULL;
+    snprintf(out, 300, "%s://%s%s%s:%u", where->tls ? "https" : "http", v6 ? "[" : "", where->host, v6 ? "]" : "", where->port);
+}
+
 static void public_fields(struct exchange *x, const struct message *m, struct fields *out)
 {
     char upstream[300] = "", *origin = NULL;
-    const struct upstream_address *where = x->up ? upstream_where(x->up) : NULL;
-    if (fields_get(&m->fields, SLICE("location")).ptr != NULL) {   /* the only field that they stand in */
+    const char *told = x->tool->upstream_host_field;
+    if (names_address(m)) {           /* the only ones that these are for */
         origin = config_origin(x->snap->config, x->tool->host);
-        if (where != NULL && where->host != NULL)
-            snprintf(upstream, sizeof upstream, "%s://%s:%u", where->tls ? "https" : "http", where->host, where->port);
+        origin_of(x->up ? upstream_where(x->up) : NULL, upstream);
     }
     struct forward_response f = { .message = m, .upstream_origin = slice_str(upstream), .public_origin = slice_str(origin ? origin : ""),
+                                  .sent_host = slice_str(told ? told : ""),
                                   .allow_service_worker = x->tool->allow_service_worker, .other_origin_reads = x->reader.len > 0 };
     *out = (struct fields){ 0 };
     if (forward_response_fields(&f, &x->arena, out) != OK || cookies_set(x, out) != OK)
