@@ -72,7 +72,7 @@ static bool write_head(struct exchange *x)
     bool whole = x->request_done && x->untaped == 0;
     struct forward_request f = {
         .message = &x->request, .host = host, .client_address = slice_str(c->address), .public_host = x->request.authority,
-        .assertion = x->assertion, .client_cert = slice_str(conn_cert_field(c)),
+        .told_origin = slice_str(x->tool->upstream_origin ? x->tool->upstream_origin : ""), .assertion = x->assertion, .client_cert = slice_str(conn_cert_field(c)),
         .websocket = websocket_handshake(x), .has_body = has_body(x),
         .body_len = whole ? bbuf_len(&x->body) : x->request.content_length, .whole = dom_wants_whole(x),
     };

@@ -102,6 +102,35 @@ static void test_stopped(void **state)
     assert_true(sent("Connection: x-a\r\nX-B: kept\r\n", "x-b: kept\r\n", NULL));
 }
 
+/* told: the tool takes http://localhost:9091 for its own origin. The fixture's public host is t.example:8443. */
+static const struct {
+    const char *fields, *told;
+} told_rows[] = {
+    { "Origin: https://t.example:8443\r\n", "origin: http://localhost:9091\r\n" },
+    { "Origin: https://T.Example:8443\r\n", "origin: http://localhost:9091\r\n" },
+    { "Referer: https://t.example:8443/a?b\r\n", "referer: http://localhost:9091/a?b\r\n" },
+    { "Origin: null\r\n", "origin: null\r\n" },
+    { "Origin: https://t.example\r\n", "origin: https://t.example\r\n" },
+    { "Origin: http://t.example:8443\r\n", "origin: http://t.example:8443\r\n" },
+    { "Origin: https://t.example:84430\r\n", "origin: https://t.example:84430\r\n" },
+    { "Referer: https://t.example:8443.evil/\r\n", "referer: https://t.example:8443.evil/\r\n" },
+    { "Referer: https://t.example:8443@evil/\r\n", "referer: https://t.example:8443@evil/\r\n" },
+    { "X-Origin: https://t.example:8443\r\n", "x-origin: https://t.example:8443\r\n" },
+};
+
+static void test_told_origin(void **state)
+{
+    struct fixture x = { 0 };
+    (void)state;
+    for (size_t i = 0; i < sizeof told_rows / sizeof *told_rows; i++) {
+        struct forward_request f = request_of(&x);
+        f.told_origin = SLICE("http://localhost:9091");
+        if (!sent(told_rows[i].fields, told_rows[i].told, &f))
+            fail_msg("not told: %s", told_rows[i].told);
+    }
+    assert_true(sent("Origin: https://t.example:8443\r\n", "origin: https://t.example:8443\r\n", NULL));
+}
+
 static void test_framing(void **state)
 {
     struct fixture x;
@@ -313,7 +342,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_te),
-        cmocka_unit_test(test_whole_request), cmocka_unit_test(test_stopped), cmocka_unit_test(test_framing),
+        cmocka_unit_test(test_whole_request), cmocka_unit_test(test_stopped), cmocka_unit_test(test_told_origin), cmocka_unit_test(test_framing),
         cmocka_unit_test(test_writing_fails_whole), cmocka_unit_test(test_refuses), cmocka_unit_test(test_response),
         cmocka_unit_test(test_trailers),
     };
