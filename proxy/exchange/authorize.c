@@ -5,6 +5,7 @@
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/cookies.h"
 #include "proxy/exchange/cross_origin.h"
+#include "proxy/exchange/destination.h"
 #include "proxy/exchange/dom.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/external.h"
@@ -217,7 +218,7 @@ void stage_authorize(struct exchange *x)
         reply_problem(x, &p);
         return;
     }
-    if (!websocket_ask(x) || !count_forward(x))
+    if (!destination_take(x) || !websocket_ask(x) || !count_forward(x))
         return;
     if (x->ws != NULL || !shows_notice(x))
         stage_judge(x);
@@ -235,13 +236,15 @@ static struct verdict judge(struct exchange *x)
         .path = x->request.path, .query = x->query.v, .query_count = x->query.count, .body = x->form.v, .body_count = x->form.count,
         .body_seen = (x->collected || !has_body) && !unreadable, .body_unreadable = unreadable,
     };
-    return policy_judge(x->tool, &r);
+    return destination_judge(x, &r, policy_judge(x->tool, &r));
 }
 
 static void refuse_denied(struct exchange *x)
 {
     char detail[384];
-    if (x->verdict.action != NULL)
+    if (x->verdict.action != NULL && x->verdict.action->requirement == NEED_SIGNOFF)
+        snprintf(detail, sizeof detail, "The action '%s' of '%s' needs a sign-off, which covers one address; this request has two.", x->verdict.action->name, x->tool->name);
+    else if (x->verdict.action != NULL)
         snprintf(detail, sizeof detail, "The policy of '%s' denies the action '%s'.", x->tool->name, x->verdict.action->name);
     else
         snprintf(detail, sizeof detail, "No action of '%s' allows this method and path.", x->tool->name);

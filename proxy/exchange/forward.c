@@ -76,6 +76,8 @@ static bool write_head(struct exchange *x)
         .websocket = websocket_handshake(x), .has_body = has_body(x),
         .body_len = whole ? bbuf_len(&x->body) : x->request.content_length, .whole = dom_wants_whole(x),
     };
+    if (x->destination.len > 0)       /* as the tool itself would be asked for it */
+        f.destination_origin = arena_printf(&x->arena, "%s://%.*s", upstream_where(x->up)->tls ? "https" : "http", SLICE_ARG(host));
     f.chunked = f.has_body && !whole && !x->request.has_length;
     if (upstream_send_head(x->up, &f) != OK) {
         upstream_abort(x->up);
@@ -374,11 +376,20 @@ static void on_failed(void *user, enum upstream_failure f, const char *reason)
 
 static const struct upstream_ops ops = { on_connected, on_writable, on_head, on_room, on_body, on_end, on_failed };
 
+/* With these schemes a tool takes not the request but the connection for somebody (RFC 4559, MS-NTHT): shared, it would take the next person for this one. */
+static bool binds_connection(const struct exchange *x)
+{
+    static const struct slice schemes[] = { SLICE_INIT("ntlm"), SLICE_INIT("negotiate") };
+    struct slice v = fields_get(&x->request.fields, SLICE("authorization"));
+    v.len = slice_find(v, ' ');
+    return slice_ieq(v, schemes[0]) || slice_ieq(v, schemes[1]);
+}
+
 static void take_upstream(struct exchange *x)
 {
     enum upstream_failure why = UPSTREAM_FULL;
     struct upstream_want want = { .method = x->request.method, .arena = &x->arena, .fresh = x->fresh && x->ws == NULL,
-                                  .websocket = x->ws != NULL, .quiet_ms = x->snap->config->limits.websocket_idle_ms };
+                                  .websocket = x->ws != NULL, .owner = x->conn->serial, .binds = binds_connection(x), .quiet_ms = x->snap->config->limits.websocket_idle_ms };
     struct upstream_pool *pool = worker_pool(x->worker, x->snap, x->tool);
     x->up = pool ? upstream_take(pool, &want, &ops, x, &why) : NULL;
     if (x->up == NULL)

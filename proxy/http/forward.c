@@ -69,7 +69,7 @@ bool forward_own_field(struct slice name)
 static bool must_not_be_named(struct slice name)
 {
     static const struct slice table[] = { SLICE_INIT("host"), SLICE_INIT("transfer-encoding"), SLICE_INIT("cookie"),
-                                          SLICE_INIT("authorization"), SLICE_INIT("origin"), SLICE_INIT("expect") };
+                                          SLICE_INIT("authorization"), SLICE_INIT("origin"), SLICE_INIT("expect"), SLICE_INIT("destination") };
     return in_table(name, table, COUNT(table)) || slice_starts(name, SLICE("content-")) || slice_starts(name, SLICE("sec-fetch-")) ||
            forward_own_field(name);
 }
@@ -94,7 +94,7 @@ static bool single(struct slice name)
 {
     static const struct slice table[] = { SLICE_INIT("content-type"), SLICE_INIT("content-length"), SLICE_INIT("content-disposition"),
                                           SLICE_INIT("content-range"), SLICE_INIT("authorization"), SLICE_INIT("origin"),
-                                          SLICE_INIT("referer"), SLICE_INIT("range"), SLICE_INIT("service-worker"),
+                                          SLICE_INIT("referer"), SLICE_INIT("range"), SLICE_INIT("destination"), SLICE_INIT("service-worker"),
                                           SLICE_INIT("countersign-grant") };
     return in_table(name, table, COUNT(table)) || slice_starts(name, SLICE("sec-fetch-"));
 }
@@ -184,6 +184,8 @@ struct slice forward_told(const struct forward_request *f, const struct field *e
     const struct slice https = SLICE("https://");
     size_t n = https.len + f->public_host.len;
     *rest = e->value;
+    if (f->destination_origin.len > 0 && slice_eq(e->name, SLICE("destination")) && e->value.len > 0 && e->value.ptr[0] == '/')
+        return f->destination_origin;
     if (f->told_origin.len == 0 || !(slice_eq(e->name, SLICE("origin")) || slice_eq(e->name, SLICE("referer"))))
         return (struct slice){ 0 };
     if (e->value.len < n || !slice_ieq(slice_of(e->value.ptr, https.len), https) || !slice_ieq(slice_of(e->value.ptr + https.len, f->public_host.len), f->public_host) ||
@@ -241,7 +243,8 @@ static size_t most_bytes(const struct forward_request *f)
 {
     const struct message *m = f->message;
     size_t n = 832 + m->method.len + m->target.len + f->host.len + 2 * (f->client_address.len + f->public_host.len) + f->assertion.len +
-               f->client_cert.len + 2 * f->told_origin.len;
+               f->client_cert.len + 2 * f->told_origin.len +
+               f->destination_origin.len;
     for (size_t i = 0; i < m->fields.count; i++)
         n += m->fields.v[i].name.len + m->fields.v[i].value.len + 4;
     return n;

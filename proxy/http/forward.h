@@ -18,6 +18,7 @@ struct forward_request {
     const struct message *message;
     struct slice host;                /* the Host field to send */
     struct slice told_origin;         /* what the tool takes for its own origin; empty: the one that people use */
+    struct slice destination_origin;  /* what stands before the path that Destination holds (RFC 4918 s10.3 wants all of it); empty: it goes as it is */
     struct slice client_address;      /* "127.0.0.1" or "2001:db8::1", no brackets */
     struct slice public_host;         /* host[:port] the client used */
     struct slice assertion;           /* Countersign-Assertion value: without a control byte, as its maker has seen to */

@@ -109,6 +109,7 @@ static const struct {
     { "Origin: https://t.example:8443\r\n", "origin: http://localhost:9091\r\n" },
     { "Origin: https://T.Example:8443\r\n", "origin: http://localhost:9091\r\n" },
     { "Referer: https://t.example:8443/a?b\r\n", "referer: http://localhost:9091/a?b\r\n" },
+    { "Destination: /a%20b\r\n", "destination: http://tool.internal:81/a%20b\r\n" }, { "Destination: an-id\r\n", "destination: an-id\r\n" },
     { "Origin: null\r\n", "origin: null\r\n" },
     { "Origin: https://t.example\r\n", "origin: https://t.example\r\n" },
     { "Origin: http://t.example:8443\r\n", "origin: http://t.example:8443\r\n" },
@@ -125,6 +126,7 @@ static void test_told_origin(void **state)
     for (size_t i = 0; i < sizeof told_rows / sizeof *told_rows; i++) {
         struct forward_request f = request_of(&x);
         f.told_origin = SLICE("http://localhost:9091");
+        f.destination_origin = SLICE("http://tool.internal:81");
         if (!sent(told_rows[i].fields, told_rows[i].told, &f))
             fail_msg("not told: %s", told_rows[i].told);
     }
