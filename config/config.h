@@ -168,6 +168,7 @@ struct tool {
     int64_t health_interval_ms;
     unsigned health_status;           /* the status that means well */
     char *upstream_host_field;        /* the Host sent to the tool; NULL: the one the client sent */
+    char *upstream_origin;            /* what the tool takes for its own origin; NULL: the one people use */
     char **who;                       /* groups whose members may ask for a grant */
     size_t who_count;
     struct need *approvers;           /* who must approve a grant */

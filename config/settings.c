@@ -278,7 +278,10 @@ static const struct setting tool_settings[] = {
     { "health_interval", SHAPE_TIME, .fallback = "\"5s\"", .min = 100, .max = HOUR, AT(tool, health_interval_ms), .narrows = NARROWS_HARMLESS, .help = "How often." },
     { "health_status", SHAPE_COUNT, .fallback = "200", .min = 200, .max = 599, AT(tool, health_status), .narrows = NARROWS_HARMLESS, .help = "The status that means it is well." },
     { "upstream_host", SHAPE_TEXT, NONE, .form = &form_host_field, AT(tool, upstream_host_field),
-      .help = "Host sent to the tool. Left out: the one the client sent." },
+      .help = "Host sent to the tool, such as `localhost:9091`, for tools that answer to one name only. Left out: the one the client sent." },
+    { "upstream_origin", SHAPE_TEXT, NONE, .form = &form_origin, AT(tool, upstream_origin),
+      .help = "Origin that the tool takes for its own, such as `http://localhost:9091`, for tools that compare `Origin` or `Referer` with their `upstream_host`: those of the tool's own pages are sent "
+              "with it, once the gateway has judged them. Left out: as the browser sent them." },
     { "who", SHAPE_TEXTS, REQUIRED, .min = 1, .max = 64, .form = &form_name, COUNTED(tool, who, who_count), .narrows = NARROWS_FEWER, .gives = true,
       .help = "Groups whose members may ask for a grant." },
     { "approvers", SHAPE_LIST, REQUIRED, .min = 1, .max = 8, COUNTED(tool, approvers, approver_count), .sub = &need_section, .narrows = NARROWS_NEEDS,

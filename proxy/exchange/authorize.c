@@ -5,6 +5,7 @@
 #include "proxy/exchange/conn.h"
 #include "proxy/exchange/cookies.h"
 #include "proxy/exchange/cross_origin.h"
+#include "proxy/exchange/destination.h"
 #include "proxy/exchange/dom.h"
 #include "proxy/exchange/exchange.h"
 #include "proxy/exchange/external.h"
@@ -29,7 +30,7 @@ static bool refuse_early(struct exchange *x)
              slice_eq(fields_get(&x->request.fields, SLICE("service-worker")), SLICE("script")))
         p = (struct problem){ .status = 403, .type = "service-worker", .title = "Service workers are not allowed here",
                               .detail = "A service worker would keep answering after the session ended.",
-                              .next = "The tool works without it; an operator can allow it for this tool." };
+                              .next = "Most tools work without it. If this one does not, an operator can allow it (allow_service_worker = true)." };
     else if (reason == NULL)
         return false;
     reply_problem(x, &p);
@@ -226,7 +227,7 @@ void stage_authorize(struct exchange *x)
         reply_problem(x, &p);
         return;
     }
-    if (!asks_a_tool(x) || !websocket_ask(x) || !count_forward(x))
+    if (!asks_a_tool(x) || !destination_take(x) || !websocket_ask(x) || !count_forward(x))
         return;
     if (x->ws != NULL || !shows_notice(x))
         stage_judge(x);
@@ -244,13 +245,15 @@ static struct verdict judge(struct exchange *x)
         .path = x->request.path, .query = x->query.v, .query_count = x->query.count, .body = x->form.v, .body_count = x->form.count,
         .body_seen = (x->collected || !has_body) && !unreadable, .body_unreadable = unreadable,
     };
-    return policy_judge(x->tool, &r);
+    return destination_judge(x, &r, policy_judge(x->tool, &r));
 }
 
 static void refuse_denied(struct exchange *x)
 {
     char detail[384];
-    if (x->verdict.action != NULL)
+    if (x->verdict.action != NULL && x->verdict.action->requirement == NEED_SIGNOFF)
+        snprintf(detail, sizeof detail, "The action '%s' of '%s' needs a sign-off, which covers one address; this request has two.", x->verdict.action->name, x->tool->name);
+    else if (x->verdict.action != NULL)
         snprintf(detail, sizeof detail, "The policy of '%s' denies the action '%s'.", x->tool->name, x->verdict.action->name);
     else
         snprintf(detail, sizeof detail, "No action of '%s' allows this method and path.", x->tool->name);

@@ -521,6 +521,7 @@ void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bo
         return;
     }
     c->worker = w;
+    c->serial = ++w->conn_serial;
     if (proxied && !from_balancer(w->snap->config, peer)) {
         source_key(peer, c->source, c->address, sizeof c->address);
         log_info("proxy_protocol.refused", "source", c->address, "why", "not one of proxy_protocol_from");

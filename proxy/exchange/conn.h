@@ -36,6 +36,7 @@ struct conn {
     struct conn *young_next, *young_prev;   /* of worker->young */
     struct worker *worker;
     struct snapshot *snap;
+    uint64_t serial;                  /* from 1; no two of a worker have the same */
     struct stream stream;
     const struct protocol *protocol;
     void *driver;                     /* the protocol's own */

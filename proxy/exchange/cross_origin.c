@@ -96,7 +96,8 @@ bool cross_origin_refuses_action(struct exchange *x)
 void cross_origin_refuse(struct exchange *x)
 {
     struct problem p = { .status = 403, .type = "cross-origin", .title = "This request came from another site",
-                         .detail = "A page of another origin may not act here in your name.", .next = "Open the tool itself and do it there." };
+                         .detail = "A page of another origin may not act here in your name.",
+                         .next = "Open the tool itself and do it there. If the other page is meant to do this, an operator can name its origin for this tool (cross_origin)." };
     reply_problem(x, &p);
 }
 

@@ -91,6 +91,7 @@ struct exchange {
     bool external;                    /* waits for authz's word about a token of another issuer (external.h) */
     unsigned external_tries;
     struct readings query, form;
+    struct slice destination;         /* the second address of a COPY or MOVE (destination.h); len 0: none */
     struct slice reader;              /* another origin, named by the policy, whose page sent this and may read the answer (cross_origin.h) */
     bool reader_needs_action;
 

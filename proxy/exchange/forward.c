@@ -72,10 +72,12 @@ static bool write_head(struct exchange *x)
     bool whole = x->request_done && x->untaped == 0;
     struct forward_request f = {
         .message = &x->request, .host = host, .client_address = slice_str(c->address), .public_host = x->request.authority,
-        .assertion = x->assertion, .client_cert = slice_str(conn_cert_field(c)),
+        .told_origin = slice_str(x->tool->upstream_origin ? x->tool->upstream_origin : ""), .assertion = x->assertion, .client_cert = slice_str(conn_cert_field(c)),
         .websocket = websocket_handshake(x), .has_body = has_body(x),
         .body_len = whole ? bbuf_len(&x->body) : x->request.content_length, .whole = dom_wants_whole(x),
     };
+    if (x->destination.len > 0)       /* as the tool itself would be asked for it */
+        f.destination_origin = arena_printf(&x->arena, "%s://%.*s", upstream_where(x->up)->tls ? "https" : "http", SLICE_ARG(host));
     f.chunked = f.has_body && !whole && !x->request.has_length;
     if (upstream_send_head(x->up, &f) != OK) {
         upstream_abort(x->up);
@@ -172,16 +174,33 @@ static void on_writable(void *user)
 
 /* ---- the response ---- */
 
+static bool names_address(const struct message *m)
+{
+    for (size_t i = 0; i < m->fields.count; i++)
+        if (forward_names_address(m->fields.v[i].name))
+            return true;
+    return false;
+}
+
+/* "http://host:port" of where the tool was spoken to; empty for a Unix socket. */
+static void origin_of(const struct upstream_address *where, char out[300])
+{
+    if (where == NULL || where->host == NULL)
+        return;
+    bool v6 = strchr(where->host, ':') != NULL;
+    snprintf(out, 300, "%s://%s%s%s:%u", where->tls ? "https" : "http", v6 ? "[" : "", where->host, v6 ? "]" : "", where->port);
+}
+
 static void public_fields(struct exchange *x, const struct message *m, struct fields *out)
 {
     char upstream[300] = "", *origin = NULL;
-    const struct upstream_address *where = x->up ? upstream_where(x->up) : NULL;
-    if (fields_get(&m->fields, SLICE("location")).ptr != NULL) {   /* the only field that they stand in */
+    const char *told = x->tool->upstream_host_field;
+    if (names_address(m)) {           /* the only ones that these are for */
         origin = config_origin(x->snap->config, x->tool->host);
-        if (where != NULL && where->host != NULL)
-            snprintf(upstream, sizeof upstream, "%s://%s:%u", where->tls ? "https" : "http", where->host, where->port);
+        origin_of(x->up ? upstream_where(x->up) : NULL, upstream);
     }
     struct forward_response f = { .message = m, .upstream_origin = slice_str(upstream), .public_origin = slice_str(origin ? origin : ""),
+                                  .sent_host = slice_str(told ? told : ""),
                                   .allow_service_worker = x->tool->allow_service_worker, .other_origin_reads = x->reader.len > 0 };
     *out = (struct fields){ 0 };
     if (forward_response_fields(&f, &x->arena, out) != OK || cookies_set(x, out) != OK)
@@ -358,11 +377,20 @@ static void on_failed(void *user, enum upstream_failure f, const char *reason)
 
 static const struct upstream_ops ops = { on_connected, on_writable, on_head, on_room, on_body, on_end, on_failed };
 
+/* With these schemes a tool takes not the request but the connection for somebody (RFC 4559, MS-NTHT): shared, it would take the next person for this one. */
+static bool binds_connection(const struct exchange *x)
+{
+    static const struct slice schemes[] = { SLICE_INIT("ntlm"), SLICE_INIT("negotiate") };
+    struct slice v = fields_get(&x->request.fields, SLICE("authorization"));
+    v.len = slice_find(v, ' ');
+    return slice_ieq(v, schemes[0]) || slice_ieq(v, schemes[1]);
+}
+
 static void take_upstream(struct exchange *x)
 {
     enum upstream_failure why = UPSTREAM_FULL;
     struct upstream_want want = { .method = x->request.method, .arena = &x->arena, .fresh = x->fresh && x->ws == NULL,
-                                  .websocket = x->ws != NULL, .quiet_ms = x->snap->config->limits.websocket_idle_ms };
+                                  .websocket = x->ws != NULL, .owner = x->conn->serial, .binds = binds_connection(x), .quiet_ms = x->snap->config->limits.websocket_idle_ms };
     struct upstream_pool *pool = worker_pool(x->worker, x->snap, x->tool);
     x->up = pool ? upstream_take(pool, &want, &ops, x, &why) : NULL;
     if (x->up == NULL)

@@ -41,7 +41,8 @@ static bool normalise(struct exchange *x, unsigned allow)
         return true;
     struct problem p = { .status = why.status ? why.status : 400, .type = "bad-target", .title = "This address can't be read in one way only",
                          .detail = why.reason ? why.reason : "The request-target is malformed.",
-                         .next = "Write the path plainly: no dot segments, no empty segments, no encoded slashes, no double encoding." };
+                         .next = "If you wrote it: plainly, without dot segments, empty segments, encoded slashes or double encoding. If the tool itself leads there, show this page to the people "
+                                 "who run this gateway." };
     x->request.path = x->request.target = slice_str("");
     reply_problem(x, &p);
     return false;

@@ -63,6 +63,7 @@ struct worker {
     unsigned char cookie_key[32];     /* cookies.h */
     struct conn *conns;               /* all of them */
     unsigned conn_count;
+    uint64_t conn_serial;             /* of the last one that came */
     uv_poll_t listeners[8], wake_poll;
     int listen_fds[8];
     size_t listener_count;

@@ -69,7 +69,7 @@ bool forward_own_field(struct slice name)
 static bool must_not_be_named(struct slice name)
 {
     static const struct slice table[] = { SLICE_INIT("host"), SLICE_INIT("transfer-encoding"), SLICE_INIT("cookie"),
-                                          SLICE_INIT("authorization"), SLICE_INIT("origin"), SLICE_INIT("expect") };
+                                          SLICE_INIT("authorization"), SLICE_INIT("origin"), SLICE_INIT("expect"), SLICE_INIT("destination") };
     return in_table(name, table, COUNT(table)) || slice_starts(name, SLICE("content-")) || slice_starts(name, SLICE("sec-fetch-")) ||
            forward_own_field(name);
 }
@@ -94,7 +94,7 @@ static bool single(struct slice name)
 {
     static const struct slice table[] = { SLICE_INIT("content-type"), SLICE_INIT("content-length"), SLICE_INIT("content-disposition"),
                                           SLICE_INIT("content-range"), SLICE_INIT("authorization"), SLICE_INIT("origin"),
-                                          SLICE_INIT("referer"), SLICE_INIT("range"), SLICE_INIT("service-worker"),
+                                          SLICE_INIT("referer"), SLICE_INIT("range"), SLICE_INIT("destination"), SLICE_INIT("service-worker"),
                                           SLICE_INIT("countersign-grant") };
     return in_table(name, table, COUNT(table)) || slice_starts(name, SLICE("sec-fetch-"));
 }
@@ -178,6 +178,38 @@ bool forward_sends(const struct forward_request *f, struct slice name, bool has_
     return f->websocket == NULL || !forward_of_handshake(name);
 }
 
+/* The public origin ends where one may end: "https://tool.example" is not "https://tool.example.evil". */
+struct slice forward_told(const struct forward_request *f, const struct field *e, struct slice *rest)
+{
+    const struct slice https = SLICE("https://");
+    size_t n = https.len + f->public_host.len;
+    *rest = e->value;
+    if (f->destination_origin.len > 0 && slice_eq(e->name, SLICE("destination")) && e->value.len > 0 && e->value.ptr[0] == '/')
+        return f->destination_origin;
+    if (f->told_origin.len == 0 || !(slice_eq(e->name, SLICE("origin")) || slice_eq(e->name, SLICE("referer"))))
+        return (struct slice){ 0 };
+    if (e->value.len < n || !slice_ieq(slice_of(e->value.ptr, https.len), https) || !slice_ieq(slice_of(e->value.ptr + https.len, f->public_host.len), f->public_host) ||
+        (e->value.len > n && strchr("/?#", e->value.ptr[n]) == NULL))
+        return (struct slice){ 0 };
+    *rest = slice_from(e->value, n);
+    return f->told_origin;
+}
+
+static void put_passed(struct put *w, const struct forward_request *f, const struct field *e)
+{
+    struct slice rest, told = forward_told(f, e, &rest);
+    if (told.len == 0) {
+        put_field(w, e->name, e->value);
+        return;
+    }
+    put_slice(w, e->name);
+    put_slice(w, SLICE(": "));
+    put_slice(w, told);
+    put_slice(w, rest);
+    put_slice(w, SLICE("\r\n"));
+    w->dirty |= !value_is_clean(told) || !value_is_clean(rest);
+}
+
 static void put_handshake(struct put *w, const struct ws_ask *ask)
 {
     put_slice(w, SLICE("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"));
@@ -211,7 +243,8 @@ static size_t most_bytes(const struct forward_request *f)
 {
     const struct message *m = f->message;
     size_t n = 832 + m->method.len + m->target.len + f->host.len + 2 * (f->client_address.len + f->public_host.len) + f->assertion.len +
-               f->client_cert.len;
+               f->client_cert.len + 2 * f->told_origin.len +
+               f->destination_origin.len;
     for (size_t i = 0; i < m->fields.count; i++)
         n += m->fields.v[i].name.len + m->fields.v[i].value.len + 4;
     return n;
@@ -242,7 +275,7 @@ enum status forward_write_request(const struct forward_request *f, struct bbuf *
     put_field(&w, SLICE("Host"), f->host);
     for (size_t i = 0; i < m->fields.count; i++)
         if (forward_sends(f, m->fields.v[i].name, has_connection))
-            put_field(&w, m->fields.v[i].name, m->fields.v[i].value);
+            put_passed(&w, f, &m->fields.v[i]);
     if (f->whole)
         put_slice(&w, SLICE("Accept-Encoding: identity\r\n"));
     put_cookies(&w, &m->fields);

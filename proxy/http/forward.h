@@ -5,8 +5,8 @@
  * (X-Original-URL, X-Rewrite-URL), and look-alikes of these and of the identity fields (every mark read as '-', case-insensitively), Expect (answered here), Proxy-*; fields whose names hold '_' are dropped. HTTP/2 cookies are joined to one field.
  * Towards the client, removed: hop-by-hop fields, Alt-Svc, NEL, Report-To, Reporting-Endpoints, Service-Worker-Allowed (unless allowed), Countersign-*, Set-Cookie Domain attributes,
  * Access-Control-* (which other origin may do what is the policy's to say, and the gateway's to write; Access-Control-Expose-Headers stays for one that may read),
- * Strict-Transport-Security (the gateway's own is sent). Location with the upstream's own origin, or with the
- * public host and the scheme http, becomes the tool's public origin. */
+ * Strict-Transport-Security (the gateway's own is sent). Location, Content-Location
+ * and the URL of Refresh, where they lead to the tool itself by another name, get the tool's public origin: the address it is spoken to at, the Host it was told, or its public host with http, its own port, or none. */
 #ifndef COUNTERSIGN_FORWARD_H
 #define COUNTERSIGN_FORWARD_H
 
@@ -17,6 +17,8 @@
 struct forward_request {
     const struct message *message;
     struct slice host;                /* the Host field to send */
+    struct slice told_origin;         /* what the tool takes for its own origin; empty: the one that people use */
+    struct slice destination_origin;  /* what stands before the path that Destination holds (RFC 4918 s10.3 wants all of it); empty: it goes as it is */
     struct slice client_address;      /* "127.0.0.1" or "2001:db8::1", no brackets */
     struct slice public_host;         /* host[:port] the client used */
     struct slice assertion;           /* Countersign-Assertion value: without a control byte, as its maker has seen to */
@@ -40,13 +42,16 @@ MUST_CHECK enum status forward_request_fields(const struct forward_request *f, s
 
 struct forward_response {
     const struct message *message;
-    struct slice upstream_origin;     /* "http://127.0.0.1:8000" */
+    struct slice upstream_origin;     /* "http://127.0.0.1:8000", "http://[::1]:8000"; empty: a Unix socket */
+    struct slice sent_host;           /* the Host the tool was told, if another than people use; else empty */
     struct slice public_origin;       /* "https://support.acme.localhost:8443" */
     bool allow_service_worker;
     bool other_origin_reads;          /* the policy lets the page of another origin read this answer */
 };
 /* The fields for the client, without framing ones (Content-Length and Transfer-Encoding are the writer's). In the arena. */
 MUST_CHECK enum status forward_response_fields(const struct forward_response *f, struct arena *arena, struct fields *out);
+/* Does this field of a response (name in lower case) hold an address that forward_response_fields may have to change? */
+bool forward_names_address(struct slice name);
 /* Fields (name in lower case) that only the gateway may write towards the tool, and look-alikes. */
 bool forward_own_field(struct slice name);
 /* Trailers that may pass (RFC 9110 s6.5.1): no framing, routing, authentication or cookie field. */

@@ -55,6 +55,12 @@ static void add_length(struct list *l, const struct forward_request *f)
         add(l, SLICE("content-length"), arena_printf(l->arena, "%llu", (unsigned long long)(f->has_body ? f->body_len : 0)));
 }
 
+static struct slice told_value(const struct forward_request *f, const struct field *e, struct arena *arena)
+{
+    struct slice rest, told = forward_told(f, e, &rest);
+    return told.len > 0 ? arena_printf(arena, "%.*s%.*s", SLICE_ARG(told), SLICE_ARG(rest)) : e->value;
+}
+
 enum status forward_request_fields(const struct forward_request *f, struct slice scheme, struct arena *arena, struct fields *out)
 {
     const struct message *m = f->message;
@@ -68,7 +74,7 @@ enum status forward_request_fields(const struct forward_request *f, struct slice
         const struct field *e = &m->fields.v[i];
         bool cookie = slice_eq(e->name, SLICE("cookie"));   /* as many as came: a recipient joins them (RFC 9113 s8.2.3) */
         if (cookie || forward_sends(f, e->name, has_connection))
-            add(&l, e->name, e->value);
+            add(&l, e->name, told_value(f, e, arena));
     }
     if (f->whole)
         add(&l, SLICE("accept-encoding"), SLICE("identity"));

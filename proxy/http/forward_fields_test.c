@@ -96,6 +96,16 @@ static void test_own(void **state)
     assert_string_equal(text, ":method: GET\n:scheme: http\n:authority: t.example\n:path: /a%20b?c\n");
 }
 
+static void test_told_origin(void **state)
+{
+    char text[4096];
+    struct forward_request f = plain;
+    (void)state;
+    f.told_origin = SLICE("http://localhost:9091");
+    assert_int_equal(sent("GET", "Origin: https://t.example:8443\r\nReferer: https://t.example:8443/a\r\nX-A: https://t.example:8443\r\n", f, text, sizeof text), OK);
+    assert_non_null(strstr(text, "origin: http://localhost:9091\nreferer: http://localhost:9091/a\nx-a: https://t.example:8443\n"));
+}
+
 static void test_hostile(void **state)
 {
     char text[4096];
@@ -109,7 +119,7 @@ static void test_hostile(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole), cmocka_unit_test(test_lengths), cmocka_unit_test(test_websocket), cmocka_unit_test(test_own), cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_whole), cmocka_unit_test(test_lengths), cmocka_unit_test(test_websocket), cmocka_unit_test(test_own), cmocka_unit_test(test_told_origin), cmocka_unit_test(test_hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,9 @@ struct slice forward_set_cookie(struct slice value, struct arena *arena);
 bool forward_passes(const struct message *m, struct slice name, bool has_connection);
 /* The same of this request: without what its handshake, or an answer wanted whole, leaves out. */
 bool forward_sends(const struct forward_request *f, struct slice name, bool has_connection);
+/* What is sent of a value: what this answers, then *rest. Origin and Referer of the tool's own pages are sent as of told_origin, Destination with its origin before it; of all others
+ * *rest is the whole value. */
+struct slice forward_told(const struct forward_request *f, const struct field *e, struct slice *rest);
 /* A field of a WebSocket's handshake that is the gateway's to say; Sec-WebSocket-Protocol passes as it came. */
 bool forward_of_handshake(struct slice name);
 

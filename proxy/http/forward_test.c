@@ -102,6 +102,37 @@ static void test_stopped(void **state)
     assert_true(sent("Connection: x-a\r\nX-B: kept\r\n", "x-b: kept\r\n", NULL));
 }
 
+/* told: the tool takes http://localhost:9091 for its own origin. The fixture's public host is t.example:8443. */
+static const struct {
+    const char *fields, *told;
+} told_rows[] = {
+    { "Origin: https://t.example:8443\r\n", "origin: http://localhost:9091\r\n" },
+    { "Origin: https://T.Example:8443\r\n", "origin: http://localhost:9091\r\n" },
+    { "Referer: https://t.example:8443/a?b\r\n", "referer: http://localhost:9091/a?b\r\n" },
+    { "Destination: /a%20b\r\n", "destination: http://tool.internal:81/a%20b\r\n" }, { "Destination: an-id\r\n", "destination: an-id\r\n" },
+    { "Origin: null\r\n", "origin: null\r\n" },
+    { "Origin: https://t.example\r\n", "origin: https://t.example\r\n" },
+    { "Origin: http://t.example:8443\r\n", "origin: http://t.example:8443\r\n" },
+    { "Origin: https://t.example:84430\r\n", "origin: https://t.example:84430\r\n" },
+    { "Referer: https://t.example:8443.evil/\r\n", "referer: https://t.example:8443.evil/\r\n" },
+    { "Referer: https://t.example:8443@evil/\r\n", "referer: https://t.example:8443@evil/\r\n" },
+    { "X-Origin: https://t.example:8443\r\n", "x-origin: https://t.example:8443\r\n" },
+};
+
+static void test_told_origin(void **state)
+{
+    struct fixture x = { 0 };
+    (void)state;
+    for (size_t i = 0; i < sizeof told_rows / sizeof *told_rows; i++) {
+        struct forward_request f = request_of(&x);
+        f.told_origin = SLICE("http://localhost:9091");
+        f.destination_origin = SLICE("http://tool.internal:81");
+        if (!sent(told_rows[i].fields, told_rows[i].told, &f))
+            fail_msg("not told: %s", told_rows[i].told);
+    }
+    assert_true(sent("Origin: https://t.example:8443\r\n", "origin: https://t.example:8443\r\n", NULL));
+}
+
 static void test_framing(void **state)
 {
     struct fixture x;
@@ -206,6 +237,20 @@ static const struct response_row response_rows[] = {
     { "location", "http://127.0.0.1:80001/", "http://127.0.0.1:80001/" }, { "location", "http://127.0.0.1:8000@evil/", "http://127.0.0.1:8000@evil/" },
     { "location", "http://127.0.0.1:8000.evil/", "http://127.0.0.1:8000.evil/" }, { "location", "http://t.example:8443/a", "https://t.example:8443/a" },
     { "location", "https://other.example/", "https://other.example/" },
+    { "location", "//127.0.0.1:8000/a", "https://t.example:8443/a" }, { "location", "//t.example/a", "https://t.example:8443/a" },
+    { "location", "http://t.example/a", "https://t.example:8443/a" }, { "location", "http://t.example:80/a", "https://t.example:8443/a" },
+    { "location", "http://t.example:8000/a/?b", "https://t.example:8443/a/?b" }, { "location", "https://T.example/a", "https://t.example:8443/a" },
+    { "location", "https://t.example:8443/a", "https://t.example:8443/a" }, { "location", "http://t.example:9000/a", "http://t.example:9000/a" },
+    { "location", "http://t.example.evil/a", "http://t.example.evil/a" }, { "location", "http://t.example@evil/a", "http://t.example@evil/a" },
+    { "location", "http://t.example:8000@evil/a", "http://t.example:8000@evil/a" }, { "location", "http://t.example\\@evil/", "http://t.example\\@evil/" },
+    { "location", "https://127.0.0.1:8000/a", "https://127.0.0.1:8000/a" }, { "location", "http://127.0.0.1/a", "http://127.0.0.1/a" },
+    { "location", "http://told.internal:81/a", "https://t.example:8443/a" }, { "location", "https://Told.internal:81", "https://t.example:8443" },
+    { "location", "http://told.internal/a", "http://told.internal/a" }, { "location", "http:a", "http:a" }, { "location", "http:/a", "http:/a" },
+    { "location", "///evil", "///evil" }, { "location", "http://", "http://" }, { "location", "ftp://t.example/", "ftp://t.example/" }, { "location", "", "" },
+    { "content-location", "http://127.0.0.1:8000/a.html", "https://t.example:8443/a.html" },
+    { "refresh", "5", "5" }, { "refresh", "0; url=/a;b", "0; url=/a;b" }, { "refresh", "0; url=http://127.0.0.1:8000/a;b", "0; url=https://t.example:8443/a;b" },
+    { "refresh", "0;URL='http://t.example/a'", "0;URL='https://t.example:8443/a'" }, { "refresh", "1; http://t.example:8000/", "1; https://t.example:8443/" },
+    { "refresh", "1; url=http://other.example/", "1; url=http://other.example/" }, { "refresh", "1;", "1;" }, { "refresh", "1; url=", "1; url=" },
     { "set-cookie", "a=b", "a=b" }, { "set-cookie", "a=b; Domain=example", "a=b" },
     { "set-cookie", "a=b; Path=/; domain = .example ;Secure", "a=b; Path=/;Secure" }, { "set-cookie", "a=b;DOMAIN;Secure", "a=b;Secure" },
     { "set-cookie", "domain=b; Secure", "domain=b; Secure" }, { "set-cookie", "a=b;Domain=x;Domain=y;", "a=b;" },
@@ -215,8 +260,8 @@ static const struct response_row response_rows[] = {
 
 static void test_response(void **state)
 {
-    struct field v[64];
-    struct message m = { .version = 11, .status = 200, .fields = { v, 0, 64 } };
+    struct field v[128];
+    struct message m = { .version = 11, .status = 200, .fields = { v, 0, 128 } };
     struct arena arena;
     struct fields out;
     (void)state;
@@ -224,7 +269,8 @@ static void test_response(void **state)
     const size_t rows = sizeof response_rows / sizeof *response_rows;
     for (size_t i = 0; i < rows; i++)
         v[m.fields.count++] = (struct field){ slice_str(response_rows[i].name), slice_str(response_rows[i].value) };
-    struct forward_response f = { &m, SLICE("http://127.0.0.1:8000"), SLICE("https://t.example:8443"), false, false };
+    struct forward_response f = { .message = &m, .upstream_origin = SLICE("http://127.0.0.1:8000"), .public_origin = SLICE("https://t.example:8443"),
+                                  .sent_host = SLICE("told.internal:81") };
     assert_int_equal(forward_response_fields(&f, &arena, &out), OK);
     size_t k = 0;
     for (size_t i = 0; i < rows; i++) {
@@ -247,6 +293,14 @@ static void test_response(void **state)
     m.fields.count = 1;
     v[0] = (struct field){ SLICE("location"), SLICE("http://tool.example/x") };
     f.upstream_origin = SLICE("http://tool.example:80");
+    assert_int_equal(forward_response_fields(&f, &arena, &out), OK);
+    assert_true(slice_eq(out.v[0].value, SLICE("https://t.example:8443/x")));
+    v[0].value = SLICE("http://[::1]:9000/x");
+    f.upstream_origin = SLICE("http://[::1]:9000");
+    assert_int_equal(forward_response_fields(&f, &arena, &out), OK);
+    assert_true(slice_eq(out.v[0].value, SLICE("https://t.example:8443/x")));
+    v[0].value = SLICE("http://t.example/x");
+    f.upstream_origin = SLICE("");    /* a Unix socket */
     assert_int_equal(forward_response_fields(&f, &arena, &out), OK);
     assert_true(slice_eq(out.v[0].value, SLICE("https://t.example:8443/x")));
     arena_done(&arena);
@@ -290,7 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_te),
-        cmocka_unit_test(test_whole_request), cmocka_unit_test(test_stopped), cmocka_unit_test(test_framing),
+        cmocka_unit_test(test_whole_request), cmocka_unit_test(test_stopped), cmocka_unit_test(test_told_origin), cmocka_unit_test(test_framing),
         cmocka_unit_test(test_writing_fails_whole), cmocka_unit_test(test_refuses), cmocka_unit_test(test_response),
         cmocka_unit_test(test_trailers),
     };

@@ -3,7 +3,7 @@
 #include "proxy/http/forward.h"
 #include "proxy/http/syntax.h"
 
-enum { FIELD_OVERHEAD = 32 };   /* what each field counts besides its bytes (RFC 9113 s6.5.2) */
+enum { FIELD_OVERHEAD = 32, COOKIES_MAX = 1024 };   /* what each field counts besides its bytes (RFC 9113 s6.5.2) */
 
 void h2_request_init(struct h2_request *r, struct arena *arena, size_t max_fields, size_t max_bytes)
 {
@@ -33,12 +33,13 @@ static bool pseudo(struct h2_request *r, struct slice name, struct slice value)
     return to->ptr != NULL;
 }
 
-static bool keep(struct h2_request *r, struct fields *to, struct slice name, struct slice value)
+/* max: fields of that kind; the list has room for cookies beside them, whose number the head's bytes limit. */
+static bool keep(struct h2_request *r, struct fields *to, struct slice name, struct slice value, size_t max)
 {
     struct slice n = arena_copy(r->arena, name), v = arena_copy(r->arena, slice_trim(value));
     if (n.ptr == NULL || v.ptr == NULL)
         return false;
-    enum status st = fields_add(to, r->arena, r->max_fields, n, v);
+    enum status st = to->count < max ? fields_add(to, r->arena, r->max_fields + COOKIES_MAX, n, v) : FULL;
     if (st == FULL)
         r->too_large = true;
     return st == OK || st == FULL;
@@ -48,14 +49,18 @@ bool h2_request_field(struct h2_request *r, struct slice name, struct slice valu
 {
     if (!counts(r, name, value))
         return true;
-    return name.len > 0 && name.ptr[0] == ':' ? pseudo(r, name, value) : keep(r, &r->fields, name, value);
+    if (name.len > 0 && name.ptr[0] == ':')
+        return pseudo(r, name, value);
+    if (slice_eq(name, SLICE("cookie")))
+        r->cookies++;
+    return keep(r, &r->fields, name, value, r->max_fields + (r->cookies > 0 ? r->cookies - 1 : 0));
 }
 
 bool h2_request_trailer(struct h2_request *r, struct slice name, struct slice value)
 {
     if (!counts(r, name, value) || !forward_trailer_allowed(name))
         return true;
-    return keep(r, &r->trailers, name, value);
+    return keep(r, &r->trailers, name, value, r->max_fields);
 }
 
 /* Connection-specific fields make a message malformed (s8.2.2). */

@@ -1,7 +1,8 @@
 /* h2_request: an HTTP/2 request head (RFC 9113 s8.3), gathered field by field as nghttp2 gives them, judged at its end.
  *
  * Refused, beside what nghttp2 refuses: connection-specific fields (s8.2.2), `te` other than trailers, `host` beside another :authority (s8.3.1), a :scheme other
- * than https, a malformed authority, TRACE, CONNECT but for a WebSocket (RFC 8441: the message then says GET, and connect), a repeated or malformed content-length, framing or routing fields in trailers (dropped). */
+ * than https, a malformed authority, TRACE, CONNECT but for a WebSocket (RFC 8441: the message then says GET, and connect), a repeated or malformed content-length, framing or routing fields in trailers (dropped).
+ * Cookie fields count as one, since browsers send one for each cookie (s8.2.3); their bytes all count. */
 #ifndef COUNTERSIGN_H2_REQUEST_H
 #define COUNTERSIGN_H2_REQUEST_H
 
@@ -9,7 +10,7 @@
 
 struct h2_request {
     struct arena *arena;
-    size_t max_fields, max_bytes, bytes;
+    size_t max_fields, max_bytes, bytes, cookies;
     struct slice method, scheme, authority, path, protocol;
     struct fields fields, trailers;
     bool too_large, repeated;

@@ -67,6 +67,9 @@ static const struct row rows[] = {
     { "length without a body", P "content-length=5\n", false, 400 },
     { "CR in a value", P "x=a\rb\n", false, 400 },
     { "space in a name", P "x y=a\n", false, 400 },
+    { "many cookies, a field each", P "cookie=a\ncookie=b\ncookie=c\ncookie=d\ncookie=e\na=\na=\na=\na=\n", false, 0 },
+    { "too many fields beside a cookie", P "cookie=a\na=\na=\na=\na=\na=\na=\na=\na=\n", false, 431 },
+    { "cookies of too many bytes", P "cookie=a\ncookie=a\ncookie=a\ncookie=a\ncookie=a\ncookie=a\ncookie=a\ncookie=a\ncookie=a\ncookie=a\ncookie=a\n", false, 431 },
     { "too many fields", P "a=\na=\na=\na=\na=\na=\na=\na=\na=\n", false, 431 },
     { "too many bytes", P "a=" "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
       "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789\n"

@@ -12,6 +12,11 @@ static bool decodes(unsigned char c)
     return c != 0 && strchr(":@!$&'()*,", c) != NULL;
 }
 
+/* What stands behind a reason that the tool's settings can do away with; the person is told whom to ask. */
+#define SETTING(name) "; an operator can allow it for this tool (allow_in_target = [ \"" name "\" ])"
+
+static const char no_escape[] = "a percent-encoding that is none (%uXXXX)";
+
 struct writer {
     const unsigned char *in;
     size_t len, at;
@@ -27,16 +32,31 @@ static void put_encoded(struct writer *w, unsigned char c)
     w->out[w->n++] = (unsigned char)hex[c & 15];
 }
 
-/* The byte behind "%XX" at w->at, which moves behind it; -1 when broken. */
+/* The hex digit so far behind w->at; -1: none. */
+static int hex_behind(const struct writer *w, size_t n)
+{
+    return w->len - w->at > n ? hex_digit(w->in[w->at + n]) : -1;
+}
+
+/* The byte behind "%XX" at w->at, which moves behind it. A '%' without two hex digits is what browsers send for a '%' (WHATWG URL), and nearly all tools read it so: it is
+ * one. But for "%uXXXX", which some read as a character: -1. */
 static int take_encoded(struct writer *w)
 {
-    if (w->len - w->at < 3)
+    int hi = hex_behind(w, 1), lo = hex_behind(w, 2);
+    if (hi >= 0 && lo >= 0) {
+        w->at += 3;
+        return hi << 4 | lo;
+    }
+    if (w->len - w->at > 2 && ascii_lower(w->in[w->at + 1]) == 'u' && lo >= 0)
         return -1;
-    int hi = hex_digit(w->in[w->at + 1]), lo = hex_digit(w->in[w->at + 2]);
-    if (hi < 0 || lo < 0)
-        return -1;
-    w->at += 3;
-    return hi << 4 | lo;
+    w->at++;
+    return '%';
+}
+
+/* Browsers leave these as they are in a path (WHATWG URL s1.3), RFC 3986 has them encoded, tools read both alike: they are written encoded. */
+static bool left_bare(unsigned char c)
+{
+    return c == '[' || c == ']' || c == '|' || c == '^';
 }
 
 static const char *path_byte(struct writer *w, unsigned allow)
@@ -53,17 +73,17 @@ static const char *path_byte(struct writer *w, unsigned allow)
     else
         w->at++;
     if (code < 0)
-        return "a broken percent-encoding";
+        return no_escape;
     if (code == '\\') {               /* both spellings become one */
         if (!(allow & TARGET_BACKSLASH))
-            return "a backslash in the path";
-    } else if (c != '%') {
+            return "a backslash in the path" SETTING("backslash");
+    } else if (c != '%' && !left_bare(c)) {
         return "a byte in the path that must be encoded";
     }
     if (code < 0x20 || code == 0x7f)
         return "an encoded control byte in the path";
     if (code == '/' && !(allow & TARGET_ENCODED_SLASH))
-        return "an encoded slash in the path";
+        return "an encoded slash in the path" SETTING("encoded-slash");
     if (decodes((unsigned char)code))
         w->out[w->n++] = (unsigned char)code;
     else
@@ -91,7 +111,7 @@ static const char *segment_fault(struct slice s, bool last, unsigned allow)
     if ((n == 1 && s.ptr[0] == '.') || (n == 2 && s.ptr[0] == '.' && s.ptr[1] == '.'))
         return "a dot segment in the path";
     if (n == 0 && !(last && s.len == 0) && !(allow & TARGET_EMPTY_SEGMENT))
-        return "an empty segment in the path";
+        return "an empty segment in the path" SETTING("empty-segment");
     return NULL;
 }
 
@@ -150,7 +170,7 @@ static const char *normal_path(struct writer *w, unsigned allow)
     if (path.len == 0 || path.ptr[0] != '/')
         return "a path that does not start with a slash";
     if (escapes && encoded_twice(path) && !(allow & TARGET_DOUBLE_ENCODING))
-        return "a double percent-encoding in the path";
+        return "a double percent-encoding in the path" SETTING("double-encoding");
     if (escapes && overlong(path))
         return "overlong UTF-8 in the path";
     return segments_fault(path, allow);
@@ -163,7 +183,7 @@ static const char *normal_query(struct writer *w)
         if (c == '%') {
             int code = take_encoded(w);
             if (code < 0)
-                return "a broken percent-encoding";
+                return no_escape;
             put_encoded(w, (unsigned char)code);
         } else if (char_is(c, CHAR_QUERY)) {
             w->out[w->n++] = c;
@@ -190,6 +210,16 @@ static enum parse take_asterisk(struct message *m, struct refusal *why)
     return PARSE_OK;
 }
 
+/* What is written encoded has three bytes then; nothing else grows. */
+static size_t most_bytes(struct slice raw)
+{
+    size_t n = raw.len + 1;
+    for (size_t i = 0; i < raw.len; i++)
+        if (raw.ptr[i] == '\\' || raw.ptr[i] == '%' || left_bare(raw.ptr[i]))
+            n += 2;
+    return n;
+}
+
 enum parse target_normalise(struct message *m, unsigned allow, struct arena *arena, struct refusal *why)
 {
     struct slice raw = m->raw_target;
@@ -197,9 +227,8 @@ enum parse target_normalise(struct message *m, unsigned allow, struct arena *are
         return refuse(why, 414, "a request target that is too long");
     if (slice_eq(raw, SLICE("*")))
         return take_asterisk(m, why);
-    /* Only a backslash grows, to three bytes. */
     struct writer w = { .in = raw.ptr, .len = raw.len };
-    w.out = arena_alloc(arena, raw.len * (allow & TARGET_BACKSLASH ? 3 : 1) + 1);
+    w.out = arena_alloc(arena, most_bytes(raw));
     if (w.out == NULL)
         return refuse(why, 414, "a request target that does not fit the memory of one exchange");
     const char *bad = normal_path(&w, allow);

@@ -2,10 +2,11 @@
  * round by spelling.
  *
  * In the path: percent-encoded unreserved characters are decoded, and those reserved ones that mean themselves in a path (: @ ! $ & ' ( ) * ,), hex digits
- * upper-cased. Refused (400) unless the tool allows it: "%2F", "\" and "%5C" (allowed, both become "%5C"), empty segments ("//", and "/;x/"), "%25" followed by two
+ * upper-cased; what browsers leave as it is, "[", "]", "|" and "^", is encoded. In path and query: a "%" without two hex digits becomes "%25", as browsers send it so. Refused (400) unless the tool allows it: "%2F", "\" and "%5C" (allowed, both become "%5C"), empty segments ("//", and "/;x/"), "%25" followed by two
  * hex digits. Refused always: "." and ".." segments in any spelling ("%2e", "..;x", between encoded separators), overlong UTF-8, "%00" and other encoded controls, bytes outside
- * RFC 3986's pchar (controls, space, non-ASCII, '"<>^`{|}'), broken percent-encodings, '#', more than 8 KiB (414). ";params" stay as they are.
- * The query keeps its bytes but for the case of hex digits; controls, space, '#' and non-ASCII are refused; broken percent-encodings are refused. */
+ * RFC 3986's pchar but for those four (controls, space, non-ASCII, '"<>`{}'), "%u" with a hex digit behind it, '#', more than 8 KiB (414). ";params" stay as they are.
+ * The query keeps its bytes but for the case of hex digits; controls, space, '#', non-ASCII and "%u" with a hex digit behind it are refused.
+ * The reason of a refusal names the setting that would allow it. */
 #ifndef COUNTERSIGN_TARGET_H
 #define COUNTERSIGN_TARGET_H
 

@@ -46,6 +46,19 @@ static const struct row rows[] = {
     R("encoded NUL in the query", "/a?b=%00", "/a?b=%00", 0),
     R("encoded quotes", "/%22%3c%3e%5e%60%7b%7c%7d", "/%22%3C%3E%5E%60%7B%7C%7D", 0),
 
+    R("what browsers leave bare", "/[a]/b|c^d", "/%5Ba%5D/b%7Cc%5Ed", 0),
+    R("the same, encoded", "/%5ba%5d/b%7cc%5ed", "/%5Ba%5D/b%7Cc%5Ed", 0),
+    R("bare percent at the end", "/100%", "/100%25", 0),
+    R("bare percent, one digit", "/a%4", "/a%254", 0),
+    R("bare percent, no hex", "/a%4g", "/a%254g", 0),
+    R("bare percent, sign", "/a%+1", "/a%25+1", 0),
+    R("bare percent before a slash", "/100%/a", "/100%25/a", 0),
+    R("two percents", "/a%%32x", "/a%252x", 0),
+    R("bare percent and u", "/5%up", "/5%25up", 0),
+    R("bare percent in the query", "/a?b=%zz&c=50%", "/a?b=%25zz&c=50%25", 0),
+    R("bare percent, one digit, ends the query", "/a?b=%1", "/a?b=%251", 0),
+    R("bare percent and u in the query", "/a?b=%up", "/a?b=%25up", 0),
+
     R("empty", "", NULL, ALL),
     R("no slash", "a", NULL, ALL),
     R("question mark alone", "?a", NULL, ALL),
@@ -72,12 +85,13 @@ static const struct row rows[] = {
     R("encoded newline", "/a%0a", NULL, ALL),
     R("encoded CR", "/a%0D", NULL, ALL),
     R("encoded DEL", "/a%7f", NULL, ALL),
-    R("broken escape at the end", "/a%", NULL, ALL),
-    R("broken escape, one digit", "/a%4", NULL, ALL),
-    R("broken escape, no hex", "/a%4g", NULL, ALL),
-    R("broken escape, sign", "/a%+1", NULL, ALL),
-    R("two percents", "/a%%32%35", NULL, ALL),
     R("IIS escape", "/%u002e", NULL, ALL),
+    R("IIS escape, capital", "/%U002e", NULL, ALL),
+    R("IIS escape, cut", "/%u0", NULL, ALL),
+    R("IIS escape in the query", "/a?b=%u0065", NULL, ALL),
+    R("control in the place of a digit", "/a%\n1", NULL, ALL),
+    R("what a bare percent leaves is an escape", "/a%%32%46", NULL, ALL & ~TWICE),
+    R("a bare percent and a digit, then an escape", "/a%2%46", NULL, ALL & ~TWICE),
     R("fragment", "/a#b", NULL, ALL),
     R("fragment in the query", "/a?b#c", NULL, ALL),
     R("space", "/a b", NULL, ALL),
@@ -87,17 +101,12 @@ static const struct row rows[] = {
     R("non-ASCII", "/caf\xc3\xa9", NULL, ALL),
     R("quote", "/\"", NULL, ALL),
     R("angle brackets", "/<>", NULL, ALL),
-    R("caret", "/^", NULL, ALL),
     R("backtick", "/`", NULL, ALL),
     R("curly brackets", "/{}", NULL, ALL),
-    R("bar", "/|", NULL, ALL),
-    R("square brackets", "/[]", NULL, ALL),
     R("space in the query", "/a?b c", NULL, ALL),
     R("newline in the query", "/a?b\r\nX: y", NULL, ALL),
     R("non-ASCII in the query", "/a?\xff", NULL, ALL),
     R("DEL in the query", "/a?\x7f", NULL, ALL),
-    R("broken escape in the query", "/a?b=%zz", NULL, ALL),
-    R("broken escape ends the query", "/a?b=%1", NULL, ALL),
 
     R("encoded slash", "/a%2fb", NULL, ALL & ~SLASH),
     R("encoded slash, allowed", "/a%2fb", "/a%2Fb", SLASH),
@@ -178,16 +187,18 @@ static void test_limits(void **state)
     struct message m;
     struct refusal why;
     (void)state;
-    arena_init(&arena, 65536);
+    arena_init(&arena, 1 << 20);
     memset(big, 'a', sizeof big);
     big[0] = '/';
     assert_int_equal(normalise(slice_of(big, TARGET_MAX), 0, &arena, &m, &why), PARSE_OK);
     assert_int_equal(normalise(slice_of(big, TARGET_MAX + 1), 0, &arena, &m, &why), PARSE_BAD);
     assert_int_equal(why.status, 414);
-    memset(big + 1, '\\', TARGET_MAX - 1);        /* grows to three times its length */
-    big[TARGET_MAX - 1] = 'a';
-    assert_int_equal(normalise(slice_of(big, TARGET_MAX), ALL, &arena, &m, &why), PARSE_OK);
-    assert_int_equal(m.target.len, 2 + 3 * (TARGET_MAX - 2));
+    for (const char *grows = "\\[%"; *grows; grows++) {   /* to three times its length */
+        memset(big + 1, *grows, TARGET_MAX - 1);
+        big[TARGET_MAX - 1] = 'a';
+        assert_int_equal(normalise(slice_of(big, TARGET_MAX), ALL, &arena, &m, &why), PARSE_OK);
+        assert_int_equal(m.target.len, 2 + 3 * (TARGET_MAX - 2));
+    }
     arena_done(&arena);
     arena_init(&arena, 16);
     assert_int_equal(normalise(slice_of(big, 64), 0, &arena, &m, &why), PARSE_BAD);

@@ -59,6 +59,8 @@ struct upstream_want {
     bool fresh;                       /* a connection that nobody else uses */
     bool websocket;                   /* a 101 is asked for; implies fresh over HTTP/1.1 */
     int64_t quiet_ms;                 /* websocket: without a byte either way for so long it fails with UPSTREAM_TIMEOUT */
+    uint64_t owner;                   /* the client connection this is for; no two have the same */
+    bool binds;                       /* the tool may take the whole connection for this person from now on (NTLM, Negotiate): nobody else ever gets it. HTTP/1.1 only */
     unsigned place;                   /* 1, 2 …: only this one, well or not; 0: any */
 };
 /* ops->connected always comes later, as does failed. NULL: no memory; or *why_out says what. */

@@ -314,6 +314,10 @@ void h1_begin(struct wire *w, struct upstream *u)
 enum status h1_send_head(struct upstream *u, const struct forward_request *f)
 {
     enum status st = forward_write_request(f, &u->wire->out);
+    if (st == OK && u->want.binds && u->wire->owner == 0) {
+        u->wire->owner = u->want.owner;
+        u->pool->owned += u->wire->owner != 0;
+    }
     if (st == OK)
         u->wire->chunked = f->has_body && f->chunked;
     return st;

@@ -72,14 +72,19 @@ static void turns(void)
         uv_run(&loop.uv, UV_RUN_NOWAIT);
 }
 
-static void take(struct user *u)
+static void take_as(struct user *u, uint64_t owner, bool binds)
 {
     enum upstream_failure why;
     memset(u, 0, sizeof *u);
     arena_init(&u->arena, 64 * 1024);
-    struct upstream_want want = { .method = SLICE("POST"), .arena = &u->arena };
+    struct upstream_want want = { .method = SLICE("POST"), .arena = &u->arena, .owner = owner, .binds = binds };
     u->up = upstream_take(pool, &want, &ops, u, &why);
     assert_non_null(u->up);
+}
+
+static void take(struct user *u)
+{
+    take_as(u, 0, false);
 }
 
 static void ask(struct user *u)
@@ -162,9 +167,77 @@ static void test_an_answer_before_the_request_is_nobodys(void **state)
     assert_int_equal(second.failure, UPSTREAM_CLOSED);
 }
 
+static void whole(struct user *u)
+{
+    turns();
+    ask(u);
+    say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    turns();
+    assert_int_equal(u->ends, 1);
+    arena_done(&u->arena);
+}
+
+static unsigned idle_count(void)
+{
+    unsigned idle, busy;
+    upstream_pool_count(pool, &idle, &busy);
+    return idle;
+}
+
+/* NTLM: whoever logs in on a connection keeps it, and nobody else is sent there. */
+static void test_a_connection_that_knows_somebody_is_theirs(void **state)
+{
+    int first_fd = tool_fd;
+    (void)state;
+    take_as(&second, 7, true);        /* takes the one that is nobody's, and makes it 7's */
+    whole(&second);
+    take_as(&second, 8, false);       /* another client: a new one */
+    tool_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(tool_fd >= 0);
+    whole(&second);
+    assert_int_equal(idle_count(), 2);
+    int other_fd = tool_fd;
+    tool_fd = first_fd;
+    take_as(&second, 7, false);       /* 7 again, with nothing to say who it is: the first */
+    whole(&second);
+    tool_fd = other_fd;
+    take_as(&second, 9, false);
+    whole(&second);
+    take(&second);
+    whole(&second);
+    assert_int_equal(idle_count(), 2);
+    close(first_fd);
+    memset(&second, 0, sizeof second);
+}
+
+/* Room is made by those that wait for a client which may be gone. */
+static void test_owned_connections_make_room(void **state)
+{
+    int fds[4];
+    (void)state;
+    take_as(&second, 1, true);
+    whole(&second);
+    fds[0] = tool_fd;
+    for (unsigned i = 1; i < 4; i++) {
+        take_as(&second, i + 1, true);
+        fds[i] = tool_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        whole(&second);
+    }
+    assert_int_equal(idle_count(), 4);   /* limits.upstream_connections */
+    take_as(&second, 5, false);
+    tool_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    whole(&second);
+    assert_int_equal(idle_count(), 4);
+    for (unsigned i = 0; i < 4; i++)
+        close(fds[i]);
+    memset(&second, 0, sizeof second);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_connection_that_knows_somebody_is_theirs, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_owned_connections_make_room, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_the_next_one_gets_its_own_answer, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_an_answer_before_the_request_is_nobodys, open_all, close_all),
     };

@@ -53,6 +53,7 @@ struct wire {
     bool listed;                      /* in place->idle or place->h2 */
     bool shared;                      /* it may become an HTTP/2 connection for many */
     bool opening;                     /* counted in place->opening */
+    uint64_t owner;                   /* nobody else gets it; 0: anybody's */
     int64_t deadline_ms;
     struct task begin;                /* tells the user that a kept connection is ready; or goes on reading */
 
@@ -96,7 +97,7 @@ struct upstream_pool {
     struct place *place;
     unsigned place_count, turn;
     struct wire *all;
-    unsigned wires, busy, idle;
+    unsigned wires, busy, idle, owned;
     struct upstream *waiting, **waiting_end;   /* for a name, or for a connection that many may share */
     bool closing, checks;
 };

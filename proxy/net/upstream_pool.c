@@ -129,10 +129,37 @@ static struct wire *h2_with_room(const struct place *at, const struct upstream *
     return NULL;
 }
 
+/* The one that knows this client, else one that is nobody's. As a rule all are nobody's, and the first will do. */
+static struct wire *kept_for(const struct upstream *u, const struct place *at)
+{
+    struct wire *anybodys = NULL;
+    if (u->pool->owned == 0)
+        return at->idle;
+    for (struct wire *w = at->idle; w != NULL; w = w->also_next) {
+        if (w->owner != 0 && w->owner == u->want.owner)
+            return w;
+        if (w->owner == 0 && anybodys == NULL)
+            anybodys = w;
+    }
+    return anybodys;
+}
+
+/* One that waits for a client which may never come back makes room for who is here. */
+static bool drop_owned(struct upstream_pool *p)
+{
+    for (unsigned i = 0; p->owned > 0 && i < p->place_count; i++)
+        for (struct wire *w = p->place[i].idle; w != NULL; w = w->also_next)
+            if (w->owner != 0) {
+                wire_drop(w, false);
+                return true;
+            }
+    return false;
+}
+
 /* A kept connection; or one whose user left while it was being made. */
 static bool take_kept(struct upstream *u, struct place *at)
 {
-    struct wire *w = at->idle;
+    struct wire *w = kept_for(u, at);
     if (w == NULL || u->want.fresh || u->want.websocket)
         return false;
     place_unlist(w);
@@ -147,7 +174,7 @@ static bool take_kept(struct upstream *u, struct place *at)
 
 static enum started open_new(struct upstream *u, struct place *at, bool h2, struct failure *why)
 {
-    if (u->pool->wires >= u->pool->limits.upstream_connections) {
+    if (u->pool->wires >= u->pool->limits.upstream_connections && !drop_owned(u->pool)) {
         *why = (struct failure){ UPSTREAM_FULL, "limits.upstream_connections are open" };
         return FAILED;
     }

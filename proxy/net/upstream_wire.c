@@ -45,6 +45,7 @@ void wire_drop(struct wire *w, bool friendly)
     w->state = WIRE_GONE;
     w->use = NULL;
     w->pool->wires--;
+    w->pool->owned -= w->owner != 0;
     task_cancel(&w->begin);
     stream_close(&w->stream, friendly);
 }

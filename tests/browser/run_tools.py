@@ -1,7 +1,6 @@
 """Real tools behind the gateway, used in real Chromium: Jupyter (pages, JSON, uploads, a terminal over WebSockets), Node-RED (a single-page application with a WebSocket),
-Adminer (PHP forms and sessions), socket.io (long polls, then a WebSocket), gRPC-web and GraphQL (rpc_tool.mjs). tools.mjs uses them as a person does. Jupyter and what comes from npm are always there
-(config/install test, npm ci); the
-others are tried when they are installed: Debian's adminer, php-cli and php-sqlite3; npm's node-red in a folder named by COUNTERSIGN_NODE_MODULES."""
+Adminer (PHP forms and sessions), Vite (a development server: modules, pages renewed over a WebSocket) and Transmission (a token by 409; both answer to one name only), socket.io (long polls, then a WebSocket), gRPC-web and GraphQL (rpc_tool.mjs). tools.mjs uses them as a person does. Jupyter, Transmission and what comes from npm are always there
+(config/install test, npm ci); the others are tried when they are installed: Debian's adminer, php-cli and php-sqlite3; npm's node-red in a folder named by COUNTERSIGN_NODE_MODULES."""
 import json
 import os
 import sqlite3
@@ -54,12 +53,34 @@ def rpc(port, folder):
     return ["node", os.path.join(HERE, "rpc_tool.mjs"), str(port)]
 
 
-TOOLS = {"rpc": (rpc, {}), "jupyter": (jupyter, {"tied_cookies": ["username-*"]}), "nodered": (node_red, {}), "adminer": (adminer, {"tied_cookies": ["adminer_sid"]}), "chat": (socket_io, {})}
+def vite(port, folder):
+    files = {"index.html": '<!doctype html><title>vite</title><p id=app></p><script type=module src="/src/main.js"></script>', "src/style.css": "#app { color: rgb(1, 2, 3) }",
+             "src/main.js": 'import "./style.css"; import { what } from "./[id].js"; document.getElementById("app").textContent = "hello " + what;', "src/[id].js": 'export const what = "one";',
+             "package.json": '{"type":"module"}'}
+    os.makedirs(os.path.join(folder, "src"))
+    os.symlink(os.path.join(HERE, "node_modules"), os.path.join(folder, "node_modules"))
+    for name, text in files.items():
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as f:
+            f.write(text)
+    return ["node", os.path.join(HERE, "node_modules", "vite", "bin", "vite.js"), "--host", "127.0.0.1", "--port", str(port), "--strictPort"]
+
+
+def transmission(port, folder):
+    return ["transmission-daemon", "--foreground", "--config-dir", folder, "--port", str(port), "--rpc-bind-address", "127.0.0.1", "--no-auth", "--no-dht", "--no-lpd", "--no-portmap"]
+
+
+# For tools that answer to one name only; {port} is theirs.
+ONE_NAME = {"upstream_host": "localhost:{port}", "upstream_origin": "http://localhost:{port}"}
+TOOLS = {"rpc": (rpc, {}), "jupyter": (jupyter, {"tied_cookies": ["username-*"]}), "nodered": (node_red, {}), "adminer": (adminer, {"tied_cookies": ["adminer_sid"]}), "chat": (socket_io, {}), "vite": (vite, ONE_NAME), "transmission": (transmission, ONE_NAME)}
 
 
 def installed(name):
     needed = {"nodered": [os.path.join(MODULES, "node-red")], "adminer": ["/usr/share/adminer/adminer.php", "/usr/bin/php"]}
     return all(os.path.exists(p) for p in needed.get(name, []))
+
+
+def settings(name, port):
+    return {k: v.format(port=port) if isinstance(v, str) else v for k, v in TOOLS[name][1].items()}
 
 
 class Application:
@@ -118,7 +139,7 @@ def main():
     try:
         apps = {n: Application(n, TOOLS[n][0], gateway.folder) for n in wanted}
         hosts = {n: f"{n}.{DOMAIN}" for n in wanted}
-        gateway.config["tools"] = [tool(n, hosts[n], apps[n].port, [action("use", "/**")], allow_in_target=["encoded-slash"], **TOOLS[n][1]) for n in wanted]
+        gateway.config["tools"] = [tool(n, hosts[n], apps[n].port, [action("use", "/**")], allow_in_target=["encoded-slash"], **settings(n, apps[n].port)) for n in wanted]
         gateway.start()
         for n in wanted:
             apps[n].wait()

@@ -7,7 +7,7 @@ const context = await open(facts.home);
 context.setDefaultTimeout(PATIENCE);
 const page = await context.newPage();
 const broken = [];
-page.on('response', r => { if (r.status() >= 400 && !/favicon|nbextensions\/widgets|desk\.Desk\/Say/.test(r.url()))   // Debian's Jupyter has no widgets; Connect says an error by its status
+page.on('response', r => { if (r.status() >= 400 && !/favicon|nbextensions\/widgets|desk\.Desk\/Say|transmission\/rpc/.test(r.url()))   // Debian's Jupyter has no widgets; Connect and Transmission say things by their status
     broken.push(`${r.status()} ${r.request().method()} ${r.url()}`); });
 page.on('pageerror', e => broken.push(`error: ${e.message}`));
 const { tools, folders } = facts;
@@ -144,6 +144,33 @@ if (tools.adminer) {
     const cookie = (await context.cookies(tools.adminer)).find(c => c.name === 'adminer_sid');
     expect(cookie?.value.startsWith('cs1.'), 'a tied session cookie', JSON.stringify(cookie));
     await picture('adminer');
+  });
+}
+
+if (tools.vite) {
+  await step('Vite serves its modules, one of them called [id].js, and renews a page over its WebSocket', async () => {
+    const colour = () => page.evaluate(() => getComputedStyle(document.getElementById('app')).color);
+    await page.goto(tools.vite + '/');
+    await until('the page', async () => /hello one/.test(await text()) || await text());
+    await page.evaluate(() => { window.same = true; });
+    writeFileSync(`${folders.vite}/src/style.css`, '#app { color: rgb(9, 9, 9) }');
+    await until('the new style', async () => await colour() === 'rgb(9, 9, 9)' || await colour());
+    expect(await page.evaluate(() => window.same), 'the same page still', '');
+    writeFileSync(`${folders.vite}/src/[id].js`, 'export const what = "two";');
+    await until('the new module', async () => /hello two/.test(await text()) || await text());
+  });
+}
+
+if (tools.transmission) {
+  await step('Transmission: its page gets a token by 409, and asks again with it', async () => {
+    await page.goto(tools.transmission + '/transmission/web/');
+    await until('an answer', async () => (await page.evaluate(async () => {
+      const ask = token => fetch('/transmission/rpc', { method: 'POST', headers: { 'X-Transmission-Session-Id': token }, body: '{"method":"session-get"}' });
+      const first = await ask('');
+      return (await (await ask(first.headers.get('x-transmission-session-id'))).json()).result;
+    })) === 'success');
+    await picture('transmission');
+    expect(!/Connection Failed/i.test(await text()), 'no complaint', await text());
   });
 }
 

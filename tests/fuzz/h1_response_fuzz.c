@@ -12,7 +12,7 @@ static const struct h1_limits limits = { .fields = 64 };
 
 static void write_and_read_again(const struct message *m, struct slice method, struct arena *arena)
 {
-    struct forward_response f = { m, SLICE("http://127.0.0.1:8000"), SLICE("https://t.example"), false, false };
+    struct forward_response f = { .message = m, .upstream_origin = SLICE("http://127.0.0.1:8000"), .public_origin = SLICE("https://t.example") };
     struct fields kept;
     struct bbuf out;
     struct message again;

@@ -91,7 +91,7 @@ H1 = {
     "line: HTTPS/1.1": (f"GET /a HTTPS/1.1\r\n{H}\r\n", REFUSED), "line: HTTP/01.1": (f"GET /a HTTP/01.1\r\n{H}\r\n", REFUSED), "line: HTTP/1.01": (f"GET /a HTTP/1.01\r\n{H}\r\n", REFUSED),
     "line: HTTP/1.": (f"GET /a HTTP/1.\r\n{H}\r\n", REFUSED), "line: HTTP/0.9": (f"GET /a HTTP/0.9\r\n{H}\r\n", REFUSED), "line: HTTP/3.0": (f"GET /a HTTP/3.0\r\n{H}\r\n", REFUSED), "line: ICY": (f"GET /a ICY/1.1\r\n{H}\r\n", REFUSED),
     "line: a method of 10 KB": ("G" * 10000 + f" /a HTTP/1.1\r\n{H}\r\n", REFUSED), "line: a target of 40 KB": (f"GET /{'a' * 40000} HTTP/1.1\r\n{H}\r\n", REFUSED),
-    "line: encoded CRLF": (f"GET /a%0d%0aX:%20y HTTP/1.1\r\n{H}\r\n", "maybe"), "line: encoded NUL": (f"GET /a%00 HTTP/1.1\r\n{H}\r\n", REFUSED), "line: a broken escape": (f"GET /a%zz HTTP/1.1\r\n{H}\r\n", REFUSED),
+    "line: encoded CRLF": (f"GET /a%0d%0aX:%20y HTTP/1.1\r\n{H}\r\n", "maybe"), "line: encoded NUL": (f"GET /a%00 HTTP/1.1\r\n{H}\r\n", REFUSED), "line: a percent that escapes nothing": (f"GET /a%zz HTTP/1.1\r\n{H}\r\n", ("GET", "/a%25zz", b"")), "line: an escape of old scripts": (f"GET /a%u0065 HTTP/1.1\r\n{H}\r\n", REFUSED),
     "line: an empty method": (f" /a HTTP/1.1\r\n{H}\r\n", REFUSED), "line: an asterisk for OPTIONS": (f"OPTIONS * HTTP/1.1\r\n{H}\r\n", "maybe"), "line: HTTP/1.0 with keep-alive": (f"GET /a HTTP/1.0\r\n{H}Connection: keep-alive\r\n\r\n", GET),
     # hosts
     "host: a trailing dot": ("GET /a HTTP/1.1\r\nHost: support.test.localhost.:PORT\r\n\r\n", "maybe"), "host: two ports": ("GET /a HTTP/1.1\r\nHost: support.test.localhost:PORT:1\r\n\r\n", REFUSED),
