@@ -296,8 +296,9 @@ static void off_is_off(void **state)
     assert_null(sandbox_missing(&(struct sandbox_support){ 1, true }));
 }
 
-static int give_one(void *arg, const char *path, const char **why)
+static int give_one(void *arg, const char *path, bool append, const char **why)
 {
+    (void)append;
     *why = "not named";
     return strcmp(path, arg) == 0 ? open(path, O_RDONLY | O_CLOEXEC) : -1;
 }

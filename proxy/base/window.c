@@ -54,11 +54,11 @@ static enum status receive(int *fd_out, struct err *err)
     return st;
 }
 
-enum status window_open(const char *path, int *fd_out, struct err *err)
+static enum status ask(const char *what, const char *path, int *fd_out, struct err *err)
 {
     if (window < 0)
         return fail(err, IO_FAILED, "this process has nobody to ask for '%s'", path);
-    json_t *m = json_pack("{s:s}", "open", path);
+    json_t *m = json_pack("{s:s}", what, path);
     pthread_mutex_lock(&one_at_a_time);
     enum status st = m ? msg_send(window, m, NULL, 0, err) : fail(err, NO_MEMORY, "window");
     if (st == OK)
@@ -68,6 +68,16 @@ enum status window_open(const char *path, int *fd_out, struct err *err)
     pthread_mutex_unlock(&one_at_a_time);
     json_decref(m);
     return st;
+}
+
+enum status window_open(const char *path, int *fd_out, struct err *err)
+{
+    return ask("open", path, fd_out, err);
+}
+
+enum status window_append(const char *path, int *fd_out, struct err *err)
+{
+    return ask("append", path, fd_out, err);
 }
 
 enum status window_answer(int fd, window_give *give, void *arg, struct err *err)
@@ -80,8 +90,8 @@ enum status window_answer(int fd, window_give *give, void *arg, struct err *err)
         return st;
     while (count > 0)
         close(fds[--count]);
-    const char *path = json_string_value(json_object_get(m, "open")), *why = "it makes no sense";
-    int given = path ? give(arg, path, &why) : -1;
+    const char *to_append = json_string_value(json_object_get(m, "append")), *path = to_append ? to_append : json_string_value(json_object_get(m, "open")), *why = "it makes no sense";
+    int given = path ? give(arg, path, to_append != NULL, &why) : -1;
     json_t *answer = given >= 0 ? json_object() : json_pack("{s:s}", "error", why);
     st = answer ? msg_send(fd, answer, &given, given >= 0, err) : fail(err, NO_MEMORY, "window");
     if (given >= 0)

@@ -134,6 +134,11 @@ static bool for_courier(const struct config *c, const char *path)
     return any;
 }
 
+bool confine_may_append(const char *child, const struct config *c, const char *path)
+{
+    return strcmp(child, "proxy") == 0 && is(c->audit.file, path);
+}
+
 bool confine_may_read(const char *child, const struct config *c, const char *path)
 {
     return strcmp(child, "proxy") == 0 ? for_proxy(c, path) : strcmp(child, "courier") == 0 && for_courier(c, path);

@@ -3,7 +3,7 @@
  *             files                                                                              network                   other
  *   run       those of its user; it opens what the others may only read (window.h)               as its children           starts and signals them
  *   proxy     recordings/ to write, log/ to read; by the window: TLS certificates, keys,         to anywhere; it listens   -
- *             authorities, revocation list, the recorder's script                                on what it was given
+ *             authorities, revocation list, the recorder's script; audit.file to append              on what it was given
  *   authz     the state folder and audit.file's folder to write; everything to read: it has      none; with audit.syslog   -
  *             the keys, and nobody to tell it to                                                 over UDP or TCP: that
  *   courier   copies/ to write, recordings/ and log/ to read; by the window: its secrets,        to anywhere               -
@@ -22,6 +22,8 @@ MUST_CHECK enum status confine_proxy(const struct config *c, struct err *err);
 MUST_CHECK enum status confine_authz(const struct config *c, struct err *err);
 MUST_CHECK enum status confine_courier(const struct config *c, struct err *err);
 
+/* May the parent open this path for appending: the audit file, in which the proxy tells who came to the door. */
+bool confine_may_append(const char *child, const struct config *c, const char *path);
 /* May the parent open this path for that child ("proxy", "courier")? Only what this config names for it, exactly as it stands there. */
 bool confine_may_read(const char *child, const struct config *c, const char *path);
 

@@ -2,6 +2,7 @@
 
 #include "proxy/base/lane.h"
 #include "proxy/base/log.h"
+#include "proxy/base/sink.h"
 #include "proxy/base/window.h"
 #include "proxy/commands/confine.h"
 
@@ -34,21 +35,21 @@ static int text_file(const char *text, const char **why)
     return -1;
 }
 
-static int give(void *arg, const char *path, const char **why)
+static int give(void *arg, const char *path, bool append, const char **why)
 {
     struct giver *g = arg;
-    if (strcmp(path, WINDOW_CONFIG) == 0) {
+    if (!append && strcmp(path, WINDOW_CONFIG) == 0) {
         bool again = g->had_config;
         g->had_config = true;
         *why = g->source->refused;
         return again && g->source->refused[0] != 0 ? -1 : text_file(g->source->config->whole, why);
     }
-    if (!confine_may_read(g->child, g->source->config, path)) {
+    if (!(append ? confine_may_append : confine_may_read)(g->child, g->source->config, path)) {
         log_warn("sandbox.not_given", "name", g->child, "path", path, "why", "the config in force does not name this file for it");
         *why = "the config in force does not name this file for this process";
         return -1;
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);   /* never waiting for a pipe's other end */
+    int fd = append ? open(path, SINK_FILE_FLAGS, 0640) : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);   /* never waiting for a pipe's other end */
     if (fd < 0)
         *why = strerror(errno);
     return fd;

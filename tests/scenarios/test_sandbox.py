@@ -79,5 +79,5 @@ def test_what_is_not_confined_says_so(gateway_of, tmp_path):
         text = b"".join(iter(lambda: s.recv(65536), b""))
     assert b" 200 " in text and b"not confined" in text
     assert count(g, "sandbox.off") >= 3
-    p = g.run_command("check", "-c", os.path.join(g.state, "countersign.conf"))
+    p = g.run_command("check", "-c", os.path.join(g.state, "test.conf"))
     assert p.returncode == 0 and b"`sandbox` is" in p.stdout
