@@ -166,7 +166,7 @@ static enum status on_head(void *to, const struct warc_head *h)
         if (st == NOT_FOUND) {
             a->item->stray += h->length;
             a->item->pub.removed += h->removed;
-            a->item->closed |= h->ends_well;
+            a->item->closed |= slice_eq(h->end, SLICE("ok"));
             return OK;
         }
     } else if (h->type == WARC_RESOURCE) {
@@ -180,7 +180,7 @@ static enum status on_head(void *to, const struct warc_head *h)
     a->message->complete = h->segment_number == 0 || h->segment_last;
     a->message->cut |= h->truncated.len > 0 && !slice_eq(h->truncated, SLICE("policy")) && !slice_eq(h->truncated, SLICE("length"));
     a->message->omitted += h->omitted;
-    a->item->closed |= h->ends_well;
+    a->item->closed |= slice_eq(h->end, SLICE("ok"));
     a->item->pub.removed += h->removed;
     a->item->pub.sizes_only |= slice_eq(h->kept, SLICE("metadata"));
     return OK;

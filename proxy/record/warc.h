@@ -63,10 +63,11 @@ struct warc_head {
     uint64_t exchange, message;       /* 0: not given */
     uint64_t omitted;                 /* bytes that passed and are not kept by policy */
     uint64_t removed;                 /* values that redaction took out of the body */
-    unsigned segment_number;          /* 0: not segmented */
-    bool segment_last, ends_well;
+    uint64_t segment_number;          /* 0: not segmented */
+    uint64_t segments_length;         /* of all of them, said by the last */
+    bool segment_last;
     int64_t date_ms;
-    struct slice id, origin, action, names, from, truncated, protocol, opcode, compressed, kept;   /* valid during the call */
+    struct slice id, origin, action, names, from, truncated, protocol, opcode, compressed, kept, end;   /* valid during the call; end: "ok" when it ended well */
 };
 struct warc_events {
     enum status (*head)(void *to, const struct warc_head *h);

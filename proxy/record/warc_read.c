@@ -88,70 +88,71 @@ static enum warc_type type_of(struct slice v)
     return WARC_OTHER;
 }
 
-enum { SAW_TYPE = 1, SAW_LENGTH = 2, SAW_EXCHANGE = 4, SAW_SEGMENT = 8, SAW_DATE = 16, SAW_TOTAL = 32, SAW_ID = 64, SAW_ORIGIN = 128, SAW_MESSAGE = 256, SAW_OMITTED = 512,
-       SAW_NAMES = 1024, SAW_REMOVED = 2048 };
+/* What is read of a head. The order decides the bit by which a second one of the same name is noticed. */
+enum { FIELD_TYPE, FIELD_LENGTH, FIELD_SEGMENT, FIELD_TOTAL };
 
-/* One field; false when its value is wrong. *bit: which field it was, so that a second one is noticed. */
-static bool take_field(struct slice name, struct slice v, struct warc_head *h, unsigned *bit)
+static const struct field {
+    struct slice name;
+    enum { IS_TYPE, IS_DATE, IS_NUMBER, IS_SLICE } kind;
+    size_t at;                                 /* in warc_head */
+    uint64_t max;                              /* of a number */
+} fields[] = {
+#define NUMBER(field, most) IS_NUMBER, offsetof(struct warc_head, field), most
+#define SLICE_AT(field) IS_SLICE, offsetof(struct warc_head, field), 0
+    [FIELD_TYPE] = { SLICE_INIT("WARC-Type"), IS_TYPE, offsetof(struct warc_head, type), 0 },
+    [FIELD_LENGTH] = { SLICE_INIT("Content-Length"), NUMBER(length, UINT64_C(1) << 50) },
+    [FIELD_SEGMENT] = { SLICE_INIT("WARC-Segment-Number"), NUMBER(segment_number, UINT32_MAX) },
+    [FIELD_TOTAL] = { SLICE_INIT("WARC-Segment-Total-Length"), NUMBER(segments_length, INT64_MAX) },
+    { SLICE_INIT("WARC-Date"), IS_DATE, offsetof(struct warc_head, date_ms), 0 },
+    { SLICE_INIT("WARC-Record-ID"), SLICE_AT(id) },
+    { SLICE_INIT("WARC-Segment-Origin-ID"), SLICE_AT(origin) },
+    { SLICE_INIT("WARC-Truncated"), SLICE_AT(truncated) },
+    { SLICE_INIT("WARC-Protocol"), SLICE_AT(protocol) },
+    { SLICE_INIT("Countersign-Exchange"), NUMBER(exchange, INT64_MAX) },
+    { SLICE_INIT("Countersign-Message"), NUMBER(message, INT64_MAX) },
+    { SLICE_INIT("Countersign-Omitted"), NUMBER(omitted, INT64_MAX) },
+    { SLICE_INIT("Countersign-Removed"), NUMBER(removed, UINT32_MAX) },
+    { SLICE_INIT("Countersign-Action"), SLICE_AT(action) },
+    { SLICE_INIT("Countersign-Names"), SLICE_AT(names) },
+    { SLICE_INIT("Countersign-From"), SLICE_AT(from) },
+    { SLICE_INIT("Countersign-End"), SLICE_AT(end) },
+    { SLICE_INIT("Countersign-Record"), SLICE_AT(kept) },
+    { SLICE_INIT("Countersign-Opcode"), SLICE_AT(opcode) },
+    { SLICE_INIT("Countersign-Compressed"), SLICE_AT(compressed) },
+#undef NUMBER
+#undef SLICE_AT
+};
+
+static bool saw(uint32_t seen, unsigned field)
 {
-    uint64_t n = 0;
-    bool good = true;
-    if (slice_ieq(name, SLICE("WARC-Type"))) {
-        *bit = SAW_TYPE;
-        h->type = type_of(v);
-    } else if (slice_ieq(name, SLICE("Content-Length"))) {
-        *bit = SAW_LENGTH;
-        good = read_number(v, UINT64_C(1) << 50, &h->length);
-    } else if (slice_ieq(name, SLICE("Countersign-Exchange"))) {
-        *bit = SAW_EXCHANGE;
-        good = read_number(v, INT64_MAX, &h->exchange);
-    } else if (slice_ieq(name, SLICE("WARC-Segment-Number"))) {
-        *bit = SAW_SEGMENT;
-        good = read_number(v, UINT32_MAX, &n) && n > 0;
-        h->segment_number = (unsigned)n;
-    } else if (slice_ieq(name, SLICE("WARC-Segment-Total-Length"))) {
-        *bit = SAW_TOTAL;
-        good = read_number(v, INT64_MAX, &n);
-        h->segment_last = true;
-    } else if (slice_ieq(name, SLICE("WARC-Date"))) {
-        *bit = SAW_DATE;
-        good = read_date(v, &h->date_ms);
-    } else if (slice_ieq(name, SLICE("WARC-Record-ID"))) {
-        *bit = SAW_ID;
-        h->id = v;
-    } else if (slice_ieq(name, SLICE("WARC-Segment-Origin-ID"))) {
-        *bit = SAW_ORIGIN;
-        h->origin = v;
-    } else if (slice_ieq(name, SLICE("WARC-Truncated"))) {
-        h->truncated = v;
-    } else if (slice_ieq(name, SLICE("Countersign-Action"))) {
-        h->action = v;
-    } else if (slice_ieq(name, SLICE("Countersign-Names"))) {
-        *bit = SAW_NAMES;
-        h->names = v;
-    } else if (slice_ieq(name, SLICE("Countersign-From"))) {
-        h->from = v;
-    } else if (slice_ieq(name, SLICE("Countersign-Message"))) {
-        *bit = SAW_MESSAGE;
-        good = read_number(v, INT64_MAX, &h->message);
-    } else if (slice_ieq(name, SLICE("Countersign-Omitted"))) {
-        *bit = SAW_OMITTED;
-        good = read_number(v, INT64_MAX, &h->omitted);
-    } else if (slice_ieq(name, SLICE("Countersign-Removed"))) {
-        *bit = SAW_REMOVED;
-        good = read_number(v, UINT32_MAX, &h->removed);
-    } else if (slice_ieq(name, SLICE("Countersign-End"))) {
-        h->ends_well = slice_eq(v, SLICE("ok"));
-    } else if (slice_ieq(name, SLICE("Countersign-Record"))) {
-        h->kept = v;
-    } else if (slice_ieq(name, SLICE("Countersign-Opcode"))) {
-        h->opcode = v;
-    } else if (slice_ieq(name, SLICE("Countersign-Compressed"))) {
-        h->compressed = v;
-    } else if (slice_ieq(name, SLICE("WARC-Protocol"))) {
-        h->protocol = v;
+    return (seen & UINT32_C(1) << field) != 0;
+}
+
+/* One field; false when its value is wrong, or stands a second time. */
+static bool take_field(struct slice name, struct slice v, struct warc_head *h, uint32_t *seen)
+{
+    size_t i = 0;
+    while (i < sizeof fields / sizeof *fields && !slice_ieq(name, fields[i].name))
+        i++;
+    if (i == sizeof fields / sizeof *fields)
+        return true;
+    void *to = (unsigned char *)h + fields[i].at;
+    if (*seen & UINT32_C(1) << i)
+        return false;
+    *seen |= UINT32_C(1) << i;
+    switch (fields[i].kind) {
+    case IS_TYPE:
+        *(enum warc_type *)to = type_of(v);
+        return true;
+    case IS_DATE:
+        return read_date(v, to);
+    case IS_NUMBER:
+        return read_number(v, fields[i].max, to);
+    case IS_SLICE:
+        *(struct slice *)to = v;
+        return true;
     }
-    return good;
+    return false;
 }
 
 static bool take_line(struct slice *s, struct slice *line)
@@ -167,12 +168,11 @@ static bool take_line(struct slice *s, struct slice *line)
 static enum status parse_head(struct slice s, struct warc_head *h, struct err *err)
 {
     struct slice line;
-    unsigned seen = 0;
+    uint32_t seen = 0;
     *h = (struct warc_head){ .type = WARC_OTHER };
     if (!take_line(&s, &line) || !(slice_eq(line, SLICE("WARC/1.1")) || slice_eq(line, SLICE("WARC/1.0"))))
         return fail(err, BAD_INPUT, "a record does not start with WARC/1.1");
     for (;;) {
-        unsigned bit = 0;
         if (!take_line(&s, &line))
             return fail(err, BAD_INPUT, "a line of a record's head is not one");
         if (line.len == 0)
@@ -180,12 +180,14 @@ static enum status parse_head(struct slice s, struct warc_head *h, struct err *e
         size_t colon = slice_find(line, ':');
         if (colon == 0 || colon == line.len)
             return fail(err, BAD_INPUT, "a line of a record's head has no name");
-        if (!take_field(slice_of(line.ptr, colon), slice_trim(slice_from(line, colon + 1)), h, &bit) || (seen & bit))
+        if (!take_field(slice_of(line.ptr, colon), slice_trim(slice_from(line, colon + 1)), h, &seen))
             return fail(err, BAD_INPUT, "a field of a record's head is wrong or stands twice");
-        seen |= bit;
     }
-    if ((seen & (SAW_TYPE | SAW_LENGTH)) != (SAW_TYPE | SAW_LENGTH))
+    if (!saw(seen, FIELD_TYPE) || !saw(seen, FIELD_LENGTH))
         return fail(err, BAD_INPUT, "a record has no type or no length");
+    if (saw(seen, FIELD_SEGMENT) && h->segment_number == 0)
+        return fail(err, BAD_INPUT, "a record's segments are counted from 1");
+    h->segment_last = saw(seen, FIELD_TOTAL);
     return OK;
 }
 
