@@ -11,6 +11,7 @@
 #include "config/network.h"
 #include "proxy/base/arena.h"
 #include "proxy/base/log.h"
+#include "proxy/base/sandbox.h"
 #include "proxy/base/slice.h"
 #include "proxy/base/status.h"
 
@@ -294,6 +295,7 @@ struct config {
     char *instance;                   /* names this gateway in tokens, statements, logs: [a-z0-9.-]{1,64} */
     char *user;                       /* run as; NULL: as started */
     unsigned workers;                 /* 0: one a core */
+    enum sandbox_mode sandbox;        /* how its processes are confined (proxy/base/sandbox.h) */
     enum log_level log_level;         /* lowest that is shown; "info" holds the access log */
     struct listener *listeners;
     size_t listener_count;
@@ -359,6 +361,7 @@ struct config {
     } audit;
     bool second_operator;             /* setting policy.second_operator */
     char *policy, *machine;           /* of config_load_text: all that stands in the file as two texts, what decides and what is this machine's; else NULL */
+    char *whole;                      /* of config_load_text: the same as one text that can be loaded again by itself (config_load_whole); else NULL */
     struct content_file {             /* files whose content `policy` names by its digest */
         struct content_file *next;
         char *path;
@@ -389,8 +392,11 @@ MUST_CHECK enum status config_keep(const struct config *c, const char *folder, s
  * of it was altered. */
 MUST_CHECK enum status config_load_kept(const char *folder, const char *digest, const char *machine, struct config **out, struct problems *problems);
 /* What a process other than authz runs with: the file, or, where STATE/policy/in-force names another policy, that one with the file's machine settings.
- * authz alone decides which policy that is, from its log, and tells the workers: this file is only where to look. */
+ * authz alone decides which policy that is, from its log, and tells the workers: this file is only where to look. A confined process that has a window (proxy/base/window.h) is given
+ * by its parent what the parent read. */
 MUST_CHECK enum status config_load_in_force(const char *path, struct config **out, struct problems *problems);
+/* Load what another process read: the text `whole` of its config. No file of the config is opened; what it names is looked at as ever. path: of the file that it came from. */
+MUST_CHECK enum status config_load_whole(const char *path, const char *whole, struct config **out, struct problems *problems);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c);      /* NULL is fine */
 

@@ -359,6 +359,23 @@ static bool is_operator_listen(const char *t)
     return listener_parse(t, address, &port) && (strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0);
 }
 
+bool sandbox_mode_parse(const char *text, enum sandbox_mode *out)
+{
+    static const char *const names[] = { [SANDBOX_WHEN_POSSIBLE] = "when-possible", [SANDBOX_ON] = "on", [SANDBOX_OFF] = "off" };
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum sandbox_mode)i;
+            return true;
+        }
+    return false;
+}
+
+static bool is_sandbox(const char *t)
+{
+    enum sandbox_mode mode;
+    return sandbox_mode_parse(t, &mode);
+}
+
 static bool is_log_level(const char *t)
 {
     enum log_level level;
@@ -534,6 +551,7 @@ const struct form
     form_record = { is_record, "\"full\", \"metadata\" or \"off\"", NULL },
     form_tool_record = { is_tool_record, "\"full\" or \"metadata\" (\"off\" is for single actions on static files)", NULL },
     form_target_allow = { is_target_allow, "\"encoded-slash\", \"backslash\", \"empty-segment\" or \"double-encoding\"", NULL },
+    form_sandbox = { is_sandbox, "\"on\", \"when-possible\" or \"off\"", NULL },
     form_log_level = { is_log_level, "\"debug\", \"info\", \"warn\" or \"error\"", NULL },
     form_operator_listen = { is_operator_listen, "a loopback address such as \"127.0.0.1:9464\" or \"[::1]:9464\", or the absolute path of a Unix socket", NULL },
     form_witness = { witness_form, "a witness's verifier key for cosignatures, NAME+HASH+KEY, as it publishes it", NULL },

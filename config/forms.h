@@ -35,7 +35,7 @@ extern const struct form form_requirement;
 extern const struct form form_target_allow;
 extern const struct form form_user;
 extern const struct form form_path;
-extern const struct form form_log_level;
+extern const struct form form_log_level, form_sandbox;
 extern const struct form form_operator_listen;
 extern const struct form form_record;
 extern const struct form form_tool_record;
@@ -100,5 +100,7 @@ unsigned target_allow_parse(const char *text);
 
 /* Is this path pattern one that some normal target could match? NULL when it is; else what is wrong with it. */
 const char *path_pattern_fault(const char *pattern, unsigned allow_in_target);
+/* "on", "when-possible", "off"; false: none of them. */
+bool sandbox_mode_parse(const char *text, enum sandbox_mode *out);
 
 #endif

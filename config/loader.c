@@ -444,17 +444,26 @@ static bool add_tail(struct load *l, unsigned char **text, size_t *len)
     return true;
 }
 
+static enum status read_file(struct load *l, unsigned char **text, size_t *len, struct err *err)
+{
+    if (l->whole == NULL)
+        return file_read(l->out->path, CONFIG_FILE_MAX, false, text, len, err);
+    *len = strlen(l->whole);
+    *text = (unsigned char *)strdup(l->whole);
+    return *text ? OK : fail(err, NO_MEMORY, "config");
+}
+
 static enum status load_file(struct load *l)
 {
     struct err err;
     unsigned char *text = NULL;
-    size_t len;
-    if (find_file(l) && file_read(l->out->path, CONFIG_FILE_MAX, false, &text, &len, &err) != OK) {
+    size_t len = 0;
+    if (find_file(l) && read_file(l, &text, &len, &err) != OK) {
         report(l, NULL, NULL, "%s; expected the config file", err.text);
     } else if (text != NULL && !add_tail(l, &text, &len)) {
         l->no_memory = true;
     } else if (text != NULL) {
-        if (l->tail == NULL)          /* a kept policy has its digest, and belongs to the gateway's user when root looks at it */
+        if (l->tail == NULL && l->whole == NULL)   /* a kept policy has its digest, and belongs to the gateway's user when root looks at it */
             check_owner(l, l->path, l->out->path);
         scan_text(l, l->path, text, len);
         config_set_include_dir(&l->tree, l->dir);
@@ -500,6 +509,12 @@ enum status config_load_text(const char *path, struct config **out, struct probl
 {
     *problems = (struct problems){ 0 };
     return load_with((struct load){ .path = path, .problems = problems, .as_text = true }, NULL, out);
+}
+
+enum status config_load_whole(const char *path, const char *whole, struct config **out, struct problems *problems)
+{
+    *problems = (struct problems){ 0 };
+    return load_with((struct load){ .path = path, .problems = problems, .whole = whole }, NULL, out);
 }
 
 enum status load_kept_file(const char *path, const char *digest, const char *machine, struct config **out, struct problems *problems)

@@ -18,6 +18,8 @@ struct load {
     bool no_memory;
     bool as_text;                     /* keep what it says as text, too */
     const char *tail;                 /* more of the file, or NULL */
+    const char *whole;                /* the text, instead of the file's; or NULL */
+    bool plain;                       /* while it is written out: names of files, not the digests of their content */
 };
 
 /* "file:line: setting.path[.member]: text". at may be NULL (then the main file, no line); member may be NULL. */

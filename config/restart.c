@@ -24,6 +24,8 @@ const char *config_needs_restart(const struct config *now, const struct config *
         return "state";
     if (!same_text(now->user, next->user))
         return "user";
+    if (now->sandbox != next->sandbox)
+        return "sandbox";
     if (now->workers != next->workers)
         return "workers";
     if (!same_listeners(now, next))

@@ -107,6 +107,12 @@ static bool put_log_level(struct arena *a, void *base, const char *text)
     return log_level_parse(text, &((struct config *)base)->log_level);
 }
 
+static bool put_sandbox(struct arena *a, void *base, const char *text)
+{
+    (void)a;
+    return sandbox_mode_parse(text, &((struct config *)base)->sandbox);
+}
+
 static bool put_method(struct arena *a, void *base, const char *text)
 {
     (void)a;
@@ -516,6 +522,9 @@ static const struct setting root_settings[] = {
     { "state", SHAPE_TEXT, .fallback = "\".\"", .form = &form_path, .path = PATH_FOLDER, AT(config, state), .machine = true, .help = "The state folder: keys, database, recordings." },
     { "user", SHAPE_TEXT, NONE, .form = &form_user, AT(config, user), .machine = true, .help = "Run as this user. Left out: as started." },
     { "workers", SHAPE_COUNT, .fallback = "0", .max = 256, AT(config, workers), .machine = true, .help = "Worker threads; 0: one a core." },
+    { "sandbox", SHAPE_TEXT, .fallback = "\"when-possible\"", .form = &form_sandbox, .put = put_sandbox, .machine = true,
+      .help = "Whether each process is confined to the files and system calls that it needs (Landlock and seccomp; proxy/base/README.md). `when-possible`: as far as the kernel and the container have it; what is "
+              "missing is said by the log, `countersign check` and `/metrics`. `on`: without all of it nothing starts. `off`: for looking for a fault. Read at start." },
     { "log_level", SHAPE_TEXT, .fallback = "\"info\"", .form = &form_log_level, .put = put_log_level, .machine = true,
       .help = "Lowest level of log lines shown. `info` holds the access log: a line `exchange` for each request, never with its query." },
     { "listen", SHAPE_TEXTS, .fallback = "[ \"127.0.0.1:8443\" ]", .min = 1, .max = LISTENERS_MAX, .form = &form_listener, .put = put_listener, .machine = true,

@@ -54,8 +54,8 @@ static bool put_text(struct load *l, FILE *f, const struct setting *row, const c
         return true;
     }
     char *path = absolute_path(l, s, text);
-    bool good = path != NULL && (!row->content || put_content(l, f, path));
-    if (good && !row->content)
+    bool name = !row->content || l->plain, good = path != NULL && (name || put_content(l, f, path));
+    if (good && name)
         put_quoted(f, path);
     free(path);
     return good;
@@ -186,6 +186,19 @@ static char *top_level(struct load *l, bool machine)
     return text;
 }
 
+static char *all_plain(struct load *l)
+{
+    char *both = NULL;
+    l->plain = true;
+    char *policy = top_level(l, false), *machine = top_level(l, true);
+    l->plain = false;
+    if (policy != NULL && machine != NULL && asprintf(&both, "%s%s", policy, machine) < 0)
+        both = NULL;
+    free(policy);
+    free(machine);
+    return both;
+}
+
 static char *keep_copy(struct load *l, char *text)
 {
     char *copy = text ? (char *)arena_copy(&l->out->memory, slice_str(text)).ptr : NULL;
@@ -199,7 +212,8 @@ void config_as_text(struct load *l)
     struct config *c = l->out;
     c->policy = keep_copy(l, top_level(l, false));
     c->machine = keep_copy(l, top_level(l, true));
-    if (c->policy == NULL || c->machine == NULL) {
+    c->whole = keep_copy(l, all_plain(l));
+    if (c->policy == NULL || c->machine == NULL || c->whole == NULL) {
         report(l, NULL, NULL, "it could not be written out as text: no memory, or a file that it names changed while it was read");
         return;
     }

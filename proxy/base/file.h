@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 /* Read a regular file of at most max_bytes; *out is malloc'd and has a NUL after its len bytes. NOT_FOUND, BAD_INPUT
- * (too large), IO_FAILED. `secret`: refuse one that group or others can read, or that another user owns. */
+ * (too large), IO_FAILED. In a confined process the parent is asked for what may not be opened here (window.h). `secret`: refuse one that group or others can read, or that another user owns. */
 MUST_CHECK enum status file_read(const char *path, size_t max_bytes, bool secret, unsigned char **out, size_t *len_out,
                                  struct err *err);
 /* Write beside, fsync, rename over, fsync the folder. mode such as 0600. */

@@ -8,10 +8,13 @@
 #include "proxy/base/slice.h"
 #include "proxy/base/status.h"
 
+#include <fcntl.h>
 #include <stdint.h>
 
 /* A line has at most so many bytes with its end: what a pipe takes at once, so that lines of two processes don't mix. */
 enum { SINK_LINE_MAX = 4096, SINK_FRAME_MAX = SINK_LINE_MAX + 512 };
+/* How a file is opened; by the parent, for a confined process (window.h). */
+#define SINK_FILE_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
 /* Severities of syslog (RFC 5424 s6.2.1) that are used here. */
 enum sink_severity { SINK_ALERT = 1, SINK_CRITICAL = 2, SINK_ERROR = 3, SINK_WARNING = 4, SINK_NOTICE = 5, SINK_INFO = 6 };
 

@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "proxy/base/lane.h"
 #include "proxy/base/log.h"
+#include "proxy/commands/confine.h"
 #include "proxy/commands/process.h"
 
 #include <signal.h>
@@ -67,7 +68,9 @@ int cmd_authz(int argc, char **argv)
     struct service *s = NULL;
     struct err err = { .text = "" };
     log_set_level(c->log_level);
-    enum status st = service_open(c, &s, &err);
+    enum status st = confine_authz(c, &err);
+    if (st == OK)
+        st = service_open(c, &s, &err);
     config_unref(c);
     if (st != OK) {
         log_error("authz.not_started", "status", status_name(st), "error", err.text);

@@ -89,6 +89,20 @@ static void print_text(const char *file, const struct problems *p, const struct 
                c->person_count == 1 ? "person" : "people", warnings, warnings == 1 ? "" : "s");
 }
 
+/* Here and now: where the gateway runs, in another container maybe, it says so itself. */
+static void warn_of_sandbox(const struct config *c, struct problems *p)
+{
+    struct sandbox_support there;
+    char text[512];
+    sandbox_probe(&there);
+    const char *missing = c->sandbox == SANDBOX_OFF ? "`sandbox` is \"off\"" : sandbox_missing(&there);
+    if (missing == NULL)
+        return;
+    snprintf(text, sizeof text, "%s%s; %s", c->sandbox == SANDBOX_ON ? "" : warning_mark, missing,
+             c->sandbox == SANDBOX_ON ? "`sandbox` is \"on\", so the gateway does not start here" : "foreign code in one of the gateway's processes could do what its user may");
+    problems_add(p, text);
+}
+
 /* A good file may still not count. */
 static void print_not_in_force(const char *file)
 {
@@ -155,6 +169,8 @@ int cmd_check(int argc, char **argv)
     enum status st = config_load(file, &c, &p);
     if (st == OK)
         st = use_files(c, &p);
+    if (st == OK)
+        warn_of_sandbox(c, &p);
     size_t before = p.count;
     if (st == OK && probe)
         probe_tools(c, &p);

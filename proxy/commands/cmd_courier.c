@@ -3,6 +3,8 @@
 
 #include "config/config.h"
 #include "proxy/base/log.h"
+#include "proxy/base/window.h"
+#include "proxy/commands/confine.h"
 #include "proxy/commands/process.h"
 #include "proxy/courier/courier.h"
 
@@ -33,6 +35,7 @@ int cmd_courier(int argc, char **argv)
     umask(0077);
     process_harden(parent ? (int)strtol(parent, NULL, 10) : 0);
     log_setup("courier", LOG_LEVEL_INFO);
+    window_inherit();
     struct config *c = NULL;
     struct problems problems = { 0 };
     struct err err = { .text = "" };
@@ -41,7 +44,9 @@ int cmd_courier(int argc, char **argv)
     if (st != OK)
         return command_failed("the config '%s' has problems; try `countersign check -c %s`", path, path);
     log_set_level(c->log_level);
-    st = courier_run(c, path, &err);
+    st = confine_courier(c, &err);
+    if (st == OK)
+        st = courier_run(c, path, &err);
     config_unref(c);
     return st == OK ? EXIT_DONE : command_failed("the courier ends: %s", err.text);
 }

@@ -1,7 +1,9 @@
 /* countersign proxy: the process that faces the network; started by `countersign run`. */
 #include "proxy/base/file.h"
 #include "proxy/base/log.h"
+#include "proxy/base/window.h"
 #include "proxy/commands/commands.h"
+#include "proxy/commands/confine.h"
 #include "proxy/commands/inherit.h"
 #include "proxy/commands/process.h"
 #include "proxy/exchange/operator.h"
@@ -204,17 +206,16 @@ static enum status start_workers(struct proxy *p, const char *authz_socket, cons
         enum status st = worker_start(&o, &p->workers[i], err);
         if (st != OK)
             return st;
+        p->metrics[i] = worker_metrics(p->workers[i]);
     }
     return OK;
 }
 
-/* Without numbers the gateway still works: only said. */
+/* Before this process is confined, since it makes a socket of its own; it answers only once the loop runs, and the workers with it. Without numbers the gateway still works: only said. */
 static void start_operator(struct proxy *p)
 {
     const struct config *c = p->first->config;
     struct err err;
-    for (unsigned i = 0; i < p->in.workers; i++)
-        p->metrics[i] = worker_metrics(p->workers[i]);
     char *log_folder = config_path(c, "log");
     if (c->operator_listen != NULL && log_folder != NULL &&
         operator_start(&p->loop, c->operator_listen, log_folder, p->metrics, p->in.workers, c->max_staleness_ms, &p->operator, &err) != OK)
@@ -275,6 +276,7 @@ int cmd_proxy(int argc, char **argv)
     if (!options_parse(argc, argv, &u, &rest, &count, &code))
         return code;
     process_harden(parent ? (int)strtol(parent, NULL, 10) : 0);
+    window_inherit();
     signal(SIGINT, SIG_IGN);          /* Ctrl-C reaches the whole group; the parent says SIGTERM */
     log_setup("proxy", LOG_LEVEL_INFO);
     listen_for_signals(&p);
@@ -288,6 +290,10 @@ int cmd_proxy(int argc, char **argv)
         st = (p.live = live_new(p.in.workers)) != NULL ? map_rings(&p, &err) : fail(&err, NO_MEMORY, "live");
     if (st == OK)
         st = read_fingerprint_key(p.first->config, key, &err);
+    if (st == OK) {
+        start_operator(&p);
+        st = confine_proxy(p.first->config, &err);   /* nothing was read from the network yet; threads come next */
+    }
     if (st == OK)
         st = recorder_start(p.first->config, socket, p.rings, p.ring_count, &p.recorder, &err);
     if (st == OK)
@@ -298,7 +304,6 @@ int cmd_proxy(int argc, char **argv)
         return EXIT_REFUSED;
     }
     p.current = snapshot_ref(p.first);
-    start_operator(&p);
     uv_timer_start(&p.soon, on_look, 0, LOOK_MS);
     log_set_level(p.first->config->log_level);
     log_info("proxy.started", "socket", socket);

@@ -6,7 +6,10 @@
 #include "proxy/base/file.h"
 #include "proxy/base/lane.h"
 #include "proxy/base/log.h"
+#include "proxy/base/window.h"
 #include "proxy/commands/commands.h"
+#include "proxy/commands/confine.h"
+#include "proxy/commands/giver.h"
 #include "proxy/commands/handover.h"
 #include "proxy/commands/inherit.h"
 #include "proxy/commands/notify.h"
@@ -26,6 +29,7 @@ struct child {
     const char *name;                 /* the sub-command */
     uv_process_t process;
     uv_timer_t retry;
+    struct giver *giver;              /* of its window; authz has none: it may read by itself */
     bool running;
     uint64_t started_ms;
     unsigned wait_ms;
@@ -33,7 +37,7 @@ struct child {
 
 struct parent {
     const char *config_path;
-    struct config *config;
+    struct giver_source given;         /* the config in force, and what the children are told of it */
     struct inherit in;
     uv_loop_t loop;
     uv_signal_t signals[3];
@@ -144,6 +148,14 @@ static void on_retry(uv_timer_t *t)
     start_child(t->data);
 }
 
+/* The operator's socket is the proxy's, which may remove nothing there (confine.h). After a handover it is the successor's. */
+static void remove_operator_socket(const struct parent *p)
+{
+    const char *path = p->given.config->operator_listen;
+    if (path != NULL && path[0] == '/' && !p->released)
+        unlink(path);
+}
+
 static void on_child_exit(uv_process_t *process, int64_t status, int term_signal)
 {
     struct child *c = process->data;
@@ -157,19 +169,26 @@ static void on_child_exit(uv_process_t *process, int64_t status, int term_signal
         return;
     }
     if (c->parent->stopping) {
+        if (c == &c->parent->proxy)
+            remove_operator_socket(c->parent);
         finish_if_stopped(c->parent);
         return;
     }
-    if (c == &c->parent->courier && !config_wants_courier(c->parent->config))
+    if (c == &c->parent->courier && !config_wants_courier(c->parent->given.config))
         return;
-    log_warn("process.ended", "name", c->name, "status", code, "signal", term_signal ? sig : NULL);
+    log_warn("process.ended", "name", c->name, "status", code, "signal", term_signal ? sig : NULL, "why",
+             term_signal == SIGSYS ? "it made a system call that it never makes (sandbox.refused): foreign code may have run in it" : NULL);
     c->wait_ms = uv_now(&c->parent->loop) - c->started_ms > STEADY_MS ? RESTART_MIN_MS
                  : c->wait_ms * 2 > RESTART_MAX_MS                     ? RESTART_MAX_MS
                                                                        : c->wait_ms * 2;
     uv_timer_start(&c->retry, on_retry, c->wait_ms, 0);
 }
 
-static char **child_environment(const struct parent *p, bool lane, char inherit[64], char parent[64])
+struct child_env {
+    char inherit[64], parent[64], window[64];
+};
+
+static char **child_environment(const struct parent *p, bool lane, int window_fd, struct child_env *text_of)
 {
     static char first[] = LANE_VARIABLE "=3";
     extern char **environ;
@@ -177,16 +196,19 @@ static char **child_environment(const struct parent *p, bool lane, char inherit[
     char text[32];
     while (environ[n] != NULL)
         n++;
-    char **env = calloc(n + 4, sizeof *env);
+    char **env = calloc(n + 5, sizeof *env);
     if (env == NULL)
         return NULL;
     memcpy(env, environ, n * sizeof *env);
     inherit_describe(&p->in, text);
-    snprintf(inherit, 64, "COUNTERSIGN_INHERIT=%s", text);
-    snprintf(parent, 64, "COUNTERSIGN_PARENT=%d", (int)getpid());
-    env[n] = inherit;
-    env[n + 1] = parent;
-    env[n + 2] = lane ? first : NULL; /* behind standard error */
+    snprintf(text_of->inherit, 64, "COUNTERSIGN_INHERIT=%s", text);
+    snprintf(text_of->parent, 64, "COUNTERSIGN_PARENT=%d", (int)getpid());
+    snprintf(text_of->window, 64, WINDOW_VARIABLE "=%d", window_fd);
+    env[n++] = text_of->inherit;
+    env[n++] = text_of->parent;
+    if (window_fd >= 0)
+        env[n++] = text_of->window;
+    env[n] = lane ? first : NULL;     /* behind standard error */
     return env;
 }
 
@@ -194,26 +216,36 @@ static void start_child(struct child *c)
 {
     struct parent *p = c->parent;
     static int fds[INHERIT_FDS_MAX];
-    static uv_stdio_container_t stdio[3 + sizeof fds / sizeof *fds];
-    char inherit[64], parent[64], *args[] = { (char *)"countersign", (char *)(uintptr_t)c->name, (char *)"-c",
-                                              (char *)(uintptr_t)p->config_path, NULL };
+    static uv_stdio_container_t stdio[4 + sizeof fds / sizeof *fds];
+    struct child_env texts;
+    struct err err;
+    int window = -1;
+    char *args[] = { (char *)"countersign", (char *)(uintptr_t)c->name, (char *)"-c", (char *)(uintptr_t)p->config_path, NULL };
     inherit_prune(&p->in);
-    char **env = child_environment(p, c != &p->proxy, inherit, parent);
     size_t n = 1;
     fds[0] = p->lane[c == &p->courier];
     if (c == &p->proxy)
         n = inherit_list(&p->in, fds, sizeof fds / sizeof *fds);
+    giver_free(c->giver);
+    c->giver = NULL;
+    if (c != &p->authz && p->given.config->sandbox != SANDBOX_OFF && giver_new(&p->loop, c->name, &p->given, &c->giver, &window, &err) != OK)
+        log_error("process.window", "name", c->name, "why", err.text);
+    char **env = child_environment(p, c != &p->proxy, window >= 0 ? (int)(3 + n) : -1, &texts);
     stdio[0].flags = UV_IGNORE;
     for (int i = 1; i < 3; i++)
         stdio[i] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = i };
     for (size_t i = 0; i < n; i++)
         stdio[3 + i] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = fds[i] };
+    if (window >= 0)
+        stdio[3 + n++] = (uv_stdio_container_t){ .flags = UV_INHERIT_FD, .data.fd = window };
     uv_process_options_t o = { .exit_cb = on_child_exit, .file = "/proc/self/exe", .args = args, .env = env, .stdio = stdio,
                                .stdio_count = (int)(3 + n) };
     c->process.data = c;
     c->started_ms = uv_now(&p->loop);
     int r = env ? uv_spawn(&p->loop, &c->process, &o) : UV_ENOMEM;
     free(env);
+    if (window >= 0)
+        close(window);
     c->running = r == 0;
     if (r != 0) {
         log_error("process.start", "name", c->name, "why", uv_strerror(r));
@@ -232,7 +264,7 @@ static void end_courier(struct parent *p)
 
 static void courier_as_configured(struct parent *p)
 {
-    if (!config_wants_courier(p->config))
+    if (!config_wants_courier(p->given.config))
         end_courier(p);
     else if (!p->courier.running && !uv_is_active((uv_handle_t *)&p->courier.retry))
         start_child(&p->courier);
@@ -254,17 +286,21 @@ static void reload(struct parent *p)
     enum status st = config_load_in_force(p->config_path, &fresh, &problems);
     for (size_t i = 0; i < problems.count; i++)
         log_warn("config.problem", "text", problems.text[i]);
+    p->given.refused[0] = 0;
+    if (st != OK)
+        snprintf(p->given.refused, sizeof p->given.refused, "%s", problems.count ? problems.text[0] : "the config can't be read");
     problems_done(&problems);
-    const char *fixed = st == OK ? config_needs_restart(p->config, fresh) : NULL;
+    const char *fixed = st == OK ? config_needs_restart(p->given.config, fresh) : NULL;
     if (st != OK) {
         log_error("reload.refused", "why", "the config has problems", "next", "correct them and send SIGHUP again; the old config stays in force");
     } else if (fixed != NULL) {
+        snprintf(p->given.refused, sizeof p->given.refused, "the setting `%s` has changed, which takes a restart: run `countersign run` anew, or put it back", fixed);
         log_error("reload.refused", "why", "a setting changed that is only read at the start", "setting", fixed, "next",
                   "a restart is needed: run `countersign run` anew; the old config stays in force");
         config_unref(fresh);
     } else {
-        config_unref(p->config);
-        p->config = fresh;
+        config_unref(p->given.config);
+        p->given.config = fresh;
         log_set_level(fresh->log_level);
         watch_all(p);
         courier_as_configured(p);
@@ -288,7 +324,7 @@ static void on_file_event(uv_fs_event_t *w, const char *name, int events, int st
 {
     struct parent *p = w->data;
     (void)events;
-    const char *watched[] = { p->config->crl, p->config->approval_keys };
+    const char *watched[] = { p->given.config->crl, p->given.config->approval_keys };
     if (w == &p->watches[2] && status == 0 && name != NULL && strcmp(name, "in-force") == 0)   /* another policy counts from now on */
         uv_timer_start(&p->settle, on_settled, SETTLE_MS, 0);
     for (size_t i = 0; status == 0 && name != NULL && i < sizeof watched / sizeof *watched; i++) {
@@ -314,8 +350,8 @@ static void watch(struct parent *p, size_t i, const char *path)
 static void watch_policy(struct parent *p)
 {
     struct err err;
-    char *folder = config_path(p->config, "policy"), *file = config_path(p->config, "policy/in-force");
-    if (folder != NULL && file != NULL && (access(folder, F_OK) == 0 || (p->config->second_operator && file_mkdirs(folder, 0700, &err) == OK)))
+    char *folder = config_path(p->given.config, "policy"), *file = config_path(p->given.config, "policy/in-force");
+    if (folder != NULL && file != NULL && (access(folder, F_OK) == 0 || (p->given.config->second_operator && file_mkdirs(folder, 0700, &err) == OK)))
         watch(p, 2, file);
     free(folder);
     free(file);
@@ -323,8 +359,8 @@ static void watch_policy(struct parent *p)
 
 static void watch_all(struct parent *p)
 {
-    watch(p, 0, p->config->crl);
-    watch(p, 1, p->config->approval_keys);
+    watch(p, 0, p->given.config->crl);
+    watch(p, 1, p->given.config->approval_keys);
     watch_policy(p);
 }
 
@@ -332,7 +368,7 @@ static void renew_crl(struct parent *p)
 {
     struct err err;
     bool renewed = false;
-    char *folder = config_path(p->config, "ca");
+    char *folder = config_path(p->given.config, "ca");
     enum status st = folder ? ca_renew_crl_if_due(folder, clock_wall_s(), &renewed, &err) : NO_MEMORY;
     if (st != OK && st != NOT_FOUND)
         log_error("crl.renewal", "why", st == NO_MEMORY ? "out of memory" : err.text);
@@ -380,7 +416,7 @@ static void init_child(struct parent *p, struct child *c, const char *name)
 static void listen_for_successor(struct parent *p)
 {
     struct err err;
-    char *path = config_path(p->config, "run/parent.sock");
+    char *path = config_path(p->given.config, "run/parent.sock");
     p->handover.in = &p->in;
     p->handover.why_not = why_not_hand_over;
     p->handover.go = begin_hand_over;
@@ -445,7 +481,7 @@ static enum status take_over(struct parent *p, const char *path, struct err *err
 {
     int fd = -1;
     enum status st = handover_ask(path, &p->in, &fd, err);
-    if (st == OK && (st = inherit_complete(p->config, &p->in, err)) != OK)
+    if (st == OK && (st = inherit_complete(p->given.config, &p->in, err)) != OK)
         close(fd);
     if (st == OK)
         st = handover_go(fd, err);
@@ -458,15 +494,15 @@ static enum status take_over(struct parent *p, const char *path, struct err *err
 static enum status take_places(struct parent *p, struct err *err)
 {
     unsigned passed = 0;
-    char *run = config_path(p->config, "run"), *path = config_path(p->config, "run/parent.sock");
+    char *run = config_path(p->given.config, "run"), *path = config_path(p->given.config, "run/parent.sock");
     enum status st = run && path ? notify_sockets(&passed, err) : fail(err, NO_MEMORY, "path");
     bool somebody = st == OK && handover_somebody(path);
     if (st == OK && !somebody)        /* before the user changes: the ports may be low */
-        st = inherit_open(p->config, passed, &p->in, err);
+        st = inherit_open(p->given.config, passed, &p->in, err);
     if (st == OK)
-        st = process_become(p->config->user, err);
+        st = process_become(p->given.config->user, err);
     if (st == OK)
-        st = try_files(p->config, err);
+        st = try_files(p->given.config, err);
     if (st == OK)
         st = file_mkdirs(run, 0700, err);
     if (st == OK && somebody)
@@ -479,7 +515,7 @@ static enum status take_places(struct parent *p, struct err *err)
 static enum status prepare(struct parent *p, struct err *err)
 {
     struct problems problems = { 0 };
-    enum status st = config_load_in_force(p->config_path, &p->config, &problems);
+    enum status st = config_load_in_force(p->config_path, &p->given.config, &problems);
     for (size_t i = 0; i < problems.count; i++)
         fprintf(stderr, "%s\n", problems.text[i]);
     if (st != OK)
@@ -518,15 +554,21 @@ int cmd_run(int argc, char **argv)
         free(absolute);
         return command_failed("%s", err.text);
     }
-    log_set_level(p.config->log_level);
+    log_set_level(p.given.config->log_level);
+    if (confine_run(p.given.config, &err) != OK) {
+        free(absolute);
+        return command_failed("%s", err.text);
+    }
     renew_crl(&p);
     uv_loop_init(&p.loop);
-    log_info("started", "instance", p.config->instance, "version", COUNTERSIGN_VERSION);
+    log_info("started", "instance", p.given.config->instance, "version", COUNTERSIGN_VERSION);
     run_loop(&p);
+    giver_free(p.proxy.giver);
+    giver_free(p.courier.giver);
     uv_walk(&p.loop, close_any, NULL);
     uv_run(&p.loop, UV_RUN_DEFAULT);
     uv_loop_close(&p.loop);
-    config_unref(p.config);
+    config_unref(p.given.config);
     free(absolute);
     log_info("stopped");
     return EXIT_DONE;

@@ -1,5 +1,9 @@
 #include "proxy/courier/fetch.h"
 
+#include "proxy/base/file.h"
+#include "proxy/base/log.h"
+#include "proxy/courier/fetch_file.h"
+
 #include <arpa/inet.h>
 #include <curl/curl.h>
 #include <openssl/crypto.h>
@@ -14,6 +18,8 @@
 #else
 #define RCPT_ALLOW_FAILS CURLOPT_MAIL_RCPT_ALLLOWFAILS
 #endif
+
+enum { FILE_MAX = 4 * 1024 * 1024 };
 
 struct fetch {
     struct fetch *next;
@@ -146,6 +152,23 @@ static struct curl_slist *list_of(const char *const *texts, bool *good)
     return list;
 }
 
+/* Read by us, since a confined process has to ask for such files (proxy/base/window.h), and libcurl would open them. */
+bool fetch_file(CURL *c, CURLoption option, const char *path)
+{
+    unsigned char *bytes = NULL;
+    size_t len = 0;
+    struct err err;
+    if (file_read(path, FILE_MAX, false, &bytes, &len, &err) != OK) {
+        log_warn("courier.file", "why", err.text);
+        return false;
+    }
+    struct curl_blob blob = { bytes, len, CURL_BLOB_COPY };
+    bool good = curl_easy_setopt(c, option, &blob) == CURLE_OK;
+    OPENSSL_cleanse(bytes, len);
+    free(bytes);
+    return good;
+}
+
 static bool set_common(struct fetch *x, const struct fetch_order *o, const char *scheme)
 {
     CURL *c = x->curl;
@@ -153,7 +176,7 @@ static bool set_common(struct fetch *x, const struct fetch_order *o, const char 
     good = good && curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK && curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK;
     good = good && curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK;
     if (o->ca_file != NULL)           /* these and no others: without the second line the system's folder counts as well */
-        good = good && curl_easy_setopt(c, CURLOPT_CAINFO, o->ca_file) == CURLE_OK && curl_easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK;
+        good = good && fetch_file(c, CURLOPT_CAINFO_BLOB, o->ca_file) && curl_easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK;
     good = good && curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK && curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) == CURLE_OK;
     good = good && curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK && curl_easy_setopt(c, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK;
     good = good && curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK && curl_easy_setopt(c, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) == CURLE_OK;

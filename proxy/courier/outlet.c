@@ -1,5 +1,7 @@
 #include "proxy/courier/outlet.h"
 
+#include "proxy/courier/fetch_file.h"
+
 #include <curl/curl.h>
 #include <linux/sockios.h>
 #include <stdio.h>
@@ -39,9 +41,9 @@ static bool set_up(struct outlet *s, const struct outlet_order *o)
     good = good && curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, 1L) == CURLE_OK && curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, 2L) == CURLE_OK;
     good = good && curl_easy_setopt(c, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) == CURLE_OK && curl_easy_setopt(c, CURLOPT_SSL_SESSIONID_CACHE, 0L) == CURLE_OK;
     if (o->ca_file != NULL)           /* these and no others: without the second line the system's folder counts as well */
-        good = good && curl_easy_setopt(c, CURLOPT_CAINFO, o->ca_file) == CURLE_OK && curl_easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK;
+        good = good && fetch_file(c, CURLOPT_CAINFO_BLOB, o->ca_file) && curl_easy_setopt(c, CURLOPT_CAPATH, NULL) == CURLE_OK;
     if (o->certificate != NULL)
-        good = good && curl_easy_setopt(c, CURLOPT_SSLCERT, o->certificate) == CURLE_OK && curl_easy_setopt(c, CURLOPT_SSLKEY, o->key) == CURLE_OK;
+        good = good && fetch_file(c, CURLOPT_SSLCERT_BLOB, o->certificate) && fetch_file(c, CURLOPT_SSLKEY_BLOB, o->key);
     good = good && curl_easy_setopt(c, CURLOPT_PROXY, "") == CURLE_OK && curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK;
     good = good && curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)o->connect_ms) == CURLE_OK;
     return good && curl_easy_setopt(c, CURLOPT_ERRORBUFFER, s->why) == CURLE_OK;

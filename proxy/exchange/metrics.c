@@ -1,5 +1,7 @@
 #include "proxy/exchange/metrics.h"
 
+#include "proxy/base/sandbox.h"
+
 #include <string.h>
 
 /* OpenTelemetry's advice for http.server.request.duration, in milliseconds. */
@@ -131,6 +133,8 @@ void metrics_write(FILE *out, struct metrics *const *all, size_t count, int64_t 
     fprintf(out, "countersign_authz_silence_seconds %lld.%03d\n", (long long)(silence / 1000), (int)(silence % 1000));
     head(out, "countersign_recording_available", "gauge", "1 while recordings can be kept.");
     fprintf(out, "countersign_recording_available %d\n", sum(all, count, offsetof(struct metrics, recording_broken)) == 0);
+    head(out, "countersign_sandbox", "gauge", "1: the process that faces the network is confined in which files it may open, and in which system calls it may make.");
+    fprintf(out, "countersign_sandbox{fence=\"files\"} %d\ncountersign_sandbox{fence=\"calls\"} %d\n", sandbox_state().landlock > 0, sandbox_state().calls);
     head(out, "countersign_build_info", "gauge", "The version that runs.");
     fprintf(out, "countersign_build_info{version=\"%s\"} 1\n", COUNTERSIGN_VERSION);
 }

@@ -2,6 +2,7 @@
 
 #include "config/forms.h"
 #include "proxy/base/clock.h"
+#include "proxy/base/sandbox.h"
 #include "proxy/exchange/operator_log.h"
 #include "proxy/net/backend.h"
 
@@ -121,9 +122,10 @@ static void answer_metrics(struct peer *p)
 
 static void answer_health(struct peer *p)
 {
-    char text[128];
-    const char *trouble = metrics_trouble(p->o->all, p->o->count, clock_mono_ms(), p->o->max_staleness_ms);
-    snprintf(text, sizeof text, "%s\n", trouble ? trouble : "ok");
+    char text[320];
+    struct sandbox_support confined = sandbox_state();
+    const char *missing = sandbox_missing(&confined), *trouble = metrics_trouble(p->o->all, p->o->count, clock_mono_ms(), p->o->max_staleness_ms);
+    snprintf(text, sizeof text, "%s\n%s%s%s", trouble ? trouble : "ok", missing ? "not confined: " : "", missing ? missing : "", missing ? "\n" : "");
     answer_text(p, trouble ? 503 : 200, trouble ? "Service Unavailable" : "OK", text);
 }
 

@@ -1,6 +1,7 @@
 #include "proxy/net/tls.h"
 
 #include "proxy/net/stream.h"
+#include "proxy/net/tls_files.h"
 
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
@@ -70,15 +71,6 @@ void tls_harden(SSL_CTX *ctx)
 }
 
 /* The CA names tell a browser which of the person's certificates to offer. */
-static enum status name_client_cas(SSL_CTX *ctx, const struct config *c, struct err *err)
-{
-    STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(c->client_ca);
-    if (names == NULL)
-        return fail(err, BAD_CONFIG, "client CA file '%s': %s", c->client_ca, ossl_reason());
-    SSL_CTX_set_client_CA_list(ctx, names);
-    return OK;
-}
-
 /* ---- further certificates, chosen by SNI ---- */
 
 /* Each lives in a context of its own, which is never used for a connection. They go with the context that they belong to. */
@@ -120,15 +112,6 @@ static int choose_pair(SSL *ssl, void *arg)
     return 1;                         /* the main one */
 }
 
-static enum status use_pair(SSL_CTX *ctx, const char *certificate, const char *key, struct err *err)
-{
-    if (SSL_CTX_use_certificate_chain_file(ctx, certificate) != 1)
-        return fail(err, BAD_CONFIG, "server certificate '%s': %s", certificate, ossl_reason());
-    if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-        return fail(err, BAD_CONFIG, "server key '%s': %s", key, ossl_reason());
-    return OK;
-}
-
 static enum status use_more(SSL_CTX *ctx, const struct config *c, struct err *err)
 {
     enum status st = OK;
@@ -145,7 +128,7 @@ static enum status use_more(SSL_CTX *ctx, const struct config *c, struct err *er
         if (one == NULL)
             return fail(err, NO_MEMORY, "TLS context");
         p->v[p->count++] = one;
-        st = use_pair(one, c->more_certificates[i].certificate, c->more_certificates[i].key, err);
+        st = tls_use_pair(one, "server certificate", c->more_certificates[i].certificate, c->more_certificates[i].key, err);
     }
     SSL_CTX_set_cert_cb(ctx, choose_pair, p);
     return st;
@@ -167,14 +150,16 @@ enum status tls_server_context(const struct config *c, SSL_CTX **out, struct err
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_session_id_context(ctx, (const unsigned char *)"countersign", 11);
     SSL_CTX_set_timeout(ctx, 3600);
-    st = use_pair(ctx, c->tls_certificate, c->tls_key, err);
+    st = tls_use_pair(ctx, "server certificate", c->tls_certificate, c->tls_key, err);
     if (st == OK)
         st = use_more(ctx, c, err);
     if (st != OK)
         goto done;
-    st = name_client_cas(ctx, c, err);
-    if (st != OK)
+    st = tls_name_authorities(ctx, c->client_ca, err);
+    if (st != OK) {
+        err_prefix(err, "client CA file '%s': ", c->client_ca);
         goto done;
+    }
     *out = ctx;
     ctx = NULL;
 done:

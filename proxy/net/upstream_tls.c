@@ -1,6 +1,8 @@
 /* TLS towards tools: whom to believe, whom to say we are, which protocol. */
 #include "proxy/net/upstream_tls.h"
 
+#include "proxy/net/tls_files.h"
+
 #include "config/forms.h"
 #include "proxy/net/tls.h"
 
@@ -40,11 +42,9 @@ static enum status use_certificate(SSL_CTX *ctx, const struct tool *t, struct er
 {
     if (t->upstream_certificate == NULL)
         return OK;
-    if (SSL_CTX_use_certificate_chain_file(ctx, t->upstream_certificate) != 1)
-        return fail(err, BAD_CONFIG, "tool '%s': upstream_certificate '%s': %s", t->name, t->upstream_certificate, ossl_reason());
-    if (SSL_CTX_use_PrivateKey_file(ctx, t->upstream_key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-        return fail(err, BAD_CONFIG, "tool '%s': upstream_key '%s': %s", t->name, t->upstream_key, ossl_reason());
-    return OK;
+    char what[96];
+    snprintf(what, sizeof what, "tool '%s': upstream_certificate", t->name);
+    return tls_use_pair(ctx, what, t->upstream_certificate, t->upstream_key, err);
 }
 
 static enum status use_authorities(SSL_CTX *ctx, const struct tool *t, struct err *err)
@@ -53,8 +53,12 @@ static enum status use_authorities(SSL_CTX *ctx, const struct tool *t, struct er
         SSL_CTX_set_cert_verify_callback(ctx, verify, (void *)(uintptr_t)t);
     if (t->upstream_ca == NULL && t->upstream_pin_count > 0)
         return OK;
-    int r = t->upstream_ca ? SSL_CTX_load_verify_file(ctx, t->upstream_ca) : SSL_CTX_set_default_verify_paths(ctx);
-    return r == 1 ? OK : fail(err, BAD_CONFIG, "tool '%s': upstream_ca '%s': %s", t->name, t->upstream_ca ? t->upstream_ca : "(system)", ossl_reason());
+    if (t->upstream_ca == NULL)
+        return SSL_CTX_set_default_verify_paths(ctx) == 1 ? OK : fail(err, BAD_CONFIG, "tool '%s': the system's authorities: %s", t->name, ossl_reason());
+    enum status st = tls_use_authorities(ctx, t->upstream_ca, err);
+    if (st != OK)
+        err_prefix(err, "tool '%s': upstream_ca '%s': ", t->name, t->upstream_ca);
+    return st;
 }
 
 enum status upstream_tls_context(const struct tool *tool, SSL_CTX **out, struct err *err)
