@@ -252,11 +252,12 @@ static int answer_command(int argc, char **argv, struct answer *a, const char *s
     char **args;
     size_t count;
     int code;
+    bool yes = strcmp(a->decision, "approve") == 0;       /* what belongs to the other answer is understood, to be refused with a reason, but not offered */
     const struct option_spec options[] = {
         { "yes", 'y', NULL, "do not ask; show and sign", NULL, &a->yes, false },
-        { "for", 'f', "TIME", "say yes for a shorter time than was asked, such as 10m", &a->length, NULL, false },
-        { "only", 0, "ACTIONS", "say yes for some of the actions only: names joined by commas", &a->only, NULL, false },
-        { "reason", 'r', "TEXT", "say no and why; the one who asked reads it", &a->reason, NULL, false },
+        { "for", 'f', "TIME", yes ? "say yes for a shorter time than was asked, such as 10m" : NULL, &a->length, NULL, false },
+        { "only", 0, "ACTIONS", yes ? "say yes for some of the actions only: names joined by commas" : NULL, &a->only, NULL, false },
+        { "reason", 'r', "TEXT", yes ? NULL : "why not; the one who asked reads it", &a->reason, NULL, false },
         { "on-behalf-of", 0, "PERSON", "in the place of this person, who named you a delegate", &a->behalf, NULL, false },
         { "save-body", 0, "FILE", "keep the held request's body in a file, to read it first", &a->save, NULL, false },
         PROFILE_OPTIONS(a->profile),
@@ -266,9 +267,9 @@ static int answer_command(int argc, char **argv, struct answer *a, const char *s
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
     a->id = args[0];
-    if ((a->length != NULL || a->only != NULL) && strcmp(a->decision, "approve") != 0)
+    if ((a->length != NULL || a->only != NULL) && !yes)
         return wrong_usage(&usage, "%s", "--for and --only belong to a yes");
-    if (a->reason != NULL && strcmp(a->decision, "deny") != 0)
+    if (a->reason != NULL && yes)
         return wrong_usage(&usage, "%s", "--reason belongs to a no; a yes covers what was asked");
     if (a->length != NULL && (!words_read_duration(a->length, &a->duration_s) || a->duration_s == 0))
         return wrong_usage(&usage, "--for '%s' is not a length of time; write it like 30m, 2h or 1h30m", a->length);

@@ -5,14 +5,16 @@
 #include <string.h>
 
 static const struct command subcommands[] = {
-    { "issue", "issue a person's certificate, or the gateway's own (--server)", certs_issue },
-    { "renew", "issue a person's certificate anew, with a new key", certs_renew },
-    { "revoke", "take certificates back: index, revocation list, approval keys", certs_revoke },
-    { "list", "every certificate issued, and its state", certs_list },
-    { "crl", "renew the revocation list", certs_crl },
-    { "signing-key", "change the key that signs grants, step by step", certs_signing_key },
+    { "issue", "issue a person's certificate, or the gateway's own (--server)", certs_issue, NULL },
+    { "renew", "issue a person's certificate anew, with a new key", certs_renew, NULL },
+    { "revoke", "take certificates back: index, revocation list, approval keys", certs_revoke, NULL },
+    { "list", "every certificate issued, and its state", certs_list, NULL },
+    { "crl", "renew the revocation list", certs_crl, NULL },
+    { "signing-key", "change the key that signs grants, step by step", certs_signing_key, NULL },
     { 0 },
 };
+
+const char *const certs_subcommands[] = { "issue", "renew", "revoke", "list", "crl", "signing-key", NULL };
 
 static void print_subcommands(FILE *out)
 {

@@ -80,6 +80,7 @@ int certs_revoke(int argc, char **argv)
 int certs_crl(int argc, char **argv)
 {
     const char *state = NULL, *config = NULL;
+    bool json = false;
     const struct option_spec options[] = {
         { "state", 0, "DIR", "the state folder", &state, NULL, false },
         { "config", 'c', "FILE", "or the config file", &config, NULL, false },
@@ -87,7 +88,7 @@ int certs_crl(int argc, char **argv)
     };
     const struct usage usage = { "countersign certs crl --state DIR",
                                  "Write a new revocation list, good for 30 days. A running gateway does this by itself; a list that has run out "
-                                 "refuses everybody.", options, 0, 0, NULL };
+                                 "refuses everybody.", options, 0, 0, &json };
     char **none, day[16];
     size_t none_count;
     int code = EXIT_DONE;
@@ -96,7 +97,10 @@ int certs_crl(int argc, char **argv)
     struct err err;
     if (!options_parse(argc, argv, &usage, &none, &none_count, &code) || !certs_place_open(state, config, &place, &code))
         return code;
-    if (ca_renew_crl(place.ca, clock_wall_s(), &until_s, &err) == OK) {
+    enum status st = ca_renew_crl(place.ca, clock_wall_s(), &until_s, &err);
+    if (st == OK && json) {
+        code = command_json(json_pack("{s:s+,s:I}", "crl", place.paths.state, "/ca/crl.pem", "until", (json_int_t)until_s));
+    } else if (st == OK) {
         certs_day(until_s, day);
         printf("%s/ca/crl.pem is new, good until %s. A gateway that runs on this folder takes it up by itself.\n", place.paths.state, day);
     } else {

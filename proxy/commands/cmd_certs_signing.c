@@ -89,7 +89,7 @@ static const struct step {
     { "retire", retire, "The old key is gone. Send the gateway SIGHUP: it is no longer published then." },
 };
 
-static int run_step(const struct step *step, const char *state, const char *config)
+static int run_step(const struct step *step, const char *state, const char *config, bool json)
 {
     struct certs_place place;
     struct err err = { .text = "" };
@@ -98,7 +98,9 @@ static int run_step(const struct step *step, const char *state, const char *conf
         return code;
     struct files f = { certs_path(&place, "keys/grant.pem"), certs_path(&place, "keys/grant-next.pem"), certs_path(&place, "keys/grant-old.pem") };
     enum status st = f.now && f.next && f.old ? step->run(&f, &err) : fail(&err, NO_MEMORY, "keys");
-    if (st == OK)
+    if (st == OK && json)
+        code = command_json(json_pack("{s:s,s:s,s:s}", "done", step->name, "key", f.now, "said", step->said));
+    else if (st == OK)
         puts(step->said);
     else
         code = command_failed("%s", err.text);
@@ -112,6 +114,7 @@ static int run_step(const struct step *step, const char *state, const char *conf
 int certs_signing_key(int argc, char **argv)
 {
     const char *state = NULL, *config = NULL;
+    bool json = false;
     char **args;
     size_t count;
     int code;
@@ -122,12 +125,12 @@ int certs_signing_key(int argc, char **argv)
     };
     const struct usage usage = { "countersign certs signing-key next|switch|retire (--state DIR | --config FILE)",
         "Change the key that signs grants, sign-offs and assertions. next: make and publish a new one; switch: sign with it, the old one stays published;\n"
-        "retire: stop publishing the old one, a day later at the earliest.", options, 1, 1, NULL };
+        "retire: stop publishing the old one, a day later at the earliest.", options, 1, 1, &json };
     if (!options_parse(argc, argv, &usage, &args, &count, &code))
         return code;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         if (strcmp(steps[i].name, args[0]) == 0)
-            return run_step(&steps[i], state, config);
+            return run_step(&steps[i], state, config, json);
     fprintf(stderr, "countersign: signing-key has no step '%s'; next, switch or retire\n", args[0]);
     return EXIT_USAGE;
 }

@@ -246,10 +246,19 @@ static void print_next(const char *dir, const struct init_names *n, const struct
     printf("for names under %s. Keep %s/ca/root.key and keys/ private: whoever has them can make people and grants.\n", n->domain, dir);
 }
 
+static json_t *made(const char *dir, const struct init_names *n, const struct auditors *a)
+{
+    json_t *o = json_pack("{s:s, s:s++, s:s+, s:s, s:s, s:i, s:[], s:s?}", "state", dir, "config", dir, "/", "countersign.conf", "server_ca", dir, "/ca/server-root.pem", "instance",
+                          n->instance, "listen", n->listen, "port", (int)n->port, "sealed_to", "auditor_keys_in", a->made ? a->folder : NULL);
+    for (size_t i = 0; o != NULL && i < a->count; i++)
+        json_array_append_new(json_object_get(o, "sealed_to"), json_string(a->text[i]));
+    return o;
+}
+
 int cmd_init(int argc, char **argv)
 {
     const char *domain = NULL, *instance = NULL, *port = "8443", *listen = "127.0.0.1", *auditor_list = NULL;
-    bool unsealed = false;
+    bool unsealed = false, json = false;
     struct auditors auditors = { 0 };
     const struct option_spec options[] = {
         { "domain", 0, "NAME", "tools and console are hosts under it: support.NAME, console.NAME", &domain, NULL, true },
@@ -263,7 +272,7 @@ int cmd_init(int argc, char **argv)
     };
     const struct usage usage = { "countersign init DIR --domain tools.example.com [--instance NAME] [--listen ADDRESS] [--port N] [--auditors KEY,KEY…]",
                                  "Make a state folder: config, keys, certificate authority, server certificate. DIR must be new or empty; a state "
-                                 "folder that is there is never touched.", options, 1, 1, NULL };
+                                 "folder that is there is never touched.", options, 1, 1, &json };
     char **dirs, checked[254], address[64];
     size_t count;
     int code = EXIT_DONE;
@@ -287,7 +296,9 @@ int cmd_init(int argc, char **argv)
     auditors.made = auditor_list == NULL && !unsealed;
     umask(077);
     enum status st = make_state(dirs[0], &names, &auditors, &err);
-    if (st == OK)
+    if (st == OK && json)
+        code = command_json(made(dirs[0], &names, &auditors));
+    else if (st == OK)
         print_next(dirs[0], &names, &auditors);
     else
         code = command_failed("%s", err.text);

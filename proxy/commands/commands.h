@@ -17,14 +17,16 @@ enum { OPTION_TIMES_MAX = 17 };       /* 16, and the NULL */
 struct command {
     const char *name, *summary;                /* NULL summary: not shown in the list (the processes of `run`) */
     int (*run)(int argc, char **argv);         /* argv[0] is the sub-command's name */
+    const char *group;                         /* with the first of a group in the list: its heading; else NULL */
 };
+extern const char *const certs_subcommands[];  /* cmd_certs.c, ended by NULL */
 
 /* One option. Either `value` (takes an argument) or `flag` is set. --help and, with `json` given, --json are options of every command. */
 struct option_spec {
     const char *name;                          /* "config" for --config */
     char letter;                               /* 'c' for -c, or 0 */
     const char *arg;                           /* "FILE", shown in the help; one that ends with " …" may be given several times */
-    const char *help;
+    const char *help;                          /* NULL: understood, but not offered */
     const char **value;                        /* of one that may be given several times: the first of OPTION_TIMES_MAX, NULL behind the last given */
     bool *flag;
     bool required;

@@ -25,7 +25,8 @@ static void print_usage(FILE *out, const struct usage *u)
 {
     fprintf(out, "usage: %s\n\n%s\n\n", u->synopsis, u->text);
     for (const struct option_spec *o = u->options; o != NULL && o->name != NULL; o++)
-        print_option(out, o->letter, o->name, o->arg, o->help);
+        if (o->help != NULL)
+            print_option(out, o->letter, o->name, o->arg, o->help);
     if (u->json != NULL)
         print_option(out, 0, "json", NULL, "print JSON for programs");
     print_option(out, 'h', "help", NULL, "print this and exit");
@@ -65,8 +66,7 @@ static const struct option_spec *spec_of(const struct usage *u, int code)
 
 static bool usage_error(const struct usage *u, int *exit_code, const char *what, const char *which)
 {
-    fprintf(stderr, "countersign: %s%s%s%s\n", what, which ? " '" : "", which ? which : "", which ? "'" : "");
-    print_usage(stderr, u);
+    fprintf(stderr, "countersign: %s%s%s%s\nusage: %s\n(--help says more)\n", what, which ? " '" : "", which ? which : "", which ? "'" : "", u->synopsis);
     *exit_code = EXIT_USAGE;
     return false;
 }

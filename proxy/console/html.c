@@ -1,5 +1,6 @@
 #include "proxy/console/html.h"
 
+#include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
 
 #include <openssl/evp.h>
@@ -18,8 +19,13 @@ enum { HTML_MAX = 1 << 20 };
     "*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--fg);"                             \
     "font:16px/1.55 system-ui,sans-serif}"                                                                    \
     "main{max-width:46rem;margin:0 auto;padding:2rem 1rem 4rem}header{border-bottom:1px solid var(--line)}"   \
-    "header p{max-width:46rem;margin:0 auto;padding:.8rem 1rem;font-weight:600;letter-spacing:.02em}"         \
-    "header a{color:inherit;text-decoration:none}header a:hover{text-decoration:underline}"                   \
+    ".bar{max-width:46rem;margin:0 auto;padding:.5rem 1rem;display:flex;flex-wrap:wrap;align-items:center;"   \
+    "gap:.1rem 1.1rem}header a{color:inherit;text-decoration:none;padding:.3rem 0}"                           \
+    "header a:hover,[aria-current]{text-decoration:underline;text-underline-offset:.35em}"                    \
+    "[aria-current]{text-decoration-thickness:2px;text-decoration-color:var(--go)}.mark{font-weight:700;"     \
+    "letter-spacing:.02em}nav{display:flex;flex-wrap:wrap;gap:0 1.1rem;font-size:.95rem}"                     \
+    ".who{margin-left:auto;color:var(--soft);font-size:.95rem;overflow-wrap:anywhere}"                        \
+    ".unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}"  \
     "h1{font-size:1.6rem;line-height:1.25;margin:0 0 .6rem}h2{font-size:1.1rem;margin:2.2rem 0 .6rem}"        \
     "p{margin:.5rem 0}.soft{color:var(--soft)}.warn{color:var(--warn);font-weight:600}"                       \
     ".card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:1rem 1.1rem;"      \
@@ -43,7 +49,7 @@ enum { HTML_MAX = 1 << 20 };
     "a{color:var(--go)}.button{color:var(--goink)}:focus-visible{outline:3px solid var(--go);"                \
     "outline-offset:2px}"                                                                                     \
     "details{margin:2.2rem 0 0}summary{cursor:pointer;font-weight:600}"                                       \
-    "nav a{margin-right:1.2rem}.no{background:none;color:inherit;border:1px solid var(--edge)}"               \
+    ".stop{background:var(--warn);color:var(--card)}.no{background:none;color:inherit;border:1px solid var(--edge)}"               \
     "button:disabled{opacity:.55;cursor:default}.fields{border-top:1px solid var(--line);padding-top:.6rem;"   \
     "grid-template-columns:minmax(0,14rem) minmax(0,1fr)}.fields dt{overflow-wrap:anywhere}"                  \
     "@media(max-width:32rem){.fields{grid-template-columns:1fr}}"                                             \
@@ -52,7 +58,9 @@ enum { HTML_MAX = 1 << 20 };
     "margin:0 .6rem 0 0}form details,.card details{margin:1rem 0 0}"                                          \
     ".fields dd{white-space:pre-wrap}"                                                                        \
     ".state{display:inline-block;padding:.05rem .5rem;border:1px solid var(--edge);border-radius:1rem;"       \
-    "font-size:.85rem;white-space:nowrap}"
+    "font-size:.85rem;white-space:nowrap}.good{border-color:var(--go);color:var(--go)}"                       \
+    ".bad{border-color:var(--warn);color:var(--warn)}.live:empty{margin:0}.lead{font-size:1.05rem}"           \
+    "@media(max-width:32rem){main{padding-top:1.2rem}.bar{gap:.1rem .9rem}nav{order:3;width:100%}}"
 
 static bool make_room(struct html *h, size_t more)
 {
@@ -150,25 +158,65 @@ void html_sentence(struct html *h, const char *text)
         html_raw(h, ".");
 }
 
+void html_time(struct html *h, long long wall_s)
+{
+    char at[CLOCK_TEXT_MAX];
+    clock_rfc3339(wall_s * 1000, at);
+    html_raw(h, "<time datetime=\"");
+    html_str(h, at);
+    at[10] = ' ';
+    memcpy(at + 19, " UTC", 5);
+    html_raw(h, "\">");
+    html_str(h, at);
+    html_raw(h, "</time>");
+}
+
+static void put_links(struct html *h, const char *home)
+{
+    static const struct { const char *path, *words; bool looks; } links[] = {
+        { "/", "Your access", false }, { "/keys", "Keys", false }, { "/delegates", "Delegates", false }, { "/sessions", "Live sessions", true }, { "/locks", "Locks", true },
+    };
+    html_raw(h, "<nav aria-label=\"Console\">");
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        if (links[i].looks && !h->looks)
+            continue;
+        html_raw(h, "<a href=\"");
+        html_str(h, home);
+        html_raw(h, links[i].path);
+        html_raw(h, home[0] == 0 && slice_eq(h->here, slice_str(links[i].path)) ? "\" aria-current=\"page\">" : "\">");
+        html_raw(h, links[i].words);
+        html_raw(h, "</a>");
+    }
+    html_raw(h, "</nav><span class=\"who\"><span class=\"unseen\">You are </span>");
+    html_str(h, h->who);
+    html_raw(h, "</span>");
+}
+
 void html_begin(struct html *h, const char *title, const char *home)
 {
     html_raw(h, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                 "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>");
     html_str(h, title);
-    html_raw(h, " · Countersign</title>\n<style>" STYLE "</style>\n</head>\n<body>\n<header><p><a href=\"");
+    html_raw(h, " · Countersign</title>\n<style>" STYLE "</style>\n</head>\n<body>\n<header><div class=\"bar\"><a class=\"mark\" href=\"");
     html_str(h, home);
-    html_raw(h, "/\">Countersign</a></p></header>\n<main>\n");
+    html_raw(h, "/\">Countersign</a>");
+    if (h->who != NULL)
+        put_links(h, home);
+    html_raw(h, "</div></header>\n<main>\n");
     html_element(h, "h1", NULL, title);
 }
 
 void html_end(struct html *h)
 {
-    html_raw(h, "</main>\n</body>\n</html>\n");
+    html_raw(h, h->scripted ? "</main>\n<script src=\"/static/page.js\" defer></script>\n</body>\n</html>\n" : "</main>\n</body>\n</html>\n");
 }
 
 void html_end_signing(struct html *h)
 {
-    html_raw(h, "</main>\n<script src=\"/static/sign.js\" defer></script>\n</body>\n</html>\n");
+    html_raw(h, "</main>\n<script src=\"/static/sign.js\" defer></script>\n");
+    if (h->scripted)
+        html_raw(h, "<script src=\"/static/page.js\" defer></script>\n");
+    html_raw(h, "</body>\n</html>\n");
 }
 
 void html_done(struct html *h)

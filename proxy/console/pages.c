@@ -21,23 +21,46 @@ void page_term(struct html *h, const char *name, const char *value)
     html_element(h, "dd", NULL, value);
 }
 
-/* "2026-11-23 12:29:17 UTC", and how much of it is left. */
+static const char *left_words(json_int_t left, char out[40])
+{
+    snprintf(out, 40, "(%lld %s left)", (long long)(left >= 2 * 86400 ? left / 86400 : left >= 7200 ? left / 3600 : left >= 120 ? left / 60 : left),
+             left >= 2 * 86400 ? "days" : left >= 7200 ? "h" : left >= 120 ? "min" : "s");
+    return out;
+}
+
 void page_when(struct html *h, const char *name, const json_t *o, const char *member, bool is_end)
 {
-    char at[CLOCK_TEXT_MAX], all[CLOCK_TEXT_MAX + 40];
-    json_int_t s = json_integer_value(json_object_get(o, member));
-    json_int_t left = s - clock_wall_s();
+    char words[40];
+    json_int_t s = json_integer_value(json_object_get(o, member)), left = s - clock_wall_s();
     if (s <= 0)
         return;
-    clock_rfc3339(s * 1000, at);
-    at[10] = ' ';
-    memcpy(at + 19, " UTC", 5);
-    if (is_end && left > 0)
-        snprintf(all, sizeof all, "%s (%lld %s left)", at, (long long)(left >= 2 * 86400 ? left / 86400 : left >= 7200 ? left / 3600 : left >= 120 ? left / 60 : left),
-                 left >= 2 * 86400 ? "days" : left >= 7200 ? "h" : left >= 120 ? "min" : "s");
-    else
-        snprintf(all, sizeof all, "%s", at);
-    page_term(h, name, all);
+    html_raw(h, "<dt>");
+    html_str(h, name);
+    html_raw(h, "</dt><dd>");
+    html_time(h, (long long)s);
+    if (is_end && left > 0) {
+        html_raw(h, " <span data-until=\"");
+        html_number(h, (long long)s);
+        html_raw(h, "\">");
+        html_str(h, left_words(left, words));
+        html_raw(h, "</span>");
+    }
+    html_raw(h, "</dd>");
+}
+
+void page_live(struct html *h, const char *look, const char *id)
+{
+    html_raw(h, "<p class=\"live\" role=\"status\"");
+    char path[96];
+    snprintf(path, sizeof path, "%s%s", look, id);
+    page_attribute(h, "data-look", path);
+    html_raw(h, "></p>\n");
+}
+
+void page_watch(struct html *h, const char *id, const char *state)
+{
+    page_attribute(h, "data-watch", id);
+    page_attribute(h, "data-state", state);
 }
 
 bool page_item_open(const json_t *item)
@@ -242,13 +265,21 @@ void page_item_terms(struct html *h, const json_t *item, bool mine)
     html_raw(h, "</dl>\n");
 }
 
+static const char *state_class(const char *state)
+{
+    bool good = strcmp(state, "approved") == 0 || strcmp(state, "granted") == 0, bad = strcmp(state, "denied") == 0 || strcmp(state, "expired") == 0;
+    return good ? "state good" : bad ? "state bad" : "state";
+}
+
 void page_item_head(struct html *h, const json_t *item)
 {
-    html_raw(h, "<p><code>");
+    html_raw(h, "<p");
+    page_watch(h, page_text(item, "id"), page_text(item, "state"));
+    html_raw(h, "><code>");
     html_str(h, page_text(item, "id"));
-    html_raw(h, "</code> <span class=\"state\">");
-    html_str(h, page_text(item, "state"));
-    html_raw(h, "</span></p>");
+    html_raw(h, "</code> ");
+    html_element(h, "span", state_class(page_text(item, "state")), page_text(item, "state"));
+    html_raw(h, "</p>");
 }
 
 /* Where an approver answers: on the page that shows everything, or on the command line. */
@@ -336,6 +367,31 @@ static void list_groups(struct html *h, const json_t *groups)
     }
 }
 
+static bool needs_one_of(const struct need *needs, size_t count, const json_t *groups)
+{
+    size_t g;
+    json_t *name;
+    json_array_foreach((json_t *)(uintptr_t)groups, g, name)
+        for (size_t i = 0; i < count; i++)
+            if (json_is_string(name) && strcmp(needs[i].group, json_string_value(name)) == 0)
+                return true;
+    return false;
+}
+
+/* Is the viewer in a group whose yes some tool asks for? */
+static bool answers(const struct config *c, const json_t *groups)
+{
+    for (size_t i = 0; c != NULL && i < c->tool_count; i++) {
+        const struct tool *t = &c->tools[i];
+        if (needs_one_of(t->approvers, t->approver_count, groups))
+            return true;
+        for (size_t n = 0; n < t->action_count; n++)
+            if (needs_one_of(t->actions[n].signoff, t->actions[n].signoff_count, groups))
+                return true;
+    }
+    return false;
+}
+
 /* What auditors and operators do is done on the command line: say so where they look first. */
 static void list_roles(struct html *h, const json_t *status)
 {
@@ -346,8 +402,8 @@ static void list_roles(struct html *h, const json_t *status)
     }
     if (json_is_true(json_object_get(status, "operator"))) {
         html_element(h, "h2", NULL, "You are an operator");
-        html_raw(h, "<p><a class=\"button\" href=\"/sessions\">Live sessions</a><a class=\"button\" href=\"/locks\">Locks</a></p>\n"
-                    "<pre>countersign lock person|cert|grant|tool VALUE --reason TEXT\ncountersign lock --list\ncountersign unlock ID --reason TEXT</pre>\n");
+        html_raw(h, "<p><a class=\"button\" href=\"/sessions\">Live sessions</a><a class=\"button\" href=\"/locks\">Locks</a></p>"
+                    "<p class=\"soft\">Or on the command line:</p><pre>countersign lock person|cert|grant|tool VALUE --reason TEXT\ncountersign lock --list\ncountersign unlock ID --reason TEXT</pre>\n");
         html_element(h, "p", "soft", "A lock ends within a second whatever is running.");
     }
 }
@@ -367,6 +423,7 @@ static void tell_new_keys(struct html *h, const json_t *keys)
 void page_home(struct html *h, const struct config *c, const json_t *status, const json_t *pending, const struct page_asked *asked)
 {
     html_begin(h, "Your access", "");
+    page_live(h, "/", "");
     html_raw(h, "<p class=\"soft\">You are <strong>");
     html_str(h, page_text(status, "person"));
     html_raw(h, "</strong>, by your certificate");
@@ -374,20 +431,22 @@ void page_home(struct html *h, const struct config *c, const json_t *status, con
     html_raw(h, ".</p>\n");
     if (asked->done && any_pending(json_object_get(status, "requests"))) {
         html_raw(h, "<div class=\"next\" role=\"status\">");
-        html_str(h, "Your request is in. Another person has to approve it; this page shows when that is done.");
-        html_raw(h, " <a href=\"/\">Look again</a></div>\n");
+        html_str(h, "Your request is in. Another person has to approve it; this page shows it when that is done.");
+        html_raw(h, "</div>\n");
     }
     page_break_glass_uses(h, json_object_get(pending, "break_glass"));
     tell_new_keys(h, json_object_get(status, "new_keys"));
     page_grants(h, c, json_object_get(status, "grants"), asked);
     list_items(h, json_object_get(status, "held"), "Your held requests", true);
     list_items(h, json_object_get(pending, "items"), "Waiting for a yes that could be yours", false);
+    if (put_items(NULL, json_object_get(pending, "items"), false, true) == 0 && answers(c, json_object_get(status, "groups")))
+        html_raw(h, "<h2>Waiting for a yes that could be yours</h2><p class=\"soft\">Nothing at the moment. What comes shows here by itself.</p>\n");
     list_items(h, json_object_get(status, "requests"), "Your requests for access", true);
     page_ask_form(h, c, json_object_get(status, "tools"), asked);
     page_break_glass_form(h, json_object_get(status, "tools"), asked);
     list_earlier(h, json_object_get(status, "requests"), json_object_get(status, "held"));
-    html_raw(h, "<h2>Your approval keys</h2><p class=\"soft\">With one you sign your yes or no here in the browser.</p>"
-                "<p><a class=\"button\" href=\"/keys\">Look at your keys</a><a class=\"button\" href=\"/delegates\">Delegates</a></p>\n");
+    html_raw(h, "<h2>Your approval keys</h2><p class=\"soft\">With one you sign your yes or no here in the browser: <a href=\"/keys\">look at your keys</a>, or let somebody answer in your place for a "
+                "while: <a href=\"/delegates\">delegates</a>.</p>\n");
     list_roles(h, status);
     html_end(h);
 }
@@ -432,7 +491,7 @@ static void held_next(struct html *h, const json_t *item, bool mine)
         if (mine) {
             html_element(h, "p", NULL, "What to do next: ask somebody whose yes it needs to look at it.");
             page_command(h, "approve", id);
-            html_raw(h, "<p>Then <a href=\"\">look again</a>.</p>");
+            html_raw(h, "<p>This page shows when they have. Without scripts in your browser: <a href=\"\">look again</a>.</p>");
         } else {
             how_to_answer(h, id);
         }
@@ -457,6 +516,7 @@ void page_held(struct html *h, const json_t *item, const char *viewer)
 {
     bool mine = strcmp(page_text(item, "requester"), viewer) == 0;
     html_begin(h, strcmp(page_text(item, "state"), "approved") == 0 ? "Signed off: ready to run once" : "A held request", "");
+    page_live(h, "/items/", page_text(item, "id"));
     page_item_head(h, item);
     html_raw(h, "<div class=\"card\">");
     page_item_terms(h, item, mine);

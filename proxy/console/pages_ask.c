@@ -124,7 +124,9 @@ static void grant_card(struct html *h, const struct config *c, const json_t *g, 
 {
     const struct tool *tool = config_tool(c, slice_str(page_text(g, "tool")));
     char *origin = tool ? config_origin(c, tool->host) : NULL;
-    html_raw(h, "<div class=\"card\"><strong>");
+    html_raw(h, "<div class=\"card\"");
+    page_watch(h, page_text(g, "grant_id"), "live");
+    html_raw(h, "><strong>");
     html_str(h, page_text(g, "tool"));
     html_raw(h, "</strong>");
     page_basis(h, g);

@@ -11,7 +11,7 @@ void page_stop_form(struct html *h, const char *grant_id)
     page_attribute(h, "value", grant_id);
     html_raw(h, ">");
     page_why(h, grant_id);
-    html_raw(h, "<button>Stop this session now</button></form></details>");
+    html_raw(h, "<button class=\"stop\">Stop this session now</button></form></details>");
 }
 
 void page_sessions(struct html *h, const json_t *live, bool may_stop)
@@ -95,11 +95,11 @@ static void lock_form(struct html *h)
 {
     html_raw(h, "<h2>Lock something now</h2><form class=\"card\" method=\"post\" action=\"/locks\"><label for=\"kind\">What</label>"
                 "<select id=\"kind\" name=\"kind\"><option value=\"person\">A person</option><option value=\"identity\">One identity of a person</option><option value=\"cert\">A certificate</option>"
-                "<option value=\"grant\">One session</option><option value=\"tool\">A tool</option><option value=\"everything\">Everything (name: *)</option></select>"
+                "<option value=\"grant\">One session</option><option value=\"tool\">A tool</option><option value=\"everything\">Everything</option></select>"
                 "<label for=\"value\">Which one</label><input id=\"value\" name=\"value\" required maxlength=\"320\" autocomplete=\"off\" aria-describedby=\"value-help\">"
-                "<p class=\"soft\" id=\"value-help\">A person's or tool's name, an identity (the address in the certificate), a certificate's thumbprint, a session's id.</p>"
+                "<p class=\"soft\" id=\"value-help\">A person's or tool's name, an identity (the address in the certificate), a certificate's thumbprint, a session's id; for everything: *</p>"
                 "<label for=\"reason\">Why</label><input id=\"reason\" name=\"reason\" required minlength=\"3\" maxlength=\"500\" autocomplete=\"off\">"
-                "<button>Lock it</button><p class=\"soft\">What is running ends within a second.</p></form>\n");
+                "<button class=\"stop\">Lock it</button><p class=\"soft\">What is running ends within a second.</p></form>\n");
 }
 
 void page_locks(struct html *h, const struct page_lock_list *p)

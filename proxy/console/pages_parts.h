@@ -13,6 +13,10 @@ const char *page_text(const json_t *o, const char *name);
 void page_term(struct html *h, const char *name, const char *value);
 /* The same of a time in seconds; is_end: with how much of it is left. */
 void page_when(struct html *h, const char *name, const json_t *o, const char *member, bool is_end);
+/* Where the console's script says that something changed; `look`: "/" for all that stands on the front page, "/items/" and an id for one. */
+void page_live(struct html *h, const char *look, const char *id);
+/* Attributes of what that looks at. */
+void page_watch(struct html *h, const char *id, const char *state);
 /* A command to type. */
 void page_command(struct html *h, const char *verb, const char *id);
 /* Does it wait, or can it run? */

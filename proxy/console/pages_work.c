@@ -168,6 +168,18 @@ static void answer_form(struct html *h, const struct page_item *p)
     by_command(h, p->item);
 }
 
+/* Who comes too late is told so, and what became of it. */
+static void over(struct html *h, const json_t *item)
+{
+    const char *state = page_text(item, "state");
+    bool yes = strcmp(state, "granted") == 0 || strcmp(state, "approved") == 0 || strcmp(state, "used") == 0;
+    html_element(h, "p", "next", strcmp(state, "expired") == 0 ? "Nobody answered in time, so there is nothing left to answer. Who asked can ask anew."
+                                 : strcmp(state, "cancelled") == 0 ? "It was taken back, so there is nothing left to answer."
+                                 : strcmp(state, "denied") == 0 ? "It was answered with a no already: there is nothing left to answer. Who asked can ask anew."
+                                 : yes ? "It has every yes that it needs: there is nothing left to answer."
+                                       : "There is nothing left to answer.");
+}
+
 void page_item(struct html *h, const struct page_item *p)
 {
     const char *kind = page_text(p->item, "kind");
@@ -184,6 +196,8 @@ void page_item(struct html *h, const struct page_item *p)
         html_element(h, "p", "next", strcmp(p->done, "approve") == 0 ? "Signed: your yes is in." : "Signed: your no is in.");
     else if (p->done != NULL)
         html_element(h, "p", "next", "Signed: your answer is in. It waits for others.");
+    if (pending)
+        page_live(h, "/items/", page_text(p->item, "id"));
     page_item_head(h, p->item);
     html_raw(h, "<div class=\"card\">");
     page_basis(h, p->item);
@@ -193,6 +207,8 @@ void page_item(struct html *h, const struct page_item *p)
     html_raw(h, "</div>\n");
     if (pending && !mine && p->done == NULL)
         answer_form(h, p);
+    else if (!mine && p->done == NULL)
+        over(h, p->item);
     else if (mine && strcmp(kind, "signoff") == 0) {
         html_raw(h, "<p><a class=\"button\"");
         html_raw(h, " href=\"/held/");
@@ -231,7 +247,7 @@ static void key_card(struct html *h, const json_t *key)
         html_str(h, id);
         html_raw(h, "/remove\">");
         page_why(h, id);
-        html_raw(h, "<button>Remove this key now</button></form></details>");
+        html_raw(h, "<button class=\"stop\">Remove this key now</button></form></details>");
     }
     html_raw(h, "</div>\n");
 }

@@ -8,6 +8,12 @@ __asm__(".section .rodata\n"
         ".incbin \"proxy/console/web/sign.js\"\n"
         "cs_sign_js_end:\n"
         ".byte 0\n"
+        ".global cs_page_js\n"
+        ".global cs_page_js_end\n"
+        "cs_page_js:\n"
+        ".incbin \"proxy/console/web/page.js\"\n"
+        "cs_page_js_end:\n"
+        ".byte 0\n"
         ".global cs_openapi\n"
         ".global cs_openapi_end\n"
         "cs_openapi:\n"
@@ -16,11 +22,16 @@ __asm__(".section .rodata\n"
         ".byte 0\n"
         ".previous\n");
 
-extern const unsigned char cs_sign_js[], cs_sign_js_end[], cs_openapi[], cs_openapi_end[];
+extern const unsigned char cs_sign_js[], cs_sign_js_end[], cs_page_js[], cs_page_js_end[], cs_openapi[], cs_openapi_end[];
 
 struct slice console_script(void)
 {
     return slice_of(cs_sign_js, (size_t)(cs_sign_js_end - cs_sign_js));
+}
+
+struct slice console_page_script(void)
+{
+    return slice_of(cs_page_js, (size_t)(cs_page_js_end - cs_page_js));
 }
 
 struct slice console_openapi(void)

@@ -88,6 +88,13 @@ void visit_ask(struct exchange *x, json_t *message, void (*then)(struct exchange
                "Try again in a moment; if it stays so, tell the people who run this gateway.");
 }
 
+struct html visit_page(const struct exchange *x)
+{
+    struct html h = { .scripted = true };
+    page_head(&h, x);
+    return h;
+}
+
 void visit_send_page(struct exchange *x, struct html *h, unsigned status)
 {
     reply_bytes(x, status, "text/html; charset=utf-8", slice_of(h->failed ? NULL : h->data, h->failed ? 0 : h->len), NULL);
@@ -246,7 +253,7 @@ const char *visit_form_value(struct exchange *x, const char *name)
 
 static void show_home(struct exchange *x, struct visit *v, const json_t *pending, int fd)
 {
-    struct html h = { 0 };
+    struct html h = visit_page(x);
     (void)fd;
     if (v->asked.tool == NULL)
         v->asked = (struct page_asked){ .tool = visit_query_value(x, "tool"), .done = query_value(x, "asked").len > 0 };
@@ -347,7 +354,7 @@ static const json_t *find_grant(const json_t *status, const char *id)
 
 static void on_status_notice(struct exchange *x, struct visit *v, const json_t *answer, int fd)
 {
-    struct html h = { 0 };
+    struct html h = visit_page(x);
     const json_t *g = find_grant(answer, v->id);
     struct slice to = arena_copy(&x->arena, query_value(x, "to"));
     (void)fd;
@@ -399,7 +406,7 @@ static void do_notice(struct exchange *x)
 
 static void on_held(struct exchange *x, struct visit *v, const json_t *answer, int fd)
 {
-    struct html h = { 0 };
+    struct html h = visit_page(x);
     (void)v;
     (void)fd;
     page_held(&h, json_object_get(answer, "item"), x->conn->person ? x->conn->person->name : "");
@@ -502,6 +509,10 @@ static bool public_pages(struct exchange *x)
 {
     if (slice_eq(x->request.path, SLICE("/static/sign.js"))) {
         reply_bytes(x, 200, "text/javascript; charset=utf-8", console_script(), NULL);
+        return true;
+    }
+    if (slice_eq(x->request.path, SLICE("/static/page.js"))) {
+        reply_bytes(x, 200, "text/javascript; charset=utf-8", console_page_script(), NULL);
         return true;
     }
     if (slice_eq(x->request.path, SLICE("/api/openapi.json"))) {

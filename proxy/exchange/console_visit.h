@@ -34,6 +34,8 @@ void visit_ask(struct exchange *x, json_t *message, void (*then)(struct exchange
 const char *visit_form_value(struct exchange *x, const char *name);
 /* A part of the query, copied; or "". */
 const char *visit_query_value(struct exchange *x, const char *name);
+/* A page of the console for who looks, with nothing in it yet. */
+struct html visit_page(const struct exchange *x);
 /* Send the page and free it. */
 void visit_send_page(struct exchange *x, struct html *h, unsigned status);
 

@@ -43,7 +43,7 @@ static unsigned char *read_all(int fd, size_t max, size_t *len_out)
 
 static void send_item(struct exchange *x, struct visit *v, int fd)
 {
-    struct html h = { 0 };
+    struct html h = visit_page(x);
     struct blob b;
     size_t len = 0;
     const char *done = visit_query_value(x, "done");
@@ -119,7 +119,7 @@ static void withdraw_item(struct exchange *x)
 
 static void on_keys(struct exchange *x, struct visit *v, const json_t *answer, int fd)
 {
-    struct html h = { 0 };
+    struct html h = visit_page(x);
     (void)v;
     (void)fd;
     page_keys(&h, json_object_get(answer, "keys"), visit_query_value(x, "made")[0] != 0);
@@ -154,7 +154,7 @@ static bool is_operator(const struct exchange *x)
 
 static void on_live(struct exchange *x, struct visit *v, const json_t *answer, int fd)
 {
-    struct html h = { 0 };
+    struct html h = visit_page(x);
     (void)v;
     (void)fd;
     page_sessions(&h, json_object_get(answer, "live"), is_operator(x));
@@ -168,7 +168,7 @@ static void show_sessions(struct exchange *x)
 
 static void send_locks(struct exchange *x, struct visit *v, const json_t *keys, int fd)
 {
-    struct html h = { 0 };
+    struct html h = visit_page(x);
     struct page_lock_list p = { .locks = json_object_get(v->status, "locks"), .keys = json_object_get(keys, "keys"), .may_lift = is_operator(x),
                                 .lifted = visit_query_value(x, "lifted")[0] != 0 };
     (void)fd;
@@ -206,7 +206,7 @@ static void make_lock(struct exchange *x)
 
 static void send_delegates(struct exchange *x, struct visit *v, const json_t *keys, int fd)
 {
-    struct html h = { 0 };
+    struct html h = visit_page(x);
     (void)fd;
     page_delegates(&h, x->snap->config, json_object_get(v->status, "delegations"), json_object_get(keys, "keys"), visit_query_value(x, "named")[0] != 0);
     visit_send_page(x, &h, 200);

@@ -235,6 +235,9 @@ struct problem {
     const char *link, *link_text;               /* for the page */
 };
 void reply_problem(struct exchange *x, const struct problem *p);
+/* Who looks, and which links they have, for the head of a page. */
+struct html;
+void page_head(struct html *h, const struct exchange *x);
 void reply_redirect(struct exchange *x, const char *location);
 /* body is copied. content_type NULL: no body. more: further fields, or NULL. */
 void reply_bytes(struct exchange *x, unsigned status, const char *content_type, struct slice body, const struct fields *more);

@@ -183,9 +183,21 @@ static void problem_link(struct html *h, const char *cls, const char *to, const 
     html_raw(h, "</a></p>\n");
 }
 
+void page_head(struct html *h, const struct exchange *x)
+{
+    const struct config *c = x->snap->config;
+    const struct person *p = x->conn->person;
+    h->who = p ? p->name : NULL;
+    h->here = x->request.path;
+    h->looks = p != NULL && (person_in_any(p, c->operators, c->operator_count) || person_in_any(p, c->auditors, c->auditor_count));
+}
+
 static void problem_page(struct exchange *x, const struct problem *p)
 {
     struct html h = { 0 };
+    page_head(&h, x);
+    if (strcmp(p->type, "locked") == 0)
+        h.who = NULL;                 /* none of the links would lead anywhere */
     html_begin(&h, p->title, x->snap->console_origin);
     html_raw(&h, "<p>");
     html_sentence(&h, p->detail);

@@ -14,8 +14,12 @@ function canonical(value) {
 const challengeOf = statement => crypto.subtle.digest('SHA-256', new TextEncoder().encode(canonical(statement)));
 
 async function call(path, body) {
-  const r = await fetch(path, { method: 'POST', headers: body ? { 'Content-Type': 'application/json' } : {}, body: body && JSON.stringify(body) });
-  const answer = await r.json();
+  // What was signed may have arrived though the answer did not: then the page has to be looked at again before anything else is done.
+  const lost = path.endsWith('/decisions') ? 'The gateway did not answer, so whether your signature arrived is not known. Load this page again to see.'
+    : 'The gateway does not answer, so nothing was signed. Look at your network and try again.';
+  const r = await fetch(path, { method: 'POST', headers: body ? { 'Content-Type': 'application/json' } : {}, body: body && JSON.stringify(body) })
+    .catch(() => { throw new Error(lost); });
+  const answer = await r.json().catch(() => { throw new Error(lost); });
   if (!r.ok) throw new Error([answer.detail || answer.title, answer.next].filter(Boolean).map(s => s[0].toUpperCase() + s.slice(1)).join('. ').replaceAll('..', '.').replaceAll('`', ''));
   return answer;
 }
