@@ -132,11 +132,12 @@ static void html_nodes(FILE *out, const struct incident *i)
 void incident_html(FILE *out, const struct incident *i)
 {
     char from[WORDS_MAX], to[WORDS_MAX], bytes[WORDS_MAX];
-    fputs("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+    fputs("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n<title>Incident report: ", out);
     put_html(out, i->who);
-    fputs("</title>\n<style>body{font:14px/1.4 sans-serif;margin:2em}table{border-collapse:collapse}td,th{border:1px solid #bbb;padding:.2em .5em;text-align:left;"
-          "vertical-align:top;max-width:28em;overflow-wrap:anywhere}dt{font-weight:bold}@media print{body{font-size:9px}}</style></head><body>\n<h1>What ", out);
+    fputs("</title>\n<style>:root{color-scheme:light dark}body{font:14px/1.4 system-ui,sans-serif;margin:2em}h1{overflow-wrap:anywhere}table{border-collapse:collapse}td,th{border:1px solid #888;"
+          "padding:.2em .5em;text-align:left;vertical-align:top;max-width:28em;overflow-wrap:anywhere}dt{font-weight:bold}dd{overflow-wrap:anywhere}.wide{overflow-x:auto}:focus-visible{outline:3px solid}"
+          "@media(max-width:40em){body{margin:1em}}@media print{body{font-size:9px}.wide{overflow:visible}}</style></head><body>\n<main>\n<h1>What ", out);
     put_html(out, i->who);
     fprintf(out, " did</h1>\n<p>From %s to %s.</p>\n<dl><dt>Sessions</dt><dd>%u", words_time(i->from_ms / 1000, from), words_time(i->to_ms / 1000, to), i->sessions);
     if (i->sealed > 0)
@@ -148,13 +149,13 @@ void incident_html(FILE *out, const struct incident *i)
     put_counts(out, "Customers touched (how often)", i->touched);
     put_counts(out, "Secrets in answers, by fingerprint; removed: without one", i->secrets);
     html_nodes(out, i);
-    fputs("</dl>\n<table><tr>", out);
+    fputs("</dl>\n<div class=\"wide\" role=\"region\" aria-label=\"Line by line\" tabindex=\"0\"><table><tr>", out);
     for (size_t c = 0; c < COLUMNS; c++)
-        fprintf(out, "<th>%s</th>", columns[c]);
+        fprintf(out, "<th scope=\"col\">%s</th>", columns[c]);
     fputs("</tr>\n", out);
     each_cell(out, i, put_html, "<tr><td>", "</td><td>", "</td></tr>\n");
-    fputs("</table>\n<p>Each line names its proof: session, exchange and record of the recording, the segment that holds it, and the leaf of the log that holds the segment's digest. "
-          "<code>countersign verify SESSION</code> checks a session and all of its leaves.</p>\n</body></html>\n", out);
+    fputs("</table></div>\n<p>Each line names its proof: session, exchange and record of the recording, the segment that holds it, and the leaf of the log that holds the segment's digest. "
+          "<code>countersign verify SESSION</code> checks a session and all of its leaves.</p>\n</main>\n</body></html>\n", out);
 }
 
 /* ---- text ---- */

@@ -27,7 +27,7 @@ enum { HTML_MAX = 1 << 20 };
     ".who{margin-left:auto;color:var(--soft);font-size:.95rem;overflow-wrap:anywhere}"                        \
     ".unseen{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%);white-space:nowrap}"  \
     "h1{font-size:1.6rem;line-height:1.25;margin:0 0 .6rem}h2{font-size:1.1rem;margin:2.2rem 0 .6rem}"        \
-    "p{margin:.5rem 0}.soft{color:var(--soft)}.warn{color:var(--warn);font-weight:600}"                       \
+    "p{margin:.5rem 0;overflow-wrap:anywhere}.soft{color:var(--soft)}.warn{color:var(--warn);font-weight:600}"                       \
     ".card{background:var(--card);border:1px solid var(--line);border-radius:.6rem;padding:1rem 1.1rem;"      \
     "margin:.8rem 0}"                                                                                         \
     ".next{background:var(--mark);border-radius:.6rem;padding:.8rem 1.1rem;margin:1rem 0}"                    \
