@@ -127,6 +127,11 @@ def open_now(gw):
     return n
 
 
+def descriptors(gw):
+    """What the process that faces the network has open, everything included; open_now counts who waits in the kernel's queue, too."""
+    return max(len(os.listdir(f"/proc/{pid}/fd")) for pid, role in gw.processes().items() if role == "proxy")
+
+
 async def slow_answer(request, conn):
     await conn.answer(200, b"", [("Content-Length", "60000")], length=False)
     for _ in range(60):
@@ -146,7 +151,7 @@ def test_who_is_known_comes_in_and_stays(crowded, origin, name):
                 wait_until(lambda: attack.opened > 2 * LIMITS["connections"], 90, "a crowd")
                 before = steady.served
                 wait_until(lambda: steady.served >= before + 20, 90, "twenty more who are served in the crowd")
-                assert open_now(gw) <= LIMITS["connections"] + 200   # those in the kernel's queue among them
+                assert descriptors(gw) <= LIMITS["connections"] + (1300 if "balancer" in name else 200)   # who has not said yet whose it is comes on top
         assert idle.request("GET", "/api/v1/status").status == 200, "a known person's idle connection was taken"
         r = reader.read_response()
         assert r.status == 200 and r.complete, "a known person's download was ended"
