@@ -371,12 +371,12 @@ static const struct section role_section = { "roles", role_settings, 0, "Who loo
 
 #define LIMIT(member) AT(limits, member)
 static const struct setting limit_settings[] = {
-    { "connections", SHAPE_COUNT, .fallback = "4096", .min = 1, .max = 1000000, LIMIT(connections), .help = "Connections in all." },
+    { "connections", SHAPE_COUNT, .fallback = "4096", .min = 1, .max = 1000000, LIMIT(connections), .help = "Connections in all. From here on newcomers take the places of those behind whom no known person stands, and are refused when there is none." },
     { "connections_per_source", SHAPE_COUNT, .fallback = "256", .min = 1, .max = 1000000, LIMIT(connections_per_source), .help = "Connections from one address." },
     { "connections_per_person", SHAPE_COUNT, .fallback = "1024", .min = 1, .max = 1000000, LIMIT(connections_per_person),
       .help = "Connections of one person, over all their certificates." },
     { "handshakes", SHAPE_COUNT, .fallback = "512", .min = 1, .max = 1000000, LIMIT(handshakes),
-      .help = "Handshakes under way in all. When one more begins, the oldest ends, so that those who only connect keep nobody out." },
+      .help = "Handshakes under way in all. When one more begins, an old one of the address that has most ends, so that those who only connect keep nobody out." },
     { "handshakes_per_source", SHAPE_COUNT, .fallback = "256", .min = 1, .max = 1000000, LIMIT(handshakes_per_source), .help = "Handshakes under way from one address." },
     { "handshakes_per_second", SHAPE_COUNT, .fallback = "2000", .min = 1, .max = 1000000, LIMIT(handshakes_per_second),
       .help = "Handshakes one address may begin a second; twice as many at once after a pause." },

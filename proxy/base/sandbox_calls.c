@@ -104,8 +104,8 @@ static void other_sockets(struct filter *f, bool network)
 {
     for (unsigned family = AF_UNSPEC; family < AF_INET6; family++)
         if (family != AF_UNIX && (family != AF_INET || !network))
-            rule_if(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", SCMP_A0(SCMP_CMP_EQ, family));
-    rule_if(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", network ? SCMP_A0(SCMP_CMP_GT, AF_INET6) : SCMP_A0(SCMP_CMP_GE, AF_INET6));
+            rule_if(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", SCMP_A0(SCMP_CMP_EQ, family, 0));
+    rule_if(f, SCMP_ACT_ERRNO(EAFNOSUPPORT), "socket", network ? SCMP_A0(SCMP_CMP_GT, AF_INET6, 0) : SCMP_A0(SCMP_CMP_GE, AF_INET6, 0));
 }
 
 /* No memory becomes code that was data; libraries are mapped as code from their file. */
@@ -123,9 +123,9 @@ static void alone(struct filter *f)
 #ifndef SANITIZED
     rule_if(f, SCMP_ACT_TRAP, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
 #endif
-    rule_if(f, SCMP_ACT_TRAP, "kill", SCMP_A1(SCMP_CMP_NE, 0));   /* 0 asks whether it lives: a recorder about a forerunner */
-    rule_if(f, SCMP_ACT_TRAP, "tgkill", SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid()));
-    rule_if(f, SCMP_ACT_TRAP, "prlimit64", SCMP_A0(SCMP_CMP_NE, 0));
+    rule_if(f, SCMP_ACT_TRAP, "kill", SCMP_A1(SCMP_CMP_NE, 0, 0));   /* 0 asks whether it lives: a recorder about a forerunner */
+    rule_if(f, SCMP_ACT_TRAP, "tgkill", SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid(), 0));
+    rule_if(f, SCMP_ACT_TRAP, "prlimit64", SCMP_A0(SCMP_CMP_NE, 0, 0));
     rule_if(f, SCMP_ACT_TRAP, "ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCSTI));   /* typing into somebody's terminal */
     made_code(f);
 }

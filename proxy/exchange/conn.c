@@ -2,6 +2,7 @@
 
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
+#include "proxy/exchange/crowd.h"
 #include "proxy/exchange/shares.h"
 #include "proxy/exchange/sources.h"
 #include "proxy/net/proxy_protocol.h"
@@ -36,8 +37,6 @@ static void on_closed(struct stream *s)
         c->next->prev = c->prev;
     w->conn_count--;
     metric_add(&w->metrics.connections, (uint64_t)-1);
-    if (c->counted)
-        sources_leave(w->sources, c->source, c->young, clock_mono_ms());
     shares_leave(w->shares, c->share);
     bbuf_done(&c->in);
     bbuf_done(&c->out);
@@ -60,8 +59,7 @@ void conn_close(struct conn *c, bool friendly)
 {
     if (c->state == CONN_GONE)
         return;
-    if (c->young)
-        DL_DELETE2(c->worker->young, c, young_prev, young_next);
+    crowd_leave(c);
     c->state = CONN_GONE;
     task_cancel(&c->flush);
     end_protocol(c);
@@ -302,6 +300,7 @@ struct share *conn_share(struct conn *c)
 {
     if (c->share == NULL && c->person != NULL)
         c->share = shares_enter(c->worker->shares, c->person->name, c->snap->config->limits.connections_per_person);
+    crowd_look_again(c);
     return c->share;
 }
 
@@ -380,9 +379,7 @@ static void do_handshake(struct conn *c)
         conn_close(c, false);
         return;
     }
-    c->young = false;
-    DL_DELETE2(c->worker->young, c, young_prev, young_next);
-    sources_settle(c->worker->sources, c->source);
+    crowd_settle(c);
     start_protocol(c);
 }
 
@@ -414,24 +411,6 @@ static void do_read(struct conn *c)
         bbuf_idle(&c->in);
 }
 
-/* Whose connection is it? false: that source has enough of them. */
-static bool name_source(struct conn *c, const struct sockaddr_storage *sa)
-{
-    source_key(sa, c->source, c->address, sizeof c->address);
-    c->counted = sources_enter(c->worker->sources, c->source, &c->worker->snap->config->limits, clock_mono_ms());
-    metric_add(&c->worker->metrics.refused, !c->counted);
-    return c->counted;
-}
-
-/* Whoever means it is done in a second: those who came first and are not yet done make room. */
-static void crowd_out(struct worker *w)
-{
-    if (sources_young(w->sources) <= w->snap->config->limits.handshakes || w->young == NULL || w->young->young_next == NULL)
-        return;
-    metric_add(&w->metrics.refused, 1);
-    conn_close(w->young, false);
-}
-
 /* Exactly the header's bytes are taken from the socket: what follows is OpenSSL's. */
 static void do_preface(struct conn *c)
 {
@@ -459,12 +438,12 @@ static void do_preface(struct conn *c)
     }
     if (!good)
         log_info("proxy_protocol.refused", "why", "a malformed header");
-    if (!good || !name_source(c, &source)) {
+    if (!good || !crowd_count(c, &source)) {
         conn_close(c, false);
         return;
     }
-    crowd_out(c->worker);
-    if (c->state == CONN_GONE)        /* it was the oldest itself */
+    crowd_press(c);
+    if (c->state == CONN_GONE)
         return;
     bbuf_drop(&c->in, bbuf_len(&c->in));
     bbuf_idle(&c->in);
@@ -497,8 +476,8 @@ static void on_ready(struct stream *s, int events)
 
 static void give_up(struct conn *c, SSL *ssl, int fd)
 {
-    if (c != NULL && c->counted)
-        sources_leave(c->worker->sources, c->source, true, clock_mono_ms());
+    if (c != NULL && c->source != NULL)
+        sources_leave(c->worker->sources, c->source, true, true, clock_mono_ms());
     SSL_free(ssl);
     free(c);
     close(fd);
@@ -523,7 +502,8 @@ void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bo
     c->worker = w;
     c->serial = ++w->conn_serial;
     if (proxied && !from_balancer(w->snap->config, peer)) {
-        source_key(peer, c->source, c->address, sizeof c->address);
+        unsigned char key[16];
+        source_key(peer, key, c->address, sizeof c->address);
         log_info("proxy_protocol.refused", "source", c->address, "why", "not one of proxy_protocol_from");
         metric_add(&w->metrics.refused, 1);
         give_up(c, ssl, fd);
@@ -531,7 +511,7 @@ void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bo
     }
     c->state = proxied ? CONN_PREFACE : CONN_HANDSHAKE;
     SSL_set_accept_state(ssl);
-    if ((!proxied && !name_source(c, peer)) || !stream_open(&c->stream, &w->loop, fd, ssl, on_ready, on_closed)) {
+    if ((!proxied && !crowd_count(c, peer)) || !stream_open(&c->stream, &w->loop, fd, ssl, on_ready, on_closed)) {
         give_up(c, ssl, fd);
         return;
     }
@@ -544,10 +524,9 @@ void conn_open(struct worker *w, int fd, const struct sockaddr_storage *peer, bo
         w->conns->prev = c;
     w->conns = c;
     w->conn_count++;
-    c->young = true;
-    DL_APPEND2(w->young, c, young_prev, young_next);
-    crowd_out(w);
     metric_add(&w->metrics.connections, 1);
     conn_deadline(c, c->snap->config->limits.handshake_ms);
     stream_want(&c->stream, UV_READABLE);
+    crowd_join(c);
+    crowd_press(c);
 }

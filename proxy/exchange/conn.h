@@ -34,6 +34,7 @@ extern const struct protocol protocol_h1, protocol_h2;
 struct conn {
     struct conn *next, *prev;
     struct conn *young_next, *young_prev;   /* of worker->young */
+    struct conn *stranger_next, *stranger_prev;   /* of worker->strangers */
     struct worker *worker;
     struct snapshot *snap;
     uint64_t serial;                  /* from 1; no two of a worker have the same */
@@ -47,7 +48,8 @@ struct conn {
     int64_t deadline_ms;
     int64_t used_ms;                  /* when its last request came */
     char address[ADDRESS_MAX];
-    unsigned char source[16];
+    struct source *source;            /* where it is counted; NULL: nowhere yet, or no more */
+    int64_t came_ms;
     char *sni;                        /* NULL: none was sent */
     enum cert_state cert;
     struct identity identity;
@@ -66,9 +68,8 @@ struct conn {
     bool broken;                      /* writing failed: the next flush closes */
     bool passed;                      /* conn_put wrote: who waits for room is told with the next flush */
     bool ticket_due;                  /* the next write takes a session ticket along */
-    bool counted;                     /* among the connections of its source */
     bool settled;                     /* stream_settle was called */
-    bool young;                       /* its handshake is not done: on worker->young, and counted so */
+    bool young, stranger;             /* its handshake is not done, nobody known stands behind it: on the worker's list of those, and counted so */
     bool crowded;                     /* its person has connections enough: it ends with this answer */
     bool cut;                         /* close by reset once `out` is written */
     bool told_at_door;                /* an audit event says that it was refused */

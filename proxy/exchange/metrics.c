@@ -71,6 +71,7 @@ static const struct plain plains[] = {
     { "countersign_connections", "gauge", "Client connections that are open.", offsetof(struct metrics, connections) },
     { "countersign_connections_accepted_total", "counter", "Client connections accepted.", offsetof(struct metrics, accepted) },
     { "countersign_connections_refused_total", "counter", "Closed at once: limits.connections or limits.connections_per_source.", offsetof(struct metrics, refused) },
+    { "countersign_connections_displaced_total", "counter", "Of nobody known, closed to make room: limits.connections or limits.handshakes.", offsetof(struct metrics, displaced) },
     { "countersign_connections_drained_total", "counter", "Reset when the drain's time was up.", offsetof(struct metrics, drained) },
     { "countersign_tls_handshakes_failed_total", "counter", "TLS handshakes that failed.", offsetof(struct metrics, tls_failed) },
     { "countersign_certificates_refused_total", "counter", "Connections without a good client certificate.", offsetof(struct metrics, certificates_refused) },

@@ -20,7 +20,7 @@ struct metrics {
     metric duration_ms[2][METRIC_CLASSES];
     metric received_bytes, sent_bytes;
     metric active_requests, connections;                       /* at present */
-    metric accepted, refused, tls_failed, certificates_refused, drained;
+    metric accepted, refused, displaced, tls_failed, certificates_refused, drained;
     metric refusals[METRIC_REFUSALS];
     /* The state of the worker, with each tick. */
     metric authz_heard_ms, recording_broken, draining, accepting;

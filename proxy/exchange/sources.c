@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,7 +15,8 @@ enum { KEPT_MS = 2000, KEPT_MAX = 4096 };
 
 struct source {
     unsigned char key[16];
-    unsigned count, young;
+    unsigned count;
+    atomic_uint young, strangers;     /* changed under the mutex, read without */
     unsigned allowance;               /* handshakes it may begin now, in thousandths */
     int64_t counted_ms;               /* when the allowance was last brought up to date */
     int64_t left_ms;                  /* since when it has no connection */
@@ -26,7 +28,8 @@ struct sources {
     pthread_mutex_t mutex;
     struct source *all;               /* bounded by the connections that are open, and KEPT_MAX */
     struct source *empty;
-    unsigned total, young, kept;
+    struct source_counts n;
+    unsigned kept;
 };
 
 struct sources *sources_new(void)
@@ -109,11 +112,10 @@ static bool may_begin(struct source *e, unsigned per_second, int64_t now_ms)
     return true;
 }
 
-bool sources_enter(struct sources *s, const unsigned char key[16], const struct limits *l, int64_t now_ms)
+struct source *sources_enter(struct sources *s, const unsigned char key[16], const struct limits *l, int64_t now_ms)
 {
-    bool may = false;
     pthread_mutex_lock(&s->mutex);
-    struct source *e = s->total < l->connections ? find_or_make(s, key, l, now_ms) : NULL;
+    struct source *e = find_or_make(s, key, l, now_ms);
     if (e != NULL && e->count < l->connections_per_source && e->young < l->handshakes_per_source && may_begin(e, l->handshakes_per_second, now_ms)) {
         if (e->count == 0) {
             DL_DELETE(s->empty, e);
@@ -121,48 +123,63 @@ bool sources_enter(struct sources *s, const unsigned char key[16], const struct 
         }
         e->count++;
         e->young++;
-        s->total++;
-        s->young++;
-        may = true;
+        e->strangers++;
+        s->n.total++;
+        s->n.strangers++;
+        s->n.young++;
+    } else {
+        e = NULL;
     }
     pthread_mutex_unlock(&s->mutex);
-    return may;
+    return e;
 }
 
-void sources_settle(struct sources *s, const unsigned char key[16])
+void sources_settle(struct sources *s, struct source *e)
 {
-    struct source *e = NULL;
     pthread_mutex_lock(&s->mutex);
-    HASH_FIND(hh, s->all, key, 16, e);
-    if (e != NULL) {
-        e->young--;
-        s->young--;
-    }
-    pthread_mutex_unlock(&s->mutex);
-}
-
-void sources_leave(struct sources *s, const unsigned char key[16], bool young, int64_t now_ms)
-{
-    struct source *e = NULL;
-    pthread_mutex_lock(&s->mutex);
-    HASH_FIND(hh, s->all, key, 16, e);
-    if (e != NULL) {
-        s->total--;
-        s->young -= young;
-        e->young -= young;
-        if (--e->count == 0) {
-            e->left_ms = now_ms;
-            DL_APPEND(s->empty, e);
-            s->kept++;
-        }
-    }
+    e->young--;
+    s->n.young--;
     pthread_mutex_unlock(&s->mutex);
 }
 
-unsigned sources_young(struct sources *s)
+void sources_stranger(struct sources *s, struct source *e, bool is_one)
 {
     pthread_mutex_lock(&s->mutex);
-    unsigned n = s->young;
+    e->strangers += is_one ? 1 : -1u;
+    s->n.strangers += is_one ? 1 : -1u;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+void sources_leave(struct sources *s, struct source *e, bool young, bool stranger, int64_t now_ms)
+{
+    pthread_mutex_lock(&s->mutex);
+    s->n.total--;
+    s->n.young -= young;
+    s->n.strangers -= stranger;
+    e->young -= young;
+    e->strangers -= stranger;
+    if (--e->count == 0) {
+        e->left_ms = now_ms;
+        DL_APPEND(s->empty, e);
+        s->kept++;
+    }
+    pthread_mutex_unlock(&s->mutex);
+}
+
+struct source_counts sources_count(struct sources *s)
+{
+    pthread_mutex_lock(&s->mutex);
+    struct source_counts n = s->n;
     pthread_mutex_unlock(&s->mutex);
     return n;
+}
+
+unsigned source_strangers(const struct source *e)
+{
+    return atomic_load_explicit(&e->strangers, memory_order_relaxed);
+}
+
+unsigned source_young(const struct source *e)
+{
+    return atomic_load_explicit(&e->young, memory_order_relaxed);
 }

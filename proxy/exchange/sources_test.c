@@ -31,18 +31,18 @@ static unsigned enter_all(struct sources *s, const char *from, const struct limi
     unsigned n = 0;
     key_of(from, key);
     for (unsigned i = 0; i < tries; i++)
-        n += sources_enter(s, key, l, now);
+        n += sources_enter(s, key, l, now) != NULL;
     return n;
 }
 
 static void test_each_limit_by_itself(void **state)
 {
-    struct limits all = plenty, source = plenty, young = plenty, rate = plenty;
+    struct limits source = plenty, young = plenty, rate = plenty;
     const struct { const char *name; const struct limits *l; unsigned first, second; } rows[] = {
-        { "in all", &all, 10, 0 }, { "a source", &source, 10, 10 }, { "handshakes", &young, 10, 10 }, { "a second, twice as many at once", &rate, 10, 10 },
+        { "a source", &source, 10, 10 }, { "handshakes", &young, 10, 10 }, { "a second, twice as many at once", &rate, 10, 10 },
     };
     (void)state;
-    all.connections = source.connections_per_source = young.handshakes_per_source = 10;
+    source.connections_per_source = young.handshakes_per_source = 10;
     rate.handshakes_per_second = 5;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct sources *s = sources_new();
@@ -60,13 +60,15 @@ static void test_a_finished_handshake_makes_room(void **state)
     (void)state;
     l.handshakes_per_source = 2;
     key_of("192.0.2.1", key);
-    assert_int_equal(enter_all(s, "192.0.2.1", &l, 0, 5), 2);
-    sources_settle(s, key);
-    assert_int_equal(sources_young(s), 1);
+    struct source *e = sources_enter(s, key, &l, 0);
     assert_int_equal(enter_all(s, "192.0.2.1", &l, 0, 5), 1);
-    sources_leave(s, key, true, 0);
-    sources_leave(s, key, false, 0);
-    assert_int_equal(sources_young(s), 1);
+    sources_settle(s, e);
+    assert_int_equal(sources_count(s).young, 1);
+    assert_int_equal(enter_all(s, "192.0.2.1", &l, 0, 5), 1);
+    assert_int_equal(source_young(e), 2);
+    sources_leave(s, e, true, true, 0);
+    sources_leave(s, e, false, true, 0);
+    assert_int_equal(sources_count(s).young, 1);
     assert_int_equal(enter_all(s, "192.0.2.1", &l, 0, 5), 1);
     sources_free(s);
 }
@@ -80,13 +82,41 @@ static void test_closing_gives_no_new_allowance(void **state)
     (void)state;
     l.handshakes_per_second = 10;
     key_of("192.0.2.1", key);
-    for (int64_t now = 0; now < 1000; now += 10)
-        if (sources_enter(s, key, &l, now)) {
-            sources_leave(s, key, true, now);
-            n++;
-        }
+    for (int64_t now = 0; now < 1000; now += 10) {
+        struct source *e = sources_enter(s, key, &l, now);
+        if (e != NULL)
+            sources_leave(s, e, true, true, now);
+        n += e != NULL;
+    }
     assert_in_range(n, 29, 30);                                /* 20 at once, 10 in the second */
     assert_int_equal(enter_all(s, "192.0.2.1", &l, 100000, 50), 20);
+    sources_free(s);
+}
+
+static void test_strangers_are_counted_by_source(void **state)
+{
+    struct sources *s = sources_new();
+    unsigned char one[16], two[16];
+    (void)state;
+    key_of("192.0.2.1", one);
+    key_of("192.0.2.2", two);
+    struct source *a = sources_enter(s, one, &plenty, 0), *b = sources_enter(s, two, &plenty, 0);
+    assert_ptr_equal(sources_enter(s, one, &plenty, 0), a);
+    assert_int_equal(source_strangers(a), 2);
+    assert_int_equal(source_strangers(b), 1);
+    sources_settle(s, a);
+    assert_int_equal(source_strangers(a), 2);                  /* a handshake alone makes nobody known */
+    sources_stranger(s, a, false);
+    assert_int_equal(source_strangers(a), 1);
+    sources_stranger(s, a, true);                              /* a reload took the person away */
+    sources_stranger(s, a, false);
+    assert_int_equal(sources_count(s).total, 3);
+    assert_int_equal(sources_count(s).strangers, 2);
+    sources_leave(s, a, false, false, 0);
+    assert_int_equal(source_strangers(a), 1);
+    sources_leave(s, a, true, true, 0);
+    sources_leave(s, b, true, true, 0);
+    assert_int_equal(sources_count(s).total + sources_count(s).strangers + sources_count(s).young, 0);
     sources_free(s);
 }
 
@@ -97,8 +127,9 @@ static void test_many_sources_take_little(void **state)
     (void)state;
     for (unsigned i = 0; i < 20000; i++) {
         memcpy(key, &i, sizeof i);
-        assert_true(sources_enter(s, key, &plenty, 0));
-        sources_leave(s, key, i % 2, 0);
+        struct source *e = sources_enter(s, key, &plenty, 0);
+        assert_non_null(e);
+        sources_leave(s, e, i % 2, true, 0);
         if (i % 2 == 0)
             key[15] = 0;
     }
@@ -123,7 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_limit_by_itself), cmocka_unit_test(test_a_finished_handshake_makes_room),
-        cmocka_unit_test(test_closing_gives_no_new_allowance), cmocka_unit_test(test_many_sources_take_little),
+        cmocka_unit_test(test_closing_gives_no_new_allowance), cmocka_unit_test(test_strangers_are_counted_by_source), cmocka_unit_test(test_many_sources_take_little),
         cmocka_unit_test(test_ipv6_counts_by_its_64),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

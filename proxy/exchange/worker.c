@@ -146,11 +146,6 @@ static void accept_one(struct worker *w, int fd, const struct sockaddr_storage *
 {
     int one = 1;
     metric_add(&w->metrics.accepted, 1);
-    if (w->conn_count >= w->snap->config->limits.connections) {   /* over all workers it is counted once the source is known */
-        metric_add(&w->metrics.refused, 1);
-        close(fd);
-        return;
-    }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     conn_open(w, fd, sa, proxied);
 }

@@ -88,7 +88,9 @@ struct worker {
     struct sources *sources;          /* open connections by source address; shared by all workers, borrowed */
     struct live *live;                /* who is at which tool; likewise */
     struct shares *shares;            /* what each person holds; likewise */
-    struct conn *young;               /* whose handshake is under way, the oldest first */
+    struct conn *young, *strangers;   /* whose handshake is under way, and behind whom nobody known stands, the oldest first (crowd.h) */
+    unsigned stranger_count;
+    int64_t crowd_said_ms;            /* from when on the log says again that somebody had to make room */
     uv_thread_t thread;
     void (*ended)(void *arg);
     void *ended_arg;

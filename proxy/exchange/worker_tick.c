@@ -4,6 +4,7 @@
 #include "proxy/base/clock.h"
 #include "proxy/base/log.h"
 #include "proxy/exchange/conn.h"
+#include "proxy/exchange/crowd.h"
 #include "proxy/exchange/external.h"
 #include "proxy/exchange/hold_wait.h"
 #include "proxy/exchange/websocket.h"
@@ -160,6 +161,7 @@ void worker_tick(uv_timer_t *t)
     for (struct pool_entry *p = w->pools; p != NULL; p = p->next)
         upstream_pool_tick(p->pool);
     check_deadlines(w);
+    crowd_tick(w);
     hold_wait_tick(w);
     end_expired(w);
     check_crl(w);

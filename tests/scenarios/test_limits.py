@@ -310,3 +310,34 @@ def test_the_deadlines_as_delivered(gateway_of, origin):
             late.append(name)
     assert not late, late
     assert CALM
+
+
+# ---- what is full for one must not be full for all ----
+
+def test_connections_to_one_tool_are_bounded(gateway_of, origin):
+    """Ten are hung up in it; what comes beyond them is told so at once, and everything but that tool goes on."""
+    async def wait(request, conn):
+        await asyncio.sleep(4)
+        await conn.answer(200, b"late")
+    g = gateway_of(workers=1, limits={"upstream_connections": 10})
+    give_grant(g.person("alice"), g.person("bob"))
+    give_grant(g.person("mallory"), g.person("bob"))
+    origin.on("/hang", wait)
+    conns = [g.person("mallory").h2() for _ in range(3)]
+    with Steady(g.person("nina"), expect=(403,)):
+        streams = [(c, c.open("GET", "/hang")) for c in conns for _ in range(10)]
+        answers = [c.wait(s) for c, s in streams]
+    for c in conns:
+        c.close()
+    assert sum(r.status == 200 for r in answers) == origin.count("/hang") == 10, [r.status for r in answers]
+    assert all(r.status == 200 or (r.status, r.problem) == (503, "tool-busy") for r in answers)
+    assert g.person("alice").get("/again").status == 200
+
+
+def test_open_requests_for_access_of_one_person_are_bounded(gateway_of, origin):
+    g = gateway_of(workers=1, limits={"requests_per_person": 3})
+    give_grant(g.person("alice"), g.person("bob"))
+    with Steady(g.person("alice")):
+        answers = [g.person("mallory").ask(reason=f"ticket {n}: the customer cannot log in", duration_s=600 + n) for n in range(8)]
+    made = [r for r in answers if r.status in (200, 201)]
+    assert 1 <= len(made) <= 3 and all(r.status in (403, 409, 429) and r.problem for r in answers if r not in made), [(r.status, r.body[:100]) for r in answers]

@@ -2,7 +2,6 @@
 import os
 import socket
 import ssl
-import struct
 import time
 
 import pytest
@@ -11,8 +10,7 @@ from harness.clients import tls_context
 from harness.config_text import SUPPORT
 from harness.gateway import Gateway, free_port
 from harness.people import give_grant, wait_until
-
-SIG = b"\r\n\r\n\0\r\nQUIT\n"
+from harness.proxied import SIG, v4, v6
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +25,6 @@ def gw(origin):
     give_grant(g.person("alice"), g.person("bob"))
     yield g
     g.finish()
-
-
-def v4(source, command=0x21):
-    return SIG + struct.pack(">BBH", command, 0x11, 12) + socket.inet_aton(source) + socket.inet_aton("198.51.100.2") + struct.pack(">HH", 4711, 443)
-
-
-def v6(source):
-    return SIG + struct.pack(">BBH", 0x21, 0x21, 36) + socket.inet_pton(socket.AF_INET6, source) + bytes(16) + struct.pack(">HH", 4711, 443)
 
 
 def connect(gw, header, pieces=1, port=None):
