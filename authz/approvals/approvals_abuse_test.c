@@ -401,6 +401,46 @@ static void a_lock_on_one_identity(void **state)
     json_decref(s);
 }
 
+static void unlock_by_olga(const char *lock)
+{
+    json_t *s = NULL;
+    assert_string_equal(unlock_statement(who("olga"), lock, bed.olga, &s), "ok");
+    assert_string_equal(decide(who("olga"), s, bed.olga), "ok");
+    json_decref(s);
+}
+
+/* Stop means now: a yes that came by a certificate, or as an identity, that is locked since fills no place as long as the lock holds; another certificate of hers is no matter. */
+static void a_locked_hand_takes_its_yes_away(void **state)
+{
+    struct err err = { .text = "" };
+    char grant[32], held[32], lock[32], other[32], text[64];
+    json_t *carols = who("carol"), *another = who_with("carol@acme.localhost", "another");
+    const struct { const char *name, *kind, *value; } rows[] = {
+        { "her certificate", "cert", str(carols, "x5t") }, { "her identity", "identity", "carol@acme.localhost" }, { "her", "person", "carol" },
+    };
+    (void)state;
+    get_grant(grant);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(text, sizeof text, "id=%zu", i);
+        assert_string_equal(hold(grant, text, held), "ok");
+        assert_string_equal(approve("carol", held, bed.carol, NULL), "ok");
+        lock_of("olga", rows[i].kind, rows[i].value, lock);
+        if (strcmp(hold(grant, text, NULL), "signoff-void") != 0)
+            fail_msg("%s", rows[i].name);
+        close_service();              /* and the log knows it after a start */
+        assert_int_equal(open_service(&err), OK);
+        if (strcmp(hold(grant, text, NULL), "signoff-void") != 0)
+            fail_msg("%s, after a start", rows[i].name);
+        unlock_by_olga(lock);
+        lock_of("olga", "cert", str(another, "x5t"), other);
+        if (strcmp(hold(grant, text, NULL), "ok") != 0)
+            fail_msg("%s, unlocked", rows[i].name);
+        unlock_by_olga(other);
+    }
+    json_decref(carols);
+    json_decref(another);
+}
+
 /* A no over an unlock is not offered; one that was put into the database unlocks nothing. */
 static void a_signed_no_unlocks_nothing(void **state)
 {
@@ -458,7 +498,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ABUSE(a_registered_key_given_to_another_waits), ABUSE(a_confirmed_key_given_to_another_waits), ABUSE(a_yes_to_a_key_is_taken_back),
         ABUSE(a_narrowed_grant_releases_no_more), ABUSE(a_former_token_put_back_is_noticed), ABUSE(a_forged_reason_is_not_shown_to_who_signs),
-        ABUSE(a_removed_yes_is_noticed_at_the_release), ABUSE(an_old_statement_does_not_count), ABUSE(nobody_unlocks_their_other_certificate), ABUSE(a_lock_on_one_identity),
+        ABUSE(a_removed_yes_is_noticed_at_the_release), ABUSE(an_old_statement_does_not_count), ABUSE(nobody_unlocks_their_other_certificate), ABUSE(a_lock_on_one_identity), ABUSE(a_locked_hand_takes_its_yes_away),
         ABUSE(a_signed_no_unlocks_nothing), ABUSE(a_lock_is_never_too_large), ABUSE(amounts_and_values_do_not_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
