@@ -441,6 +441,27 @@ static void a_locked_hand_takes_its_yes_away(void **state)
     json_decref(another);
 }
 
+/* The approver is told what else was held of this session, and the list of what waits is spared that. */
+static void an_approver_sees_the_session_so_far(void **state)
+{
+    char grant[32], first[32], second[32];
+    json_t *answer = NULL;
+    (void)state;
+    get_grant(grant);
+    assert_string_equal(hold(grant, "id=1", first), "ok");
+    assert_string_equal(hold(grant, "id=2", second), "ok");
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s}", "op", "item.get", "who", who("carol"), "id", second), -1, &answer), "ok");
+    const json_t *far = json_object_get(json_object_get(answer, "item"), "so_far"), *held = json_object_get(far, "held");
+    assert_int_equal(json_integer_value(json_object_get(far, "exchanges")), 0);
+    assert_int_equal(json_array_size(held), 1);
+    assert_string_equal(str(json_array_get(held, 0), "state"), "pending");
+    json_decref(answer);
+    assert_string_equal(ask(json_pack("{s:s, s:o}", "op", "pending", "who", who("carol")), -1, &answer), "ok");
+    assert_true(json_array_size(json_object_get(answer, "items")) >= 2);
+    assert_null(json_object_get(json_array_get(json_object_get(answer, "items"), 0), "so_far"));
+    json_decref(answer);
+}
+
 /* A no over an unlock is not offered; one that was put into the database unlocks nothing. */
 static void a_signed_no_unlocks_nothing(void **state)
 {
@@ -498,7 +519,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ABUSE(a_registered_key_given_to_another_waits), ABUSE(a_confirmed_key_given_to_another_waits), ABUSE(a_yes_to_a_key_is_taken_back),
         ABUSE(a_narrowed_grant_releases_no_more), ABUSE(a_former_token_put_back_is_noticed), ABUSE(a_forged_reason_is_not_shown_to_who_signs),
-        ABUSE(a_removed_yes_is_noticed_at_the_release), ABUSE(an_old_statement_does_not_count), ABUSE(nobody_unlocks_their_other_certificate), ABUSE(a_lock_on_one_identity), ABUSE(a_locked_hand_takes_its_yes_away),
+        ABUSE(a_removed_yes_is_noticed_at_the_release), ABUSE(an_old_statement_does_not_count), ABUSE(nobody_unlocks_their_other_certificate), ABUSE(a_lock_on_one_identity), ABUSE(a_locked_hand_takes_its_yes_away), ABUSE(an_approver_sees_the_session_so_far),
         ABUSE(a_signed_no_unlocks_nothing), ABUSE(a_lock_is_never_too_large), ABUSE(amounts_and_values_do_not_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -218,7 +218,11 @@ static void test_answering(void **state)
         json_object_set_new(it, "duration_s", json_integer(90));
         json_object_set_new(it, "actions", json_loads(rows[i].actions, 0, NULL));
         json_object_set_new(it, "before", json_pack("{s:i,s:i}", "count", 12, "by_requester", 3));
+        if (strcmp(rows[i].kind, "signoff") == 0)
+            json_object_set_new(it, "so_far", json_pack("{s:i,s:i,s:[{s:s,s:s,s:s,s:i}]}", "exchanges", 7, "last_at", 1, "held", "action", "<wipe>", "state", "used", "outcome", "not-sent", "created", 1));
         page_item(&h, &(struct page_item){ .config = &c, .item = it, .keys = keys, .viewer = "carol" });
+        expect(&h, rows[i].name, "7 exchanges recorded", strcmp(rows[i].kind, "signoff") == 0);
+        expect(&h, rows[i].name, "&lt;wipe&gt;: not-sent", strcmp(rows[i].kind, "signoff") == 0);
         expect(&h, rows[i].name, rows[i].there, true);
         expect(&h, rows[i].name, rows[i].not_there, false);
         expect(&h, rows[i].name, "12 times, 3 of them", strcmp(rows[i].kind, "signoff") == 0);
