@@ -476,6 +476,15 @@ static enum status load_file(struct load *l)
     return l->errors ? BAD_CONFIG : OK;
 }
 
+static bool take_digest(struct load *l)
+{
+    size_t n = strlen(WHOLE_BEGINS), hex = sizeof l->out->policy_digest - 1;
+    if (strncmp(l->whole, WHOLE_BEGINS, n) != 0 || strspn(l->whole + n, "0123456789abcdef") != hex || l->whole[n + hex] != '\n')
+        return false;
+    memcpy(l->out->policy_digest, l->whole + n, hex);
+    return true;
+}
+
 /* digest: what the text of the policy must come to; NULL: whatever it is. */
 static enum status load_with(struct load l, const char *digest, struct config **out)
 {
@@ -488,6 +497,10 @@ static enum status load_with(struct load l, const char *digest, struct config **
     enum status st = load_file(&l);
     if (st == OK && digest != NULL && strcmp(l.out->policy_digest, digest) != 0) {
         report(&l, NULL, NULL, "this copy of the policy was altered, or a file that belongs to it: it is no longer %s", digest);
+        st = BAD_CONFIG;
+    }
+    if (st == OK && l.whole != NULL && !take_digest(&l)) {
+        report(&l, NULL, NULL, "the config that was handed over does not begin with its policy's digest");
         st = BAD_CONFIG;
     }
     config_destroy(&l.tree);

@@ -8,6 +8,8 @@
 
 enum { PROBLEMS_MAX = 200, CONFIG_FILE_MAX = 16 * 1024 * 1024 };
 
+#define WHOLE_BEGINS "# policy "     /* config->whole: this, the policy's digest, then the settings */
+
 struct load {
     const char *path;                 /* of the main file, as the caller wrote it: shown in problems */
     char *dir;                        /* its folder, absolute */

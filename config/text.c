@@ -186,13 +186,14 @@ static char *top_level(struct load *l, bool machine)
     return text;
 }
 
+/* What config_load_whole reads: the digest first, since it can't be had from this text (files whose content decides stand here by name). */
 static char *all_plain(struct load *l)
 {
     char *both = NULL;
     l->plain = true;
     char *policy = top_level(l, false), *machine = top_level(l, true);
     l->plain = false;
-    if (policy != NULL && machine != NULL && asprintf(&both, "%s%s", policy, machine) < 0)
+    if (policy != NULL && machine != NULL && asprintf(&both, WHOLE_BEGINS "%s\n%s%s", l->out->policy_digest, policy, machine) < 0)
         both = NULL;
     free(policy);
     free(machine);
@@ -212,11 +213,11 @@ void config_as_text(struct load *l)
     struct config *c = l->out;
     c->policy = keep_copy(l, top_level(l, false));
     c->machine = keep_copy(l, top_level(l, true));
-    c->whole = keep_copy(l, all_plain(l));
-    if (c->policy == NULL || c->machine == NULL || c->whole == NULL) {
-        report(l, NULL, NULL, "it could not be written out as text: no memory, or a file that it names changed while it was read");
-        return;
+    if (c->policy != NULL) {
+        sha256_one(slice_str(c->policy), digest);
+        hex_encode(slice_of(digest, sizeof digest), c->policy_digest);
+        c->whole = keep_copy(l, all_plain(l));
     }
-    sha256_one(slice_str(c->policy), digest);
-    hex_encode(slice_of(digest, sizeof digest), c->policy_digest);
+    if (c->policy == NULL || c->machine == NULL || c->whole == NULL)
+        report(l, NULL, NULL, "it could not be written out as text: no memory, or a file that it names changed while it was read");
 }

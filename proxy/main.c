@@ -120,7 +120,7 @@ int main(int argc, char **argv)
     if (c != NULL)
         return c->run(argc - 1, argv + 1);
     if (argc >= 2) {
-        fprintf(stderr, "countersign: there is no command '%s'. Next: countersign help\n", argv[1]);
+        fprintf(stderr, "countersign: there is no command '%s'\nusage: countersign COMMAND …\n(countersign help lists the commands)\n", argv[1]);
         return EXIT_USAGE;
     }
     print_commands(stderr);

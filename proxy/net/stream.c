@@ -195,6 +195,12 @@ enum io stream_read(struct stream *s, unsigned char *buf, size_t max, size_t *n_
     return IO_OK;
 }
 
+bool stream_has_input(const struct stream *s)
+{
+    char one;
+    return recv(s->fd, &one, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
 enum io stream_write(struct stream *s, struct slice data, size_t *n_out)
 {
     if (s->closing)

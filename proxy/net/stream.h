@@ -51,6 +51,8 @@ void stream_settle(struct stream *s);
 void stream_ticket(struct stream *s);
 /* At least one byte on IO_OK. */
 enum io stream_read(struct stream *s, unsigned char *buf, size_t max, size_t *n_out);
+/* The kernel holds bytes, or the end, that were not read yet. One system call. */
+bool stream_has_input(const struct stream *s);
 enum io stream_write(struct stream *s, struct slice data, size_t *n_out);
 /* Close: with close_notify and FIN when `friendly`, else by reset, so that nothing still queued in the kernel is delivered (promise 7). */
 void stream_close(struct stream *s, bool friendly);

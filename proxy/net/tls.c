@@ -70,7 +70,6 @@ void tls_harden(SSL_CTX *ctx)
     SSL_CTX_set1_groups_list(ctx, "X25519:P-256:P-384");
 }
 
-/* The CA names tell a browser which of the person's certificates to offer. */
 /* ---- further certificates, chosen by SNI ---- */
 
 /* Each lives in a context of its own, which is never used for a connection. They go with the context that they belong to. */
@@ -155,7 +154,7 @@ enum status tls_server_context(const struct config *c, SSL_CTX **out, struct err
         st = use_more(ctx, c, err);
     if (st != OK)
         goto done;
-    st = tls_name_authorities(ctx, c->client_ca, err);
+    st = tls_name_authorities(ctx, c->client_ca, err);   /* they tell a browser which of the person's certificates to offer */
     if (st != OK) {
         err_prefix(err, "client CA file '%s': ", c->client_ca);
         goto done;

@@ -53,7 +53,7 @@ enum status tls_use_pair(SSL_CTX *ctx, const char *what, const char *certificate
     if (use_chain(ctx, certificate, &why) != OK)
         return fail(err, BAD_CONFIG, "%s '%s': %s", what, certificate, why.text);
     if (use_key(ctx, key, &why) != OK)
-        return fail(err, BAD_CONFIG, "%s's key '%s': %s", what, key, why.text);
+        return fail(err, BAD_CONFIG, "key of the %s, '%s': %s", what, key, why.text);
     return OK;
 }
 

@@ -29,6 +29,12 @@ static void broke(struct wire *w, enum upstream_failure f, const char *reason)
     ops->failed(user, f, reason);
 }
 
+/* Content where the method defines none (RFC 9110 s9.3.1): some tools answer without reading it, and then take it for the next request. */
+static bool odd_content(const struct wire *w, struct slice method)
+{
+    return w->content && (slice_eq(method, SLICE("GET")) || slice_eq(method, SLICE("HEAD")) || slice_eq(method, SLICE("DELETE")) || slice_eq(method, SLICE("OPTIONS")));
+}
+
 /* The response is whole: keep the connection if both sides may, else close it. */
 static void finished(struct wire *w, const struct fields *trailers)
 {
@@ -36,7 +42,7 @@ static void finished(struct wire *w, const struct fields *trailers)
     const struct upstream_ops *ops = u->ops;
     void *user = u->user;
     bool keep = w->response.keep_alive && w->request_done && bbuf_len(&w->in) == 0 && bbuf_len(&w->out) == 0 &&
-                w->body.framing != BODY_UNTIL_CLOSE && !w->pool->closing;
+                w->body.framing != BODY_UNTIL_CLOSE && !w->pool->closing && !odd_content(w, u->want.method);
     struct fields none = { 0 };
     struct fields given = trailers ? *trailers : none;
     upstream_leave(u);
@@ -318,8 +324,10 @@ enum status h1_send_head(struct upstream *u, const struct forward_request *f)
         u->wire->owner = u->want.owner;
         u->pool->owned += u->wire->owner != 0;
     }
-    if (st == OK)
+    if (st == OK) {
         u->wire->chunked = f->has_body && f->chunked;
+        u->wire->content = f->has_body;
+    }
     return st;
 }
 

@@ -72,12 +72,14 @@ static void turns(void)
         uv_run(&loop.uv, UV_RUN_NOWAIT);
 }
 
+static const char *method = "POST";
+
 static void take_as(struct user *u, uint64_t owner, bool binds)
 {
     enum upstream_failure why;
     memset(u, 0, sizeof *u);
     arena_init(&u->arena, 64 * 1024);
-    struct upstream_want want = { .method = SLICE("POST"), .arena = &u->arena, .owner = owner, .binds = binds };
+    struct upstream_want want = { .method = slice_str(method), .arena = &u->arena, .owner = owner, .binds = binds };
     u->up = upstream_take(pool, &want, &ops, u, &why);
     assert_non_null(u->up);
 }
@@ -177,6 +179,50 @@ static void whole(struct user *u)
     arena_done(&u->arena);
 }
 
+static unsigned idle_count(void);
+
+static void ask_with_content(struct user *u)
+{
+    struct message m = { .version = 11, .method = slice_str(method), .target = SLICE("/") };
+    struct forward_request f = { .message = &m, .host = SLICE("t"), .client_address = SLICE("::1"), .public_host = SLICE("t"), .has_body = true, .body_len = 5 };
+    assert_int_equal(upstream_send_head(u->up, &f), OK);
+    assert_int_equal(upstream_put(u->up, SLICE("GET /")), OK);
+    assert_int_equal(upstream_sent(u->up), OK);
+    say("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    turns();
+    assert_int_equal(u->ends, 1);
+    arena_done(&u->arena);
+}
+
+/* A tool that overlooks content may answer it as a request of its own, at any later time. */
+static void test_content_where_none_belongs_ends_the_connection(void **state)
+{
+    (void)state;
+    method = "GET";
+    take(&second);
+    turns();
+    ask_with_content(&second);
+    assert_int_equal(idle_count(), 0);
+    method = "POST";
+    memset(&second, 0, sizeof second);
+}
+
+static void test_a_connection_that_has_spoken_goes_to_nobody(void **state)
+{
+    (void)state;
+    take(&second);
+    turns();
+    ask_with_content(&second);
+    assert_int_equal(idle_count(), 1);
+    say("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nsmuggled");
+    take(&second);                    /* before the loop has looked */
+    close(tool_fd);
+    tool_fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    assert_true(tool_fd >= 0);
+    whole(&second);
+    memset(&second, 0, sizeof second);
+}
+
 static unsigned idle_count(void)
 {
     unsigned idle, busy;
@@ -239,6 +285,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_connection_that_knows_somebody_is_theirs, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_owned_connections_make_room, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_the_next_one_gets_its_own_answer, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_content_where_none_belongs_ends_the_connection, open_all, close_all),
+        cmocka_unit_test_setup_teardown(test_a_connection_that_has_spoken_goes_to_nobody, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_an_answer_before_the_request_is_nobodys, open_all, close_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,6 +63,7 @@ struct wire {
     struct h1_seen seen;
     size_t scanned;
     bool request_done, paused, kept, chunked, wrote, answered;   /* kept: it has served before; answered: a byte came */
+    bool content;                     /* the request on it, or the last one, had content */
 };
 
 struct upstream {

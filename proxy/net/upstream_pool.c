@@ -156,11 +156,21 @@ static bool drop_owned(struct upstream_pool *p)
     return false;
 }
 
+/* A tool that overlooked the content of the request before reads it as a request of its own, and answers that: to nobody. Only after content, since it costs a call. */
+static bool has_spoken(const struct wire *w)
+{
+    return w->state == WIRE_IDLE && w->content && stream_has_input(&w->stream);
+}
+
 /* A kept connection; or one whose user left while it was being made. */
 static bool take_kept(struct upstream *u, struct place *at)
 {
+    if (u->want.fresh || u->want.websocket)
+        return false;
     struct wire *w = kept_for(u, at);
-    if (w == NULL || u->want.fresh || u->want.websocket)
+    for (; w != NULL && has_spoken(w); w = kept_for(u, at))
+        wire_drop(w, false);
+    if (w == NULL)
         return false;
     place_unlist(w);
     u->pool->idle--;

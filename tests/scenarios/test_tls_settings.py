@@ -61,4 +61,4 @@ def test_a_pair_that_does_not_fit_is_refused_at_the_start(gateway_of):
     g.start(wait=False)
     assert g.process.wait(30) == 1
     g.process = None
-    assert "server key" in g.log()
+    assert "key of the server certificate" in g.log()

@@ -174,7 +174,7 @@ SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
 @pytest.mark.parametrize("proto", PROTOS)
 @pytest.mark.parametrize("method,framing", [("POST", "length"), ("POST", "chunked"), ("GET", "length"), ("PUT", "length")])
 def test_a_tool_that_overlooks_a_body_poisons_nobody(gw, origin, proto, method, framing):
-    """CL.0: the tool answers at once and reads the body as the next request; its answer to that must reach no one."""
+    """CL.0: the tool answers at once and reads the body as the next request; its answer to that must reach no one. After a GET the connection ends, so it is never asked."""
     async def script(request, conn):
         await conn.answer(200, b"overlooked")
         return True                  # what it reads next is the body
@@ -188,6 +188,8 @@ def test_a_tool_that_overlooks_a_body_poisons_nobody(gw, origin, proto, method, 
         else:
             r = ask(alice, proto, method, "/static.css", SMUGGLED)
         assert r.status == 200 and r.body == b"overlooked"
+        if method != "GET":          # what it says before the connection is used again reaches nobody; later no proxy could tell
+            time.sleep(0.3)
         for i in range(3):
             got = ask(alice, proto, path=f"/after{i}")
             assert got.status == 200 and got.json()["target"] == f"/after{i}", got.body[:200]
