@@ -401,6 +401,67 @@ static void a_lock_on_one_identity(void **state)
     json_decref(s);
 }
 
+static void unlock_by_olga(const char *lock)
+{
+    json_t *s = NULL;
+    assert_string_equal(unlock_statement(who("olga"), lock, bed.olga, &s), "ok");
+    assert_string_equal(decide(who("olga"), s, bed.olga), "ok");
+    json_decref(s);
+}
+
+/* Stop means now: a yes that came by a certificate, or as an identity, that is locked since fills no place as long as the lock holds; another certificate of hers is no matter. */
+static void a_locked_hand_takes_its_yes_away(void **state)
+{
+    struct err err = { .text = "" };
+    char grant[32], held[32], lock[32], other[32], text[64];
+    json_t *carols = who("carol"), *another = who_with("carol@acme.localhost", "another");
+    const struct { const char *name, *kind, *value; } rows[] = {
+        { "her certificate", "cert", str(carols, "x5t") }, { "her identity", "identity", "carol@acme.localhost" }, { "her", "person", "carol" },
+    };
+    (void)state;
+    get_grant(grant);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        snprintf(text, sizeof text, "id=%zu", i);
+        assert_string_equal(hold(grant, text, held), "ok");
+        assert_string_equal(approve("carol", held, bed.carol, NULL), "ok");
+        lock_of("olga", rows[i].kind, rows[i].value, lock);
+        if (strcmp(hold(grant, text, NULL), "signoff-void") != 0)
+            fail_msg("%s", rows[i].name);
+        close_service();              /* and the log knows it after a start */
+        assert_int_equal(open_service(&err), OK);
+        if (strcmp(hold(grant, text, NULL), "signoff-void") != 0)
+            fail_msg("%s, after a start", rows[i].name);
+        unlock_by_olga(lock);
+        lock_of("olga", "cert", str(another, "x5t"), other);
+        if (strcmp(hold(grant, text, NULL), "ok") != 0)
+            fail_msg("%s, unlocked", rows[i].name);
+        unlock_by_olga(other);
+    }
+    json_decref(carols);
+    json_decref(another);
+}
+
+/* The approver is told what else was held of this session, and the list of what waits is spared that. */
+static void an_approver_sees_the_session_so_far(void **state)
+{
+    char grant[32], first[32], second[32];
+    json_t *answer = NULL;
+    (void)state;
+    get_grant(grant);
+    assert_string_equal(hold(grant, "id=1", first), "ok");
+    assert_string_equal(hold(grant, "id=2", second), "ok");
+    assert_string_equal(ask(json_pack("{s:s, s:o, s:s}", "op", "item.get", "who", who("carol"), "id", second), -1, &answer), "ok");
+    const json_t *far = json_object_get(json_object_get(answer, "item"), "so_far"), *held = json_object_get(far, "held");
+    assert_int_equal(json_integer_value(json_object_get(far, "exchanges")), 0);
+    assert_int_equal(json_array_size(held), 1);
+    assert_string_equal(str(json_array_get(held, 0), "state"), "pending");
+    json_decref(answer);
+    assert_string_equal(ask(json_pack("{s:s, s:o}", "op", "pending", "who", who("carol")), -1, &answer), "ok");
+    assert_true(json_array_size(json_object_get(answer, "items")) >= 2);
+    assert_null(json_object_get(json_array_get(json_object_get(answer, "items"), 0), "so_far"));
+    json_decref(answer);
+}
+
 /* A no over an unlock is not offered; one that was put into the database unlocks nothing. */
 static void a_signed_no_unlocks_nothing(void **state)
 {
@@ -458,7 +519,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ABUSE(a_registered_key_given_to_another_waits), ABUSE(a_confirmed_key_given_to_another_waits), ABUSE(a_yes_to_a_key_is_taken_back),
         ABUSE(a_narrowed_grant_releases_no_more), ABUSE(a_former_token_put_back_is_noticed), ABUSE(a_forged_reason_is_not_shown_to_who_signs),
-        ABUSE(a_removed_yes_is_noticed_at_the_release), ABUSE(an_old_statement_does_not_count), ABUSE(nobody_unlocks_their_other_certificate), ABUSE(a_lock_on_one_identity),
+        ABUSE(a_removed_yes_is_noticed_at_the_release), ABUSE(an_old_statement_does_not_count), ABUSE(nobody_unlocks_their_other_certificate), ABUSE(a_lock_on_one_identity), ABUSE(a_locked_hand_takes_its_yes_away), ABUSE(an_approver_sees_the_session_so_far),
         ABUSE(a_signed_no_unlocks_nothing), ABUSE(a_lock_is_never_too_large), ABUSE(amounts_and_values_do_not_mix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

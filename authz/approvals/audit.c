@@ -86,6 +86,8 @@ enum status audit_open(const char *folder, const char *instance, const unsigned 
     char *db = st == OK ? file_join(a->folder, "authz.db") : NULL;
     if (st == OK)
         st = db != NULL ? store_open(db, &a->s.store, err) : fail(err, NO_MEMORY, "audit");
+    if (st == OK)
+        a->s.beside = reconcile_beside(db);
     free(db);
     if (st == OK)
         st = log_open_public(a->s.store, instance, log_key, &a->s.log, err);
@@ -103,6 +105,7 @@ void audit_close(struct audit *a)
     if (a == NULL)
         return;
     log_close(a->s.log);
+    reconcile_beside_stop(a->s.beside);
     store_close(a->s.store);
     drop_copy(a);
     free(a);

@@ -58,8 +58,11 @@ struct session_sums {
     json_t *touched;                  /* {hash: [first_ms, last_ms, segments]} */
 };
 
+struct reconcile_side;
+
 struct service {
     struct config *config;
+    struct reconcile_side *beside;    /* at the start only */
     struct approval_keys keys;        /* of certificates, from the file */
     struct web_key *web_keys;
     size_t web_key_count;
@@ -441,6 +444,11 @@ MUST_CHECK enum status in_force_approved(struct op *o, const struct item *it);
 MUST_CHECK enum status service_take(struct service *s, struct config *c, struct err *err);
 
 /* ---- reconcile.c ---- */
+/* Before the log is read in full: compare what needs the leaves but not the ledger (decisions, segments, sessions) in a thread of its own, on a second connection, meanwhile. Its answer counts
+ * in reconcile(), once the log was proved; nothing is served before. NULL: reconcile() does it all, later. */
+struct reconcile_side *reconcile_beside(const char *db_path);
+/* Before the store is closed; NULL is fine. */
+void reconcile_beside_stop(struct reconcile_side *side);
 /* Compare the rows with the verified log. CORRUPT names the first that differs. */
 MUST_CHECK enum status reconcile(struct service *s, struct err *err);
 /* Only rows that these leaves made. */
@@ -449,6 +457,8 @@ MUST_CHECK enum status reconcile_range(struct service *s, uint64_t from, uint64_
 /* ---- reconcile_sessions.c: rows of segments, sessions and what they touched. CORRUPT names the first that differs. ---- */
 /* Why a session's person asked, as its row says: the first request. */
 #define SESSION_REASON "SELECT reason FROM request WHERE session = $1 ORDER BY seq LIMIT 1"
+enum { SEGMENT_FACTS = 7 };
+extern const char *const segment_facts[SEGMENT_FACTS];   /* what a segment's row and leaf have in common */
 MUST_CHECK enum status check_segment(const json_t *row, const json_t *content, struct err *err);
 /* Has each leaf of a segment among these its row, and that a session? */
 MUST_CHECK enum status segments_there(struct service *s, int64_t from, int64_t to, struct err *err);
@@ -457,6 +467,11 @@ MUST_CHECK enum status reconcile_sessions(struct service *s, uint64_t from, stru
 /* A little of the next session after the one that c names. */
 MUST_CHECK enum status sessions_step(struct service *s, struct session_sums *c, bool *done, struct err *err);
 void session_sums_done(struct session_sums *c);
+
+/* ---- session_glance.c: each session that is not plainly what its leaves come to is given to look(), with its row. The rows of segments and requests, and the leaves, were compared
+ * with one another by whoever calls this. ---- */
+typedef store_each_fn session_look_fn;
+MUST_CHECK enum status sessions_glance(struct service *s, session_look_fn *look, void *arg, struct err *err);
 
 /* ---- patrol.c: read the past again, a little at a time. CORRUPT: it was altered; end the process. ---- */
 MUST_CHECK enum status patrol_step(struct service *s, struct err *err);

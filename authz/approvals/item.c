@@ -240,6 +240,13 @@ json_t *approval_entry(const struct statement *s)
     return json_pack("{s:s, s:s, s:s, s:s, s:s*}", "person", s->approver, "statement", s->id, "key", s->key, "method", s->method, "on_behalf_of", behalf[0] != 0 ? behalf : NULL);
 }
 
+/* Is whoever handed it in stopped: the person, or the identity or certificate that this yes came by? Older leaves do not say by which. */
+static bool approver_locked(const struct service *s, const char *person, const json_t *content)
+{
+    const json_t *as = json_object_get(content, "decided_as");
+    return lock_on(s, &(struct lock_subject){ .person = person, .identity = json_string_value(json_array_get(as, 0)), .x5t = json_string_value(json_array_get(as, 1)) }) != NULL;
+}
+
 /* One decision row, proved. *counts: it is an approval whose key, person and groups hold today. CORRUPT: the row is not what the log says. */
 static enum status prove(struct op *o, const struct item *it, const json_t *row, const json_t *content, struct approvals *a)
 {
@@ -252,7 +259,7 @@ static enum status prove(struct op *o, const struct item *it, const json_t *row,
         return altered(o, it->id);
     const struct approval_key *key = approval_key_of(o, person, s.key);
     const struct person *approver = person_named(o->s->config, person);
-    if (key == NULL || approver == NULL || approver == it->requester || lock_on(o->s, &(struct lock_subject){ .person = person }) != NULL)
+    if (key == NULL || approver == NULL || approver == it->requester || approver_locked(o->s, person, content))
         return OK;                    /* was true, no longer counts */
     if (strcmp(s.method, key_method(o->s, s.key)) != 0)
         return altered(o, it->id);

@@ -1,5 +1,6 @@
 #include "authz/approvals/ledger.h"
 
+#include "authz/approvals/glance.h"
 #include "proxy/base/codec.h"
 
 #include <stdio.h>
@@ -285,6 +286,44 @@ enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const
     if (st == OK)
         take_count(l, type, content);
     return st == OK ? take_certificate(l, seq, content, err) : st;
+}
+
+/* Kinds of leaves that a log has very many of, and what is read of those here. */
+static const char *const frequent[] = { "approval", "denial", "segment", "request.created", "held.created", "grant.issued", "grant.ended", "item.expired", "item.cancelled", "signoff.used", "outcome", NULL };
+static const char *const members_read[] = { "basis", "grant_id", "hand", "item", "key_item", "outcome", "person", "session", "sign_count", "state", "token_sha256", "x5t", NULL };
+
+static bool is_read(struct slice name)
+{
+    for (const char *const *n = members_read; *n != NULL; n++)
+        if (slice_eq(name, slice_str(*n)))
+            return true;
+    return false;
+}
+
+static json_t *glanced(const struct glance_member *m)
+{
+    const char *text = (const char *)m->value.ptr;
+    return m->kind == GLANCE_TEXT     ? json_stringn(text, m->value.len)
+           : m->kind == GLANCE_NUMBER ? json_integer(m->number)
+                                      : json_loadb(text, m->value.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+}
+
+json_t *ledger_content(const char *type, struct slice text)
+{
+    struct glance g;
+    json_t *some = word_of(frequent, type) != NULL && glance_read(text, &g) ? json_object() : NULL;
+    bool good = some != NULL;
+    for (size_t i = 0; good && i < g.count; i++)
+        if (is_read(g.member[i].name))
+            good = json_object_setn_new(some, (const char *)g.member[i].name.ptr, g.member[i].name.len, glanced(&g.member[i])) == 0;
+    if (good)
+        return some;
+    json_decref(some);
+    json_t *all = json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL);
+    if (json_is_object(all))
+        return all;
+    json_decref(all);
+    return NULL;
 }
 
 static int number_of(const char *const *words, const char *text)

@@ -4,6 +4,7 @@
 #define COUNTERSIGN_LEDGER_H
 
 #include "authz/approvals/book.h"
+#include "proxy/base/slice.h"
 #include "proxy/base/status.h"
 
 #include <jansson.h>
@@ -39,6 +40,9 @@ struct ledger {
 
 /* Take one leaf. CORRUPT when it can't follow what came before: an approval of nothing, a second use, a foreign word. */
 MUST_CHECK enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const json_t *content, struct err *err);
+/* The content of a leaf, with what ledger_apply() reads of it at least: a leaf is mostly a statement and its signature, which need not be taken apart for that. NULL: it is no
+ * JSON object, or there is no memory. */
+json_t *ledger_content(const char *type, struct slice text);
 /* For the memory of a log (memory.h): an entry as it was, and its words as numbers. */
 MUST_CHECK enum status ledger_restore(struct ledger *l, const struct ledger_entry *e, struct err *err);
 int ledger_state_number(const char *state);

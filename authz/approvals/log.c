@@ -82,28 +82,44 @@ static enum status keep_mark(struct log *l, const unsigned char (*done)[32], siz
     return OK;
 }
 
+/* A row of the table, as it stands. */
+struct stored {
+    int64_t seq, time_ms;
+    struct slice type, salt, content, digest, session;
+};
+
 /* Put one stored row behind the others: the seq it must have, the digest its content must have. */
-static enum status follow(struct tree *t, uint64_t seq, const json_t *row, unsigned char (*done)[32], size_t *done_count, struct err *err)
+static enum status follow(struct tree *t, uint64_t seq, const struct stored *row, unsigned char (*done)[32], size_t *done_count, struct err *err)
 {
     unsigned char salt[CHAIN_SALT_LEN], digest[32];
-    char text[DIGEST_TEXT];
+    char text[DIGEST_TEXT], type[CHAIN_TYPE_MAX + 1];
     size_t len = 0;
     unsigned long long n = seq;
-    if ((uint64_t)number_of(row, "seq") != seq)
+    if ((uint64_t)row->seq != seq)
         return fail(err, CORRUPT, "leaf %llu is missing", n);
-    if (b64url_decode(slice_str(text_of(row, "salt")), salt, sizeof salt, &len) != OK || len != sizeof salt)
+    if (b64url_decode(row->salt, salt, sizeof salt, &len) != OK || len != sizeof salt)
         return fail(err, CORRUPT, "the salt of leaf %llu is broken", n);
-    chain_content_digest(salt, slice_str(text_of(row, "content")), digest);
+    chain_content_digest(salt, row->content, digest);
     b64url_encode(slice_of(digest, 32), text);
-    if (strcmp(text, text_of(row, "digest")) != 0)
+    if (!slice_eq(slice_str(text), row->digest))
         return fail(err, CORRUPT, "the content of leaf %llu does not match its digest", n);
-    if (chain_append(t, text_of(row, "type"), number_of(row, "time_ms"), digest, done, done_count) != OK)
+    if (row->type.len >= sizeof type)
+        return fail(err, CORRUPT, "type or time of leaf %llu is broken", n);
+    memcpy(type, row->type.ptr, row->type.len);
+    type[row->type.len] = 0;
+    if (chain_append(t, type, row->time_ms, digest, done, done_count) != OK)
         return fail(err, CORRUPT, "type or time of leaf %llu is broken", n);
     return OK;
 }
 
+static struct stored stored_of(const json_t *row)
+{
+    return (struct stored){ number_of(row, "seq"), number_of(row, "time_ms"), slice_str(text_of(row, "type")), slice_str(text_of(row, "salt")),
+                            slice_str(text_of(row, "content")), slice_str(text_of(row, "digest")), slice_str(text_of(row, "session")) };
+}
+
 /* The next leaf of the committed tree. */
-static enum status take_leaf(struct log *l, const json_t *row, struct err *err)
+static enum status take_leaf(struct log *l, const struct stored *row, struct err *err)
 {
     unsigned char done[TREE_LEVELS][32];
     size_t done_count = 0;
@@ -111,20 +127,38 @@ static enum status take_leaf(struct log *l, const json_t *row, struct err *err)
     return st == OK ? keep_mark(l, done, done_count, err) : st;
 }
 
-static enum status take_stored(void *arg, json_t *row, struct err *err)
+/* False: it has another type somewhere. */
+static bool see_stored(const struct store_view *v, struct stored *out)
+{
+    return store_view_number(v, 0, &out->seq) && store_view_text(v, 1, &out->type) && store_view_number(v, 2, &out->time_ms) && store_view_text(v, 3, &out->salt)
+           && store_view_text(v, 4, &out->content) && store_view_text(v, 5, &out->digest) && (store_view_text(v, 6, &out->session) || store_view_null(v, 6));
+}
+
+static enum status take_stored(void *arg, const struct store_view *v, struct err *err)
 {
     struct log *l = arg;
-    enum status st = take_leaf(l, row, err);
-    if (st != OK)
+    struct stored row;
+    json_t *object = NULL;
+    enum status st = OK;
+    if (!see_stored(v, &row)) {
+        st = store_view_row(v, &object, err);
+        row = stored_of(object);
+    }
+    if (st == OK)
+        st = take_leaf(l, &row, err);
+    if (st != OK) {
+        json_decref(object);
         return st;
-    json_t *content = json_loads(text_of(row, "content"), JSON_REJECT_DUPLICATES, NULL);
-    const char *session = json_string_value(json_object_get(content, "session"));
-    if (content == NULL || strcmp(session ? session : "", text_of(row, "session")) != 0)
+    }
+    const char *type = (const char *)row.type.ptr;
+    json_t *content = ledger_content(type, row.content);
+    if (content == NULL || !slice_eq(slice_str(text_of(content, "session")), row.session))
         st = fail(err, CORRUPT, "leaf %llu is filed under another session",
                   (unsigned long long)l->tree.size);
     else
-        st = ledger_apply(&l->ledger, l->tree.size, text_of(row, "type"), content, err);
+        st = ledger_apply(&l->ledger, l->tree.size, type, content, err);
     json_decref(content);
+    json_decref(object);
     return st;
 }
 
@@ -188,7 +222,7 @@ static void forget(struct log *l)
 
 static enum status read_leaves(struct log *l, struct err *err)
 {
-    enum status st = store_each(l->store, take_stored, l, err,
+    enum status st = store_scan(l->store, take_stored, l, err,
                                 "SELECT seq, type, time_ms, salt, content, digest, session FROM leaf WHERE seq > $1 ORDER BY seq", "i", (int64_t)l->tree.size);
     return st == OK ? check_head(l, err) : st;
 }
@@ -335,8 +369,9 @@ static enum status keep_marks(struct log *l, struct err *err)
         json_t *row = NULL;
         st = store_row(l->store, &row, err, "SELECT seq, type, time_ms, salt, content, digest FROM leaf WHERE seq = $1", "i",
                        (int64_t)(l->tree.size + 1));
+        struct stored leaf = stored_of(row);
         if (st == OK)
-            st = take_leaf(l, row, err);
+            st = take_leaf(l, &leaf, err);
         json_decref(row);
     }
     struct chain_head found = chain_head_of(&l->tree), meant = chain_head_of(&l->next);
@@ -384,7 +419,8 @@ struct walk {
 static enum status walk_leaf(void *arg, json_t *row, struct err *err)
 {
     struct walk *w = arg;
-    enum status st = follow(&w->block, w->before + w->block.size + 1, row, NULL, NULL, err);
+    struct stored leaf = stored_of(row);
+    enum status st = follow(&w->block, w->before + w->block.size + 1, &leaf, NULL, NULL, err);
     if (st == OK && w->before + w->block.size == w->wanted)
         w->found = json_incref(row);
     return st;

@@ -265,8 +265,9 @@ static enum status keep_decision(struct op *o, const struct item *it, const json
     uint64_t seq = 0;
     enum status st = statement_consume(o, s->id);
     json_t *content = json_pack("{s:s, s:s, s:O, s:s}", "item", it->id, "session", str(it->facts, "session"), "statement", object, "state", state);
-    if (st == OK && (content == NULL || json_object_update(content, yes) != 0))
-        st = fail(&o->err, NO_MEMORY, "decision");
+    json_t *hand = json_pack("[s, s]", o->who.identity, o->who.x5t);   /* a lock on either takes this yes away while it holds */
+    if (hand == NULL || json_object_set_new(content, "decided_as", hand) != 0 || json_object_update(content, yes) != 0)
+        st = st == OK ? fail(&o->err, NO_MEMORY, "decision") : st;
     if (st == OK)
         st = write_leaf(o, approves ? "approval" : "denial", json_incref(content), &seq);
     json_decref(content);

@@ -13,12 +13,13 @@ static bool is_num(const json_t *row, const char *name, int64_t want)
     return json_is_integer(v) && json_integer_value(v) == want;
 }
 
+const char *const segment_facts[SEGMENT_FACTS] = { "session", "number", "digest", "from_ms", "to_ms", "exchanges", "bytes" };
+
 enum status check_segment(const json_t *row, const json_t *content, struct err *err)
 {
-    static const char *const names[] = { "session", "number", "digest", "from_ms", "to_ms", "exchanges", "bytes" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!json_equal(json_object_get(row, names[i]), json_object_get(content, names[i])))
-            return fail(err, CORRUPT, "table segment: segment %lld of '%s' differs from its leaf (%s)", (long long)num(row, "number"), str(row, "session"), names[i]);
+    for (size_t i = 0; i < SEGMENT_FACTS; i++)
+        if (!json_equal(json_object_get(row, segment_facts[i]), json_object_get(content, segment_facts[i])))
+            return fail(err, CORRUPT, "table segment: segment %lld of '%s' differs from its leaf (%s)", (long long)num(row, "number"), str(row, "session"), segment_facts[i]);
     return OK;
 }
 
@@ -207,7 +208,7 @@ static enum status no_strays(struct service *s, struct err *err)
 enum status reconcile_sessions(struct service *s, uint64_t from, struct err *err)
 {
     struct whole w = { .s = s };
-    enum status st = from == 0 ? store_each(s->store, check_whole, &w, err, "SELECT session FROM session", "")
+    enum status st = from == 0 ? sessions_glance(s, check_whole, &w, err)
                                : store_each(s->store, check_whole, &w, err, "SELECT DISTINCT session FROM segment WHERE seq >= $1", "i", (int64_t)from);
     if (st == OK && from == 0)
         st = no_strays(s, err);

@@ -163,7 +163,7 @@ enum status release_run(struct op *o, const struct item *it)
     if (st != OK)
         return st;
     st = approvals_enough(it, &a) ? use_up(o, it, &a)
-                                  : void_signoff(o, "Those who signed it off may no longer do so, or their keys are no longer registered");
+                                  : void_signoff(o, "Those who signed it off may no longer do so, are locked (they, or the certificate or identity that they used), or their keys are no longer registered");
     json_decref(a.approved_by);
     return st;
 }

@@ -48,6 +48,8 @@ static enum status open_log(struct service *s, struct err *err)
     s->memory_path = config_path(s->config, "authz.memory");
     enum status st = db && key && s->memory_path ? store_open(db, &s->store, err) : fail(err, NO_MEMORY, "path");
     if (st == OK)
+        s->beside = access(s->memory_path, F_OK) != 0 ? reconcile_beside(db) : NULL;   /* without a memory, all of the log is read */
+    if (st == OK)
         st = log_open(s->store, s->config->instance, key, s->memory_path, &s->log, err);
     free(db);
     free(key);
@@ -229,6 +231,7 @@ void service_close(struct service *s)
         upkeep_publish(s);
     tiles_close(s->tiles);
     log_close(s->log);
+    reconcile_beside_stop(s->beside);
     store_close(s->store);
     jwt_signer_free(s->signer);
     jwt_keys_free(s->public_keys);

@@ -106,6 +106,26 @@ enum status store_open(const char *path, struct store **out, struct err *err)
     return OK;
 }
 
+enum status store_open_again(const char *path, struct store **out, struct err *err)
+{
+    static const char *const settings[] = { "PRAGMA trusted_schema=OFF", "PRAGMA busy_timeout=2000", "PRAGMA query_only=ON", NULL };
+    struct store *s = calloc(1, sizeof *s);
+    if (s == NULL)
+        return fail(err, NO_MEMORY, "database");
+    int r = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOFOLLOW, NULL);
+    enum status st = r == SQLITE_OK ? exec_all(s, settings, err) : db_fail(s, r, path, err);
+    if (st == OK)
+        *out = s;
+    else
+        store_close(s);
+    return st;
+}
+
+void store_interrupt(struct store *s)
+{
+    sqlite3_interrupt(s->db);
+}
+
 void store_close(struct store *s)
 {
     if (s == NULL)
@@ -188,6 +208,71 @@ static json_t *row_object(sqlite3_stmt *stmt)
     return row;
 }
 
+struct store_view {
+    sqlite3_stmt *stmt;
+    int count;                        /* COLUMNS_MAX at most; later ones are not found by name */
+    struct slice names[COLUMNS_MAX];
+};
+
+static void view_begin(struct store_view *v, sqlite3_stmt *stmt)
+{
+    v->stmt = stmt;
+    v->count = sqlite3_column_count(stmt) < COLUMNS_MAX ? sqlite3_column_count(stmt) : COLUMNS_MAX;
+    for (int i = 0; i < v->count; i++)
+        v->names[i] = slice_str(sqlite3_column_name(stmt, i));
+}
+
+int store_view_find(const struct store_view *v, struct slice name)
+{
+    for (int i = 0; i < v->count; i++)
+        if (slice_eq(v->names[i], name))
+            return i;
+    return -1;
+}
+
+bool store_view_text(const struct store_view *v, int column, struct slice *out)
+{
+    *out = SLICE("");
+    if (column < 0 || sqlite3_column_type(v->stmt, column) != SQLITE_TEXT)
+        return false;
+    const unsigned char *text = sqlite3_column_text(v->stmt, column);
+    *out = text ? slice_of(text, (size_t)sqlite3_column_bytes(v->stmt, column)) : *out;
+    return text != NULL && memchr(text, 0, out->len) == NULL;
+}
+
+bool store_view_null(const struct store_view *v, int column)
+{
+    return column >= 0 && sqlite3_column_type(v->stmt, column) == SQLITE_NULL;
+}
+
+bool store_view_number(const struct store_view *v, int column, int64_t *out)
+{
+    bool is = column >= 0 && sqlite3_column_type(v->stmt, column) == SQLITE_INTEGER;
+    *out = is ? sqlite3_column_int64(v->stmt, column) : 0;
+    return is;
+}
+
+enum status store_view_row(const struct store_view *v, json_t **out, struct err *err)
+{
+    *out = row_object(v->stmt);
+    return *out ? OK : fail(err, CORRUPT, "database: a row holds something other than text and numbers");
+}
+
+static enum status scan_all(struct store *s, sqlite3_stmt *stmt, store_scan_fn *fn, void *arg, struct err *err)
+{
+    struct store_view v;
+    enum status st = OK;
+    int r;
+    for (bool first = true; st == OK && (r = sqlite3_step(stmt)) != SQLITE_DONE; first = false) {
+        if (r != SQLITE_ROW)
+            return db_fail(s, r, sqlite3_sql(stmt), err);
+        if (first)                    /* the first step may have prepared it anew */
+            view_begin(&v, stmt);
+        st = fn(arg, &v, err);
+    }
+    return st;
+}
+
 static enum status step_all(struct store *s, sqlite3_stmt *stmt, store_each_fn *fn, void *arg, struct err *err)
 {
     enum status st = OK;
@@ -216,6 +301,24 @@ static enum status query(struct store *s, store_each_fn *fn, void *arg, struct e
         st = step_all(s, stmt, fn, arg, err);
     sqlite3_reset(stmt);
     sqlite3_clear_bindings(stmt);
+    return st;
+}
+
+enum status store_scan(struct store *s, store_scan_fn *fn, void *arg, struct err *err, const char *sql, const char *format, ...)
+{
+    sqlite3_stmt *stmt = NULL;
+    va_list ap;
+    va_start(ap, format);
+    enum status st = prepare(s, sql, &stmt, err);
+    if (st == OK)
+        st = bind(s, stmt, format, ap, err);
+    va_end(ap);
+    if (st == OK)
+        st = scan_all(s, stmt, fn, arg, err);
+    if (stmt != NULL) {
+        sqlite3_reset(stmt);
+        sqlite3_clear_bindings(stmt);
+    }
     return st;
 }
 

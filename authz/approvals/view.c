@@ -69,6 +69,28 @@ static json_t *before_view(struct op *o, const json_t *row)
     return v;
 }
 
+/* What the requester did in this session so far: how much, and what was held of it before. What the exchanges were stands sealed in the recording. */
+static json_t *so_far_view(struct op *o, const json_t *row)
+{
+    json_t *session = NULL, *held = NULL;
+    enum status st = store_row(o->s->store, &session, &o->err, "SELECT started_ms, last_ms, exchanges FROM session WHERE session = $1", "s", str(row, "session"));
+    if (st != OK && st != NOT_FOUND)
+        return NULL;
+    if (store_rows(o->s->store, &held, &o->err,
+                   "SELECT action, state, outcome, created_ms / 1000 AS created FROM held WHERE session = $1 AND item <> $2 AND created_ms <= $3 ORDER BY created_ms DESC LIMIT 5", "ssi",
+                   str(row, "session"), str(row, "item"), num(row, "created_ms")) != OK) {
+        json_decref(session);
+        return NULL;
+    }
+    json_t *v = json_pack("{s:I, s:o}", "exchanges", (json_int_t)num(session, "exchanges"), "held", held);
+    if (v != NULL && st == OK) {
+        json_object_set_new(v, "started", json_integer(num(session, "started_ms") / 1000));
+        json_object_set_new(v, "last_at", json_integer(num(session, "last_ms") / 1000));
+    }
+    json_decref(session);
+    return v;
+}
+
 /* A change of the policy waits for two persons of whatever group of operators. */
 static json_t *operators_view(const struct op *o)
 {
@@ -130,6 +152,8 @@ json_t *view_item(struct op *o, const json_t *row)
         json_object_set(v, "grant_id", json_object_get(row, "session"));
     if (!access && !policy && !o->only_shows)    /* not in lists */
         json_object_set_new(v, "before", before_view(o, row));
+    if (str(row, "item")[0] == 'h' && !o->only_shows)
+        json_object_set_new(v, "so_far", so_far_view(o, row));
     if (!key && !policy && !o->only_shows)
         json_object_set_new(v, "budget", budget_of_item(o, row));
     if (!key)

@@ -60,24 +60,34 @@ static void print_decoded(FILE *out, struct slice s, bool is_name)
     free(plain);
 }
 
+static void print_pair(FILE *out, struct slice pair, json_t *seen)
+{
+    size_t eq = slice_find(pair, '=');
+    struct slice name = slice_of(pair.ptr, eq);
+    bool again = pair.len > 0 && request_view_again(seen, name);
+    print_decoded(out, name, true);
+    if (eq < pair.len && !again && request_view_is_token(name, slice_from(pair, eq + 1))) {
+        fprintf(out, "=(%zu bytes, the page's own token, not shown)", pair.len - eq - 1);
+    } else if (eq < pair.len) {
+        fputc('=', out);
+        print_decoded(out, slice_from(pair, eq + 1), false);
+    }
+    if (again)
+        fputs("   [" REQUEST_VIEW_AGAIN "]", out);
+    fputc('\n', out);
+}
+
 static void print_form(FILE *out, struct slice s, size_t shown, const char *prefix)
 {
     size_t all = s.len;
+    json_t *seen = json_object();
     while (s.len > 0 && all - s.len < shown) {
         size_t end = slice_find(s, '&');
-        struct slice pair = slice_of(s.ptr, end);
-        size_t eq = slice_find(pair, '=');
         fputs(prefix, out);
-        print_decoded(out, slice_of(pair.ptr, eq), true);
-        if (eq < pair.len && request_view_is_token(slice_of(pair.ptr, eq))) {
-            fprintf(out, "=(%zu bytes, the page's own token, not shown)", pair.len - eq - 1);
-        } else if (eq < pair.len) {
-            fputc('=', out);
-            print_decoded(out, slice_from(pair, eq + 1), false);
-        }
-        fputc('\n', out);
+        print_pair(out, slice_of(s.ptr, end), seen);
         s = slice_from(s, end < s.len ? end + 1 : end);
     }
+    json_decref(seen);
     say_cut(out, prefix, s.len);
 }
 
@@ -168,9 +178,15 @@ static void with_decoded(FILE *out, const char *type, const char *coding, struct
     struct slice plain;
     bool cut = false;
     char name[64];
+    struct slice charset;
     term_escape(slice_str(coding), name, sizeof name);
     if (body.len == 0)
         return;
+    if (!page && request_view_other_charset(slice_str(type), &charset)) {
+        char shown_name[64];
+        fprintf(out, "%s[it says that it is in the character set '%s'; read as UTF-8 here, so the tool may read something else]\n", prefix,
+                term_escape(charset, shown_name, sizeof shown_name));
+    }
     if (body_decode(body, coding, DECODED_MAX, &owned, &plain, &cut) != OK) {
         fprintf(out, "%s[coded as '%s', which this command does not read; the coded bytes:]\n", prefix, name);
         print_hex(out, body, shown, prefix);

@@ -47,7 +47,7 @@ static enum status read_former(struct carry *c, struct err *err)
         st = key_read(c->old_key, &c->key, err);
     if (st == OK && X509_check_private_key(c->former, c->key) != 1) {
         (void)ossl_reason();
-        st = fail(err, BAD_INPUT, "'%s' is not the key of '%s'", c->old_key, c->old_cert);
+        st = fail(err, BAD_INPUT, "'%s' is not the key of '%s', so it cannot sign for it. Next: name the key file that was issued with that certificate", c->old_key, c->old_cert);
     }
     if (st != OK)
         return st;

@@ -70,7 +70,7 @@ static enum status retire(const struct files *f, struct err *err)
 {
     struct stat sb;
     if (stat(f->old, &sb) != 0)
-        return fail(err, NOT_FOUND, "there is no old key");
+        return fail(err, NOT_FOUND, "there is no old key, so nothing was retired: either no new one was put to use yet, or the old one is gone already");
     if (clock_wall_s() - sb.st_mtime < OVERLAP_S)
         return fail(err, REFUSED, "grants signed with it may still live. Next: run it again %lld hours from now",
                     (long long)((OVERLAP_S - (clock_wall_s() - sb.st_mtime)) / 3600 + 1));

@@ -183,7 +183,7 @@ static enum status read_fingerprint_key(const struct config *c, unsigned char ke
     char *path = config_path(c, "keys/fingerprint.key");
     enum status st = path ? file_read(path, 64, true, &bytes, &len, err) : fail(err, NO_MEMORY, "path");
     if (st == OK && len != 32)
-        st = fail(err, BAD_CONFIG, "'%s' must hold 32 bytes", path);
+        st = fail(err, BAD_CONFIG, "'%s' must hold 32 bytes and holds %zu: it was cut off or edited. Next: put it back from a backup", path, len);
     if (st == OK)
         memcpy(key, bytes, 32);
     if (bytes != NULL)

@@ -175,7 +175,7 @@ static enum status receive(int fd, int wait_ms, json_t **m, int fds[MSG_FDS_MAX]
     struct pollfd p = { .fd = fd, .events = POLLIN };
     size_t fd_count = 0;
     if (poll(&p, 1, wait_ms) != 1)
-        return fail(err, IO_FAILED, "the running gateway does not answer");
+        return fail(err, IO_FAILED, "the running gateway does not answer, and goes on as it was. Next: look into its log; if it hangs, stop it and start this one in its place");
     enum status st = msg_recv(fd, m, fds, &fd_count, err);
     const char *no = st == OK ? json_string_value(json_object_get(*m, "error")) : NULL;
     if (no != NULL)

@@ -197,6 +197,26 @@ static void print_before(FILE *out, const json_t *before)
                 words_time(json_number(before, "last_at"), when));
 }
 
+/* What else the requester did in this session. */
+static void print_so_far(FILE *out, const json_t *far)
+{
+    char when[WORDS_MAX];
+    size_t i;
+    json_t *one;
+    long long count = json_number(far, "exchanges");
+    if (!json_is_object(far))
+        return;
+    fprintf(out, "    the session so far: %lld exchange%s recorded", count, count == 1 ? "" : "s");
+    if (json_number(far, "last_at") > 0)
+        fprintf(out, "; last %s", words_time(json_number(far, "last_at"), when));
+    fputc('\n', out);
+    json_array_foreach(json_array_member(far, "held"), i, one) {
+        print_text(out, "      held before in it: ", one, "action", ", ");
+        print_text(out, "", one, json_text(one, "outcome")[0] != 0 ? "outcome" : "state", "");
+        fprintf(out, ", %s\n", words_time(json_number(one, "created"), when));
+    }
+}
+
 /* A line each, so that none can pass for two. */
 static void print_changes(FILE *out, const json_t *item)
 {
@@ -227,6 +247,7 @@ static void print_asked(FILE *out, const json_t *item)
         print_text(out, ", ", item, "content_type", "");
         print_text(out, "; digest ", item, "digest", "\n");
         print_before(out, json_object_get(item, "before"));
+        print_so_far(out, json_object_get(item, "so_far"));
     } else if (item_is_new_key(item)) {
         print_text(out, "  a new approval key, named '", item, "label", "'\n");
         print_text(out, "    fingerprint: ", item, "key", "\n");

@@ -249,7 +249,7 @@ bool node_knows(const struct node *n)
 enum status nodes_session(struct nodes *n, const char *session, struct err *err)
 {
     bool known = false;
-    enum status st = id_is_plain(session) ? OK : fail(err, NOT_FOUND, "no session has the id '%s'", session);
+    enum status st = id_is_plain(session) ? OK : fail(err, NOT_FOUND, "no session has the id '%s'. Next: `countersign sessions` lists the ids", session);
     for (size_t i = 0; i < n->count && st == OK; i++) {
         struct node *one = &n->v[i];
         evidence_done(&one->e);

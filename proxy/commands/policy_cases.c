@@ -205,7 +205,7 @@ enum status policy_cases_run(const struct config *c, struct slice text, const ch
     if (st != OK)
         err_prefix(err, "%s:%u: ", name, line - 1);
     if (st == OK && json_array_size(tests) == 0)
-        st = fail(err, BAD_INPUT, "'%s' holds no test", name);
+        st = fail(err, BAD_INPUT, "'%s' holds no test, so nothing was tried. Next: write one a line, IDENTITY METHOD URL -> ANSWER", name);
     const size_t good = passed(tests), all = json_array_size(tests);
     json_t *result = st == OK ? json_pack("{s:I, s:I, s:O}", "passed", (json_int_t)good, "failed", (json_int_t)(all - good), "tests", tests) : NULL;
     json_decref(tests);

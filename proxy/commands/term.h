@@ -7,6 +7,7 @@
 #define COUNTERSIGN_TERM_H
 
 #include "proxy/base/slice.h"
+#include "proxy/base/visible.h"
 
 #include <stdio.h>
 
@@ -20,7 +21,7 @@ void term_block(FILE *out, struct slice s, const char *prefix);
 char *term_escape(struct slice s, char *out, size_t out_max);
 
 /* How the next character of s is shown: its length in bytes (at least 1; s is not empty), and its text with a NUL. */
-enum { TERM_UNIT_MAX = 16 };
+enum { TERM_UNIT_MAX = VISIBLE_UNIT_MAX };
 size_t term_unit(struct slice s, char out[TERM_UNIT_MAX]);
 
 #endif

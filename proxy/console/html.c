@@ -1,5 +1,7 @@
 #include "proxy/console/html.h"
 
+#include "proxy/base/visible.h"
+
 #include "proxy/base/clock.h"
 #include "proxy/base/codec.h"
 
@@ -97,17 +99,32 @@ void html_raw(struct html *h, const char *literal)
     put(h, literal, strlen(literal));
 }
 
+static const char *entity(unsigned char c)
+{
+    return c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&quot;" : c == '\'' ? "&#39;"
+           : c < 0x20 && c != '\n' && c != '\t' ? "\xef\xbf\xbd" : NULL;
+}
+
 void html_text(struct html *h, struct slice text)
 {
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = text.ptr[i];
-        const char *as = c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&quot;" : c == '\'' ? "&#39;"
-                         : c < 0x20 && c != '\n' && c != '\t' ? "\xef\xbf\xbd" : NULL;
-        if (as != NULL)
-            html_raw(h, as);
-        else
-            put(h, (const char *)&text.ptr[i], 1);
+    char unit[VISIBLE_UNIT_MAX];
+    while (text.len > 0) {
+        unsigned char c = text.ptr[0];
+        const char *as = entity(c);
+        size_t used = 1;
+        if (as == NULL && c >= 0x7f) {   /* not ASCII, or DEL */
+            used = visible_unit(text, unit);
+            as = unit;
+        }
+        put(h, as ? as : (const char *)text.ptr, as ? strlen(as) : 1);
+        text = slice_from(text, used);
     }
+}
+
+void html_exact(struct html *h, const char *text)
+{
+    for (; *text != 0; text++)
+        put(h, entity((unsigned char)*text) ? entity((unsigned char)*text) : text, entity((unsigned char)*text) ? strlen(entity((unsigned char)*text)) : 1);
 }
 
 void html_number(struct html *h, long long n)

@@ -18,7 +18,8 @@ struct html {
 };
 
 void html_raw(struct html *h, const char *literal);
-void html_text(struct html *h, struct slice text);               /* escaped for content and quoted attributes */
+void html_text(struct html *h, struct slice text);               /* escaped for content and quoted attributes; what nobody would see, or turns the reading order, is shown as \\u{NNNN} (visible.h) */
+void html_exact(struct html *h, const char *text);               /* for attributes that a script or a form hands back: every character stays */
 static inline void html_str(struct html *h, const char *text) { html_text(h, slice_str(text)); }
 void html_number(struct html *h, long long n);
 /* <name class="…">escaped text</name>; cls NULL: none. */

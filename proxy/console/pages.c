@@ -171,6 +171,30 @@ static void item_before(struct html *h, const json_t *item)
     page_when(h, "The last time", before, "last_at", false);
 }
 
+/* What else the requester did in this session. */
+static void item_so_far(struct html *h, const json_t *item)
+{
+    const json_t *far = json_object_get(item, "so_far"), *held = json_object_get(far, "held");
+    json_int_t count = json_integer_value(json_object_get(far, "exchanges"));
+    char words[96];
+    json_t *one;
+    size_t i;
+    if (!json_is_object(far))
+        return;
+    snprintf(words, sizeof words, "%lld exchange%s recorded", (long long)count, count == 1 ? "" : "s");
+    page_term(h, "The session so far", words);
+    page_when(h, "Its last exchange", far, "last_at", false);
+    json_array_foreach((json_t *)(uintptr_t)held, i, one) {
+        html_raw(h, "<dt>Held before in it</dt><dd>");
+        html_str(h, page_text(one, "action"));
+        html_raw(h, ": ");
+        html_str(h, page_text(one, page_text(one, "outcome")[0] != 0 ? "outcome" : "state"));
+        html_raw(h, ", ");
+        html_time(h, (long long)json_integer_value(json_object_get(one, "created")));
+        html_raw(h, "</dd>");
+    }
+}
+
 static void item_actions(struct html *h, const json_t *item)
 {
     const json_t *actions = json_object_get(item, "actions");
@@ -253,6 +277,7 @@ void page_item_terms(struct html *h, const json_t *item, bool mine)
     if (strcmp(page_text(item, "kind"), "signoff") == 0)
         item_request(h, item);
     item_before(h, item);
+    item_so_far(h, item);
     page_budget(h, json_object_get(item, "budget"));
     page_when(h, "Asked", item, "created", false);
     if (pending) {

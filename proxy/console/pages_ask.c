@@ -14,7 +14,7 @@ void page_attribute(struct html *h, const char *name, const char *value)
     html_raw(h, " ");
     html_raw(h, name);
     html_raw(h, "=\"");
-    html_str(h, value);
+    html_exact(h, value);
     html_raw(h, "\"");
 }
 

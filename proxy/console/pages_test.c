@@ -1,5 +1,6 @@
 /* Pages: what others wrote never becomes markup; who may act gets the button, and nobody else. */
 #include "proxy/console/pages.h"
+#include "proxy/console/request_view.h"
 
 #include "proxy/base/codec.h"
 
@@ -217,7 +218,11 @@ static void test_answering(void **state)
         json_object_set_new(it, "duration_s", json_integer(90));
         json_object_set_new(it, "actions", json_loads(rows[i].actions, 0, NULL));
         json_object_set_new(it, "before", json_pack("{s:i,s:i}", "count", 12, "by_requester", 3));
+        if (strcmp(rows[i].kind, "signoff") == 0)
+            json_object_set_new(it, "so_far", json_pack("{s:i,s:i,s:[{s:s,s:s,s:s,s:i}]}", "exchanges", 7, "last_at", 1, "held", "action", "<wipe>", "state", "used", "outcome", "not-sent", "created", 1));
         page_item(&h, &(struct page_item){ .config = &c, .item = it, .keys = keys, .viewer = "carol" });
+        expect(&h, rows[i].name, "7 exchanges recorded", strcmp(rows[i].kind, "signoff") == 0);
+        expect(&h, rows[i].name, "&lt;wipe&gt;: not-sent", strcmp(rows[i].kind, "signoff") == 0);
         expect(&h, rows[i].name, rows[i].there, true);
         expect(&h, rows[i].name, rows[i].not_there, false);
         expect(&h, rows[i].name, "12 times, 3 of them", strcmp(rows[i].kind, "signoff") == 0);
@@ -270,9 +275,55 @@ static void test_locks(void **state)
     json_decref(keys);
 }
 
+/* Whatever is in the body, the approver sees it, and is told when it can be read in another way. */
+static void a_body_deceives_nobody(void **state)
+{
+    (void)state;
+#define FORM "application/x-www-form-urlencoded"
+    static const struct { const char *name, *type, *coding; struct slice body; const char *there, *absent; } rows[] = {
+        { "a form", FORM, "", SLICE_INIT("a=1+2&b=%3Cx%3E"), "<dd>&lt;x&gt;</dd>", "warn" },
+        { "another reading order", FORM, "", SLICE_INIT("to=%E2%80%AE12"), "\\u{202e}12", "\xe2\x80\xae" },
+        { "isolates", "text/plain", "", SLICE_INIT("a\xe2\x81\xa6" "b"), "a\\u{2066}b", "\xe2\x81\xa6" },
+        { "a character nobody sees", "text/plain", "", SLICE_INIT("a\xe2\x80\x8b" "b"), "a\\u{200b}b", "\xe2\x80\x8b" },
+        { "bytes that are no UTF-8", "text/plain", "", SLICE_INIT("a\xff"), "a\\xff", "\xff" },
+        { "letters of others stay", "text/plain", "", SLICE_INIT("M\xc3\xbcller \xe4\xb8\xad"), "M\xc3\xbcller \xe4\xb8\xad", "\\x" },
+        { "a bidi escape in JSON", "application/json", "", SLICE_INIT("{\"a\":\"\\u202e1\"}"), "\\u{202e}1", "\xe2\x80\xae" },
+        { "duplicate members", "application/json", "", SLICE_INIT("{\"a\":1,\"a\":2}"), "one way only", NULL },
+        { "the same field twice", FORM, "", SLICE_INIT("to=a&to=b"), REQUEST_VIEW_AGAIN, NULL },
+        { "twice, spelled otherwise", FORM, "", SLICE_INIT("to=a&t%6F=b"), REQUEST_VIEW_AGAIN, NULL },
+        { "a token", FORM, "", SLICE_INIT("csrf_token=abc"), "not shown", "abc" },
+        { "under a token's name", FORM, "", SLICE_INIT("csrf_token=pay+eve%0A"), "pay eve", "not shown" },
+        { "encoded twice", FORM, "", SLICE_INIT("a=%2541"), "<dd>%41</dd>", NULL },
+        { "UTF-7", FORM "; charset=\"UTF-7\"", "", SLICE_INIT("a=%2BADw-"), "character set <code>UTF-7</code>", NULL },
+        { "two charsets", "text/plain; charset=utf-8; charset=ibm037", "", SLICE_INIT("a"), "character set <code>ibm037</code>", NULL },
+        { "UTF-8", "text/plain; charset=UTF-8", "", SLICE_INIT("a"), "<pre>a</pre>", "character set" },
+        { "UTF-16", "text/plain; charset=utf-16", "", SLICE_INIT("a\0b\0"), "not plain text", "<pre>" },
+        { "compressed", "text/plain", "gzip", SLICE_INIT("abc"), "not plain text", "<pre>" },
+        { "HTML", "text/html", "", SLICE_INIT("<b onclick=x>"), "&lt;b onclick=x&gt;", "<b onclick" },
+        { "many parts", "multipart/form-data; boundary=B", "", SLICE_INIT("--B\r\n\r\n<x>\r\n--B--"), "&lt;x&gt;", "<x>" },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct html h = { 0 };
+        request_view_body(&h, slice_str(rows[i].type), slice_str(rows[i].coding), rows[i].body);
+        if (h.failed || strstr(h.data, rows[i].there) == NULL || (rows[i].absent != NULL && strstr(h.data, rows[i].absent) != NULL))
+            fail_msg("%s: %s", rows[i].name, h.data);
+        free(h.data);
+    }
+    size_t long_len = REQUEST_SHOWN_MAX + 10;
+    char *body = malloc(long_len);
+    assert_non_null(body);
+    memset(body, ' ', long_len);
+    struct html h = { 0 };
+    request_view_body(&h, SLICE("text/plain"), SLICE(""), slice_of(body, long_len));
+    assert_non_null(strstr(h.data, "longer than what is shown"));
+    free(h.data);
+    free(body);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_body_deceives_nobody),
         cmocka_unit_test(test_prose), cmocka_unit_test(test_csp), cmocka_unit_test(test_held), cmocka_unit_test(test_home), cmocka_unit_test(test_notice), cmocka_unit_test(test_notice_of_the_screen),
         cmocka_unit_test(test_asking), cmocka_unit_test(test_answering), cmocka_unit_test(test_taking_back), cmocka_unit_test(test_locks),
     };

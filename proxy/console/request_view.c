@@ -3,14 +3,49 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-bool request_view_is_token(struct slice name)
+enum { TOKEN_MAX = 256 };
+
+static bool looks_random(struct slice value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = value.ptr[i], l = ascii_lower(c);
+        if (!(l >= 'a' && l <= 'z') && !(c >= '0' && c <= '9') && strchr("/=_-.%", c) == NULL)
+            return false;
+    }
+    return value.len <= TOKEN_MAX;
+}
+
+bool request_view_is_token(struct slice name, struct slice value)
 {
     static const struct slice names[] = { SLICE_INIT("csrfmiddlewaretoken"), SLICE_INIT("authenticity_token"), SLICE_INIT("_csrf"), SLICE_INIT("_csrf_token"),
         SLICE_INIT("csrf_token"), SLICE_INIT("csrf-token"), SLICE_INIT("__requestverificationtoken"), SLICE_INIT("_xsrf"), SLICE_INIT("xsrf-token") };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (slice_ieq(name, names[i]))
+            return looks_random(value);
+    return false;
+}
+
+bool request_view_other_charset(struct slice type, struct slice *out)
+{
+    static const struct slice same[] = { SLICE_INIT("utf-8"), SLICE_INIT("utf8"), SLICE_INIT("us-ascii") };
+    while (type.len > 0) {
+        size_t end = slice_find(type, ';');
+        struct slice parameter = slice_trim(slice_of(type.ptr, end));
+        size_t eq = slice_find(parameter, '=');
+        type = slice_from(type, end < type.len ? end + 1 : end);
+        if (eq == parameter.len || !slice_ieq(slice_trim(slice_of(parameter.ptr, eq)), SLICE("charset")))
+            continue;
+        *out = slice_trim(slice_from(parameter, eq + 1));
+        if (out->len >= 2 && out->ptr[0] == '"' && out->ptr[out->len - 1] == '"')
+            *out = slice_of(out->ptr + 1, out->len - 2);
+        bool known = false;
+        for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+            known = known || slice_ieq(*out, same[i]);
+        if (!known)
             return true;
+    }
     return false;
 }
 
@@ -36,40 +71,67 @@ static struct slice decode(struct slice s, unsigned char *out)
     return slice_of(out, n);
 }
 
-static void pair(struct html *h, struct slice s, unsigned char *room)
+bool request_view_again(json_t *seen, struct slice name)
+{
+    unsigned char *room = malloc(name.len + 1);
+    if (room == NULL)
+        return false;
+    struct slice plain = decode(name, room);
+    const char *key = (const char *)room;
+    bool again = json_object_getn(seen, key, plain.len) != NULL;
+    (void)json_object_setn_new_nocheck(seen, key, plain.len, json_true());
+    free(room);
+    return again;
+}
+
+static void pair(struct html *h, struct slice s, unsigned char *room, json_t *seen)
 {
     char size[64];
     size_t eq = slice_find(s, '=');
-    struct slice name = decode(slice_of(s.ptr, eq), room);
-    bool token = request_view_is_token(name);
+    struct slice name = slice_of(s.ptr, eq), value = eq < s.len ? slice_from(s, eq + 1) : SLICE("");
+    bool again = request_view_again(seen, name), token = !again && request_view_is_token(name, value);
     html_raw(h, "<dt><code>");
-    html_text(h, name);
+    html_text(h, decode(name, room));
     html_raw(h, "</code></dt><dd>");
     if (token) {
-        snprintf(size, sizeof size, "(%zu bytes, the page's own token, not shown)", eq < s.len ? s.len - eq - 1 : 0);
+        snprintf(size, sizeof size, "(%zu bytes, the page's own token, not shown)", value.len);
         html_str(h, size);
     } else {
-        html_text(h, eq < s.len ? decode(slice_from(s, eq + 1), room) : SLICE(""));
+        html_text(h, decode(value, room));
     }
+    if (again)
+        html_raw(h, " <span class=\"warn\">(" REQUEST_VIEW_AGAIN ")</span>");
     html_raw(h, "</dd>\n");
 }
 
 static void form(struct html *h, struct slice s)
 {
     unsigned char *room = malloc(s.len + 1);
-    if (room == NULL) {
+    json_t *seen = json_object();
+    if (room == NULL || seen == NULL) {
         h->failed = true;
-        return;
+        s.len = 0;
     }
     html_raw(h, "<dl class=\"fields\">\n");
     while (s.len > 0) {
         size_t end = slice_find(s, '&');
         if (end > 0)
-            pair(h, slice_of(s.ptr, end), room);
+            pair(h, slice_of(s.ptr, end), room, seen);
         s = slice_from(s, end < s.len ? end + 1 : end);
     }
     html_raw(h, "</dl>\n");
+    json_decref(seen);
     free(room);
+}
+
+static void warn_charset(struct html *h, struct slice content_type)
+{
+    struct slice charset;
+    if (!request_view_other_charset(content_type, &charset))
+        return;
+    html_raw(h, "<p class=\"warn\">The request says that its body is in the character set <code>");
+    html_text(h, charset);
+    html_raw(h, "</code>. Here it was read as UTF-8: the tool may read something else. If you cannot tell what, say no.</p>\n");
 }
 
 static void text(struct html *h, struct slice s)
@@ -106,6 +168,7 @@ void request_view_body(struct html *h, struct slice content_type, struct slice c
                    || (type.len > 5 && slice_ieq(slice_from(type, type.len - 5), SLICE("+json")));
     if (body.len == 0)
         return;
+    warn_charset(h, content_type);
     if (content_coding.len > 0 || !looks_like_text(shown))
         html_element(h, "p", "warn", "The body is not plain text, so it is not shown here. Read it with countersign approve --save-body FILE before you answer.");
     else if (slice_ieq(type, SLICE("application/x-www-form-urlencoded")))

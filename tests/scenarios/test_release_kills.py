@@ -8,6 +8,7 @@ every 25th loop), and at a random moment within the step the process that decide
     sent      when the tool has the request and has not answered
     answering when half of the tool's answer is out
     answered  when the client has all of it
+    unreachable  while nothing listens where the tool is: before the commit, after it, when "not-sent" is written down
 
 Afterwards: the tool ran it once or never; what the history calls `not-sent` never reached the tool, what it calls `answered` did; and the same bytes sent again run only if they never ran."""
 import asyncio
@@ -23,6 +24,7 @@ import time
 import pytest
 
 from harness.gateway import Gateway
+from harness.origin import Origin
 from harness.people import give_grant
 from test_kill_loops import FORM, patiently
 
@@ -30,8 +32,9 @@ LONG = bool(os.environ.get("COUNTERSIGN_LONG"))
 PLAIN = (os.environ.get("COUNTERSIGN_PLAIN_BUILD") or None) if LONG else None
 LOOPS = int(os.environ.get("COUNTERSIGN_RELEASE_KILLS") or (500 if LONG else 6))
 LANES = min(LOOPS, int(os.environ.get("COUNTERSIGN_RELEASE_LANES") or (16 if LONG else 3)))
+AWAY_S = 0.3                                  # refusing is quick: by then it is mostly written down
 AHEAD = 5                                     # signed off before the first of them is released
-STEPS = ["racing", "sent", "answering", "answered"]
+STEPS = ["racing", "sent", "answering", "answered", "unreachable"]
 EVERYBODY = ("run", "authz", "proxy")
 VICTIMS = (("authz",), ("proxy",), ("authz", "proxy"), EVERYBODY)
 
@@ -94,6 +97,7 @@ class Lane:
         self.g, self.origin, self.step, self.number = g, origin, step, number
         self.alice, self.carol, self.killer = g.person("alice"), g.person("carol"), Killer(g, 4711 + number)
         self.tally, self.waiting, self.spans = collections.Counter(), collections.deque(), [0.02]
+        self.before = []                      # what the tool had before it was away
         self.session = give_grant(self.alice, g.person("bob"), duration_s=8 * 3600)["grant_id"]
 
     def signed_off(self, n):
@@ -142,13 +146,21 @@ class Lane:
     def race(self):
         """Up to twice as long as a release has taken so far until the tool had it: before and after are as likely."""
         self.begun = time.monotonic()
-        if self.step == "racing":
-            time.sleep(self.killer.moment(2 * statistics.median(self.spans[-9:])))
+        if self.step in ("racing", "unreachable"):
+            time.sleep(self.killer.moment(AWAY_S if self.step == "unreachable" else 2 * statistics.median(self.spans[-9:])))
             self.killer.strike()
+
+    def tool_leaves(self):
+        """Its port refuses connections, and those that were open are closed. What it had is kept: nothing that it ever got is forgotten."""
+        self.port, self.before = self.origin.port, self.before + self.origin.requests
+        self.origin.close()
+
+    def tool_returns(self):
+        self.origin = patiently(lambda: Origin(port=self.port), bool)
 
     def arrived(self, target):
         with self.origin.lock:
-            return [r for r in self.origin.requests if r.target == target]
+            return [r for r in self.before + self.origin.requests if r.target == target]
 
     def runs(self, target):
         return len(self.arrived(target))
@@ -167,14 +179,20 @@ class Lane:
 
     def loop(self, n, item, target, body):
         patiently(self.killer.arm, bool)
+        away = self.step == "unreachable"
+        if away:
+            self.tool_leaves()
         statuses = self.release(target, body, 64 if n % 25 == 1 else 4)
         self.killer.strike()                  # the moment never came: then at the end
+        if away:
+            self.tool_returns()
         self.back()
         found, ran = self.settled(item), self.runs(target)
         outcome = found.get("outcome")
         assert ran <= 1 and statuses.count(200) <= 1, f"{n}: ran {ran} times, answered {statuses.count(200)} times"
         assert found["state"] in ("approved", "used"), f"{n}: {found['state']}"
         assert ran == 0 or found["state"] == "used", f"{n}: the tool has it, and the history says that it waits"
+        assert not away or (ran == 0 and 200 not in statuses and outcome != "answered"), f"{n}: the tool was away, and yet: ran {ran}, {statuses}, {outcome}"
         assert outcome != "not-sent" or ran == 0, f"{n}: not-sent, and the tool has it"
         assert outcome != "answered" or ran == 1, f"{n}: answered, and the tool never had it"
         assert 200 not in statuses or (ran == 1 and outcome in ("answered", "outcome-unknown")), f"{n}: answered to alice, but {outcome}"
@@ -205,13 +223,16 @@ def lanes_of(origin):
 
     def make(step):
         for number in range(LANES):
-            made.append(Lane(Gateway(origin, build=PLAIN, change=wide), origin, step, number))
+            own = Origin() if step == "unreachable" else origin    # one that can go away alone
+            made.append(Lane(Gateway(own, build=PLAIN, change=wide), own, step, number))
         origin.reset()
         origin.on("/export", tool(made, step))
         return made
     yield make
     for lane in made:
         lane.g.finish()
+        if lane.origin is not origin:
+            lane.origin.close()
 
 
 @pytest.mark.limit(6000)
@@ -226,4 +247,5 @@ def test_a_release_runs_once_or_never(lanes_of, step, record_property):
         record_property(name, value)
     print(step, kills, dict(seen), f"{time.monotonic() - begun:.0f} s")
     assert seen.total() == LOOPS and kills == LOOPS
+    assert step != "unreachable" or seen["used/not-sent/ran 0"] > 0, "the tool was away, and no history says that it was never sent"
     assert not LONG or step != "racing" or len(seen) >= 3, "the kills never fell into different steps"
