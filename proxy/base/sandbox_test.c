@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -21,6 +22,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <setjmp.h>
@@ -58,6 +60,10 @@ static int through_dots(void) { return open_at("may/../keys/grant.pem", O_RDONLY
 static int through_link(void) { return open_at("may/link", O_RDONLY); }
 static int make_outside(void) { return open_at("keys/new", O_WRONLY | O_CREAT); }
 static int remove_outside(void) { return done(unlink(in("keys/grant.pem")) == 0); }
+static int open_key_to_all(void) { return done(chmod(in("keys/grant.pem"), 0666) == 0); }
+static int open_key_to_all_at(void) { return done(fchmodat(AT_FDCWD, in("keys/grant.pem"), 0666, 0) == 0); }
+static int give_key_away(void) { return done(chown(in("keys/grant.pem"), getuid(), getgid()) == 0); }
+static int mark_key(void) { return done(setxattr(in("keys/grant.pem"), "user.x", "x", 1, 0) == 0); }
 static int write_seen(void) { return open_at("seen/log", O_WRONLY); }
 static int read_seen(void) { return open_at("seen/log", O_RDONLY); }
 static int make_inside(void) { return open_at("may/new", O_RDWR | O_CREAT | O_TRUNC); }
@@ -103,6 +109,24 @@ static int read_other(void) { return done(syscall(SYS_process_vm_readv, other, N
 static int kill_other(void) { return done(kill(other, SIGTERM) == 0); }
 static int kill_thread_of_other(void) { return done(syscall(SYS_tgkill, other, other, SIGTERM) == 0); }
 static int queue_signal(void) { return done(sigqueue(other, SIGTERM, (union sigval){ 0 }) == 0); }
+static int slow_other(void) { return done(setpriority(PRIO_PROCESS, (id_t)other, 19) == 0); }
+static int slow_oneself(void) { return done(setpriority(PRIO_PROCESS, 0, 19) == 0); }
+
+/* The kernel sends what a descriptor's owner was told to get, without a call that says kill. */
+static int signal_by_descriptor(int command, long arg)
+{
+    int pair[2];
+    return done(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0 && fcntl(pair[0], command, arg) == 0);
+}
+static int own_by_fcntl(void) { return signal_by_descriptor(F_SETOWN, other); }
+static int own_by_group(void) { return signal_by_descriptor(F_SETOWN, -getpgrp()); }
+static int own_by_ioctl(void)
+{
+    int pair[2], pid = other;
+    return done(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0 && ioctl(pair[0], 0x8901 /* FIOSETOWN */, &pid) == 0);
+}
+static int choose_signal(void) { return signal_by_descriptor(10, SIGKILL); }   /* F_SETSIG */
+static int plain_fcntl(void) { return signal_by_descriptor(F_SETFL, O_NONBLOCK); }
 static int new_user_namespace(void) { return done(unshare(CLONE_NEWUSER) == 0); }
 static int clone_namespace(void) { return done(syscall(SYS_clone, (long)CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0) >= 0); }
 static int clone_3(void) { return done(syscall(SYS_clone3, NULL, 0L) >= 0); }
@@ -179,7 +203,7 @@ static const struct row {
 } rows[] = {
     { "a key is not read", AS_PROXY, read_key, SAID_NO, false },
     { "a key is not written", AS_PROXY, write_key, SAID_NO, false },
-    { "a key is not cut", AS_PROXY, cut_key, SAID_NO, false },
+    { "a key is not cut", AS_PROXY, cut_key, BY_SIGSYS, false },
     { "keys are not listed", AS_PROXY, list_keys, SAID_NO, false },
     { "not through dots", AS_PROXY, through_dots, SAID_NO, false },
     { "not through a symbolic link", AS_PROXY, through_link, SAID_NO, false },
@@ -187,6 +211,10 @@ static const struct row {
     { "nothing is removed outside", AS_PROXY, remove_outside, SAID_NO, false },
     { "a key is not moved to where it may be read", AS_PROXY, move_key_in, SAID_NO, false },
     { "a key is not linked to where it may be read", AS_PROXY, link_key_in, SAID_NO, false },
+    { "a key is not opened to all", AS_PROXY, open_key_to_all, BY_SIGSYS, false },
+    { "nor by a folder's descriptor", AS_PROXY, open_key_to_all_at, BY_SIGSYS, false },
+    { "a key is not given away", AS_PROXY, give_key_away, BY_SIGSYS, false },
+    { "a key gets no attribute", AS_PROXY, mark_key, BY_SIGSYS, false },
     { "what is for reading is not written", AS_PROXY, write_seen, SAID_NO, false },
     { "what is for reading is read", AS_PROXY, read_seen, FINE, false },
     { "inside files are made", AS_PROXY, make_inside, FINE, false },
@@ -200,6 +228,14 @@ static const struct row {
     { "no signal to another", AS_PROXY, kill_other, BY_SIGSYS, false },
     { "no signal to a thread of another", AS_PROXY, kill_thread_of_other, BY_SIGSYS, false },
     { "no queued signal", AS_PROXY, queue_signal, BY_SIGSYS, false },
+    { "no signal by a descriptor's owner", AS_PROXY, own_by_fcntl, BY_SIGSYS, false },
+    { "nor to a group", AS_PROXY, own_by_group, BY_SIGSYS, false },
+    { "nor by ioctl", AS_PROXY, own_by_ioctl, BY_SIGSYS, false },
+    { "nor another one than SIGIO", AS_PROXY, choose_signal, BY_SIGSYS, false },
+    { "descriptors are told not to wait", AS_PROXY, plain_fcntl, FINE, false },
+    { "another is not slowed down", AS_PROXY, slow_other, BY_SIGSYS, false },
+    { "oneself is", AS_PROXY, slow_oneself, FINE, false },
+    { "authz: no signal by a descriptor's owner", AS_AUTHZ, own_by_fcntl, BY_SIGSYS, false },
     { "asking whether one lives", AS_PROXY, ask_whether_alive, FINE, false },
     { "no new namespace", AS_PROXY, new_user_namespace, BY_SIGSYS, false },
     { "no clone into a namespace", AS_PROXY, clone_namespace, BY_SIGSYS, false },
