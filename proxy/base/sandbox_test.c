@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -332,6 +333,68 @@ static void off_is_off(void **state)
     assert_null(sandbox_missing(&(struct sandbox_support){ 1, true }));
 }
 
+/* A container whose profile forbids what the sandbox is made of. */
+static void forbid(const char *const *names, size_t count)
+{
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ALLOW);
+    for (size_t i = 0; i < count; i++)
+        seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), seccomp_syscall_resolve_name(names[i]), 0);
+    if (seccomp_load(ctx) != 0)
+        _exit(98);
+    seccomp_release(ctx);
+}
+
+static const struct lacking {
+    const char *name, *forbidden[3];
+    bool files, calls, starts_when_on;
+} lacking[] = {
+    { "all there", { NULL }, true, true, true },
+    { "no Landlock", { "landlock_create_ruleset" }, false, true, false },
+    { "Landlock that can't be entered", { "landlock_restrict_self" }, false, true, false },
+    { "Landlock without rules", { "landlock_add_rule" }, false, true, false },
+    { "capabilities that can't be given up", { "capset" }, true, true, false },
+};
+
+static int entered_with(const struct lacking *l, enum sandbox_mode mode)
+{
+    struct sandbox s = { .network = true };
+    struct err err = { .text = "" };
+    size_t n = 0;
+    while (n < 3 && l->forbidden[n] != NULL)
+        n++;
+    forbid(l->forbidden, n);
+    sandbox_allow_system(&s, true);
+    if (sandbox_enter(&s, mode, &err) != OK)
+        return err.text[0] != 0 ? 1 : 2;   /* it must say why */
+    return 10 + (sandbox_state().landlock > 0 ? 1 : 0) + (sandbox_state().calls ? 2 : 0);
+}
+
+static int outcome_with(const struct lacking *l, enum sandbox_mode mode)
+{
+    int status = 0;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(entered_with(l, mode));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* `when-possible` starts whatever is missing, and knows what it has; `on` says no, and why. */
+static void where_fences_are_missing(void **state)
+{
+    struct sandbox_support there;
+    (void)state;
+    sandbox_probe(&there);
+    if (there.landlock == 0 || !there.calls)
+        skip();
+    for (size_t i = 0; i < sizeof lacking / sizeof *lacking; i++) {
+        int as_it_is = outcome_with(&lacking[i], SANDBOX_WHEN_POSSIBLE), on = outcome_with(&lacking[i], SANDBOX_ON);
+        if (as_it_is != 10 + lacking[i].files + 2 * lacking[i].calls || on != (lacking[i].starts_when_on ? 13 : 1))
+            fail_msg("%s: %d, %d", lacking[i].name, as_it_is, on);
+    }
+}
+
 static int give_one(void *arg, const char *path, bool append, const char **why)
 {
     (void)append;
@@ -424,6 +487,6 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(off_is_off), cmocka_unit_test(each_attempt), cmocka_unit_test(the_window) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(off_is_off), cmocka_unit_test(each_attempt), cmocka_unit_test(where_fences_are_missing), cmocka_unit_test(the_window) };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
