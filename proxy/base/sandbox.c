@@ -185,20 +185,35 @@ static void done(struct sandbox *s)
     s->count = 0;
 }
 
-static enum status enter(struct sandbox *s, const struct sandbox_support *there, struct err *err)
+/* One fence that could not be put up: the end with "on", else the process goes on with what there is, and says it. */
+static bool fence(enum status st, enum sandbox_mode mode, struct err *why, struct err *err)
 {
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        return fail(err, IO_FAILED, "no_new_privs: %s", strerror(errno));
-    enum status st = s->programs ? OK : drop_capabilities(err);
-    if (st != OK)
+    if (st == OK)
+        return true;
+    if (mode == SANDBOX_ON)
+        *err = *why;
+    else
+        log_warn("sandbox.failed", "why", why->text, "next", "this process is less confined than it could be; set `sandbox` to \"on\" to have it refuse to start instead");
+    return false;
+}
+
+static enum status enter(const struct sandbox *s, const struct sandbox_support *there, enum sandbox_mode mode, struct err *err)
+{
+    struct err why = { .text = "" };
+    enum status st = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? OK : fail(&why, IO_FAILED, "no_new_privs: %s", strerror(errno));
+    if (!fence(st, mode, &why, err) && mode == SANDBOX_ON)
         return st;
-    st = !s->all_files && there->landlock > 0 ? restrict_files(s, there->landlock, err) : OK;
-    if (st != OK)
+    st = s->programs ? OK : drop_capabilities(&why);
+    if (!fence(st, mode, &why, err) && mode == SANDBOX_ON)
         return st;
-    entered.landlock = there->landlock;
-    st = there->calls ? sandbox_filter(s, err) : OK;
-    entered.calls = st == OK && there->calls;
-    return st;
+    st = !s->all_files && there->landlock > 0 ? restrict_files(s, there->landlock, &why) : OK;
+    if (fence(st, mode, &why, err))
+        entered.landlock = there->landlock;
+    else if (mode == SANDBOX_ON)
+        return st;
+    st = there->calls ? sandbox_filter(s, &why) : OK;
+    entered.calls = fence(st, mode, &why, err) && there->calls;
+    return mode == SANDBOX_ON ? st : OK;
 }
 
 enum status sandbox_enter(struct sandbox *s, enum sandbox_mode mode, struct err *err)
@@ -216,7 +231,7 @@ enum status sandbox_enter(struct sandbox *s, enum sandbox_mode mode, struct err 
     if (st == OK && mode == SANDBOX_ON && missing != NULL)
         st = fail(err, REFUSED, "%s; the setting `sandbox` is \"on\": use another kernel or container, or set it to \"when-possible\"", missing);
     if (st == OK)
-        st = enter(s, &there, err);
+        st = enter(s, &there, mode, err);
     done(s);
     if (st != OK)
         return st;

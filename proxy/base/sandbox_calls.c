@@ -4,6 +4,7 @@
 #include "proxy/base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -50,6 +51,15 @@ static const char *const never[] = {
 static const char *const absent[] = { "clone3", "io_uring_setup", "io_uring_enter", "io_uring_register", "memfd_secret" };
 /* A process that neither starts programs nor signals others, and has no capability left to change. */
 static const char *const programs[] = { "execve", "execveat", "fork", "vfork", "tkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal", "pidfd_open", "capset" };
+
+/* What Landlock does not look at: who may open a file, by its path. An owned proxy could open the keys to other users, or to nobody. (By descriptor it stays possible: what is open is ours.)
+ * truncate: Landlock's from ABI 3 on only. */
+static const char *const by_path[] = {
+    "chmod", "fchmodat", "chown", "chown32", "lchown", "lchown32", "fchownat", "setxattr", "lsetxattr", "removexattr", "lremovexattr", "utime", "utimes", "futimesat", "truncate", "truncate64",
+    "sched_setscheduler", "sched_setparam", "sched_setattr", "ioprio_set",   /* and other processes' share of the machine */
+};
+/* A descriptor can be told whom to send which signal to, on the sender's behalf; Landlock stops it from ABI 6 on only. */
+static const unsigned owner_commands[] = { F_SETOWN, 15 /* F_SETOWN_EX */, 10 /* F_SETSIG */ }, owner_ioctls[] = { 0x8901 /* FIOSETOWN */, 0x8902 /* SIOCSPGRP */ };
 
 enum { FIRST_UNKNOWN = 451, LAST_UNKNOWN = 511 };   /* calls are numbered alike everywhere from 424 on; 450 is the last that Linux 5.17 and libseccomp 2.5.4 know */
 
@@ -116,16 +126,27 @@ static void made_code(struct filter *f)
     rule_if(f, SCMP_ACT_TRAP, "pkey_mprotect", SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC));
 }
 
+static void signals_by_descriptor(struct filter *f)
+{
+    for (size_t i = 0; i < sizeof owner_commands / sizeof *owner_commands; i++)
+        rule_if(f, SCMP_ACT_TRAP, "fcntl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, owner_commands[i]));
+    for (size_t i = 0; i < sizeof owner_ioctls / sizeof *owner_ioctls; i++)
+        rule_if(f, SCMP_ACT_TRAP, "ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, owner_ioctls[i]));
+}
+
 /* Nothing is started, nobody is signalled, nobody's limits are set: only oneself. */
 static void alone(struct filter *f)
 {
     rules(f, SCMP_ACT_TRAP, programs, sizeof programs / sizeof *programs);
+    rules(f, SCMP_ACT_TRAP, by_path, sizeof by_path / sizeof *by_path);
+    signals_by_descriptor(f);
 #ifndef SANITIZED
     rule_if(f, SCMP_ACT_TRAP, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
 #endif
     rule_if(f, SCMP_ACT_TRAP, "kill", SCMP_A1(SCMP_CMP_NE, 0, 0));   /* 0 asks whether it lives: a recorder about a forerunner */
     rule_if(f, SCMP_ACT_TRAP, "tgkill", SCMP_A0(SCMP_CMP_NE, (scmp_datum_t)getpid(), 0));
     rule_if(f, SCMP_ACT_TRAP, "prlimit64", SCMP_A0(SCMP_CMP_NE, 0, 0));
+    rule_if(f, SCMP_ACT_TRAP, "setpriority", SCMP_A1(SCMP_CMP_NE, 0, 0));
     rule_if(f, SCMP_ACT_TRAP, "ioctl", SCMP_A1(SCMP_CMP_MASKED_EQ, 0xffffffff, TIOCSTI));   /* typing into somebody's terminal */
     made_code(f);
 }

@@ -73,6 +73,16 @@ static void finish_if_stopped(struct parent *p)
 
 /* ---- handing over to a successor (handover.h) ---- */
 
+static bool is_own_process(void *arg, int pid)
+{
+    const struct parent *p = arg;
+    const struct child *all[] = { &p->authz, &p->proxy, &p->courier };
+    for (size_t i = 0; i < 3; i++)
+        if (all[i]->running && all[i]->process.pid == pid)
+            return true;
+    return false;
+}
+
 static const char *why_not_hand_over(void *arg)
 {
     const struct parent *p = arg;
@@ -419,6 +429,7 @@ static void listen_for_successor(struct parent *p)
     char *path = config_path(p->given.config, "run/parent.sock");
     p->handover.in = &p->in;
     p->handover.why_not = why_not_hand_over;
+    p->handover.is_own = is_own_process;
     p->handover.go = begin_hand_over;
     p->handover.lost = handover_lost;
     p->handover.arg = p;

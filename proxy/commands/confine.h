@@ -10,7 +10,8 @@
  *             certificates and authorities
  *
  * All of them but run: what a system has for every program (libraries, /etc, the system's authorities) to read. No program is started, no other process is signalled or traced. A reload
- * may name new files anywhere: the window answers for what the config in force names; authz reads everything; but a new folder of audit.file takes a restart, and the log says so. */
+ * may name new files anywhere: the window answers for what the config in force names; authz reads everything; but a new folder of audit.file takes a restart, and the log says so. The audit file is
+ * a copy of what the signed log says: the proxy holds it open, so an owned one could write what it likes there, or cut it; whoever needs to be sure compares it with the log. */
 #ifndef COUNTERSIGN_CONFINE_H
 #define COUNTERSIGN_CONFINE_H
 

@@ -5,6 +5,7 @@
 
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum { ASK_MS = 10000, YOURS_MS = 60000, SEND_MS = 2000 };
@@ -103,6 +104,14 @@ static void on_peer(uv_poll_t *p, int status, int events)
         drop_peer(h);
 }
 
+/* A successor is started by somebody else. An owned proxy may connect here (the kernel has no rule for Unix sockets), and would end the gateway by saying that it is one. */
+static bool is_own_child(const struct handover *h, int fd)
+{
+    struct ucred peer = { 0 };
+    socklen_t len = sizeof peer;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 || (peer.pid > 0 && h->is_own(h->arg, (int)peer.pid));
+}
+
 static void on_listen(uv_poll_t *p, int status, int events)
 {
     struct handover *h = p->data;
@@ -112,6 +121,11 @@ static void on_listen(uv_poll_t *p, int status, int events)
     (void)events;
     if (msg_accept(h->listen_fd, &fd, &err) != OK)
         return;
+    if (is_own_child(h, fd)) {
+        log_error("handover.own", "why", "a process of this gateway asked for its place; foreign code may run in it", "next", "it was refused; keep this log, and look for the cause");
+        close(fd);
+        return;
+    }
     if (uv_poll_init(p->loop, &h->peer, fd) != 0) {
         close(fd);
         return;

@@ -23,6 +23,7 @@ struct handover {
     bool listening, talking, asked, going;
     const struct inherit *in;
     const char *(*why_not)(void *arg);   /* NULL: go ahead */
+    bool (*is_own)(void *arg, int pid);   /* is that process a child of this parent: never a successor */
     void (*go)(void *arg);
     void (*lost)(void *arg);          /* after go, before handover_yours */
     void *arg;
