@@ -146,7 +146,7 @@ def test_who_is_known_comes_in_and_stays(crowded, origin, name):
     with gw.person("bob").h1(host=CONSOLE) as idle, gw.person("alice").h1() as reader:
         assert idle.request("GET", "/api/v1/status").status == 200
         reader.send(h1_request("GET", "/slow", f"{reader.host}:{reader.port}"))
-        with Steady(gw.person("alice"), pause_s=0.02) as steady:
+        with Steady(gw.person("alice"), pause_s=0.02, lost_in_a_hundred=5) as steady:
             with Attack(gw, name) as attack:
                 wait_until(lambda: attack.opened > 2 * LIMITS["connections"], 90, "a crowd")
                 before = steady.served
