@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { HOUR_MS = 3600000 };
+enum { HOUR_MS = 3600000, DAY_MS = 86400000 };
 
 /* ---- unique names --------------------------------------------------------------------------------------------- */
 
@@ -353,6 +353,14 @@ static void check_ring(struct load *l, const config_setting_t *root)
         report(l, at, "segment_size", "is larger than ring_size; expected a segment to fit into the ring");
 }
 
+/* What people may do so often a day is counted in requests' rows (grant_alone.c). */
+static void check_history(struct load *l, const config_setting_t *root)
+{
+    int64_t keep = l->out->approvals_retention_ms;
+    if (keep > 0 && keep < DAY_MS)
+        report(l, member_of(root, "approvals_retention"), NULL, "is less than a day, and would erase what is still counted, and what auditors have hardly seen; expected a time such as \"400d\", or \"0s\" for ever");
+}
+
 /* One auditor's key that is lost would be every recording lost, so there are two at least. */
 static void check_sealing(struct load *l, const config_setting_t *root)
 {
@@ -408,6 +416,7 @@ void check_all(struct load *l)
     check_key_mode(l, root);
     check_writable(l, root);
     check_ring(l, root);
+    check_history(l, root);
     check_sealing(l, root);
     check_roles(l, root);
     check_second_operator(l, root);

@@ -349,6 +349,7 @@ struct config {
     size_t notice_count;
     int64_t escalate_after_ms;        /* an item that still waits then is brought before `escalate_to`; 0: only when nobody is on duty */
     char *escalate_to;                /* a group; NULL: nobody */
+    int64_t approvals_retention_ms;   /* the history of decisions is erased so long after its last leaf; 0: never */
     int64_t shorten_after_ms;         /* a shorter retention counts for earlier sessions after this; 0: never */
     int64_t clock_leap_ms;            /* when the clock leaps by more, nothing is deleted until an operator confirms the time */
     char **witnesses;                 /* verifier keys of those whose cosignatures of the log are taken (proxy/base/cosign.h) */

@@ -555,6 +555,10 @@ static const struct setting root_settings[] = {
     { "dom_recorder", SHAPE_TEXT, .fallback = "\"/usr/share/countersign/dom\"", .form = &form_path, .path = PATH_USED, AT(config, dom_recorder), .machine = true,
       .help = "Folder with the script of the DOM recorder, `record.js` (`config/install dom` fetches it, `cmake --install` puts it there). Read at start and with SIGHUP, only if a tool "
               "has `dom_recording`." },
+    { "approvals_retention", SHAPE_TIME, .fallback = "\"0s\"", .max = 36500 * DAY, AT(config, approvals_retention_ms),
+      .help = "The history of a request for access (reason, approvals, held requests, grants, what was counted) and of a lock is erased so long after the last that happened in it, such as `400d`; `0s`: never. "
+              "At least `1d`. What goes on, what a recording or a legal hold still needs, and keys, delegations and changes of the policy stay. The signed log stays whole, and says what was erased. "
+              "A shorter time counts for what begins later, for the rest only after `recording.shorten_after`." },
     { "recording", SHAPE_GROUP, NONE, .sub = &recording_section, .help = "Segments and buffers of recordings." },
     { "notices", SHAPE_LIST, .fallback = "( )", .max = NOTICE_TARGETS_MAX, COUNTED(config, notices, notice_count), .sub = &notice_section, .help = "Whom to tell what happened." },
     { "escalate_after", SHAPE_TIME, .fallback = "\"0s\"", .max = 7 * DAY, AT(config, escalate_after_ms),

@@ -116,6 +116,11 @@ uint64_t audit_leaves(const struct audit *a)
     return log_size(a->s.log);
 }
 
+uint64_t audit_erased_leaves(const struct audit *a)
+{
+    return log_all_erased(a->s.log)->count;
+}
+
 /* The leaves were proved when the log was opened; here their tree is grown once more, as far as the checkpoint. */
 static enum status grow(void *arg, json_t *row, struct err *err)
 {

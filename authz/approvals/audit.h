@@ -13,6 +13,7 @@ struct audit;
 MUST_CHECK enum status audit_open(const char *folder, const char *instance, const unsigned char log_key[32], struct audit **out, struct err *err);
 void audit_close(struct audit *a);               /* NULL is fine */
 uint64_t audit_leaves(const struct audit *a);
+uint64_t audit_erased_leaves(const struct audit *a);   /* whose content was erased by retention */
 /* Does the log, as it was when it had that many leaves, have this root? CORRUPT says why not: it was cut, or it is another log. */
 MUST_CHECK enum status audit_meets(struct audit *a, const struct chain_head *checkpoint, struct err *err);
 /* Each logged segment, by session and number: { session, number, digest, bytes }. */

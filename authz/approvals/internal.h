@@ -126,6 +126,15 @@ struct service {
         char at[65];
         int64_t local_next_ms, local_at_ms;   /* the same of the pass that deletes what is copied (local.c) */
         char local_at[65];
+        struct {                      /* and of the pass that erases the history of decisions (history.h): of requests, and then of locks */
+            int64_t next_ms, at_ms;
+            char at[ID_LEN + 1], lock_at[ID_LEN + 1];
+            bool locks;               /* which of both it is at */
+            struct story *story;      /* what is being read, or erased a piece at a time; NULL: nothing */
+            json_t *block;            /* the leaves proved last (log_block()), and the first of them: stories of one time stand together */
+            uint64_t block_from;
+            int64_t scrub_ms;         /* when to clear the write-ahead log of what was erased; 0: nothing is in it */
+        } history;
     } retention;
 };
 
@@ -487,6 +496,11 @@ MUST_CHECK enum status retention_look_back(struct service *s, struct err *err); 
 MUST_CHECK enum status retention_start(struct op *o);
 MUST_CHECK enum status retention_tick(struct service *s, struct err *err);
 MUST_CHECK enum status holds_load(struct service *s, struct err *err);
+
+/* ---- history.c ---- */
+void history_done(struct service *s);
+/* Was this erased (history-erased), or never there (as `otherwise` says)? */
+enum status refuse_gone(struct op *o, const char *id, enum problem_type otherwise, const char *detail);
 
 /* ---- the ops ---- */
 enum status op_hello(struct op *o);

@@ -91,7 +91,7 @@ void item_done(struct item *it)
 enum status item_wanted(struct op *o, const char *id, struct item *out)
 {
     enum status st = item_load(o, id, out);
-    return st == NOT_FOUND ? refuse_op(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see") : st;
+    return st == NOT_FOUND ? refuse_gone(o, id, ITEM_NOT_FOUND, "Nothing with this id is yours to see") : st;
 }
 
 bool item_is(const struct item *it, const char *state)

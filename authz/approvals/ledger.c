@@ -1,6 +1,7 @@
 #include "authz/approvals/ledger.h"
 
 #include "authz/approvals/glance.h"
+#include "authz/erased.h"
 #include "proxy/base/codec.h"
 
 #include <stdio.h>
@@ -200,6 +201,88 @@ static enum status apply_one(struct ledger *l, const struct change *c, uint64_t 
     return OK;
 }
 
+static void unlist_lock(struct ledger *l, struct ledger_entry *e)
+{
+    struct ledger_entry *before = NULL;
+    for (struct ledger_entry *at = l->locks; at != NULL && at != e; at = at->next_lock)
+        before = at;
+    if (before != NULL)
+        before->next_lock = e->next_lock;
+    else
+        l->locks = e->next_lock;
+    if (l->last_lock == e)
+        l->last_lock = before;
+    e->next_lock = NULL;
+}
+
+bool ledger_over(const struct ledger_entry *e)
+{
+    bool pending = strcmp(e->state, "pending") == 0 || strcmp(e->state, "approved") == 0;
+    switch ((int)e->kind) {
+    case LEDGER_REQUEST:
+        return !pending;
+    case LEDGER_HELD:                 /* one that runs has no outcome yet */
+        return !pending && (strcmp(e->state, "used") != 0 || e->outcome != NULL);
+    case LEDGER_REVIEW:
+        return strcmp(e->state, "pending") != 0;
+    case LEDGER_GRANT:
+    case LEDGER_LOCK:
+        return strcmp(e->state, "ended") == 0;
+    case LEDGER_EXTERNAL:             /* its id stays, so that the token counts once */
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* What the log says of it from now on is that it was. When all is read anew, its leaves were passed over before. */
+static enum status erase_entry(struct ledger *l, const char *id, uint64_t seq, struct err *err)
+{
+    static const struct change tomb = { ERASING_LEAF, "item", LEDGER_ERASED, NULL, "ended" };
+    struct ledger_entry *e = NULL;
+    if (id == NULL || id[0] == 0 || strlen(id) >= sizeof e->id)
+        return fail(err, CORRUPT, "leaf %llu names what it erases in no way that we know", (unsigned long long)seq);
+    HASH_FIND_STR(l->entries, id, e);
+    if (e == NULL)
+        return make_entry(l, &tomb, id, seq, NULL, err);
+    if (!ledger_over(e))
+        return fail(err, CORRUPT, "leaf %llu cannot erase '%s', which is %s", (unsigned long long)seq, id, e->state);
+    if (e->kind == LEDGER_LOCK)
+        unlist_lock(l, e);
+    l->counts[e->kind]--;
+    l->counts[LEDGER_ERASED]++;
+    e->kind = LEDGER_ERASED;
+    e->state = tomb.to;
+    e->outcome = NULL;
+    e->noticed = false;
+    e->decisions = 0;
+    e->count = 0;
+    e->born = e->last = seq;
+    return OK;
+}
+
+static enum status erase_entries(struct ledger *l, uint64_t seq, const json_t *content, struct err *err)
+{
+    enum status st = OK;
+    const json_t *id;
+    size_t i;
+    json_array_foreach(json_object_get(content, "items"), i, id)
+        if (st == OK)
+            st = erase_entry(l, json_string_value(id), seq, err);
+    return st;
+}
+
+size_t ledger_names(const char *type, const json_t *content, const char *out[LEDGER_NAMES_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof changes / sizeof *changes && n < LEDGER_NAMES_MAX; i++) {
+        const char *id = strcmp(changes[i].type, type) == 0 ? json_string_value(json_object_get(content, changes[i].member)) : NULL;
+        if (id != NULL)
+            out[n++] = id;
+    }
+    return n;
+}
+
 /* Only a live grant's budget can be leased. */
 static enum status take_lease(struct ledger *l, uint64_t seq, const json_t *content, struct err *err)
 {
@@ -211,18 +294,35 @@ static enum status take_lease(struct ledger *l, uint64_t seq, const json_t *cont
     return book_apply(l->book, content, err);
 }
 
-/* Whose certificate it is, by the first leaf that says so: `hand` in a leaf of any type ([x5t, person], whoever it was about), or the leaf about what it asked for. */
-static enum status take_certificate(struct ledger *l, uint64_t seq, const json_t *content, struct err *err)
+const struct ledger_entry *ledger_hand(const struct ledger *l, const json_t *content, const char **x5t, const char **person)
+{
+    const json_t *hand = json_object_get(content, "hand");
+    char id[48];
+    *x5t = json_string_value(hand ? json_array_get(hand, 0) : json_object_get(content, "x5t"));
+    *person = json_string_value(hand ? json_array_get(hand, 1) : json_object_get(content, "person"));
+    if (*x5t == NULL || *person == NULL || strlen(*x5t) != 43)
+        return NULL;
+    ledger_certificate_id(*x5t, id);
+    return ledger_find(l, id);
+}
+
+/* Whose certificate it is, by the first leaf that says so: `hand` in a leaf of any type ([x5t, person], whoever it was about), or the leaf about what it asked for.
+ * When that one is erased, certificate.known says it again. */
+static enum status take_certificate(struct ledger *l, const char *type, uint64_t seq, const json_t *content, struct err *err)
 {
     static const struct change seen = { "certificate", "x5t", LEDGER_CERTIFICATE, NULL, "live" };
-    const json_t *hand = json_object_get(content, "hand");
-    const char *x5t = json_string_value(hand ? json_array_get(hand, 0) : json_object_get(content, "x5t"));
-    const char *person = json_string_value(hand ? json_array_get(hand, 1) : json_object_get(content, "person"));
+    const char *x5t, *person;
+    const struct ledger_entry *found = ledger_hand(l, content, &x5t, &person);
+    struct ledger_entry *e = NULL;
     char id[48];
-    if (x5t == NULL || person == NULL || strlen(x5t) != 43)
+    if (x5t == NULL || person == NULL || strlen(x5t) != 43 || (found != NULL && strcmp(type, "certificate.known") != 0))
         return OK;
     ledger_certificate_id(x5t, id);
-    return ledger_find(l, id) != NULL ? OK : make_entry(l, &seen, id, seq, content, err);
+    HASH_FIND_STR(l->entries, id, e);
+    if (e == NULL)
+        return make_entry(l, &seen, id, seq, content, err);
+    e->born = e->last = seq;
+    return OK;
 }
 
 void ledger_certificate_id(const char *x5t, char out[48])
@@ -277,6 +377,8 @@ enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const
     for (size_t i = 0; st == OK && i < sizeof changes / sizeof *changes; i++)
         if (strcmp(changes[i].type, type) == 0)
             st = apply_one(l, &changes[i], seq, content, err);
+    if (st == OK && strcmp(type, ERASING_LEAF) == 0)
+        st = erase_entries(l, seq, content, err);
     if (st == OK && strcmp(type, "budget.leased") == 0)
         st = take_lease(l, seq, content, err);
     if (st == OK && strcmp(type, "grant.ended") == 0 && l->book != NULL)
@@ -285,7 +387,7 @@ enum status ledger_apply(struct ledger *l, uint64_t seq, const char *type, const
         take_token(l, content);
     if (st == OK)
         take_count(l, type, content);
-    return st == OK ? take_certificate(l, seq, content, err) : st;
+    return st == OK ? take_certificate(l, type, seq, content, err) : st;
 }
 
 /* Kinds of leaves that a log has very many of, and what is read of those here. */

@@ -13,6 +13,7 @@
 #include <uthash.h>
 
 enum ledger_kind { LEDGER_REQUEST, LEDGER_HELD, LEDGER_GRANT, LEDGER_LOCK, LEDGER_KEY, LEDGER_NEW_KEY, LEDGER_AUDITOR, LEDGER_HOLD, LEDGER_REVIEW, LEDGER_DELEGATION, LEDGER_POLICY, LEDGER_IN_FORCE, LEDGER_EXTERNAL, LEDGER_CERTIFICATE, LEDGER_ISSUER,
+                   LEDGER_ERASED,     /* whatever it was: its leaves are erased (history.h), and `born` says so */
                    LEDGER_KINDS };
 
 /* What a request for access may be granted by (authz/alone.h). Only the leaf of its own kind makes it "approved". */
@@ -54,6 +55,13 @@ const struct ledger_entry *ledger_find(const struct ledger *l, const char *id);
 bool ledger_is(const struct ledger *l, const char *id, const char *state);
 /* Is this the newest token of this grant? */
 bool ledger_token_is(const struct ledger *l, const char *grant_id, const char *token);
+/* Has it come to its end, so that no later leaf can say anything new about it? Keys, delegations and the like never do. */
+bool ledger_over(const struct ledger_entry *e);
+/* The ids of entries that a leaf of this type makes or changes, certificates apart; how many. They borrow from content. */
+enum { LEDGER_NAMES_MAX = 4 };
+size_t ledger_names(const char *type, const json_t *content, const char *out[LEDGER_NAMES_MAX]);
+/* The entry of the certificate that this content says whose it is; NULL: none. *x5t and *person borrow from it. */
+const struct ledger_entry *ledger_hand(const struct ledger *l, const json_t *content, const char **x5t, const char **person);
 /* How a certificate is named here. */
 void ledger_certificate_id(const char *x5t, char out[48]);
 void ledger_done(struct ledger *l);

@@ -1,5 +1,7 @@
 #include "authz/approvals/log.h"
 
+#include "authz/erased.h"
+#include "authz/approvals/leaf_row.h"
 #include "authz/approvals/memory.h"
 
 #include "authz/canonical.h"
@@ -30,6 +32,7 @@ struct log {
     unsigned char (*marks)[32];       /* marks[i]: root of the i-th LOG_MARK_EVERY leaves alone */
     size_t mark_count, mark_room;
     struct ledger ledger;
+    struct erased erased;
     uint64_t remembered;              /* leaves up to here were not read at the start */
     struct pending *pending;          /* of the open transaction: a lock on everything may end tens of thousands */
     size_t pending_count, pending_room;
@@ -82,82 +85,55 @@ static enum status keep_mark(struct log *l, const unsigned char (*done)[32], siz
     return OK;
 }
 
-/* A row of the table, as it stands. */
-struct stored {
-    int64_t seq, time_ms;
-    struct slice type, salt, content, digest, session;
-};
-
-/* Put one stored row behind the others: the seq it must have, the digest its content must have. */
-static enum status follow(struct tree *t, uint64_t seq, const struct stored *row, unsigned char (*done)[32], size_t *done_count, struct err *err)
-{
-    unsigned char salt[CHAIN_SALT_LEN], digest[32];
-    char text[DIGEST_TEXT], type[CHAIN_TYPE_MAX + 1];
-    size_t len = 0;
-    unsigned long long n = seq;
-    if ((uint64_t)row->seq != seq)
-        return fail(err, CORRUPT, "leaf %llu is missing", n);
-    if (b64url_decode(row->salt, salt, sizeof salt, &len) != OK || len != sizeof salt)
-        return fail(err, CORRUPT, "the salt of leaf %llu is broken", n);
-    chain_content_digest(salt, row->content, digest);
-    b64url_encode(slice_of(digest, 32), text);
-    if (!slice_eq(slice_str(text), row->digest))
-        return fail(err, CORRUPT, "the content of leaf %llu does not match its digest", n);
-    if (row->type.len >= sizeof type)
-        return fail(err, CORRUPT, "type or time of leaf %llu is broken", n);
-    memcpy(type, row->type.ptr, row->type.len);
-    type[row->type.len] = 0;
-    if (chain_append(t, type, row->time_ms, digest, done, done_count) != OK)
-        return fail(err, CORRUPT, "type or time of leaf %llu is broken", n);
-    return OK;
-}
-
-static struct stored stored_of(const json_t *row)
-{
-    return (struct stored){ number_of(row, "seq"), number_of(row, "time_ms"), slice_str(text_of(row, "type")), slice_str(text_of(row, "salt")),
-                            slice_str(text_of(row, "content")), slice_str(text_of(row, "digest")), slice_str(text_of(row, "session")) };
-}
-
 /* The next leaf of the committed tree. */
-static enum status take_leaf(struct log *l, const struct stored *row, struct err *err)
+static enum status take_leaf(struct log *l, const struct leaf_row *row, uint64_t erased, struct err *err)
 {
     unsigned char done[TREE_LEVELS][32];
     size_t done_count = 0;
-    enum status st = follow(&l->tree, l->tree.size + 1, row, done, &done_count, err);
+    enum status st = leaf_row_follow(&l->tree, l->tree.size + 1, row, erased, done, &done_count, err);
     return st == OK ? keep_mark(l, done, done_count, err) : st;
 }
 
-/* False: it has another type somewhere. */
-static bool see_stored(const struct store_view *v, struct stored *out)
+/* What a leaf means: to the ledger, and to the leaves that it erases. unread: leaves up to here were not read. */
+static enum status apply_leaf(struct log *l, uint64_t seq, const char *type, const json_t *content, uint64_t unread, struct err *err)
 {
-    return store_view_number(v, 0, &out->seq) && store_view_text(v, 1, &out->type) && store_view_number(v, 2, &out->time_ms) && store_view_text(v, 3, &out->salt)
-           && store_view_text(v, 4, &out->content) && store_view_text(v, 5, &out->digest) && (store_view_text(v, 6, &out->session) || store_view_null(v, 6));
+    enum status st = ledger_apply(&l->ledger, seq, type, content, err);
+    if (st != OK || strcmp(type, ERASING_LEAF) != 0)
+        return st;
+    erased_note(&l->erased, content);
+    return erased_take(&l->erased, seq, text_of(content, "leaves"), unread, err);
+}
+
+static enum status take_row(struct log *l, const struct leaf_row *row, struct err *err)
+{
+    uint64_t by = leaf_row_erased(row);
+    enum status st = take_leaf(l, row, by, err);
+    if (st != OK)
+        return st;
+    if (by > 0)                       /* what it said counts no more: all that it was about is gone with it */
+        return erased_claim(&l->erased, l->tree.size, by, err);
+    const char *type = (const char *)row->type.ptr;
+    json_t *content = ledger_content(type, row->content);
+    if (content == NULL || !slice_eq(slice_str(text_of(content, "session")), row->session))
+        st = fail(err, CORRUPT, "leaf %llu is filed under another session",
+                  (unsigned long long)l->tree.size);
+    else
+        st = apply_leaf(l, l->tree.size, type, content, l->remembered, err);
+    json_decref(content);
+    return st;
 }
 
 static enum status take_stored(void *arg, const struct store_view *v, struct err *err)
 {
-    struct log *l = arg;
-    struct stored row;
+    struct leaf_row row;
     json_t *object = NULL;
     enum status st = OK;
-    if (!see_stored(v, &row)) {
+    if (!leaf_row_see(v, &row)) {
         st = store_view_row(v, &object, err);
-        row = stored_of(object);
+        row = leaf_row_of(object);
     }
     if (st == OK)
-        st = take_leaf(l, &row, err);
-    if (st != OK) {
-        json_decref(object);
-        return st;
-    }
-    const char *type = (const char *)row.type.ptr;
-    json_t *content = ledger_content(type, row.content);
-    if (content == NULL || !slice_eq(slice_str(text_of(content, "session")), row.session))
-        st = fail(err, CORRUPT, "leaf %llu is filed under another session",
-                  (unsigned long long)l->tree.size);
-    else
-        st = ledger_apply(&l->ledger, l->tree.size, type, content, err);
-    json_decref(content);
+        st = take_row(arg, &row, err);
     json_decref(object);
     return st;
 }
@@ -201,6 +177,7 @@ static bool recall(struct log *l, const char *path)
     l->marks = m.marks;
     l->mark_count = l->mark_room = m.mark_count;
     l->ledger = m.ledger;
+    l->erased = m.erased;
     l->remembered = m.tree.size;
     bool whole = m.mark_count == m.tree.size / LOG_MARK_EVERY
                  && store_row(l->store, &row, &err, "SELECT count(*) AS n FROM leaf WHERE seq <= $1", "i", (int64_t)m.tree.size) == OK
@@ -213,6 +190,7 @@ static void forget(struct log *l)
 {
     ledger_done(&l->ledger);
     l->ledger = (struct ledger){ 0 };
+    erased_done(&l->erased);
     free(l->marks);
     l->marks = NULL;
     l->mark_count = l->mark_room = 0;
@@ -223,7 +201,9 @@ static void forget(struct log *l)
 static enum status read_leaves(struct log *l, struct err *err)
 {
     enum status st = store_scan(l->store, take_stored, l, err,
-                                "SELECT seq, type, time_ms, salt, content, digest, session FROM leaf WHERE seq > $1 ORDER BY seq", "i", (int64_t)l->tree.size);
+                                "SELECT " LEAF_ROW_COLUMNS " FROM leaf WHERE seq > $1 ORDER BY seq", "i", (int64_t)l->tree.size);
+    if (st == OK)
+        st = erased_settle(&l->erased, err);
     return st == OK ? check_head(l, err) : st;
 }
 
@@ -279,6 +259,7 @@ void log_close(struct log *l)
         json_decref(l->shown[i]);
     free(l->pending);
     ledger_done(&l->ledger);
+    erased_done(&l->erased);
     EVP_PKEY_free(l->key);
     free(l->marks);
     free(l->instance);
@@ -369,9 +350,9 @@ static enum status keep_marks(struct log *l, struct err *err)
         json_t *row = NULL;
         st = store_row(l->store, &row, err, "SELECT seq, type, time_ms, salt, content, digest FROM leaf WHERE seq = $1", "i",
                        (int64_t)(l->tree.size + 1));
-        struct stored leaf = stored_of(row);
+        struct leaf_row leaf = leaf_row_of(row);
         if (st == OK)
-            st = take_leaf(l, &leaf, err);
+            st = take_leaf(l, &leaf, 0, err);
         json_decref(row);
     }
     struct chain_head found = chain_head_of(&l->tree), meant = chain_head_of(&l->next);
@@ -390,16 +371,29 @@ json_t *log_fresh(const struct log *l)
     return list;
 }
 
+/* What was proved before is not shown once it was erased. */
+static void forget_shown(struct log *l)
+{
+    for (size_t i = 0; i < SHOWN_MAX; i++)
+        if (l->shown[i] != NULL && erased_by(&l->erased, (uint64_t)number_of(l->shown[i], "seq")) > 0) {
+            json_decref(l->shown[i]);
+            l->shown[i] = NULL;
+        }
+}
+
 enum status log_committed(struct log *l, struct err *err)
 {
+    uint64_t erased = l->erased.count;
     enum status st = keep_marks(l, err);
     for (size_t i = 0; i < l->pending_count; i++) {
         struct pending *p = &l->pending[i];
         if (st == OK)
-            st = ledger_apply(&l->ledger, p->seq, p->type, p->content, err);
+            st = apply_leaf(l, p->seq, p->type, p->content, UINT64_MAX, err);
         json_decref(p->content);
     }
     l->pending_count = 0;
+    if (l->erased.count > erased)
+        forget_shown(l);
     return st;
 }
 
@@ -411,6 +405,7 @@ void log_rolled_back(struct log *l)
 }
 
 struct walk {
+    const struct log *log;
     struct tree block;                /* of the leaves of one mark alone */
     uint64_t before, wanted;
     json_t *found;
@@ -419,8 +414,9 @@ struct walk {
 static enum status walk_leaf(void *arg, json_t *row, struct err *err)
 {
     struct walk *w = arg;
-    struct stored leaf = stored_of(row);
-    enum status st = follow(&w->block, w->before + w->block.size + 1, &leaf, NULL, NULL, err);
+    uint64_t seq = w->before + w->block.size + 1;
+    struct leaf_row leaf = leaf_row_of(row);
+    enum status st = leaf_row_follow(&w->block, seq, &leaf, erased_by(&w->log->erased, seq), NULL, NULL, err);
     if (st == OK && w->before + w->block.size == w->wanted)
         w->found = json_incref(row);
     return st;
@@ -446,12 +442,15 @@ enum status log_leaf(struct log *l, uint64_t seq, json_t **out, struct err *err)
         return fail(err, NOT_FOUND, "the log has no leaf %llu", (unsigned long long)seq);
     size_t block = (size_t)((seq - 1) / LOG_MARK_EVERY);
     uint64_t end = (block + 1) * LOG_MARK_EVERY < l->tree.size ? (block + 1) * LOG_MARK_EVERY : l->tree.size;
-    struct walk w = { .before = block * LOG_MARK_EVERY, .wanted = seq };
+    struct walk w = { .log = l, .before = block * LOG_MARK_EVERY, .wanted = seq };
     enum status st = store_each(l->store, walk_leaf, &w, err,
-                                "SELECT seq, type, time_ms, salt, content, digest FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq",
+                                "SELECT " LEAF_ROW_COLUMNS " FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq",
                                 "ii", (int64_t)w.before, (int64_t)end);
     if (st == OK)
         st = check_block(l, &w, end, err);
+    uint64_t by = erased_by(&l->erased, seq);
+    if (st == OK && by > 0)
+        st = fail(err, NOT_FOUND, "leaf %llu was erased, as leaf %llu says", (unsigned long long)seq, (unsigned long long)by);
     json_t *content = st == OK ? json_loads(text_of(w.found, "content"), JSON_REJECT_DUPLICATES, NULL) : NULL;
     if (st == OK && (content == NULL || json_object_set_new(w.found, "content", content) != 0))
         st = fail(err, NO_MEMORY, "leaf");
@@ -480,7 +479,7 @@ enum status log_leaf_shown(struct log *l, uint64_t seq, json_t **out, struct err
 
 enum status log_remember(const struct log *l, const char *memory_path, struct err *err)
 {
-    struct memory m = { .tree = l->tree, .marks = l->marks, .mark_count = l->mark_count, .ledger = l->ledger };
+    struct memory m = { .tree = l->tree, .marks = l->marks, .mark_count = l->mark_count, .ledger = l->ledger, .erased = l->erased };
     return memory_write(memory_path, l->key, l->instance, &m, err);
 }
 
@@ -492,9 +491,12 @@ uint64_t log_remembered(const struct log *l)
 static enum status walk_filed(void *arg, json_t *row, struct err *err)
 {
     struct walk *w = arg;
+    struct leaf_row leaf = leaf_row_of(row);
     enum status st = walk_leaf(w, row, err);
-    json_t *content = st == OK ? json_loads(text_of(row, "content"), JSON_REJECT_DUPLICATES, NULL) : NULL;
-    if (st == OK && strcmp(text_of(content, "session"), text_of(row, "session")) != 0)
+    if (st != OK || leaf_row_erased(&leaf) > 0)
+        return st;
+    json_t *content = json_loads(text_of(row, "content"), JSON_REJECT_DUPLICATES, NULL);
+    if (strcmp(text_of(content, "session"), text_of(row, "session")) != 0)
         st = fail(err, CORRUPT, "leaf %llu is filed under another session", (unsigned long long)(w->before + w->block.size));
     json_decref(content);
     return st;
@@ -502,10 +504,10 @@ static enum status walk_filed(void *arg, json_t *row, struct err *err)
 
 enum status log_check_block(struct log *l, uint64_t from, uint64_t *to_out, struct err *err)
 {
-    struct walk w = { .before = (from - 1) / LOG_MARK_EVERY * LOG_MARK_EVERY };
+    struct walk w = { .log = l, .before = (from - 1) / LOG_MARK_EVERY * LOG_MARK_EVERY };
     uint64_t end = w.before + LOG_MARK_EVERY < l->tree.size ? w.before + LOG_MARK_EVERY : l->tree.size;
     enum status st = store_each(l->store, walk_filed, &w, err,
-                                "SELECT seq, type, time_ms, salt, content, digest, session FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq", "ii",
+                                "SELECT " LEAF_ROW_COLUMNS " FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq", "ii",
                                 (int64_t)w.before, (int64_t)end);
     *to_out = end;
     return st == OK ? check_block(l, &w, end, err) : st;
@@ -531,10 +533,10 @@ static enum status gather_leaf(void *arg, json_t *row, struct err *err)
 
 enum status log_block(struct log *l, uint64_t from, json_t **out, uint64_t *to_out, struct err *err)
 {
-    struct gathering g = { .walk = { .before = (from - 1) / LOG_MARK_EVERY * LOG_MARK_EVERY }, .rows = json_array(), .from = from };
+    struct gathering g = { .walk = { .log = l, .before = (from - 1) / LOG_MARK_EVERY * LOG_MARK_EVERY }, .rows = json_array(), .from = from };
     uint64_t end = g.walk.before + LOG_MARK_EVERY < l->tree.size ? g.walk.before + LOG_MARK_EVERY : l->tree.size;
     enum status st = store_each(l->store, gather_leaf, &g, err,
-                                "SELECT seq, type, time_ms, salt, content, digest FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq", "ii", (int64_t)g.walk.before,
+                                "SELECT " LEAF_ROW_COLUMNS " FROM leaf WHERE seq > $1 AND seq <= $2 ORDER BY seq", "ii", (int64_t)g.walk.before,
                                 (int64_t)end);
     if (st == OK)
         st = check_block(l, &g.walk, end, err);
@@ -545,6 +547,16 @@ enum status log_block(struct log *l, uint64_t from, json_t **out, uint64_t *to_o
     *out = g.rows;
     *to_out = end;
     return OK;
+}
+
+uint64_t log_erased(const struct log *l, uint64_t seq)
+{
+    return erased_by(&l->erased, seq);
+}
+
+const struct erased *log_all_erased(const struct log *l)
+{
+    return &l->erased;
 }
 
 const struct ledger *log_ledger(const struct log *l)

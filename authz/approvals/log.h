@@ -11,6 +11,7 @@
 #include "authz/approvals/store.h"
 
 #include "authz/chain.h"
+#include "authz/erased.h"
 
 enum { LOG_MARK_LEVEL = 8, LOG_MARK_EVERY = 1 << LOG_MARK_LEVEL };
 
@@ -42,12 +43,15 @@ json_t *log_fresh(const struct log *l);
 
 /* The signed head as of now, appended leaves included; malloc'd. */
 MUST_CHECK enum status log_checkpoint(const struct log *l, char **note_out, struct err *err);
-/* One committed leaf, proved against the chain: {seq, type, time_ms, salt, digest, content: object}. NOT_FOUND, CORRUPT. */
+/* One committed leaf, proved against the chain: {seq, type, time_ms, salt, digest, session?, content: object}. NOT_FOUND (also when it was erased), CORRUPT. */
 MUST_CHECK enum status log_leaf(struct log *l, uint64_t seq, json_t **out, struct err *err);
 /* The same, for what is only shown: one that was proved before need not be proved again. */
 MUST_CHECK enum status log_leaf_shown(struct log *l, uint64_t seq, json_t **out, struct err *err);
-/* The leaves from this one to the next mark, proved, as log_leaf has them; *to_out is the last. */
+/* The leaves from this one to the next mark, proved, as log_leaf has them, or erased: with "" as content; *to_out is the last. */
 MUST_CHECK enum status log_block(struct log *l, uint64_t from, json_t **out, uint64_t *to_out, struct err *err);
+/* The leaf that says that this one was erased (erased.h); 0: it was not. All that were. */
+uint64_t log_erased(const struct log *l, uint64_t seq);
+const struct erased *log_all_erased(const struct log *l);
 const struct ledger *log_ledger(const struct log *l);
 /* Raw 32 bytes. */
 const unsigned char *log_public_key(const struct log *l);

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* file = magic, u32 length of instance, instance, u64 size, the nodes of the tree, u64 marks, marks, u64 entries, entries, u32 length of book, book (JSON), signature; big-endian.
+/* file = magic, u32 length of instance, instance, u64 size, the nodes of the tree, u64 marks, marks, u64 entries, entries, u64 length of book, book (JSON), u64 erased leaves, each as u32 its number and u32 the leaf that says so, u64 stories, u64 last_ms, signature; big-endian.
  * The Ed25519 signature is over the magic and the SHA-256 of all before it. */
-static const char magic[] = "countersign-memory-v2\n";
+static const char magic[] = "countersign-memory-v3\n";
 enum { MAGIC_LEN = sizeof magic - 1, ENTRY_LEN = 76, SIGNATURE_LEN = 64, MARKS_MAX = 1 << 24, ENTRIES_MAX = 1 << 24, BOOK_MAX = 1 << 28 };
 static const size_t file_max = (size_t)2 << 30;
 
@@ -66,6 +66,16 @@ static void put_entry(struct out *o, const struct ledger_entry *e)
     put(o, row, sizeof row);
 }
 
+static void put_erased(struct out *o, const struct erased *e)
+{
+    put64(o, e->count);
+    for (uint64_t n = 0; e->count > 0 && n < e->room; n++)
+        if (e->by[n] != 0)
+            put64(o, n << 32 | e->by[n]);
+    put64(o, e->stories);
+    put64(o, (uint64_t)e->last_ms);
+}
+
 static bool sign(struct out *o, EVP_PKEY *key)
 {
     unsigned char text[MAGIC_LEN + 32], signature[SIGNATURE_LEN];
@@ -96,6 +106,7 @@ enum status memory_write(const char *path, EVP_PKEY *key, const char *instance, 
     for (const struct ledger_entry *e = m->ledger.entries; e != NULL; e = e->hh.next)
         put_entry(&o, e);
     put_text(&o, book_text ? book_text : "");
+    put_erased(&o, &m->erased);
     enum status st = book_text == NULL || o.failed || !sign(&o, key) ? fail(err, NO_MEMORY, "memory of the log")
                                                                       : file_write(path, slice_of(o.data, o.len), 0600, err);
     free(o.data);
@@ -191,6 +202,19 @@ static enum status take_book(struct slice *in, struct ledger *l, struct err *err
     return st;
 }
 
+static enum status take_erased(struct slice *in, struct erased *e, struct err *err)
+{
+    uint64_t count = 0, both = 0;
+    enum status st = take64(in, UINT32_MAX, &count) ? OK : fail(err, CORRUPT, "memory of the log");
+    for (uint64_t i = 0; i < count && st == OK; i++)
+        st = take64(in, UINT64_MAX, &both) ? erased_restore(e, both >> 32, both & UINT32_MAX, err) : fail(err, CORRUPT, "memory of the log");
+    uint64_t last_ms = 0;
+    if (st == OK && (!take64(in, UINT32_MAX, &e->stories) || !take64(in, INT64_MAX, &last_ms)))
+        st = fail(err, CORRUPT, "memory of the log");
+    e->last_ms = (int64_t)last_ms;
+    return st;
+}
+
 static enum status parse(struct slice in, const char *instance, struct memory *m, struct err *err)
 {
     char head[MAGIC_LEN];
@@ -205,7 +229,9 @@ static enum status parse(struct slice in, const char *instance, struct memory *m
     m->mark_count = (size_t)marks;
     (void)take(&in, m->marks, (size_t)marks * 32);
     enum status st = take_entries(&in, &m->ledger, err);
-    return st == OK ? take_book(&in, &m->ledger, err) : st;
+    if (st == OK)
+        st = take_book(&in, &m->ledger, err);
+    return st == OK ? take_erased(&in, &m->erased, err) : st;
 }
 
 enum status memory_read(const char *path, EVP_PKEY *key, const char *instance, struct memory *out, struct err *err)
@@ -227,5 +253,6 @@ enum status memory_read(const char *path, EVP_PKEY *key, const char *instance, s
     }
     free(m.marks);
     ledger_done(&m.ledger);
+    erased_done(&m.erased);
     return st;
 }

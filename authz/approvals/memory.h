@@ -5,6 +5,7 @@
 #ifndef COUNTERSIGN_APPROVALS_MEMORY_H
 #define COUNTERSIGN_APPROVALS_MEMORY_H
 
+#include "authz/erased.h"
 #include "authz/approvals/ledger.h"
 
 #include "authz/tree.h"
@@ -16,11 +17,12 @@ struct memory {
     unsigned char (*marks)[32];       /* as in log.c: the root of each full LOG_MARK_EVERY leaves */
     size_t mark_count;
     struct ledger ledger;
+    struct erased erased;
 };
 
 /* Write it anew; the old one stays when that fails. */
 MUST_CHECK enum status memory_write(const char *path, EVP_PKEY *key, const char *instance, const struct memory *m, struct err *err);
-/* NOT_FOUND: there is none; CORRUPT: it is not ours, or altered. The caller owns marks and ledger. */
+/* NOT_FOUND: there is none; CORRUPT: it is not ours, or altered. The caller owns marks, ledger and erased. */
 MUST_CHECK enum status memory_read(const char *path, EVP_PKEY *key, const char *instance, struct memory *out, struct err *err);
 
 #endif

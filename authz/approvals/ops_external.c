@@ -121,6 +121,8 @@ static enum status issue(struct op *o, const struct tool *tool, const struct ext
 static enum status admitted_before(struct op *o, const struct ledger_entry *e, struct slice token)
 {
     json_t *found = NULL, *row = NULL, *event = NULL;
+    if (e->kind == LEDGER_ERASED)
+        return refuse_token(o, GRANT_MISMATCH, "the grant of this token has ended");
     enum status st = log_leaf(o->s->log, e->born, &found, &o->err);
     const json_t *content = json_object_get(found, "content");
     const char *session = str(content, "session");

@@ -125,7 +125,7 @@ static enum status facts_of(struct op *o, const char *id, json_t **out)
     const struct ledger_entry *e = ledger_find(log_ledger(o->s->log), id);
     json_t *found = NULL;
     if (e == NULL || e->kind != LEDGER_REVIEW)
-        return refuse_op(o, ITEM_NOT_FOUND, "Nothing with this id is yours to see");
+        return refuse_gone(o, id, ITEM_NOT_FOUND, "Nothing with this id is yours to see");
     enum status st = log_leaf(o->s->log, e->born, &found, &o->err);
     if (st == OK)
         *out = json_incref(json_object_get(found, "content"));

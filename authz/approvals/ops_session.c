@@ -1,5 +1,7 @@
 /* Sessions, their segments and the log: what the recorder reports and what auditors read. */
+#include "authz/erased.h"
 #include "authz/approvals/internal.h"
+#include "authz/approvals/leaf_row.h"
 
 #include "authz/budget.h"
 #include "authz/touched.h"
@@ -129,6 +131,14 @@ static enum status asked_hash(struct op *o, char hash[TOUCHED_LEN + 1])
     return st == NOT_FOUND ? refuse_op(o, BAD_REQUEST, "This gateway has no keys/fingerprint.key, so sessions can't be found by customer") : st;
 }
 
+/* Whoever looks for what was is told that some of it is no more. */
+static void say_erased(struct op *o, int64_t since_ms)
+{
+    const struct erased *e = log_all_erased(o->s->log);
+    if (e->stories > 0 && since_ms <= e->last_ms)
+        json_object_set_new(o->answer, "erased", json_pack("{s:I, s:I}", "stories", (json_int_t)e->stories, "last_ms", (json_int_t)e->last_ms));
+}
+
 enum status op_sessions(struct op *o)
 {
     char hash[TOUCHED_LEN + 1];
@@ -159,6 +169,8 @@ enum status op_sessions(struct op *o)
     }
     if (st == OK)
         json_object_set(o->answer, "sessions", list);
+    if (st == OK)
+        say_erased(o, asked_ms(o, "since", 0));
     json_decref(list);
     json_decref(rows);
     return st;
@@ -168,7 +180,11 @@ json_t *leaf_view(const json_t *row, bool with_content)
 {
     json_t *v = json_pack("{s:I, s:s, s:I, s:s}", "seq", (json_int_t)num(row, "seq"), "type", str(row, "type"), "time_ms",
                           (json_int_t)num(row, "time_ms"), "digest", str(row, "digest"));
-    if (v != NULL && with_content) {
+    struct leaf_row stored = leaf_row_of(row);
+    uint64_t by = leaf_row_erased(&stored);
+    if (v != NULL && by > 0) {
+        json_object_set_new(v, "erased", json_integer((json_int_t)by));
+    } else if (v != NULL && with_content) {
         json_object_set_new(v, "salt", json_string(str(row, "salt")));
         json_object_set_new(v, "content", json_loads(str(row, "content"), JSON_REJECT_DUPLICATES, NULL));
     }
@@ -179,7 +195,7 @@ json_t *leaf_view(const json_t *row, bool with_content)
  * go with every session: they say whose signatures the approvals bear. */
 bool leaf_is_about(const json_t *row, const char *session)
 {
-    if (strncmp(str(row, "type"), "key.", 4) == 0 || strncmp(str(row, "type"), "auditor-key.", 12) == 0 || strncmp(str(row, "type"), "delegate.", 9) == 0 || strcmp(str(row, "type"), "instance.created") == 0)
+    if (strncmp(str(row, "type"), "key.", 4) == 0 || strncmp(str(row, "type"), "auditor-key.", 12) == 0 || strncmp(str(row, "type"), "delegate.", 9) == 0 || strcmp(str(row, "type"), ERASING_LEAF) == 0 || strcmp(str(row, "type"), "instance.created") == 0)
         return true;
     if (strstr(str(row, "content"), session) == NULL && strstr(str(row, "content"), "\"item\":\"key_") == NULL)
         return false;
@@ -196,7 +212,7 @@ static void add_page(struct op *o, const json_t *rows, const char *name, const c
     json_t *list = json_array(), *row;
     size_t i, bytes = 0;
     json_array_foreach(rows, i, row)
-        if (i >= max || !page_add(list, &bytes, leaf_view(row, session[0] != 0 && leaf_is_about(row, session)))) {
+        if (i >= max || !page_add(list, &bytes, leaf_view(row, strcmp(str(row, "type"), ERASING_LEAF) == 0 || (session[0] != 0 && leaf_is_about(row, session))))) {
             json_object_set_new(o->answer, next_name, json_integer(num(row, "seq")));
             break;
         }
@@ -268,7 +284,7 @@ enum status op_session_get(struct op *o)
                    "SELECT session.*, access_grant.ended_ms, access_grant.basis, access_grant.item FROM session LEFT JOIN access_grant ON access_grant.grant_id = session.session"
                    " WHERE session.session = $1", "s", id);
     if (st == NOT_FOUND)
-        return refuse_op(o, SESSION_UNKNOWN, "No session has this id");
+        return refuse_gone(o, id, SESSION_UNKNOWN, "No session has this id");
     if (st == OK && num(o->m, "from") == 0)   /* who looked is part of the record; once a reading, not once a page */
         st = write_leaf(o, "session.read", json_pack("{s:s, s:s, s:s}", "session", id, "by", o->who.person->name, "purpose", purpose), NULL);
     if (st == OK && json_object_set_new(o->answer, "session", view_session(o, row)) != 0)

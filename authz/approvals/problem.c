@@ -49,6 +49,7 @@ static const struct problem problems[PROBLEM_COUNT] = {
     [BODY_MISMATCH] = { "digest-mismatch", 422, "The request's bytes do not match its digest", "Send the request again." },
     [HELD_TOO_LARGE] = { "held-too-large", 413, "The request is too large to be held",
                          "Split it, or ask an operator to raise `held_bytes`." },
+    [HISTORY_ERASED] = { "history-erased", 410, "The history of this was erased", "It was kept for as long as `approvals_retention` says. That it was there, and when, still stands in the log." },
     [HELD_GONE] = { "held-gone", 410, "The bytes of this request are no longer kept", "They are erased once it was used, denied or expired." },
     [SIGNOFF_REQUIRED] = { "signoff-required", 403, "Another person must sign this off first",
                            "Wait for the sign-off, or ask one of the approvers." },

@@ -219,7 +219,7 @@ enum status reconcile_sessions(struct service *s, uint64_t from, struct err *err
 static enum status one(struct service *s, const char *sql, int64_t from, int64_t to, int64_t *out, struct err *err)
 {
     json_t *row = NULL;
-    enum status st = strcmp(sql, "leaf") == 0 ? store_row(s->store, &row, err, "SELECT count(*) AS n FROM leaf WHERE type = 'segment' AND seq >= $1 AND seq <= $2", "ii", from, to)
+    enum status st = strcmp(sql, "leaf") == 0 ? store_row(s->store, &row, err, "SELECT count(*) AS n FROM leaf WHERE type = 'segment' AND content <> '' AND seq >= $1 AND seq <= $2", "ii", from, to)   /* those erased made none that is left */
                                               : store_row(s->store, &row, err, "SELECT count(*) AS n FROM segment WHERE seq >= $1 AND seq <= $2", "ii", from, to);
     *out = num(row, "n");
     json_decref(row);

@@ -35,7 +35,7 @@ static void filed_under(const char *tool, char out[TOOL_LEAF_MAX])
     snprintf(out, TOOL_LEAF_MAX, CLOCK_LEAVES ":%.40s", tool);
 }
 
-static enum status times_of(struct service *s, const char *tool, struct retention_time v[RETENTION_TIMES_MAX], size_t *count_out, struct err *err)
+enum status retention_times(struct service *s, const char *tool, struct retention_time v[RETENTION_TIMES_MAX], size_t *count_out, struct err *err)
 {
     char file[TOOL_LEAF_MAX];
     json_t *rows = NULL, *row;
@@ -62,21 +62,26 @@ static enum status times_of(struct service *s, const char *tool, struct retentio
     return st;
 }
 
+static enum status note_time(struct op *o, const char *tool, int64_t retention_ms)
+{
+    struct retention_time v[RETENTION_TIMES_MAX];
+    char file[TOOL_LEAF_MAX];
+    size_t n = 0;
+    enum status st = retention_times(o->s, tool, v, &n, &o->err);
+    int64_t before = n > 0 ? v[n - 1].retention_ms : 0;
+    filed_under(tool, file);
+    if (st == OK && before != retention_ms)
+        st = write_leaf(o, "retention.set", json_pack("{s:s, s:s, s:I, s:I}", "session", file, "tool", tool, "retention_s", (json_int_t)(retention_ms / 1000), "before_s",
+                                                      (json_int_t)(before / 1000)), NULL);
+    return st;
+}
+
 enum status upkeep_retention(struct op *o)
 {
     const struct config *c = o->s->config;
-    enum status st = OK;
-    for (size_t i = 0; i < c->tool_count && st == OK; i++) {
-        struct retention_time v[RETENTION_TIMES_MAX];
-        char file[TOOL_LEAF_MAX];
-        size_t n = 0;
-        st = times_of(o->s, c->tools[i].name, v, &n, &o->err);
-        int64_t before = n > 0 ? v[n - 1].retention_ms : 0;
-        filed_under(c->tools[i].name, file);
-        if (st == OK && before != c->tools[i].retention_ms)
-            st = write_leaf(o, "retention.set", json_pack("{s:s, s:s, s:I, s:I}", "session", file, "tool", c->tools[i].name, "retention_s",
-                                                          (json_int_t)(c->tools[i].retention_ms / 1000), "before_s", (json_int_t)(before / 1000)), NULL);
-    }
+    enum status st = note_time(o, HISTORY_TIMES, c->approvals_retention_ms);
+    for (size_t i = 0; i < c->tool_count && st == OK; i++)
+        st = note_time(o, c->tools[i].name, c->tools[i].retention_ms);
     return st;
 }
 
@@ -87,7 +92,7 @@ static bool any_retention(const struct config *c)
     for (size_t i = 0; i < c->tool_count; i++)
         if (c->tools[i].retention_ms > 0)
             return true;
-    return false;
+    return c->approvals_retention_ms > 0;
 }
 
 static enum status suspended(struct service *s, bool *out, struct err *err)
@@ -228,7 +233,7 @@ static enum status judge(struct op *o, const json_t *facts, bool *erased)
     size_t n = 0;
     if (hold_on(o->s, facts))
         return OK;
-    enum status st = times_of(o->s, str(facts, "tool"), v, &n, &o->err);
+    enum status st = retention_times(o->s, str(facts, "tool"), v, &n, &o->err);
     if (st == OK)
         st = span_of(o, str(facts, "session"), &span);
     int64_t keep = st == OK ? retention_of(v, n, span.from_ms, o->now_ms, o->s->config->shorten_after_ms) : 0;
@@ -269,7 +274,7 @@ static enum status may_be_due(struct op *o, struct guess *g, const json_t *row, 
         return OK;
     if (strcmp(g->tool, tool) != 0) {
         g->tool[0] = 0;
-        st = times_of(o->s, tool, g->v, &g->count, &o->err);
+        st = retention_times(o->s, tool, g->v, &g->count, &o->err);
         if (st == OK)
             memcpy(g->tool, tool, strlen(tool) + 1);
     }

@@ -20,6 +20,10 @@ struct retention_time {
 /* The time to keep a session that began at started_ms, as of now; 0: for ever. Before the first entry, 0 was in force. shorten_after_ms 0: what was promised once is kept. */
 int64_t retention_of(const struct retention_time *v, size_t count, int64_t started_ms, int64_t now_ms, int64_t shorten_after_ms);
 
+/* The times of a tool, from its leaves; HISTORY_TIMES: those of the history of decisions (history.h). */
+#define HISTORY_TIMES "*"
+MUST_CHECK enum status retention_times(struct service *s, const char *tool, struct retention_time v[RETENTION_TIMES_MAX], size_t *count_out, struct err *err);
+
 /* Does a legal hold name it? session: {session, identity, person, tool}. */
 bool hold_on(const struct service *s, const json_t *session);
 
@@ -30,6 +34,9 @@ struct span {
 MUST_CHECK enum status span_of(struct op *o, const char *session, struct span *out);
 /* The recorder has not written all leaves of this session yet. */
 bool recorder_owes(const struct service *s, const char *session);
+
+/* ---- history.c: the history of decisions is erased when its time is over (history.h) ---- */
+MUST_CHECK enum status history_tick(struct service *s, struct err *err);
 
 /* ---- local.c: what is in object storage, whole, need not stay here (`recording.keep_local`) ---- */
 /* The leaf session.moved comes first, in a transaction of its own; the file goes once that is committed, now or after a crash. Never while deletion is suspended, or a hold names it. */

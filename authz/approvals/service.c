@@ -53,6 +53,8 @@ static enum status open_log(struct service *s, struct err *err)
         st = log_open(s->store, s->config->instance, key, s->memory_path, &s->log, err);
     free(db);
     free(key);
+    if (st == OK && log_all_erased(s->log)->count > 0)
+        s->retention.history.scrub_ms = clock_mono_ms();   /* the process may have ended between erasing and this */
     char *tiles = config_path(s->config, "log");
     if (st == OK)
         st = tiles ? tiles_open(tiles, s->config->instance, s->log, s->store, &s->tiles, err) : fail(err, NO_MEMORY, "path");
@@ -226,6 +228,7 @@ void service_close(struct service *s)
     }
     teller_close(s);
     session_sums_done(&s->sums);
+    history_done(s);
     free(s->memory_path);
     if (s->published_ms > 0)          /* it was opened in full */
         upkeep_publish(s);
@@ -392,6 +395,8 @@ enum status certificate_owner(struct op *o, const char *x5t, char **out)
         return OK;
     ledger_certificate_id(x5t, id);
     const struct ledger_entry *e = now[0] ? NULL : ledger_find(log_ledger(o->s->log), id);
+    if (e != NULL && log_erased(o->s->log, e->born) > 0)
+        e = NULL;                     /* it had expired */
     enum status st = e ? log_leaf(o->s->log, e->born, &found, &o->err) : OK;
     const json_t *content = json_object_get(found, "content"), *hand = json_object_get(content, "hand");
     const char *owner = now[0] ? now : hand ? json_string_value(json_array_get(hand, 1)) : str(content, "person");

@@ -25,6 +25,8 @@ MUST_CHECK enum status store_begin(struct store *s, struct err *err);
 /* FULL: no room on the disk, nothing was kept. IO_FAILED: it is not known what was kept; end the process and start anew. */
 MUST_CHECK enum status store_commit(struct store *s, struct err *err);
 void store_rollback(struct store *s);
+/* Outside of any transaction: what was deleted or written over is gone from the disk's files too, the write-ahead log included. AGAIN: somebody else reads it at the moment. */
+MUST_CHECK enum status store_scrub(struct store *s, struct err *err);
 
 /* format: one character a parameter, 's' const char * (NULL is SQL's NULL), 'i' int64_t. sql must be a literal: it is prepared once. */
 MUST_CHECK enum status store_run(struct store *s, struct err *err, const char *sql, const char *format, ...);

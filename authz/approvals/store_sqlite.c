@@ -30,6 +30,8 @@ static enum status db_fail(struct store *s, int code, const char *what, struct e
     return fail(err, st, "database: %s: %s", what, sqlite3_errmsg(s->db));
 }
 
+enum { BUSY_MS = 2000 };
+
 static enum status exec(struct store *s, const char *sql, struct err *err)
 {
     int r = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
@@ -84,7 +86,8 @@ static enum status bring_up(struct store *s, const char *path, struct err *err)
 enum status store_open(const char *path, struct store **out, struct err *err)
 {
     static const char *const settings[] = { "PRAGMA journal_mode=WAL", "PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON",
-                                            "PRAGMA trusted_schema=OFF", "PRAGMA busy_timeout=2000" };
+                                            "PRAGMA trusted_schema=OFF", "PRAGMA busy_timeout=2000",   /* BUSY_MS */
+                                            "PRAGMA secure_delete=ON" };   /* what is deleted is written over with zeros */
     struct store *s = calloc(1, sizeof *s);
     if (s == NULL)
         return fail(err, NO_MEMORY, "database");
@@ -150,6 +153,16 @@ void store_rollback(struct store *s)
 {
     if (!sqlite3_get_autocommit(s->db))
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+enum status store_scrub(struct store *s, struct err *err)
+{
+    sqlite3_busy_timeout(s->db, 0);   /* nobody waits for somebody who looks */
+    int r = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(s->db, BUSY_MS);
+    return r == SQLITE_OK     ? OK
+           : r == SQLITE_BUSY ? fail(err, AGAIN, "somebody reads the database")
+                              : db_fail(s, r, "write-ahead log", err);
 }
 
 int store_changed(const struct store *s)

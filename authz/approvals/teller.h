@@ -33,6 +33,8 @@ void teller_note(struct service *s, const char *name, json_t *content);
 void teller_refused(struct service *s, json_t *content);
 /* Has a place been behind for 5 s, and does the config say that nothing is decided then? */
 bool teller_stops(const struct service *s);
+/* Leaves up to here were told at every place; UINT64_MAX: there is none. */
+uint64_t teller_told(const struct service *s);
 /* The courier went away: what it had taken for a webhook or for syslog over TLS is to be sent again. */
 void teller_gone(struct service *s);
 /* For the tick: leaves and events that wait at the place that is furthest behind; events that were lost. */

@@ -12,6 +12,15 @@ uint64_t place_position(const struct place *p)
     return p->batch != NULL ? p->confirmed : p->told;
 }
 
+uint64_t teller_told(const struct service *s)
+{
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; s->teller != NULL && i < PLACES; i++)
+        if (s->teller->places[i] != NULL && place_position(s->teller->places[i]) < least)
+            least = place_position(s->teller->places[i]);
+    return least;
+}
+
 static json_t *read_json(const char *path, size_t max)
 {
     unsigned char *text = NULL;

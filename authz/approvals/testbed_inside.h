@@ -31,7 +31,7 @@ static const char *ask(json_t *m, int fd, json_t **out_or_null)
     return word;
 }
 
-static enum status open_service(struct err *err)
+static MAYBE_UNUSED enum status open_service(struct err *err)
 {
     struct config *c = testbed_load(&bed);
     enum status st = service_open(c, &service, err);

@@ -77,6 +77,8 @@ enum status service_tick(struct service *s, struct err *err)
         st = retention_tick(s, err);
     if (st == OK)
         st = local_tick(s, err);
+    if (st == OK)
+        st = history_tick(s, err);
     revoked_look(s);
     teller_tick(s);
     if (st == OK && log_size(s->log) - s->written > REMEMBER_EVERY)

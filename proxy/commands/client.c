@@ -375,6 +375,11 @@ static const char *last_part(const char *type)
     return slash != NULL ? slash + 1 : type;
 }
 
+bool client_problem_is(const struct client *c, const char *type)
+{
+    return c->problem != NULL && strcmp(last_part(json_text(c->problem, "type")), type) == 0;
+}
+
 int client_failed(const struct client *c, const struct err *err)
 {
     if (c == NULL || c->problem == NULL)

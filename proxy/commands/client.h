@@ -39,6 +39,8 @@ char *client_query(struct client *c, char *path, const char *name, const char *v
 
 /* The problem of the last refused call (RFC 9457: type, title, status, detail, next), or NULL. Borrowed until the next call. */
 const json_t *client_problem(const struct client *c);
+/* Is it of this type, such as "history-erased"? */
+bool client_problem_is(const struct client *c, const char *type);
 /* Print why the last call (or anything else that filled err) failed: the problem's title, detail and next when there is one, else the error's text. c may be NULL. Returns
  * EXIT_REFUSED. */
 int client_failed(const struct client *c, const struct err *err);

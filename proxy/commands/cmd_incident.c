@@ -48,10 +48,13 @@ static enum status gather(struct asked *a, struct client *c, struct err *err)
     const struct session_filter f = { .identity = a->identity, .person = a->person, .since_s = a->report.from_ms / 1000, .until_s = a->report.to_ms / 1000 };
     struct age_keys *keys = NULL;
     json_t *sessions = NULL, *locks = NULL, *s;
+    char words[ERASED_WORDS_MAX];
     size_t i;
     enum status st = auditor_keys(&a->profile, &keys, err);
     if (st == OK)
         st = session_list_fetch(c, &f, SESSIONS_MOST, &sessions, err);
+    if (st == OK)
+        snprintf(a->report.erased, sizeof a->report.erased, "%s", erased_words(sessions, words));
     json_array_foreach(json_array_member(sessions, "sessions"), i, s)
         if (st == OK && id_is_plain(json_text(s, "id")))
             st = one_session(a, c, keys, json_text(s, "id"), err);

@@ -74,6 +74,7 @@ static int sessions_run(struct profile *p, const struct session_filter *f, size_
     struct client *client = NULL;
     struct err err = { 0 };
     json_t *answer = NULL;
+    char erased[ERASED_WORDS_MAX];
     int code = EXIT_DONE;
     enum status st = client_open(p, &client, &err);
     if (st == OK)
@@ -84,6 +85,8 @@ static int sessions_run(struct profile *p, const struct session_filter *f, size_
         code = command_json(answer);
     } else {
         print_sessions(json_array_member(answer, "sessions"));
+        if (erased_words(answer, erased)[0] != 0)
+            puts(erased);
         if (json_is_true(json_object_get(answer, "more")))
             printf("There are more than these %zu. Next: --most N, or narrow it down with --person, --tool, --since, --until …\n", most);
         json_decref(answer);

@@ -92,6 +92,11 @@ static bool may_be_growing(const struct outcome *o)
 static enum status fetch(const struct verify *v, struct client *c, struct evidence *e, struct err *err)
 {
     enum status st = evidence_fetch(c, v->session, "verify", e, err);
+    if (st != OK && client_problem_is(c, "history-erased")) {   /* what the log says of it is left */
+        client_forget_problem(c);
+        snprintf(e->session, sizeof e->session, "%s", v->session);
+        st = OK;
+    }
     if (st == OK && v->log_key != NULL)
         st = evidence_load_key(e, v->log_key, err);
     return st == OK ? evidence_fetch_log(c, e, err) : st;
@@ -153,6 +158,13 @@ void verify_print_findings(const json_t *findings)
 static void print_erased(const struct outcome *o, const char *head)
 {
     char text[128];
+    if (o->result.history_seq > 0) {
+        evidence_erased_text(o->result.history_seq, o->result.history_ms, text, sizeof text);
+        printf("the history of this session was %s; the log is whole: %u log leaves, head %s\n\n"
+               "This proves: there was such a session, and what the log said of it (who asked, who said yes, what was done) was erased together with its recording when the time to keep it was over; the\n"
+               "leaves still stand where they stood, unchanged, as digests that nobody can read. It does not prove: what was in them.\n", text, o->result.leaves, head);
+        return;
+    }
     evidence_erased_text(o->result.erased_seq, o->result.erased_ms, text, sizeof text);
     printf("the recording was %s; the log is whole: %u log leaves, head %s\n\n", text, o->result.leaves, head);
     printf("This proves: the log says that this session had %u segments, with their digests, and that they were deleted when the time to keep them was over; %u answers (yes or no) about\n"
@@ -166,7 +178,8 @@ static int report(const struct verify *v, const struct evidence *e, const struct
     int code = o->whole ? EXIT_DONE : EXIT_REFUSED;
     head_number(e->log, head);
     if (v->json) {
-        command_json(json_pack("{s:o*, s:b, s:s, s:i, s:i, s:i, s:s, s:O}", "erased", o->result.erased_seq ? json_integer((json_int_t)o->result.erased_seq) : NULL, "whole", o->whole, "session", e->session, "segments", (int)o->result.segments, "leaves",
+        command_json(json_pack("{s:o*, s:o*, s:b, s:s, s:i, s:i, s:i, s:s, s:O}", "history_erased", o->result.history_seq ? json_integer((json_int_t)o->result.history_seq) : NULL,
+                               "erased", o->result.erased_seq ? json_integer((json_int_t)o->result.erased_seq) : NULL, "whole", o->whole, "session", e->session, "segments", (int)o->result.segments, "leaves",
                                (int)o->result.leaves, "approvals", (int)o->approvals, "head", head, "findings", o->result.findings));
         return code;
     }

@@ -29,6 +29,7 @@ struct incident {
     json_t *tools, *actions;          /* name → how often */
     json_t *known;                    /* ids of sessions and names of persons that it is about */
     json_t *nodes;                    /* NULL: one gateway told it; else [{ session, nodes: clocks (nodes.h) }], and lines have `node` */
+    char erased[256];                 /* what retention erased and is therefore not here, in words; "": nothing */
     json_t *touched, *secrets;        /* "customer=17" → how many answers of a tool; "set-cookie=fp:…" likewise */
 };
 

@@ -54,10 +54,10 @@ static void each_cell(FILE *out, const struct incident *i, void (*put)(FILE *, c
 
 json_t *incident_json(const struct incident *i)
 {
-    return json_pack("{s:s, s:I, s:I, s:{s:i, s:i, s:I, s:I, s:I, s:I, s:O, s:O, s:O, s:O, s:I}, s:O*, s:O}", "identity", i->who, "from_ms", (json_int_t)i->from_ms, "to_ms",
+    return json_pack("{s:s, s:I, s:I, s:{s:i, s:i, s:I, s:I, s:I, s:I, s:O, s:O, s:O, s:O, s:I}, s:s*, s:O*, s:O}", "identity", i->who, "from_ms", (json_int_t)i->from_ms, "to_ms",
                      (json_int_t)i->to_ms, "summary", "sessions", (int)i->sessions, "not_opened", (int)i->sealed, "exchanges", (json_int_t)i->exchanges,
                      "response_bytes", (json_int_t)i->bytes, "exports", (json_int_t)i->exports, "refusals", (json_int_t)i->refusals, "tools", i->tools,
-                     "actions", i->actions, "customers", i->touched, "secrets", i->secrets, "secrets_removed", (json_int_t)i->removed, "nodes", i->nodes, "lines", i->lines);
+                     "actions", i->actions, "customers", i->touched, "secrets", i->secrets, "secrets_removed", (json_int_t)i->removed, "erased", i->erased[0] ? i->erased : NULL, "nodes", i->nodes, "lines", i->lines);
 }
 
 /* ---- CSV (RFC 4180) ---- */
@@ -142,6 +142,8 @@ void incident_html(FILE *out, const struct incident *i)
     fprintf(out, " did</h1>\n<p>From %s to %s.</p>\n<dl><dt>Sessions</dt><dd>%u", words_time(i->from_ms / 1000, from), words_time(i->to_ms / 1000, to), i->sessions);
     if (i->sealed > 0)
         fprintf(out, ", of which %u could not be opened with this key: of those only what the log says is here", i->sealed);
+    if (i->erased[0] != 0)
+        fprintf(out, "</dd><dt>Erased</dt><dd>%s", i->erased);
     fprintf(out, "</dd><dt>Exchanges</dt><dd>%llu, %s received</dd>\n<dt>Signed-off requests that ran</dt><dd>%llu</dd><dt>Refusals</dt><dd>%llu</dd>\n",
             (unsigned long long)i->exchanges, words_bytes(i->bytes, bytes), (unsigned long long)i->exports, (unsigned long long)i->refusals);
     put_counts(out, "Tools", i->tools);
@@ -255,6 +257,8 @@ void incident_text(FILE *out, const struct incident *i)
     if (i->sealed > 0)
         fprintf(out, "%u session%s could not be opened: of %s only what the log says is here. Next: --auditor-key FILE\n", i->sealed, s(i->sealed),
                 i->sealed == 1 ? "it" : "those");
+    if (i->erased[0] != 0)
+        fprintf(out, "%s\n", i->erased);
     put_touched(out, i);
     put_nodes(out, i);
     fputc('\n', out);

@@ -46,7 +46,7 @@ static enum status take_page(json_t *list, const json_t *page, size_t most, stru
 
 enum status session_list_fetch(struct client *c, const struct session_filter *f, size_t most, json_t **out, struct err *err)
 {
-    json_t *list = json_array();
+    json_t *list = json_array(), *erased = NULL;
     enum status st = list != NULL ? OK : fail(err, NO_MEMORY, "sessions");
     bool more = true;
     for (int64_t from = 0; st == OK && more && json_array_size(list) < most;) {
@@ -54,15 +54,30 @@ enum status session_list_fetch(struct client *c, const struct session_filter *f,
         st = fetch_page(c, f, from, &page, err);
         if (st == OK)
             st = take_page(list, page, most, err);
+        if (erased == NULL)
+            erased = json_incref(json_object_get(page, "erased"));
         int64_t next = json_number(page, "next");
         more = next > from;
         from = next;
         json_decref(page);
     }
-    if (st == OK && (*out = json_pack("{s:O}", "sessions", list)) == NULL)
+    if (st == OK && (*out = json_pack("{s:O, s:O*}", "sessions", list, "erased", erased)) == NULL)
         st = fail(err, NO_MEMORY, "sessions");
     if (st == OK && more)
         json_object_set_new(*out, "more", json_true());
     json_decref(list);
+    json_decref(erased);
     return st;
+}
+
+const char *erased_words(const json_t *list, char out[ERASED_WORDS_MAX])
+{
+    char when[WORDS_MAX];
+    const json_t *erased = json_object_get(list, "erased");
+    long long n = (long long)json_number(erased, "stories");
+    out[0] = 0;
+    if (n > 0)
+        snprintf(out, ERASED_WORDS_MAX, "Retention has erased the history of %lld request%s for access or lock%s, the newest of which was over on %s: what is erased is not here.", n, n == 1 ? "" : "s", n == 1 ? "" : "s",
+                 words_time(json_number(erased, "last_ms") / 1000, when));
+    return out;
 }

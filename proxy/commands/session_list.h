@@ -12,7 +12,12 @@ struct session_filter {
     int64_t since_s, until_s;
 };
 
-/* At most `most` sessions, newest first, each once: { "sessions": […], "more": true when there are others }. */
+/* At most `most` sessions, newest first, each once: { "sessions": […], "more": true when there are others, "erased": { stories, last_ms } when retention erased
+ * some that would be of that time }. */
 MUST_CHECK enum status session_list_fetch(struct client *c, const struct session_filter *f, size_t most, json_t **out, struct err *err);
+
+/* "" or a sentence: what was erased, and is not in such a list. */
+enum { ERASED_WORDS_MAX = 256 };
+const char *erased_words(const json_t *list, char out[ERASED_WORDS_MAX]);
 
 #endif

@@ -11,11 +11,22 @@
 
 enum { SESSIONS_MOST = 1000000 };
 
-static int report(const struct verify *v, const char *what, uint64_t leaves, const json_t *findings, const char *later_head)
+const char *verify_erased_words(uint64_t leaves, char out[VERIFY_WORDS_MAX])
 {
+    out[0] = 0;
+    if (leaves > 0)
+        snprintf(out, VERIFY_WORDS_MAX, "What %llu of the leaves said was erased when the time to keep it was over, as later leaves of the log say of each: they stand where they stood, as digests that\n"
+                 "nobody can read any more.\n", (unsigned long long)leaves);
+    return out;
+}
+
+/* erased: of the leaves. */
+static int report(const struct verify *v, const char *what, uint64_t leaves, uint64_t erased, const json_t *findings, const char *later_head)
+{
+    char words[VERIFY_WORDS_MAX];
     bool whole = json_array_size(findings) == 0;
     if (v->json) {
-        command_json(json_pack("{s:b, s:I, s:O}", "whole", whole, "leaves", (json_int_t)leaves, "findings", findings));
+        command_json(json_pack("{s:b, s:I, s:I, s:O}", "whole", whole, "leaves", (json_int_t)leaves, "erased_leaves", (json_int_t)erased, "findings", findings));
         return whole ? EXIT_DONE : EXIT_REFUSED;
     }
     if (!whole) {
@@ -26,6 +37,7 @@ static int report(const struct verify *v, const char *what, uint64_t leaves, con
     }
     printf("whole: %llu log leaves%s\n\nThis proves: no leaf of the log up to its checkpoint was changed, taken out or reordered, and the checkpoint is signed with the log's key", (unsigned long long)leaves, what);
     puts(later_head != NULL ? ";\nthe checkpoint you gave is of the same log, and nothing before it was cut off or written anew." : ".");
+    fputs(verify_erased_words(erased, words), stdout);
     fputs("It does not prove: that recordings are whole (countersign verify all)", stdout);
     puts(later_head != NULL ? "; that nothing was cut off after the checkpoint you gave." : "; that nothing was cut off the end, or that nobody was\nshown another log (give a later checkpoint with --head FILE).");
     verify_print_witnesses(v, later_head);
@@ -65,7 +77,7 @@ int verify_log_run(struct verify *v, const char *later_head)
         st = examine_log(&e, v, later_head, &r, &err);
     if (st == OK)
         st = verify_witnesses(v, later_head, r.findings, &err);
-    int code = st == OK ? report(v, "", r.leaves, r.findings, later_head) : client_failed(client, &err);
+    int code = st == OK ? report(v, "", r.leaves, r.erased_leaves, r.findings, later_head) : client_failed(client, &err);
     verify_done(&r);
     evidence_done(&e);
     client_free(client);
@@ -89,7 +101,7 @@ int verify_tiles_run(struct verify *v, const char *later_head)
         st = verify_tiles(v->tiles, key, instance, later_head, findings, &leaves, &err);
     if (st == OK)
         st = verify_witnesses(v, later_head, findings, &err);
-    int code = st == OK ? report(v, " in tiles", leaves, findings, later_head) : command_failed("%s", err.text);
+    int code = st == OK ? report(v, " in tiles", leaves, 0, findings, later_head) : command_failed("%s", err.text);
     json_decref(findings);
     evidence_done(&e);
     return code;
@@ -119,8 +131,9 @@ static enum status examine_session(struct verify *v, struct client *c, const cha
         term_str(stdout, id);
         if (o.whole && e.recording == NULL) {
             char text[128];
-            evidence_erased_text(o.result.erased_seq, o.result.erased_ms, text, sizeof text);
-            printf(": %s\n", text);
+            bool history = o.result.history_seq > 0;
+            evidence_erased_text(history ? o.result.history_seq : o.result.erased_seq, history ? o.result.history_ms : o.result.erased_ms, text, sizeof text);
+            printf(history ? ": its history was %s\n" : ": %s\n", text);
         } else {
             printf(o.whole ? ": whole, %u segments\n" : ": NOT WHOLE, %u segments\n", o.result.segments);
         }
@@ -137,9 +150,9 @@ static enum status count_segments(const json_t *log, const struct all *all, json
 {
     size_t i;
     json_t *leaf;
-    unsigned logged = 0;
+    unsigned logged = 0;              /* those erased apart, of which a later leaf says so (verify_log()) */
     json_array_foreach(json_array_member(log, "leaves"), i, leaf)
-        logged += json_text_is(leaf, "type", "segment");
+        logged += json_text_is(leaf, "type", "segment") && json_object_get(leaf, "erased") == NULL;
     if (all->segments >= logged)
         return OK;
     enum status st = verify_finding(findings, "unlisted-segments", 0, 0, "the log holds %u segments, the recordings of the %u sessions that the gateway lists have %u", logged,
@@ -150,8 +163,9 @@ static enum status count_segments(const json_t *log, const struct all *all, json
 static int report_all(const struct verify *v, const struct verify_result *log, const struct all *all)
 {
     bool log_whole = json_array_size(log->findings) == 0, whole = log_whole && all->broken == 0;
+    char words[VERIFY_WORDS_MAX];
     if (v->json) {
-        command_json(json_pack("{s:b, s:i, s:i, s:i, s:O, s:O}", "whole", whole, "leaves", (int)log->leaves, "sessions", (int)all->sessions, "segments",
+        command_json(json_pack("{s:b, s:i, s:I, s:i, s:i, s:O, s:O}", "whole", whole, "leaves", (int)log->leaves, "erased_leaves", (json_int_t)log->erased_leaves, "sessions", (int)all->sessions, "segments",
                                (int)all->segments, "findings", log->findings, "not_whole", all->list));
         return whole ? EXIT_DONE : EXIT_REFUSED;
     }
@@ -165,6 +179,7 @@ static int report_all(const struct verify *v, const struct verify_result *log, c
            "unchanged, and the log is whole up to its checkpoint. It does not prove: that nothing was cut off the end%s;\n"
            "that the machine was not in hostile hands while it recorded.\n", all->sessions, all->sessions == 1 ? "" : "s", all->segments,
            all->segments == 1 ? "" : "s", log->leaves, v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
+    fputs(verify_erased_words(log->erased_leaves, words), stdout);
     return EXIT_DONE;
 }
 

@@ -26,6 +26,9 @@ MUST_CHECK enum status verify_session(struct verify *v, struct client *c, struct
 /* With everything at hand. Its log key is the evidence's. */
 MUST_CHECK enum status verify_examine(struct verify *v, const struct evidence *e, const char *later_head, struct outcome *out, struct err *err);
 void verify_print_findings(const json_t *findings);
+/* "" or a sentence that says that so many leaves of a log were erased. */
+enum { VERIFY_WORDS_MAX = 320 };
+const char *verify_erased_words(uint64_t leaves, char out[VERIFY_WORDS_MAX]);
 /* verify_witness.c: are these witnesses' cosignatures on this checkpoint, and do they hold? Findings: no-cosignature, bad-cosignature. Nothing when no witness is given. */
 MUST_CHECK enum status verify_witnesses(const struct verify *v, const char *checkpoint, json_t *findings, struct err *err);
 /* What that proves, once all of it holds. */
@@ -36,6 +39,7 @@ struct state_outcome {
     json_t *findings;                 /* the caller's */
     uint64_t leaves, published;
     unsigned sessions, segments, erased;   /* erased: sessions whose recording was deleted by retention */
+    uint64_t erased_leaves;           /* whose content was erased by retention */
 };
 MUST_CHECK enum status verify_state_folder(const char *folder, const struct evidence *key, const char *later_head, struct state_outcome *out, struct err *err);
 

@@ -84,7 +84,7 @@ static enum status examine_part(struct verify *v, struct node *n, struct found *
         f->leaves = o.result.leaves;
         f->segments = o.result.segments;
         f->sessions = 1;
-        f->erased = o.result.erased_seq > 0;
+        f->erased = o.result.erased_seq > 0 || o.result.history_seq > 0;
         verify_done(&o.result);
     }
     if (st == OK && !n->kept)

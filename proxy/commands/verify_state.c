@@ -22,6 +22,7 @@ struct state {
     uint64_t leaves, published;
     json_t *seen;                     /* sessions that the log knows */
     struct audit *audit;
+    uint64_t erased_leaves;
     unsigned erased;                  /* sessions whose recording was deleted by retention */
 };
 
@@ -103,6 +104,7 @@ static enum status examine_database(struct state *s, struct audit *a, const stru
 {
     struct err why = { "" };
     s->leaves = audit_leaves(a);
+    s->erased_leaves = audit_erased_leaves(a);
     s->audit = a;
     enum status st = later_text != NULL ? audit_meets(a, later, &why) : OK;
     if (st == CORRUPT)
@@ -140,8 +142,9 @@ static enum status examine(struct state *s, const unsigned char key[32], const c
 static int report(const struct verify *v, const struct state_outcome *s)
 {
     bool whole = json_array_size(s->findings) == 0;
+    char words[VERIFY_WORDS_MAX];
     if (v->json) {
-        command_json(json_pack("{s:b, s:I, s:I, s:i, s:i, s:i, s:O}", "whole", whole, "leaves", (json_int_t)s->leaves, "published", (json_int_t)s->published, "erased", (int)s->erased, "sessions",
+        command_json(json_pack("{s:b, s:I, s:I, s:I, s:i, s:i, s:i, s:O}", "whole", whole, "leaves", (json_int_t)s->leaves, "erased_leaves", (json_int_t)s->erased_leaves, "published", (json_int_t)s->published, "erased", (int)s->erased, "sessions",
                                (int)s->sessions, "segments", (int)s->segments, "findings", s->findings));
         return whole ? EXIT_DONE : EXIT_REFUSED;
     }
@@ -157,6 +160,7 @@ static int report(const struct verify *v, const struct state_outcome *s)
            (unsigned long long)s->published, s->sessions, s->sessions == 1 ? "" : "s", s->segments, s->segments == 1 ? "" : "s", v->head ? " after the checkpoint you gave" : " (give a later checkpoint with --head FILE)");
     if (s->erased > 0)
         printf("%u of the recordings were deleted when the time to keep them was over, as the log says of each.\n", s->erased);
+    fputs(verify_erased_words(s->erased_leaves, words), stdout);
     return EXIT_DONE;
 }
 
@@ -171,7 +175,7 @@ enum status verify_state_folder(const char *folder, const struct evidence *key, 
     json_decref(s.seen);
     free(s.segments.v);
     if (st == OK)
-        *out = (struct state_outcome){ s.findings, s.leaves, s.published, s.sessions, s.segment_count, s.erased };
+        *out = (struct state_outcome){ s.findings, s.leaves, s.published, s.sessions, s.segment_count, s.erased, s.erased_leaves };
     else
         json_decref(s.findings);
     return st;

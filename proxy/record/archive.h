@@ -91,6 +91,9 @@ struct verify_result {
     unsigned segments, leaves;
     uint64_t erased_seq;              /* the leaf that says that the recording was deleted by retention; 0: none */
     int64_t erased_ms;
+    uint64_t history_seq;             /* the leaf that says that what was decided about this session was erased too; 0: none */
+    int64_t history_ms;
+    uint64_t erased_leaves, erased_segments;   /* of the log: leaves whose content was erased by retention, and segments among them */
     json_t *findings;                 /* array of { "kind": "altered-segment"|"missing-segment"|"extra-segment"|"bad-leaf"|"bad-head"|"cut-log"|…, "segment": n?, "seq": n?, "text": "…" } */
 };
 /* recording_path may be NULL (log only; with a session: its recording was deleted by retention, and the log must say so). `log` is what GET /api/v1/log gave: { "leaves": […], "head": "note text" } with all leaves from seq 1; log_key: Ed25519

@@ -20,6 +20,9 @@ struct verify_segments {
     size_t count, cap;
     uint64_t erased_seq;              /* the leaf that says that the recording was deleted, its time being over; 0: none */
     int64_t erased_ms;
+    uint64_t history_seq;             /* the leaf that says that what was decided about the session was erased too; 0: none */
+    int64_t history_ms;
+    uint64_t erased_leaves, erased_segments;   /* of all sessions: leaves whose content was erased, as leaves history.erased say; segments among them */
 };
 
 /* Add { "kind", "segment"?, "seq"?, "text" }; number and seq 0 are left out. */

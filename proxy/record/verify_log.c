@@ -2,6 +2,7 @@
 
 #include "authz/canonical.h"
 #include "authz/chain.h"
+#include "authz/erased.h"
 #include "proxy/base/codec.h"
 
 #include <stdarg.h>
@@ -92,6 +93,7 @@ struct log_walk {
     struct tree tree;
     struct checkpoint own, later;
     struct verify_segments *segments;
+    struct erased erased;
     json_t *findings;
 };
 
@@ -110,13 +112,60 @@ static enum status meet(struct log_walk *w, struct checkpoint *c)
                           (unsigned long long)c->head.seq);
 }
 
+/* A leaf history.erased: which leaves' content is gone by right; and was this session's among them? */
+static enum status take_erasing(struct log_walk *w, uint64_t seq, int64_t time_ms, const json_t *content)
+{
+    struct err why = { "" };
+    size_t i;
+    json_t *id;
+    const char *list = json_string_value(json_object_get(content, "leaves"));
+    if (content == NULL)
+        return OK;                    /* a log that was kept without it */
+    if (erased_take(&w->erased, seq, list ? list : "", UINT64_MAX, &why) != OK)
+        return verify_finding(w->findings, "bad-leaf", 0, seq, "%s", why.text);
+    json_array_foreach(json_object_get(content, "items"), i, id)
+        if (w->session[0] != 0 && json_is_string(id) && strcmp(json_string_value(id), w->session) == 0) {
+            w->segments->history_seq = seq;
+            w->segments->history_ms = time_ms;
+        }
+    return OK;
+}
+
+/* A leaf that came without its content, as one that was erased: a later one has to say so. */
+static enum status take_erased(struct log_walk *w, uint64_t seq, const char *type, const json_t *by)
+{
+    struct err why = { "" };
+    w->segments->erased_leaves++;
+    w->segments->erased_segments += strcmp(type, "segment") == 0;
+    if (json_integer_value(by) > 0 && erased_claim(&w->erased, seq, (uint64_t)json_integer_value(by), &why) == OK)
+        return OK;
+    return verify_finding(w->findings, "bad-leaf", 0, seq, "leaf %llu is said to be erased by a leaf that cannot have done it", (unsigned long long)seq);
+}
+
+/* What a leaf says, of what matters here. */
+static enum status take_content(struct log_walk *w, uint64_t seq, const char *type, int64_t time_ms, const json_t *leaf)
+{
+    const json_t *content = json_object_get(leaf, "content"), *by = json_object_get(leaf, "erased");
+    bool ours = w->session[0] != 0 && slice_eq(slice_str(json_string_value(json_object_get(content, "session"))), slice_str(w->session));
+    if (by != NULL)
+        return take_erased(w, seq, type, by);
+    if (strcmp(type, ERASING_LEAF) == 0)
+        return take_erasing(w, seq, time_ms, content);
+    if (ours && strcmp(type, "segment") == 0)
+        return add_expected(w->segments, content, seq, w->findings);
+    if (ours && strcmp(type, "session.erased") == 0) {
+        w->segments->erased_seq = seq;
+        w->segments->erased_ms = time_ms;
+    }
+    return OK;
+}
+
 /* *broken: the chain cannot be followed further. */
 static enum status walk_leaf(struct log_walk *w, const json_t *leaf, bool *broken)
 {
     const uint64_t seq = w->tree.size + 1;
     unsigned char digest[32];
     const char *type = json_string_value(json_object_get(leaf, "type"));
-    const json_t *content = json_object_get(leaf, "content");
     json_int_t time_ms = json_integer_value(json_object_get(leaf, "time_ms"));
     *broken = json_integer_value(json_object_get(leaf, "seq")) != (json_int_t)seq || type == NULL
               || !get_digest(leaf, "digest", digest, sizeof digest);
@@ -127,12 +176,8 @@ static enum status walk_leaf(struct log_walk *w, const json_t *leaf, bool *broke
     if (!content_holds(leaf, digest))
         st = verify_finding(w->findings, "bad-leaf", 0, seq, "leaf %llu was altered: its content is not what its digest stands for",
                             (unsigned long long)seq);
-    else if (strcmp(type, "segment") == 0 && w->session[0] != 0 && slice_eq(slice_str(json_string_value(json_object_get(content, "session"))), slice_str(w->session)))
-        st = add_expected(w->segments, content, seq, w->findings);
-    else if (strcmp(type, "session.erased") == 0 && w->session[0] != 0 && slice_eq(slice_str(json_string_value(json_object_get(content, "session"))), slice_str(w->session))) {
-        w->segments->erased_seq = seq;
-        w->segments->erased_ms = time_ms;
-    }
+    else
+        st = take_content(w, seq, type, time_ms, leaf);
     if (st == OK)
         st = meet(w, &w->own);
     return st == OK ? meet(w, &w->later) : st;
@@ -170,6 +215,7 @@ enum status verify_log(const json_t *log, const char *session, const unsigned ch
     const json_t *leaves = json_object_get(log, "leaves");
     struct log_walk w = { .session = session, .own = { .kind = "bad-chain" }, .later = { .kind = "forked-log" }, .segments = out,
                           .findings = findings };
+    struct err why = { "" };
     bool broken = false;
     if (!json_is_array(leaves))
         return fail(err, BAD_INPUT, "the log has no list of leaves");
@@ -178,8 +224,11 @@ enum status verify_log(const json_t *log, const char *session, const unsigned ch
         st = read_head(&w, &w.later, later_head, log_key, instance, "the later head");
     for (size_t i = 0; i < json_array_size(leaves) && st == OK && !broken; i++)
         st = walk_leaf(&w, json_array_get(leaves, i), &broken);
+    if (st == OK && !broken && erased_settle(&w.erased, &why) != OK)
+        st = verify_finding(findings, "unsaid-erasure", 0, 0, "%s", why.text);
     if (st == OK)
         st = after_walk(&w, broken, json_array_size(leaves));
+    erased_done(&w.erased);
     if (out->count > 0)
         qsort(out->v, out->count, sizeof *out->v, by_number);
     return st == OK ? OK : fail(err, st, "verify");

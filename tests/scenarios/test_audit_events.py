@@ -64,7 +64,7 @@ def test_all_events_happen_and_are_told(quick, origin, tmp_path):
     """One story in which every row of the table comes about, but those that other tests have."""
     g = quick
     alice, bob, carol, dan, olga, sam = (g.person(n) for n in ("alice", "bob", "carol", "dan", "olga", "sam"))
-    elsewhere = {"config.refused", "session.erased", "session.moved", "retention.set", "retention.suspended", "retention.confirmed", "log.leaf", "auditor-key.retired", "item.expired", "events.lost",
+    elsewhere = {"config.refused", "session.erased", "session.moved", "history.erased", "retention.set", "retention.suspended", "retention.confirmed", "log.leaf", "auditor-key.retired", "item.expired", "events.lost",
                  # Leaves of kinds of grants and of policy changes, each with a file of tests of its own.
                  "grant.carried", "external.admitted", "auto.approved", "break-glass.used", "review.done", "review.overdue", "issuer.keys", "issuer.stale", "delegate.named", "delegate.ended", "item.escalated", "policy.proposed",
                  "policy.accepted", "policy.released"}
@@ -162,7 +162,7 @@ def test_every_leaf_that_the_code_writes_has_a_row(gateway_of):
     """Leaves that no row and no reason to be quiet is there for would be told as log.leaf only."""
     g = gateway_of(start=False)
     folder = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "authz")
-    rows = {e.get("leaf") for e in json.loads(g.run_command("events", "--json").stdout)["events"]} | {"segment", "budget.leased"}
+    rows = {e.get("leaf") for e in json.loads(g.run_command("events", "--json").stdout)["events"]} | {"segment", "budget.leased", "certificate.known"}
     found = set()
     for name in os.listdir(os.path.join(folder, "approvals")):
         if name.endswith(".c") and not name.endswith("_test.c"):
@@ -190,7 +190,7 @@ def test_logrotate_and_kill(gateway_of):
     assert complaint is None, complaint
     events = lines_of(old) + lines_of(audit(g))
     seen = {e["metadata"]["sequence"] for e in events if "sequence" in e["metadata"]}
-    quiet = {"segment", "budget.leased"}
+    quiet = {"segment", "budget.leased", "certificate.known"}
     import sqlite3
     with sqlite3.connect(f"file:{g.state}/authz.db?mode=ro", uri=True) as db:
         leaves = {seq for seq, kind in db.execute("SELECT seq, type FROM leaf") if kind not in quiet}
