@@ -1,4 +1,5 @@
 """A well-behaved client that goes on while something else is attacked, and says how it fared."""
+import ssl
 import threading
 import time
 
@@ -19,11 +20,13 @@ class Steady:
         while not self.stop.is_set():
             try:
                 r = self.person.get(self.target, proto="h2" if self.served % 2 else "h1")
+                if r.status == 0:
+                    raise ConnectionResetError("closed without an answer")
                 if r.status == 503 and r.problem == "authorization-unavailable":
                     continue            # a machine so busy that the deciding process is heard late; the slowest answer counts
                 if r.status not in self.expect:
                     self.failures.append(f"{r.status} {r.body[:200]!r}")
-            except ConnectionResetError as e:
+            except (ConnectionResetError, BrokenPipeError, ssl.SSLEOFError) as e:
                 self.lost += 1
                 if self.lost_in_a_hundred == 0:
                     self.failures.append(repr(e))
