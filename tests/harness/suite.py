@@ -1,7 +1,10 @@
 """Runs every kind of test, two at a time where they don't disturb each other, with progress, and counts.
 
 Used through tests/run, which installs and builds first. Each child has its own process group and a time limit; at the end
-stands the line `N passed, N failed`, and the exit code is 0 only if something ran and nothing failed."""
+stands the line `N passed, N failed`, and the exit code is 0 only if something ran and nothing failed.
+
+What fails while others share the processors is run once more with nothing beside it, if it is few; if it passes then, it
+counts as passed and is named as shaky, with what it said the first time: a thing to mend, not to overlook."""
 import argparse
 import concurrent.futures
 import glob
@@ -19,6 +22,7 @@ from harness import source_checks
 TOP = source_checks.TOP
 TESTS = os.path.join(TOP, "tests")
 OUT = os.path.join(TESTS, "output")
+SHAKY_AT_MOST = 3       # more failures than this are no accident of a busy machine
 say_lock = threading.Lock()
 started = time.monotonic()
 
@@ -30,11 +34,15 @@ def say(text):
 
 class Tally:
     def __init__(self):
-        self.passed, self.failed, self.skipped, self.failures = 0, 0, 0, []
+        self.passed, self.failed, self.skipped, self.failures, self.shaky = 0, 0, 0, [], []
+        self.again = []         # (its line among the failures, what runs it once more and says whether it passes)
         self.lock = threading.Lock()
 
-    def add(self, kind, passed=0, failures=(), skipped=0, note=""):
+    def add(self, kind, passed=0, failures=(), skipped=0, note="", again=None):
+        """`again(failure)` runs what failed once more, alone, and says whether it passes."""
         with self.lock:
+            if again is not None:
+                self.again += [(f"{kind}: {f}", lambda f=f: again(f)) for f in failures]
             self.passed += passed
             self.failed += len(failures)
             self.skipped += skipped
@@ -43,6 +51,17 @@ class Tally:
         say(line + (f", {skipped} skipped" if skipped else "") + note)
         for f in failures:
             say(f"    FAILED {kind}: {f}")
+
+    def once_more(self):
+        if len(self.failures) > SHAKY_AT_MOST:
+            return
+        for failure, passes in self.again:
+            say(f"once more, alone: {failure}")
+            if passes():
+                self.failures.remove(failure)
+                self.shaky.append(failure)
+                self.failed, self.passed = self.failed - 1, self.passed + 1
+            say("    passes alone" if failure in self.shaky else "    fails alone, too")
 
 
 def run_child(cmd, log, limit_s, env=None, cwd=TOP):
@@ -71,6 +90,11 @@ def end_group(p):
     p.wait()
 
 
+class Failure(str):
+    """What is said of a test that failed, and the name by which it runs again."""
+    name = ""
+
+
 def junit(path):
     """(passed, [failure texts], skipped) of a JUnit file."""
     passed, failures, skipped = 0, [], 0
@@ -78,7 +102,8 @@ def junit(path):
         bad = [e for e in case if e.tag in ("failure", "error")]
         if bad:
             text = (bad[0].get("message") or "").strip().split("\n")[0][:300]
-            failures.append(f"{case.get('name')}: {text}" if text else case.get("name"))
+            failures.append(Failure(f"{case.get('name')}: {text}" if text else case.get("name")))
+            failures[-1].name = case.get("name")
         elif any(e.tag == "skipped" for e in case):
             skipped += 1
         else:
@@ -110,19 +135,21 @@ def run_ctest(opts, tally):
     tally.add("unit and fuzz corpus", passed, failures, skipped)
 
 
-def run_pytest_file(path, opts, tally, limit_s):
-    name = os.path.basename(path)[:-3]
+def run_pytest(what, name, opts, limit_s, *more):
+    """Run a file's tests or one of them; (exit code or None, output, the JUnit file's path)."""
     report, log = os.path.join(OUT, f"{name}.xml"), os.path.join(OUT, f"{name}.log")
     if os.path.exists(report):
         os.remove(report)
-    cmd = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=short", f"--junitxml={report}", path]
-    if opts.pattern:
-        cmd += ["-k", opts.pattern]
+    cmd = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=short", f"--junitxml={report}", what, *more]
     env = dict(os.environ, PYTHONPATH=TESTS, PYTHONDONTWRITEBYTECODE="1", COUNTERSIGN_BUILD=opts.build, COUNTERSIGN_LONG="1" if opts.long else "")
     if opts.plain:
         env["COUNTERSIGN_PLAIN_BUILD"] = opts.plain
-    begun = time.monotonic()
-    code, text = run_child(cmd, log, limit_s, env=env, cwd=TESTS)
+    return *run_child(cmd, log, limit_s, env=env, cwd=TESTS), report
+
+
+def run_pytest_file(path, opts, tally, limit_s):
+    name, begun = os.path.basename(path)[:-3], time.monotonic()
+    code, text, report = run_pytest(path, name, opts, limit_s, *(["-k", opts.pattern] if opts.pattern else []))
     if code == 5:
         return
     if not os.path.exists(report):
@@ -130,7 +157,8 @@ def run_pytest_file(path, opts, tally, limit_s):
     passed, failures, skipped = junit(report)
     if code not in (0, 1) and not failures:
         failures = [f"pytest ended with {code}"]
-    tally.add(name, passed, failures, skipped, note=f" ({time.monotonic() - begun:.0f} s)")
+    tally.add(name, passed, failures, skipped, note=f" ({time.monotonic() - begun:.0f} s)",
+              again=lambda failure: run_pytest(f"{path}::{getattr(failure, 'name', '')}".removesuffix("::"), f"{name}-again", opts, limit_s)[0] == 0)
 
 
 def marked(path, mark):
@@ -168,7 +196,8 @@ def run_browser(opts, tally):
                 failures.append(line[13:])
         if code != 0 and not failures:
             failures = [f"{name} ended with {'a time-out' if code is None else code}; see tests/output/browser-{name}.log: {text[-300:]}"]
-        tally.add(f"browser {name}", passed, failures)
+        tally.add(f"browser {name}", passed, failures, again=lambda _, name=name, script=script, env=env: run_child(
+            ["/usr/bin/python3", script], os.path.join(OUT, f"browser-{name}-again.log"), 600, env=env)[0] == 0)
 
 
 def run_fuzzers(opts, tally):
@@ -199,10 +228,15 @@ def main():
     tally = Tally()
     for step in (run_source_checks, run_ctest, run_scenarios, run_browser):
         step(opts, tally)
+    tally.once_more()
     if opts.fuzz:
         run_fuzzers(opts, tally)
     with open(os.path.join(OUT, "summary.json"), "w", encoding="utf-8") as f:
-        json.dump({"passed": tally.passed, "failed": tally.failed, "skipped": tally.skipped, "failures": tally.failures}, f, indent=1)
+        json.dump({"passed": tally.passed, "failed": tally.failed, "skipped": tally.skipped, "failures": tally.failures, "shaky": tally.shaky}, f, indent=1)
+    if tally.shaky:
+        print("\nWhat failed beside others and passed alone:")
+        for f in tally.shaky:
+            print("  " + f)
     if tally.failures:
         print("\nWhat failed:")
         for f in tally.failures:
